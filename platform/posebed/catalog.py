@@ -1,0 +1,32 @@
+"""Finds the modules of a package that carry a ``SPEC``, importing only the one that is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from typing import Any
+
+
+def names(package: str) -> list[str]:
+    """The modules of a package, by file name; sub-packages and names with a leading underscore are no entries."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.submodule_search_locations is None:
+        raise LookupError(f"{package!r} must be an importable package, but none of that name is installed")
+    found = pkgutil.iter_modules(spec.submodule_search_locations)
+    return sorted(m.name for m in found if not m.ispkg and not m.name.startswith("_"))
+
+
+def load(package: str, name: str) -> Any:
+    """The ``SPEC`` of one module.
+
+    Raises:
+        LookupError: the package has no module of that name, or the module no ``SPEC``.
+    """
+    known = names(package)
+    if name not in known:
+        raise LookupError(f"{package} must hold a module {name!r}, but it has {', '.join(known)}")
+    module = importlib.import_module(f"{package}.{name}")
+    if not hasattr(module, "SPEC"):
+        raise LookupError(f"{package}.{name} must define SPEC, but it does not")
+    return module.SPEC

@@ -1,0 +1,248 @@
+"""The typed shape of ``params.yaml`` and its only reader.
+
+YAML holds what differs from the defaults; each default and its sentence stand here. Unknown keys are refused
+and all mistakes are told at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+"""Keys become folder names and stage names."""
+
+
+class Section(BaseModel):
+    """A group of parameters: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DataConfig(Section):
+    source: str
+    """A module of ``posebed.datasets``."""
+    path: str
+    """Folder or file that the source reads."""
+    options: dict[str, Any] = {}
+    """The source's own options."""
+    invalid: Literal["refuse", "drop"] = "refuse"
+    """What to do with records that break a rule: stop with every problem listed, or drop and count them."""
+
+
+class EpisodesConfig(Section):
+    """Test episodes of category-agnostic models, drawn once and written down."""
+
+    shots: Positive = 1
+    """Support images per episode."""
+    queries: Positive = 15
+    episodes: Positive = 200
+    """Episodes per test category."""
+    val_episodes: Positive = 100
+    """Episodes per validation category."""
+
+
+class SplitConfig(Section):
+    data: Key
+    by: Literal["image", "category", "family", "official"] = "image"
+    """What keeps together: a group of images, a whole category, a whole family, or the dataset's own parts."""
+    val: Share | tuple[str, ...] = 0.1
+    """A share of the groups, categories or families; or, by category and family, the names held out."""
+    test: Share | tuple[str, ...] = 0.2
+    few_shot: Positive | None = None
+    """Keep this many training records per category, drawn with the seed."""
+    seed: int = 0
+    episodes: EpisodesConfig | None = None
+
+
+class PackConfig(Section):
+    data: Key
+    size: tuple[Positive, Positive] = (256, 256)
+    """Height and width of the crops that models see."""
+    padding: Annotated[float, Field(ge=1)] = 1.25
+    """The box grows by this factor before it is cropped."""
+    margin: Annotated[float, Field(ge=1)] = 1.5
+    """Training crops reach this much further, so that augmentation finds picture where it looks."""
+
+
+class AugmentConfig(Section):
+    """Training augmentation. Strengths of 0 and probabilities of 0 switch a part off."""
+
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """s: the crop's side is multiplied by 1 + s N(0,1), clipped to 1 - s .. 1 + s."""
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Degrees, r: the angle is r N(0,1), clipped to two r, in a share ``rotation_share`` of the crops."""
+    rotation_share: Share = 0.6
+    shift: Share = 0.0
+    """The centre moves by up to this share of the crop's side along each axis."""
+    flip: Share = 0.0
+    half_body: Share = 0.0
+    """Share of the crops reduced to the upper or lower body, where more than ``half_body_keypoints`` are labelled."""
+    half_body_keypoints: Positive = 8
+    colour: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Brightness, contrast and per-channel gain vary by up to this share."""
+
+
+class TrainConfig(Section):
+    """How a model is trained. A model's own SPEC sets its paper's values; params.yaml overrides them."""
+
+    epochs: Positive = 210
+    batch_size: Positive = 64
+    """Images per optimizer step, over all workers."""
+    micro_batch: Positive | None = None
+    """Images that one worker holds at a time; by default batch_size / workers, without accumulation."""
+    draws: Positive | None = None
+    """Training samples of one epoch. By default every record once, or, for episodes, as many of each
+    category as the largest has."""
+    workers: Positive = 1
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: Annotated[float, Field(gt=0)] = 5e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    momentum: Share = 0.9
+    """Of sgd."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 500
+    """Optimizer steps over which the learning rate rises linearly from a thousandth; at most a tenth of the run."""
+    decay_at: tuple[Share, ...] = (0.81, 0.952)
+    """Shares of the run after which the learning rate is multiplied by ``decay``."""
+    decay: Share = 0.1
+    clip: Annotated[float, Field(ge=0)] = 0.0
+    """Largest gradient norm; 0 leaves gradients as they are."""
+    engine: Literal["deepspeed", "torch"] = "deepspeed"
+    zero: Literal[0, 1, 2, 3] = 0
+    """DeepSpeed's ZeRO stage."""
+    precision: Literal["float32", "bfloat16", "auto"] = "auto"
+    """auto: bfloat16 on an accelerator that has it, else float32."""
+    sync_batchnorm: bool = True
+    """Share batch statistics between workers, so that their number changes no result."""
+    checkpoint_every: Positive = 10
+    """Epochs between checkpoints; validation takes place with each."""
+    augment: AugmentConfig = AugmentConfig()
+
+    def accumulation(self) -> int:
+        """Micro batches per optimizer step on each worker."""
+        per_worker, rest = divmod(self.batch_size, self.workers)
+        micro = self.micro_batch or per_worker
+        if rest or per_worker % micro:
+            raise ValueError(
+                f"batch_size must be a multiple of micro_batch x workers, but {self.batch_size} is not a multiple "
+                f"of {micro} x {self.workers} = {micro * self.workers}"
+            )
+        return per_worker // micro
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> TrainConfig:
+        self.accumulation()
+        return self
+
+
+class ModelConfig(Section):
+    """Settings shared by every run of one model."""
+
+    config: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+
+
+class RunConfig(Section):
+    model: str
+    """A module of the zoo."""
+    split: Key
+    pack: Key
+    task: Literal["category_specific", "category_agnostic"] | None = None
+    """Only for models that serve both; by default category_agnostic where the split has episodes."""
+    seed: int = 0
+    config: dict[str, Any] = {}
+    """Overrides of the model's own config."""
+    train: dict[str, Any] = {}
+
+
+class ScoringConfig(Section):
+    resamples: Positive = 1000
+    """Bootstrap resamples behind every interval."""
+    seed: int = 0
+
+
+class Params(Section):
+    """The whole of ``params.yaml``."""
+
+    menagerie: dict[Key, dict[str, Any]] = {}
+    """Built-in sets to draw, by key; each is written as a COCO folder to ``data/menagerie/KEY``."""
+    data: dict[Key, DataConfig] = {}
+    splits: dict[Key, SplitConfig] = {}
+    packs: dict[Key, PackConfig] = {}
+    models: dict[str, ModelConfig] = {}
+    runs: dict[Key, RunConfig] = {}
+    scoring: ScoringConfig = ScoringConfig()
+
+    @model_validator(mode="after")
+    def _names_refer(self) -> Params:
+        wrong = [
+            *_unknown("splits", "data", {k: s.data for k, s in self.splits.items()}, self.data),
+            *_unknown("packs", "data", {k: p.data for k, p in self.packs.items()}, self.data),
+            *_unknown("runs", "split", {k: r.split for k, r in self.runs.items()}, self.splits),
+            *_unknown("runs", "pack", {k: r.pack for k, r in self.runs.items()}, self.packs),
+            *_unknown("runs", "model", {k: r.model for k, r in self.runs.items()}, self.models),
+        ]
+        for key, run in self.runs.items():
+            split, pack = self.splits.get(run.split), self.packs.get(run.pack)
+            if split and pack and split.data != pack.data:
+                wrong.append(
+                    f"runs.{key} must take split and pack of the same data, but split {run.split!r} is of "
+                    f"{split.data!r} and pack {run.pack!r} of {pack.data!r}"
+                )
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+
+def _unknown(section: str, field: str, used: Mapping[str, str], known: Mapping[str, Any]) -> list[str]:
+    choices = ", ".join(known) or "nothing"
+    return [
+        f"{section}.{key}.{field} must name an entry, but is {name!r}; there is {choices}"
+        for key, name in used.items()
+        if name not in known
+    ]
+
+
+def sentence(error: ValidationError, where: str) -> str:
+    """Every mistake of a validation in one line each, with its place and the value found."""
+    lines: list[str] = []
+    for e in error.errors(include_url=False):
+        place = ".".join(str(part) for part in e["loc"]) or where
+        found = "" if isinstance(e["input"], dict) else f", but is {e['input']!r}"
+        lines.append(f"{where}: {place}: {e['msg'].removeprefix('Value error, ')}{found}")
+    return "\n".join(lines)
+
+
+def read_params(path: Path) -> Params:
+    """Read and check ``params.yaml``.
+
+    Raises:
+        ValueError: with one line for every mistake in the file.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} must be a file of parameters, but there is none")
+    try:
+        content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} must be YAML, but it does not parse: {error}") from error
+    try:
+        return Params.model_validate(content or {})
+    except ValidationError as error:
+        raise ValueError(sentence(error, path.name)) from error
+
+
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings laid over one another; later ones win, nested mappings are merged key by key."""
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            below = result.get(key)
+            both = isinstance(below, Mapping) and isinstance(value, Mapping)
+            result[key] = merged(below, value) if both else value  # pyright: ignore[reportUnknownArgumentType]
+    return result

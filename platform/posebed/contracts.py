@@ -1,0 +1,134 @@
+"""The page to read first: what a model and a dataset promise, and what they are given.
+
+Three things travel: an Experiment goes down to the workers, Batches flow across the model, a Result comes up.
+A model is one module of the zoo whose last lines are its ``SPEC``; a dataset is one module of
+``posebed.datasets`` with a ``SPEC``. The file is the registration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from posebed.config import Section, TrainConfig
+from posebed.records import Category, Dataset
+from posebed.space import Space
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from posebed.pose import Batch, Keypoints
+
+BatchT = TypeVar("BatchT", bound="Batch", contravariant=True)
+PredictionT = TypeVar("PredictionT")
+
+
+class Task(StrEnum):
+    CATEGORY_SPECIFIC = "category_specific"
+    """One skeleton; ``Batch``."""
+    CATEGORY_AGNOSTIC = "category_agnostic"
+    """Any skeleton, shown by annotated support images; ``EpisodeBatch``."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a model must know of the data before it is built."""
+
+    size: tuple[int, int]
+    """Height and width of the crops."""
+    keypoints: int
+    """K, the number of keypoints that batches are padded to."""
+    categories: tuple[Category, ...]
+    """Every category of the data; ``Batch.category`` counts in this order."""
+
+
+class PoseModel(Protocol[BatchT, PredictionT]):
+    """A plain ``nn.Module`` with two more methods. ``train()`` and ``eval()`` are its only modes.
+
+    Padded keypoints have weight 0 and change nothing. The query's keypoints are for ``losses`` alone. The engine
+    is always called with a whole batch, so that ``forward`` holds everything that takes gradients.
+    """
+
+    def forward(self, batch: BatchT) -> PredictionT: ...
+
+    def losses(self, prediction: PredictionT, batch: BatchT) -> Mapping[str, Tensor]:
+        """Named scalar terms, already weighted; their sum is minimised."""
+        ...
+
+    def decode(self, prediction: PredictionT, batch: BatchT) -> Keypoints:
+        """(B, K) coordinates in crop pixels, with confidences in 0..1."""
+        ...
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A number that a paper publishes."""
+
+    dataset: str
+    split: str
+    setting: str
+    metric: str
+    value: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Paper:
+    title: str
+    year: int
+    reference: str
+    """arXiv number or DOI."""
+    claims: tuple[Claim, ...] = ()
+
+
+def _no_factors(config: Any) -> Mapping[str, float]:
+    return {}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model of the zoo, as the platform sees it."""
+
+    tasks: tuple[Task, ...]
+    config: type[Section]
+    """The model's own parameters, with their defaults."""
+    model: Callable[[Any, Setting], Any]
+    """Builds the ``PoseModel`` from its config and the setting; called on every worker."""
+    space: Space
+    """What a search may vary: ``model.NAME`` of the config, ``train.NAME`` of TrainConfig."""
+    paper: Paper | None = None
+    train: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The published training settings, laid over TrainConfig's defaults."""
+    learning_rates: Callable[[Any], Mapping[str, float]] = _no_factors
+    """From the config, prefixes of parameter names to factors of the learning rate."""
+    max_zero: int = 3
+    """Highest ZeRO stage that the model's gradients allow."""
+
+    def __post_init__(self) -> None:
+        known = {f"model.{n}" for n in self.config.model_fields} | {f"train.{n}" for n in TrainConfig.model_fields}
+        unknown = [name for name in self.space if _head(name) not in known]
+        if unknown:
+            raise ValueError(
+                f"a search space must name real parameters, but has {', '.join(unknown)}; there is "
+                f"{', '.join(sorted(known))}"
+            )
+
+
+def _head(name: str) -> str:
+    return ".".join(name.split(".")[:2])
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A kind of dataset that ``prepare`` can read."""
+
+    title: str
+    options: type[Section]
+    read: Callable[[Any, Path], Dataset]
+    """Reads options and path; sound records and every problem in one pass. Raises nothing for bad content."""
+    licence: str = ""
+    source: str = ""
+    """Where to get it."""

@@ -1,0 +1,1 @@
+"""From annotated pictures to batches: reading, splitting, cropping, packing, encoding and loading."""

@@ -1,0 +1,1 @@
+"""One module per dataset; the module's ``SPEC`` is its registration."""

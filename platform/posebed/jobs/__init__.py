@@ -1,0 +1,1 @@
+"""Experiments as jobs on a Ray cluster."""

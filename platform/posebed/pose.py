@@ -1,0 +1,68 @@
+"""What a pose is, in tensors: the keypoints of a batch, and the two kinds of batch that a model sees.
+
+Shape letters used throughout: B batch, S shots (support images), K keypoints (padded to the largest
+category of the data), H W the crop's height and width in pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+Moved = TypeVar("Moved", "Keypoints", "Batch", "EpisodeBatch")
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """Points in crop pixels, x to the right and y down; integer coordinates are pixel centres."""
+
+    xy: Tensor
+    """(..., K, 2), float."""
+    weight: Tensor
+    """(..., K), float. In a truth 1 where the keypoint is labelled and 0 where it is unlabelled or
+    padding; in a prediction the model's confidence."""
+
+    def to(self, device: torch.device | str) -> Keypoints:
+        return _moved(self, device)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crops with their true keypoints, as category-specific models see them."""
+
+    image: Tensor
+    """(B, 3, H, W) RGB in 0..255, uint8 or float; the model normalises."""
+    keypoints: Keypoints
+    """(B, K)"""
+    category: Tensor
+    """(B,) int64, position in ``Setting.categories``."""
+    row: Tensor
+    """(B,) int64, row of the pack, by which predictions find their way back to the record."""
+
+    def to(self: Moved, device: torch.device | str) -> Moved:
+        return _moved(self, device)
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True)
+class EpisodeBatch(Batch):
+    """Query crops, each with S annotated support crops of the query's category."""
+
+    support_image: Tensor
+    """(B, S, 3, H, W)"""
+    support: Keypoints
+    """(B, S, K)"""
+
+
+def _moved(thing: Moved, device: torch.device | str) -> Moved:
+    def move(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.to(device, non_blocking=True)
+        return _moved(value, device) if is_dataclass(value) else value
+
+    return type(thing)(**{f.name: move(getattr(thing, f.name)) for f in fields(thing)})

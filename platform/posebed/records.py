@@ -1,0 +1,193 @@
+"""The one table that every dataset becomes, and the problems that were found on the way.
+
+A record is one annotated instance. Nothing here imports torch; the table is read and written with pyarrow.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+DEFAULT_SIGMA = 0.05
+"""OKS sigma of a keypoint whose dataset states none; the report says so where it is used."""
+
+
+@dataclass(frozen=True)
+class Category:
+    """A kind of animal or thing and its skeleton. Indices into ``keypoints`` count from 0."""
+
+    key: str
+    """Unique in its dataset; two categories may share a ``name`` but never a key."""
+    name: str
+    keypoints: tuple[str, ...]
+    family: str = ""
+    """The group above: family, super-category; empty where the dataset has none."""
+    limbs: tuple[tuple[int, int], ...] = ()
+    flip_pairs: tuple[tuple[int, int], ...] = ()
+    sigmas: tuple[float, ...] = ()
+    """OKS sigma per keypoint; empty where the dataset states none."""
+    upper_body: tuple[int, ...] = ()
+    """Keypoints of the upper body, for half-body augmentation; empty where the notion has no meaning."""
+
+    def flip_index(self) -> tuple[int, ...]:
+        """For every keypoint the one that takes its place in the mirrored picture."""
+        index = list(range(len(self.keypoints)))
+        for left, right in self.flip_pairs:
+            index[left], index[right] = right, left
+        return tuple(index)
+
+    def oks_sigmas(self) -> tuple[float, ...]:
+        return self.sigmas or (DEFAULT_SIGMA,) * len(self.keypoints)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One annotated instance. Coordinates are pixels of the whole image; integers are pixel centres."""
+
+    record: str
+    """Identity, unique in its dataset."""
+    image: str
+    """Path of the picture below the dataset's image root."""
+    width: int
+    height: int
+    category: str
+    """Key of its category."""
+    box: tuple[float, float, float, float]
+    """x, y, width, height."""
+    area: float
+    """Square pixels, the scale of OKS: the segment's area where there is one, else the box's."""
+    keypoints: np.ndarray
+    """(K, 3): x, y, and visibility 0 unlabelled, 1 labelled but hidden, 2 visible."""
+    group: str = ""
+    """Clip or individual: records of one group never part in a split. Empty: the image is the group."""
+    part: str = ""
+    """train, val or test in the dataset's own division, where it has one."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with the data: where it is, what was found and what must hold."""
+
+    file: str
+    record: str
+    """Identity of the annotation or image, empty where the whole file is meant."""
+    category: str
+    field: str
+    reason: str
+    """A short fixed phrase by which problems are counted."""
+    found: str
+    must: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a dataset module reads: every category, every sound record, and every problem."""
+
+    root: Path
+    """Folder or uncompressed zip file that image paths start from."""
+    categories: tuple[Category, ...]
+    records: tuple[Record, ...]
+    problems: tuple[Problem, ...] = ()
+    checked: int = 0
+    """Annotations looked at, sound or not."""
+    notes: tuple[str, ...] = field(default=())
+    """One sentence each: source, licence, known defects, shown in the report."""
+
+
+_SCHEMA = pa.schema(
+    [
+        ("record", pa.string()),
+        ("image", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("category", pa.string()),
+        ("box", pa.list_(pa.float64(), 4)),
+        ("area", pa.float64()),
+        ("keypoints", pa.list_(pa.float32())),
+        ("group", pa.string()),
+        ("part", pa.string()),
+    ]
+)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write Parquet under a temporary name, then rename: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    pq.write_table(table, unfinished)
+    unfinished.rename(path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write text under a temporary name, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.rename(path)
+
+
+def write_records(records: Sequence[Record], path: Path) -> None:
+    columns = {
+        f.name: [getattr(r, f.name) for r in records] for f in fields(Record) if f.name != "keypoints"
+    }
+    columns["keypoints"] = [np.asarray(r.keypoints, np.float32).ravel() for r in records]
+    write_table(pa.table(columns, schema=_SCHEMA), path)
+
+
+def read_records(path: Path) -> list[Record]:
+    rows = pq.read_table(path, schema=_SCHEMA).to_pylist()
+    return [
+        Record(
+            **{
+                **row,
+                "box": tuple(row["box"]),
+                "keypoints": np.asarray(row["keypoints"], np.float32).reshape(-1, 3),
+            }
+        )
+        for row in rows
+    ]
+
+
+def categories_to_json(categories: Iterable[Category]) -> str:
+    return json.dumps([asdict(c) for c in categories], indent=1)
+
+
+def categories_from_json(text: str) -> tuple[Category, ...]:
+    def pairs(value: list[list[int]]) -> tuple[tuple[int, int], ...]:
+        return tuple((a, b) for a, b in value)
+
+    return tuple(
+        Category(
+            key=c["key"],
+            name=c["name"],
+            family=c["family"],
+            keypoints=tuple(c["keypoints"]),
+            limbs=pairs(c["limbs"]),
+            flip_pairs=pairs(c["flip_pairs"]),
+            sigmas=tuple(c["sigmas"]),
+            upper_body=tuple(c["upper_body"]),
+        )
+        for c in json.loads(text)
+    )
+
+
+def write_problems(problems: Sequence[Problem], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    with unfinished.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(Problem)])
+        writer.writeheader()
+        writer.writerows(asdict(p) for p in problems)
+    unfinished.rename(path)
+
+
+def read_problems(path: Path) -> list[Problem]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [Problem(**row) for row in csv.DictReader(file)]

@@ -1,0 +1,1 @@
+"""Metrics, intervals and results, all computed from a table of predictions."""

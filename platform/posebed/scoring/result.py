@@ -1,0 +1,124 @@
+"""A Result: everything that one run found out, as it stands in ``runs/KEY/result.json``.
+
+The file is the truth; trackers and reports are made from it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from posebed.config import Section
+from posebed.records import write_text
+
+
+class Score(Section):
+    """One metric of one run."""
+
+    metric: str
+    """Name, unique per definition: two definitions never share a name."""
+    definition: str
+    """One sentence."""
+    value: float
+    low: float
+    high: float
+    """95 % interval, resampling images."""
+    low_categories: float | None = None
+    high_categories: float | None = None
+    """95 % interval, resampling categories; None where there is one category."""
+    better: str = "higher"
+    """higher or lower."""
+
+
+class Epoch(Section):
+    """One line of the learning curve."""
+
+    epoch: int
+    """Counted from 1: epochs that are done."""
+    loss: float
+    losses: dict[str, float]
+    learning_rate: float
+    seconds: float
+    images_per_second: float
+    waiting: float
+    """Share of the epoch's time spent waiting for data."""
+    validation: float | None = None
+    """PCK@0.2 on the validation part, where it was measured."""
+    system: dict[str, float] = {}
+    """CPU and memory use, and the accelerator's, at the end of the epoch."""
+
+
+class Cost(Section):
+    parameters: int
+    gflops: float | None
+    """Billions of multiply-adds times two for one crop (with its supports); None where the model makes none."""
+    ms_per_image: float
+    """Prediction time per crop, median over batches."""
+    train_seconds: float
+    device: str
+
+
+class Provenance(Section):
+    """Where the numbers come from."""
+
+    commit: str
+    dirty: bool
+    """Whether tracked files differed from the commit."""
+    data_hash: str
+    split_hash: str
+    episodes_hash: str | None
+    lock_hash: str
+    checkpoint_hash: str
+    """sha256 of the weights that predicted."""
+    checkpoint: str
+    """Where those weights lie, relative to the project."""
+    software: dict[str, str]
+    hardware: str
+    created: str
+    """UTC, ISO 8601."""
+
+
+class Result(Section):
+    key: str
+    fingerprint: str
+    model: str
+    task: str
+    data: str
+    split: str
+    pack: str
+    seed: int
+    config: dict[str, Any]
+    train: dict[str, Any]
+    protocol: dict[str, str]
+    """How the numbers were measured: boxes, input size, flip test, sigmas, shots; shown beside every table."""
+    instances: int
+    images: int
+    without_keypoints: int
+    """Queries with no keypoint that counts; they score 0 as in the official MP-100 code."""
+    scores: list[Score]
+    by_category: dict[str, dict[str, float]]
+    """Category name to metric name to value."""
+    by_keypoint: dict[str, dict[str, float]]
+    """Category name to keypoint name to PCK@0.2 over the instances in which it counts."""
+    curve: list[Epoch]
+    cost: Cost
+    provenance: Provenance
+
+    def score(self, metric: str) -> Score:
+        """The score of that name.
+
+        Raises:
+            LookupError: this result has none.
+        """
+        for score in self.scores:
+            if score.metric == metric:
+                return score
+        raise LookupError(f"{self.key} must have a metric {metric!r}, but has {', '.join(s.metric for s in self.scores)}")
+
+
+def write_result(result: Result, path: Path) -> None:
+    write_text(result.model_dump_json(indent=1), path)
+
+
+def read_result(path: Path) -> Result:
+    return Result.model_validate_json(path.read_text(encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""The training loop, the engine under it, and predictions from a trained model."""
