@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -237,12 +237,15 @@ def read_params(path: Path) -> Params:
         raise ValueError(sentence(error, path.name)) from error
 
 
-def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+Layer = Mapping[str, Any]
+
+
+def merged(*layers: Layer) -> dict[str, Any]:
     """Mappings laid over one another; later ones win, nested mappings are merged key by key."""
     result: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
             below = result.get(key)
             both = isinstance(below, Mapping) and isinstance(value, Mapping)
-            result[key] = merged(below, value) if both else value  # pyright: ignore[reportUnknownArgumentType]
+            result[key] = merged(cast("Layer", below), value) if both else value
     return result

@@ -6,7 +6,7 @@ category of the data), H W the crop's height and width in pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import torch
@@ -61,8 +61,6 @@ class EpisodeBatch(Batch):
 
 def _moved(thing: Moved, device: torch.device | str) -> Moved:
     def move(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return value.to(device, non_blocking=True)
-        return _moved(value, device) if is_dataclass(value) else value
+        return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value.to(device)
 
     return type(thing)(**{f.name: move(getattr(thing, f.name)) for f in fields(thing)})

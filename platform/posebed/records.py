@@ -134,9 +134,7 @@ def write_text(text: str, path: Path) -> None:
 
 
 def write_records(records: Sequence[Record], path: Path) -> None:
-    columns = {
-        f.name: [getattr(r, f.name) for r in records] for f in fields(Record) if f.name != "keypoints"
-    }
+    columns = {f.name: [getattr(r, f.name) for r in records] for f in fields(Record) if f.name != "keypoints"}
     columns["keypoints"] = [np.asarray(r.keypoints, np.float32).ravel() for r in records]
     write_table(pa.table(columns, schema=_SCHEMA), path)
 

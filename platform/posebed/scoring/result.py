@@ -113,7 +113,9 @@ class Result(Section):
         for score in self.scores:
             if score.metric == metric:
                 return score
-        raise LookupError(f"{self.key} must have a metric {metric!r}, but has {', '.join(s.metric for s in self.scores)}")
+        raise LookupError(
+            f"{self.key} must have a metric {metric!r}, but has {', '.join(s.metric for s in self.scores)}"
+        )
 
 
 def write_result(result: Result, path: Path) -> None:
