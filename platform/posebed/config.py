@@ -247,5 +247,5 @@ def merged(*layers: Layer) -> dict[str, Any]:
         for key, value in layer.items():
             below = result.get(key)
             both = isinstance(below, Mapping) and isinstance(value, Mapping)
-            result[key] = merged(cast("Layer", below), value) if both else value
+            result[key] = merged(cast("Layer", below), cast("Layer", value)) if both else value
     return result
