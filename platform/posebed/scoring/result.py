@@ -44,6 +44,8 @@ class Epoch(Section):
     """Share of the epoch's time spent waiting for data."""
     validation: float | None = None
     """PCK@0.2 on the validation part, where it was measured."""
+    device: str = ""
+    """What it ran on, such as ``2 x cpu``."""
     system: dict[str, float] = {}
     """CPU and memory use, and the accelerator's, at the end of the epoch."""
 
@@ -51,7 +53,8 @@ class Epoch(Section):
 class Cost(Section):
     parameters: int
     gflops: float | None
-    """Billions of multiply-adds times two for one crop (with its supports); None where the model makes none."""
+    """Billions of multiply-adds for one crop (with its supports), which the papers of the field call GFLOPs;
+    None where the model makes none."""
     ms_per_image: float
     """Prediction time per crop, median over batches."""
     train_seconds: float

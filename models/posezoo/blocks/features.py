@@ -1,0 +1,80 @@
+"""Backbones from timm: feature maps at chosen strides, with nothing behind them that a map does not need."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import timm
+from torch import Tensor, nn
+
+from posezoo.blocks.weights import fill, read_weights
+
+
+class Features(nn.Module):
+    """A timm model cut after the last map that is asked for. Its parameters keep timm's names, under ``trunk.``."""
+
+    channels: tuple[int, ...]
+    """Of each map."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    """Of the pictures in 0..1 that the weights were trained on."""
+
+    def __init__(self, backbone: str, weights: str, strides: Sequence[int]) -> None:
+        """``weights`` as in ``weights.read_weights``.
+
+        Raises:
+            LookupError: no such backbone or weights, or a backbone without maps at these strides.
+            ValueError: weights of another architecture.
+        """
+        super().__init__()
+        name = _name(backbone, weights)
+        trunk: Any = timm.create_model(name)
+        complete = set(trunk.state_dict())
+        self.indices = _indices(trunk.feature_info, strides, backbone)
+        self.channels = tuple(trunk.feature_info[i]["num_chs"] for i in self.indices)
+        self.mean, self.std = trunk.pretrained_cfg["mean"], trunk.pretrained_cfg["std"]
+        trunk.prune_intermediate_layers(self.indices, prune_norm=True, prune_head=True)
+        state = read_weights(weights, name)
+        if state is not None:
+            fill(trunk, state, complete, weights)
+        self.trunk = trunk
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Normalised (B, 3, H, W) to one (B, C, H / stride, W / stride) per stride."""
+        return self.trunk.forward_intermediates(image, indices=self.indices, intermediates_only=True)
+
+
+def grid(size: tuple[int, int], stride: int) -> tuple[int, int]:
+    """Height and width of a map at a stride.
+
+    Raises:
+        ValueError: the crop is no whole number of cells high and wide.
+    """
+    if size[0] % stride or size[1] % stride:
+        raise ValueError(f"height and width of the crop must be multiples of {stride}, but are {size[0]} x {size[1]}")
+    return size[0] // stride, size[1] // stride
+
+
+def _name(backbone: str, weights: str) -> str:
+    """timm's name of the architecture, with the tag of the weights where they have one."""
+    if not timm.is_model(backbone):
+        close = ", ".join(difflib.get_close_matches(backbone, timm.list_models())) or "timm.list_models()"
+        raise LookupError(f"backbone must be a model of timm, but is {backbone!r}; close to it is {close}")
+    if not timm.is_model(weights):
+        return backbone
+    if weights.partition(".")[0] != backbone.partition(".")[0]:
+        raise ValueError(f"weights must be of the backbone {backbone!r}, but are {weights!r}")
+    return weights
+
+
+def _indices(info: Sequence[dict[str, Any]], strides: Sequence[int], backbone: str) -> list[int]:
+    """Of the maps that the backbone offers, the deepest at each stride."""
+    deepest = {entry["reduction"]: index for index, entry in enumerate(info)}
+    if not set(strides) <= set(deepest):
+        raise LookupError(
+            f"stride must be one of {', '.join(map(str, deepest))}, which {backbone} has, but is "
+            f"{', '.join(map(str, strides))}"
+        )
+    return [deepest[stride] for stride in strides]

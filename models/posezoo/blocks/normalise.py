@@ -1,0 +1,28 @@
+"""From pictures as batches hold them to what a backbone was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Normalise(nn.Module):
+    """RGB in 0..255 to zero mean and unit deviation per channel, in the precision of the model."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
+        """``mean`` and ``std`` of pictures in 0..1."""
+        super().__init__()
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W), uint8 or float, to the same shape in the dtype of the buffers."""
+        return ((image.float() - self.mean) / self.std).to(self.mean.dtype)

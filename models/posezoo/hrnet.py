@@ -1,0 +1,60 @@
+"""HRNet: high-resolution maps kept from end to end, keypoints from the finest by a 1 x 1 convolution."""
+
+from __future__ import annotations
+
+from posebed.config import Positive
+from posebed.contracts import Claim, ModelSpec, Paper, Setting, Task
+from posebed.space import Choice, LogUniform
+from posezoo.blocks.deconv import heatmap_head
+from posezoo.blocks.features import grid
+from posezoo.blocks.heatmap import PUBLISHED_TRAINING, HeatmapConfig, HeatmapModel
+from posezoo.blocks.hrnet import HRNet
+from posezoo.blocks.normalise import Normalise
+
+
+class Config(HeatmapConfig):
+    width: Positive = 32
+    """Channels of the finest maps; the paper takes 32 and 48."""
+    blocks: Positive = 4
+    """Residual blocks per module and branch."""
+    modules: tuple[Positive, Positive, Positive] = (1, 4, 3)
+    """Modules of exchange in stages 2, 3 and 4."""
+    weights: str = "timm"
+    """ImageNet weights: ``timm``, that is ``hrnet_wWIDTH.ms_in1k``; another HRNet of timm, such as
+    ``hrnet_w18_small_v2.ms_in1k`` for width 18, 2 blocks and modules 1, 3, 2; the path of a file in timm's or the
+    original layout; or ``none``."""
+
+
+def build(config: Config, setting: Setting) -> HeatmapModel:
+    height, width = grid(setting.size, 32)
+    backbone = HRNet(config.width, config.weights, config.blocks, config.modules)
+    head = heatmap_head(config.width, 0, 0, setting.keypoints)
+    return HeatmapModel(Normalise(), backbone, head, (8 * height, 8 * width), config, setting)
+
+
+_README = "original README of HRNet"
+_KITPOSE = "KITPose README, table 2"
+
+SPEC = ModelSpec(
+    tasks=(Task.CATEGORY_SPECIFIC,),
+    config=Config,
+    model=build,
+    space={
+        "model.width": Choice(32, 48),
+        "model.target": Choice("msra", "udp", "dark"),
+        "train.lr": LogUniform(1e-4, 1e-3),
+        "train.weight_decay": Choice(0.0, 1e-4, 1e-2, 0.1),
+    },
+    paper=Paper(
+        "Deep High-Resolution Representation Learning for Human Pose Estimation",
+        2019,
+        "arXiv:1902.09212",
+        (
+            Claim("COCO", "val", "HRNet-W32, 256x192, detected boxes", "AP", 74.4, _README),
+            Claim("COCO", "val", "HRNet-W48, 256x192, detected boxes", "AP", 75.1, _README),
+            Claim("AP-10K", "val", "HRNet-W32, 256x256", "AP", 73.8, _KITPOSE),
+            Claim("AP-10K", "val", "HRNet-W48, 256x256", "AP", 74.9, _KITPOSE),
+        ),
+    ),
+    train=PUBLISHED_TRAINING,
+)

@@ -1,0 +1,158 @@
+"""ProtoNet on keypoints: a query's cells are compared with the mean feature of each keypoint on the supports.
+
+The idea is Snell et al.'s (2017); its form for keypoints, which MP-100's tables quote without a definition, is our
+own re-implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from posebed.config import Positive, Section
+from posebed.contracts import Claim, ModelSpec, Paper, Setting, Task
+from posebed.data.codecs import HeatmapCodec
+from posebed.pose import EpisodeBatch, Keypoints
+from posebed.space import Choice, LogUniform
+from posezoo.blocks.deconv import deconvolutions
+from posezoo.blocks.features import Features, grid
+from posezoo.blocks.normalise import Normalise
+from posezoo.blocks.pooling import support_pooling
+
+REACH = 2
+"""Cells around the likeliest that the soft-arg-max looks at."""
+
+# B batch, S shots, K keypoints, C channels, h w cells of the map that is compared
+
+
+class Config(Section):
+    backbone: str = "resnet50.tv_in1k"
+    """A model of timm, with or without the tag of its weights."""
+    weights: str = "timm"
+    """ImageNet weights: ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of
+    a file, or ``none``."""
+    stride: Literal[4, 8, 16, 32] = 32
+    """Of the backbone's map."""
+    deconvs: Annotated[int, Field(ge=0)] = 0
+    """Doublings of the map's resolution before cells are compared."""
+    channels: Positive = 256
+    """Of the doublings."""
+    distance: Literal["l2", "cosine"] = "l2"
+    """Squared Euclidean distance, mean over channels, or cosine similarity."""
+    temperature: Annotated[float, Field(gt=0)] = 0.1
+    """Divides the scores."""
+    sigma: Annotated[float, Field(gt=0)] = 0.7
+    """Of the target's Gaussian, in cells."""
+
+
+class ProtoNet(nn.Module):
+    def __init__(self, config: Config, setting: Setting) -> None:
+        super().__init__()
+        grid(setting.size, config.stride)
+        self.distance, self.temperature, self.sigma = config.distance, config.temperature, config.sigma
+        self.pixels = config.stride / 2**config.deconvs
+        self.backbone = Features(config.backbone, config.weights, (config.stride,))
+        self.normalise = Normalise(self.backbone.mean, self.backbone.std)
+        self.deconvs = deconvolutions(self.backbone.channels[0], config.channels, config.deconvs)
+        # Supports are pooled as in the models that regress keypoints: under heatmaps of quarter size.
+        self.support = HeatmapCodec(setting.size, grid(setting.size, 4), sigma=2.0)
+
+    def forward(self, batch: EpisodeBatch) -> Tensor:
+        """Scores (B, K, h, w), of which the softmax over cells says where the keypoint is."""
+        images = torch.cat([batch.image, batch.support_image.flatten(0, 1)])
+        maps = self.deconvs(self.backbone(self.normalise(images))[0]).float()
+        query, support = maps[: len(batch)], maps[len(batch) :]
+        return self._scores(query, self._prototypes(support, batch.support))
+
+    def _prototypes(self, maps: Tensor, support: Keypoints) -> Tensor:
+        """(B, K, C), the mean over the shots that show a keypoint; 0 where none does. ``maps`` are (B S, C, h, w)."""
+        flat = Keypoints(support.xy.flatten(0, 1), support.weight.flatten(0, 1))
+        heatmaps, weight = self.support.encode(flat)
+        shots = support.weight.shape[:2]
+        pooled = support_pooling(maps, heatmaps).unflatten(0, shots)
+        weight = weight.unflatten(0, shots)[..., None]
+        return (pooled * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+    def _scores(self, query: Tensor, prototypes: Tensor) -> Tensor:
+        if self.distance == "cosine":
+            query, prototypes = functional.normalize(query, dim=1), functional.normalize(prototypes, dim=2)
+        product = torch.einsum("bchw,bkc->bkhw", query, prototypes)
+        if self.distance == "cosine":
+            return product / self.temperature
+        lengths = query.square().sum(1)[:, None] + prototypes.square().sum(2)[:, :, None, None]
+        return (2 * product - lengths) / (query.shape[1] * self.temperature)
+
+    def losses(self, prediction: Tensor, batch: EpisodeBatch) -> Mapping[str, Tensor]:
+        """Cross-entropy against a Gaussian, mean over the keypoints that query and every support show."""
+        height, width = prediction.shape[-2:]
+        cell = (batch.keypoints.xy + 0.5) / self.pixels - 0.5
+        x, y = (
+            -((torch.arange(n, device=cell.device) - cell[..., axis, None]) ** 2) / (2 * self.sigma**2)
+            for axis, n in ((0, width), (1, height))
+        )
+        target = (y[..., :, None] + x[..., None, :]).flatten(2).softmax(2)
+        limit = cell.new_tensor([width, height]) - 0.5
+        inside = ((cell > -0.5) & (cell < limit)).all(-1)
+        weight = batch.keypoints.weight * batch.support.weight.prod(1) * inside
+        entropy = -(target * prediction.flatten(2).log_softmax(2)).sum(2)
+        return {"location": (entropy * weight).sum() / weight.sum().clamp(min=1)}
+
+    def decode(self, prediction: Tensor, batch: EpisodeBatch) -> Keypoints:
+        """The mean position near the likeliest cell; the confidence is the probability of being there.
+
+        It is 0 where no support shows the keypoint.
+        """
+        height, width = prediction.shape[-2:]
+        probability = prediction.float().flatten(2).softmax(2)
+        peak = probability.argmax(2)
+        x, y = torch.arange(width, device=peak.device), torch.arange(height, device=peak.device)
+        near_x = (x - (peak % width)[..., None]).abs() <= REACH
+        near_y = (y - (peak // width)[..., None]).abs() <= REACH
+        near = probability.unflatten(2, (height, width)) * near_y[..., :, None] * near_x[..., None, :]
+        total = near.sum((2, 3))
+        cell = torch.stack([(near.sum(2) * x).sum(2), (near.sum(3) * y).sum(2)], -1) / total[..., None]
+        shown = batch.support.weight.amax(1) > 0
+        return Keypoints((cell + 0.5) * self.pixels - 0.5, total.clamp(max=1) * shown)
+
+
+def _claims(shots: int, *values: float) -> tuple[Claim, ...]:
+    source = "Dynamic Support Information Mining for Category-Agnostic Pose Estimation, table 5"
+    return tuple(
+        Claim("MP-100", f"split {split}", f"{shots}-shot", "PCK@0.2", value, source)
+        for split, value in enumerate(values, start=1)
+    )
+
+
+SPEC = ModelSpec(
+    tasks=(Task.CATEGORY_AGNOSTIC,),
+    config=Config,
+    model=ProtoNet,
+    space={
+        "model.stride": Choice(16, 32),
+        "model.distance": Choice("l2", "cosine"),
+        "model.temperature": Choice(0.05, 0.1, 0.5),
+        "train.lr": LogUniform(1e-5, 1e-3),
+    },
+    paper=Paper(
+        "Prototypical Networks for Few-shot Learning",
+        2017,
+        "arXiv:1703.05175",
+        (
+            *_claims(1, 46.05, 40.84, 49.13, 43.34, 44.54),
+            *_claims(5, 60.31, 53.51, 61.92, 58.44, 58.61),
+        ),
+    ),
+    train={
+        "epochs": 200,
+        "batch_size": 16,
+        "lr": 1e-4,
+        "warmup_steps": 1000,
+        "decay_at": (0.8, 0.9),
+        "augment": {"scale": 0.15, "rotation": 15.0},
+    },
+)

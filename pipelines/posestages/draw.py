@@ -1,0 +1,38 @@
+"""Stage ``draw``: a built-in set of pictures, written as a COCO folder.
+
+Usage: python -m posestages.draw KEY
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import Progress
+
+from posebed.config import Params, read_params, sentence
+from posebed.menagerie import MenagerieConfig, draw_folder
+from posestages.stage import PARAMS, menagerie_folder, run
+
+
+def draw(params: Params, key: str, out: Path) -> None:
+    """Draw the set that ``menagerie.KEY`` describes, on all processors."""
+    if key not in params.menagerie:
+        raise LookupError(f"menagerie must have an entry {key!r}, but has {', '.join(params.menagerie) or 'none'}")
+    try:
+        config = MenagerieConfig.model_validate(params.menagerie[key])
+    except ValidationError as error:
+        raise ValueError(sentence(error, f"menagerie.{key}")) from error
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task(f"drawing {key}", total=config.images)
+        draw_folder(config, out, os.cpu_count() or 1, lambda done: progress.update(task, completed=done))
+
+
+def main(words: list[str]) -> None:
+    draw(read_params(PARAMS), words[0], menagerie_folder(words[0]))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,35 @@
+"""Stage ``predict``: the run's answers on the test part, in image pixels.
+
+Usage: python -m posestages.predict KEY
+"""
+
+from __future__ import annotations
+
+import torch
+
+from posebed.data.pack import Pack
+from posebed.data.splits import read_split
+from posebed.records import write_text
+from posebed.scoring.predictions import write_predictions
+from posebed.training.predict import answer
+from posebed.training.trained import open_trained
+from posestages.stage import pack_folder, run, run_folder, split_folder
+
+
+def predict(key: str) -> None:
+    """Write ``runs/KEY/predicted``: ``predictions.parquet`` and ``cost.json``."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    trained = open_trained(run_folder(key) / "train", device)
+    pack, split = Pack.open(pack_folder(trained.about["pack"])), read_split(split_folder(trained.about["split"]))
+    answers = answer(trained, pack, split, "test")
+    out = run_folder(key) / "predicted"
+    write_predictions(answers.predictions, out / "predictions.parquet")
+    write_text(answers.cost.model_dump_json(indent=1), out / "cost.json")
+
+
+def main(words: list[str]) -> None:
+    predict(words[0])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,76 @@
+"""Stage ``report``: the results of all runs side by side, in one page.
+
+Usage: python -m posestages.report
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from posebed.config import Params, read_params
+from posebed.data.images import Images
+from posebed.records import read_records
+from posebed.reporting.gallery import GalleryPicture, gallery_of
+from posebed.reporting.site import DataProblems, write_report
+from posebed.scoring.result import Result, read_result
+from posestages.stage import PARAMS, prepared, run, run_folder
+
+OUT = Path("report")
+
+
+def read_results(params: Params) -> list[Result]:
+    """The results of the runs that the parameters name, as far as they are there.
+
+    Raises:
+        LookupError: no run has a result yet.
+    """
+    paths = [run_folder(key) / "result.json" for key in params.runs]
+    results = [read_result(path) for path in paths if path.is_file()]
+    if not results:
+        raise LookupError("at least one run must have a result, but none has; `dvc repro` makes them")
+    return results
+
+
+def report(params: Params, out: Path = OUT) -> Path:
+    """Write the page and return its path."""
+    results = read_results(params)
+    used = sorted({result.data for result in results})
+    return write_report(results, _gallery(results), [_problems(data) for data in used], out)
+
+
+def _gallery(results: list[Result]) -> list[GalleryPicture]:
+    pictures: list[GalleryPicture] = []
+    for data in sorted({result.data for result in results}):
+        decode = Images(Path(_about(data)["root"])).decode
+        records = {r.record: r for r in read_records(prepared(data) / "records.parquet")}
+        for result in results:
+            if result.data == data:
+                predictions = run_folder(result.key) / "predicted/predictions.parquet"
+                pictures += gallery_of(result.key, predictions, decode, records)
+    return pictures
+
+
+def _about(data: str) -> dict:
+    return json.loads((prepared(data) / "about.json").read_text())
+
+
+def _problems(data: str) -> DataProblems:
+    about = _about(data)
+    return DataProblems(
+        data=data,
+        checked=about["checked"],
+        kept=about["kept"],
+        dropped=about["dropped"],
+        notes=tuple(about["notes"]),
+        default_sigmas=tuple(about["default_sigmas"]),
+    )
+
+
+def main(words: list[str]) -> None:
+    page = report(read_params(PARAMS))
+    print(f"The report: {page.absolute().as_uri()}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,91 @@
+"""What the stages share: where things lie, how an output folder comes to be, and how a stage ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+# Read by the libraries when they are imported or started: no stage reports home.
+os.environ |= {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "DVC_NO_ANALYTICS": "true",
+}
+
+PARAMS = Path("params.yaml")
+
+Entry = TypeVar("Entry")
+
+
+def prepared(key: str) -> Path:
+    return Path("data/prepared") / key
+
+
+def split_folder(key: str) -> Path:
+    return Path("data/splits") / key
+
+
+def pack_folder(key: str) -> Path:
+    return Path("data/packs") / key
+
+
+def menagerie_folder(key: str) -> Path:
+    return Path("data/menagerie") / key
+
+
+def run_folder(key: str) -> Path:
+    return Path("runs") / key
+
+
+def run(main: Callable[[list[str]], None]) -> NoReturn:
+    """Call ``main`` with the arguments of the command line and leave: with 2 and a sentence where it refuses."""
+    try:
+        main(sys.argv[1:])
+    except (KeyError, IndexError):
+        raise  # a mistake in the program, whose traceback is wanted
+    except (ValueError, LookupError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0)
+
+
+def only_key(arguments: list[str]) -> str:
+    """The one argument of a stage.
+
+    Raises:
+        ValueError: there is not exactly one.
+    """
+    if len(arguments) != 1:
+        raise ValueError(f"a stage must be given one KEY of {PARAMS}, but got {' '.join(arguments) or 'nothing'}")
+    return arguments[0]
+
+
+def entry(section: str, entries: Mapping[str, Entry], key: str) -> Entry:
+    """The entry of a section of the parameters.
+
+    Raises:
+        LookupError: there is none of that key.
+    """
+    if key not in entries:
+        raise LookupError(f"{section} must have an entry {key!r}, but has {', '.join(entries) or 'none'}")
+    return entries[key]
+
+
+@contextmanager
+def finished_folder(out: Path) -> Iterator[Path]:
+    """A new folder to write into, which takes the name ``out`` once the block has ended without an error."""
+    unfinished = out.with_name(out.name + ".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        shutil.rmtree(out, ignore_errors=True)
+        unfinished.rename(out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

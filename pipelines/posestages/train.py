@@ -1,0 +1,89 @@
+"""Stage ``train``: one run, trained on the cluster, its weights and learning curve brought home.
+
+Usage: python -m posestages.train KEY [--without-ray]
+
+``--without-ray`` trains in this process, or in those that torchrun starts; the weights are the same.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from posebed.config import read_params
+from posebed.data.pack import Pack
+from posebed.experiment import Experiment, decide
+from posebed.scoring.result import Epoch
+from posestages.stage import PARAMS, pack_folder, run, run_folder, split_folder
+
+PACKAGES = ("posebed", "posezoo", "posestages")
+ZOO = "posezoo"
+
+
+def experiment_of(key: str) -> Experiment:
+    """The experiment that ``params.yaml`` describes under this key, checked against its data."""
+    params = read_params(PARAMS)
+    chosen = params.runs.get(key)
+    folders = (split_folder(chosen.split), pack_folder(chosen.pack)) if chosen else (Path(), Path())
+    experiment = decide(params, key, ZOO, *folders)
+    experiment.check_fits(Pack.open(experiment.pack_folder).categories)
+    return experiment
+
+
+def train(experiment: Experiment) -> None:
+    """Train as a Ray Train job and write ``runs/KEY/train``."""
+    from posebed.jobs.launch import forget, launch
+    from posebed.training.trained import write_trained
+
+    storage = os.environ.get("POSEBED_STORAGE")
+    outcome = launch(experiment, PACKAGES, storage, Mirror(experiment).epoch)
+    write_trained(run_folder(experiment.key) / "train", outcome, experiment)
+    shutil.rmtree(outcome)
+    forget(experiment, storage)
+
+
+def train_without_ray(experiment: Experiment) -> None:
+    """Train in this process and write ``runs/KEY/train``; under torchrun every worker calls it."""
+    from posebed.training.log import FolderLog
+    from posebed.training.loop import train as loop
+    from posebed.training.trained import write_trained
+
+    log = FolderLog(Path(".posebed/local") / f"{experiment.key}-{experiment.fingerprint()[:16]}", experiment.key)
+    with log.bar:
+        loop(experiment, log)
+    with log.latest() as checkpoint:
+        if log.leads and checkpoint:
+            write_trained(run_folder(experiment.key) / "train", checkpoint, experiment)
+
+
+class Mirror:
+    """Sends finished epochs to the tracker while a job runs. A tracker out of reach stops no training."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._key, self._fingerprint = experiment.key, experiment.fingerprint()
+        self._waiting: list[Epoch] = []
+        self._warned = False
+
+    def epoch(self, epoch: Epoch) -> None:
+        from posebed.reporting.tracking import Tracker, Unreachable
+
+        self._waiting.append(epoch)
+        try:
+            tracker = Tracker()
+            tracker.log_curve(tracker.open(self._key, self._fingerprint), self._waiting)
+            self._waiting.clear()
+        except Unreachable as error:
+            if not self._warned:
+                print(f"the tracker is out of reach and will be filled by the stage score: {error}", file=sys.stderr)
+            self._warned = True
+
+
+def main(words: list[str]) -> None:
+    key, *rest = words
+    (train_without_ray if "--without-ray" in rest else train)(experiment_of(key))
+
+
+if __name__ == "__main__":
+    run(main)

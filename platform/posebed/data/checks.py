@@ -1,0 +1,227 @@
+"""What must hold of annotated pictures, whatever file they come from: one Fault for every broken rule.
+
+Readers of annotation files call these rules and say where each fault was found (``posebed.records.Problem``).
+Nothing here raises for content.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
+from typing import NamedTuple, TypeGuard
+
+import numpy as np
+
+from posebed.data.images import Images, OutsideRoot, TruncatedImage
+from posebed.records import Problem
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+
+class Reason(StrEnum):
+    """Every reason for which a record is refused; problems are counted by it."""
+
+    NO_FILE = "missing annotation file"
+    NOT_JSON = "not JSON"
+    WRONG_TYPE = "wrong type"
+    MISSING_FIELD = "missing field"
+    NO_IMAGES = "no images"
+    NO_CATEGORIES = "no categories"
+    NO_ANNOTATIONS = "no annotations"
+    DUPLICATE_IMAGE = "duplicate image id"
+    DUPLICATE_ANNOTATION = "duplicate annotation id"
+    DUPLICATE_CATEGORY = "duplicate category id"
+    UNKNOWN_IMAGE = "unknown image"
+    UNKNOWN_CATEGORY = "unknown category"
+    BAD_SKELETON = "bad skeleton"
+    BAD_SIGMAS = "bad sigmas"
+    NO_GROUP = "no group"
+    PATH_LEAVES_FOLDER = "image path leaves its folder"
+    MISSING_IMAGE = "missing image"
+    UNREADABLE_IMAGE = "unreadable image"
+    TRUNCATED_IMAGE = "truncated image"
+    IMAGE_SIZE = "image size differs"
+    KEYPOINT_COUNT = "wrong number of keypoint values"
+    NOT_A_NUMBER = "not a number"
+    NOT_FINITE = "not finite"
+    VISIBILITY = "visibility not 0, 1 or 2"
+    NO_KEYPOINT = "no labelled keypoint"
+    BOX_EXTENT = "box without extent"
+    BOX_OUTSIDE = "box outside the image"
+    AREA = "area not positive"
+
+
+class Fault(NamedTuple):
+    """A broken rule; with file, record and category in front it is a ``Problem``."""
+
+    field: str
+    reason: Reason
+    found: str
+    must: str
+
+
+def shown(value: object) -> str:
+    """Any value as a short text that can be written to any file."""
+    text = ascii(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether the value is a text that says something and can be written to a file."""
+    return isinstance(value, str) and bool(value.strip()) and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def is_id(value: object) -> TypeGuard[int | str]:
+    return is_text(value) or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def is_side(value: object) -> TypeGuard[int | float]:
+    """Whether the value can be a picture's width or height."""
+    return is_number(value) and 0 < value < 2**31 and value == int(value)
+
+
+def is_names(value: object) -> bool:
+    """Whether the value is a list of texts that differ; it may be absent."""
+    names = [] if value is None else value
+    if not isinstance(names, list | tuple) or not all(is_text(name) for name in names):
+        return False
+    return len({name.strip() for name in names}) == len(names)
+
+
+def wrong_type(field: str, value: object, must: str) -> Fault:
+    """The fault of a field that is absent or holds something of another type."""
+    if value is None:
+        return Fault(field, Reason.MISSING_FIELD, "nothing", must)
+    return Fault(field, Reason.WRONG_TYPE, shown(value), must)
+
+
+FieldRule = tuple[str, Callable[[object], bool], str]
+"""A field, what must hold of it, and the same in words."""
+
+
+def field_faults(entry: Mapping[str, object], rules: Iterable[FieldRule]) -> list[Fault]:
+    return [wrong_type(field, entry.get(field), must) for field, holds, must in rules if not holds(entry.get(field))]
+
+
+def keypoint_faults(value: object, names: Sequence[str] | None) -> list[Fault]:
+    """Faults of a flat list x, y, v, x, y, v, ...; without names its length is not judged."""
+    if not isinstance(value, list):
+        return [wrong_type("keypoints", value, "a list of numbers")]
+    faults: list[Fault] = []
+    if names is not None and len(value) != 3 * len(names):
+        must = f"{3 * len(names)} values: x, y, v of {len(names)} keypoints"
+        faults.append(Fault("keypoints", Reason.KEYPOINT_COUNT, f"{len(value)} values", must))
+    numeric = np.array([is_number(v) for v in value], bool)
+    numbers = as_floats(value)
+    is_flag = np.arange(len(value)) % 3 == 2
+    for reason, wrong, must in (
+        (Reason.NOT_A_NUMBER, ~numeric, "a number"),
+        (Reason.NOT_FINITE, ~is_flag & ~np.isfinite(numbers), "a finite number"),
+        (Reason.VISIBILITY, is_flag & numeric & ~np.isin(numbers, (0, 1, 2)), "0, 1 or 2"),
+    ):
+        if wrong.any():
+            faults.append(Fault("keypoints", reason, _places(np.flatnonzero(wrong), value, names), must))
+    if numeric.all() and len(value) >= 3 and not (numbers[2::3] > 0).any():
+        faults.append(Fault("keypoints", Reason.NO_KEYPOINT, "v > 0 nowhere", "v > 0 at one keypoint or more"))
+    return faults
+
+
+def box_faults(value: object, size: Size | None) -> list[Fault]:
+    """Faults of a box x, y, width, height on a picture of that size, if known. It may leave the picture in part."""
+    if not isinstance(value, list) or len(value) != 4:
+        return [wrong_type("bbox", value, "a list of four numbers: x, y, width, height")]
+    if not all(is_number(v) for v in value):
+        return [Fault("bbox", Reason.NOT_A_NUMBER, shown(value), "four numbers")]
+    x, y, w, h = (float(v) for v in as_floats(value))
+    if not np.isfinite([x, y, w, h]).all():
+        return [Fault("bbox", Reason.NOT_FINITE, shown(value), "four finite numbers")]
+    if w <= 0 or h <= 0:
+        return [Fault("bbox", Reason.BOX_EXTENT, shown(value), "width > 0 and height > 0")]
+    if size and (x >= size[0] or y >= size[1] or x + w <= 0 or y + h <= 0):
+        must = f"an overlap with the image of {size[0]} x {size[1]} pixels"
+        return [Fault("bbox", Reason.BOX_OUTSIDE, shown(value), must)]
+    return []
+
+
+def area_faults(value: object) -> list[Fault]:
+    """Faults of an area; it may be absent."""
+    if value is None:
+        return []
+    if not is_number(value):
+        return [Fault("area", Reason.NOT_A_NUMBER, shown(value), "a number")]
+    area = as_floats([value])[0]
+    if not np.isfinite(area):
+        return [Fault("area", Reason.NOT_FINITE, shown(value), "a finite number")]
+    return [] if area > 0 else [Fault("area", Reason.AREA, shown(value), "above 0")]
+
+
+def as_floats(values: Sequence[object]) -> np.ndarray:
+    """The values in the precision in which they are kept, float32; 0 where one is no number, inf beyond the range."""
+    with np.errstate(over="ignore"):
+        return np.array([_as_float(v) for v in values], np.float64).astype(np.float32)
+
+
+def _as_float(value: object) -> float:
+    if not is_number(value):
+        return 0.0
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
+
+
+def _places(indices: np.ndarray, values: Sequence[object], names: Sequence[str] | None) -> str:
+    point, axis = divmod(int(indices[0]), 3)
+    name = names[point] if names is not None and point < len(names) else f"keypoint {point + 1}"
+    more = f", and {len(indices) - 1} more" if len(indices) > 1 else ""
+    return f"{'xyv'[axis]} of {name} is {shown(values[indices[0]])}{more}"
+
+
+def size_faults(stated: Size | None, size: Size) -> list[Fault]:
+    """Faults of the size that an annotation file states, if it states one, of a picture of that size."""
+    if stated is None or stated == size:
+        return []
+    sides = [side for side, a, b in zip(("width", "height"), stated, size, strict=True) if a != b]
+    must = f"{size[0]} x {size[1]}, as the picture is"
+    return [Fault(", ".join(sides), Reason.IMAGE_SIZE, f"{stated[0]} x {stated[1]}", must)]
+
+
+def inspect_pictures(images: Images, paths: Iterable[str]) -> dict[str, Size | Fault]:
+    """Decodes every picture once, in threads: its width and height, or what is wrong with it."""
+    wanted = list(dict.fromkeys(paths))
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        return dict(zip(wanted, pool.map(lambda path: _inspect(images, path), wanted), strict=True))
+
+
+def _inspect(images: Images, path: str) -> Size | Fault:
+    try:
+        height, width = images.decode(path).shape[:2]
+    except FileNotFoundError:
+        return Fault("file_name", Reason.MISSING_IMAGE, shown(path), f"a file below {images.root.name}")
+    except OutsideRoot:
+        return Fault("file_name", Reason.PATH_LEAVES_FOLDER, shown(path), f"a path below {images.root.name}")
+    except TruncatedImage:
+        return Fault("file_name", Reason.TRUNCATED_IMAGE, shown(path), "a complete picture")
+    except (ValueError, OSError):
+        return Fault("file_name", Reason.UNREADABLE_IMAGE, shown(path), "a picture that can be decoded")
+    return width, height
+
+
+def summary(problems: Sequence[Problem], most: int = 20) -> str:
+    """Problems for a person to read: how many for each reason, then the first ones in full."""
+    counts = Counter(str(p.reason) for p in problems)
+    lines = [f"{count:7} {reason}" for reason, count in counts.most_common()]
+    for p in problems[:most]:
+        place = ", ".join(part for part in (p.file, p.record and f"record {p.record}", p.category) if part)
+        lines.append(f"{place}: {p.field}: {p.reason}: found {p.found}; must be {p.must}")
+    if len(problems) > most:
+        lines.append(f"... and {len(problems) - most} more")
+    return "\n".join(lines)

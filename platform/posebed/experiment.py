@@ -1,0 +1,177 @@
+"""One run, fully decided: which model with which settings, on which data, with which seed.
+
+An Experiment is the only thing that goes down to the workers. ``decide`` makes it from the parameters and checks
+all of them before anything is started; ``with_overrides`` is how a search varies it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+import posebed
+from posebed import catalog
+from posebed.config import Params, RunConfig, Section, TrainConfig, merged, sentence
+from posebed.contracts import ModelSpec, Task
+from posebed.records import Category
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    key: str
+    """Name of the run in ``params.yaml``."""
+    model: str
+    """Import path of the model's module, such as ``posezoo.hrnet``."""
+    task: Task
+    config: Section
+    """The model's own config."""
+    train: TrainConfig
+    seed: int
+    data: str
+    split: str
+    pack: str
+    shots: int
+    """Support images per query; 0 for category-specific models."""
+    split_folder: Path
+    pack_folder: Path
+
+    @property
+    def spec(self) -> ModelSpec:
+        return importlib.import_module(self.model).SPEC
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Experiment:
+        """The same experiment with dotted names changed: ``model.NAME`` or ``train.NAME``.
+
+        Raises:
+            ValueError: a name or value that the sections refuse.
+        """
+        layers: dict[str, dict[str, Any]] = {"model": {}, "train": {}}
+        for name, value in overrides.items():
+            head, _, rest = name.partition(".")
+            if head not in layers or not rest:
+                raise ValueError(f"an override must be named model.NAME or train.NAME, but is {name!r}")
+            for part in reversed(rest.split(".")):
+                value = {part: value}
+            layers[head] = merged(layers[head], value)
+        return replace(
+            self,
+            config=_validated(type(self.config), self.key, self.config.model_dump(), layers["model"]),
+            train=_validated(TrainConfig, self.key, self.train.model_dump(), layers["train"]),
+        )
+
+    def described(self) -> dict[str, Any]:
+        """Everything decided, as plain values for JSON."""
+        return {
+            "key": self.key,
+            "model": self.model,
+            "task": str(self.task),
+            "config": self.config.model_dump(mode="json"),
+            "train": self.train.model_dump(mode="json"),
+            "seed": self.seed,
+            "data": self.data,
+            "split": self.split,
+            "pack": self.pack,
+            "shots": self.shots,
+        }
+
+    def check_fits(self, categories: Sequence[Category]) -> None:
+        """Refuse data that the task cannot take.
+
+        Raises:
+            ValueError: a category-specific model is given categories with different keypoints.
+        """
+        skeletons = {c.keypoints: c.key for c in categories}
+        if self.task is Task.CATEGORY_SPECIFIC and len(skeletons) > 1:
+            raise ValueError(
+                f"{self.key} is category-specific and must be given data of one skeleton, but {self.data} has "
+                f"{len(skeletons)}, among them those of {' and '.join(list(skeletons.values())[:2])}"
+            )
+
+    def fingerprint(self) -> str:
+        """Hash of the decisions, the data and the code: equal fingerprints train to equal weights."""
+        data = [
+            self.split_folder / "membership.parquet",
+            self.split_folder / "episodes.parquet",
+            self.pack_folder / "index.parquet",
+            self.pack_folder / "about.json",
+        ]
+        module = importlib.import_module(self.model)
+        zoo = Path(module.__file__ or "")
+        engine = Path(posebed.__file__ or "").parent
+        code = [zoo, *_sources(zoo.parent / "blocks"), *engine.glob("*.py")]
+        code += [path for room in ("data", "training") for path in _sources(engine / room)]
+        digest = hashlib.sha256(json.dumps(self.described(), sort_keys=True).encode())
+        for path in data + sorted(code):
+            if path.exists():
+                digest.update(path.name.encode() + path.read_bytes())
+        return digest.hexdigest()
+
+
+def _sources(folder: Path) -> Iterable[Path]:
+    return sorted(folder.rglob("*.py"))
+
+
+def decide(params: Params, key: str, zoo: str, split_folder: Path, pack_folder: Path) -> Experiment:
+    """The experiment of one entry under ``runs:``.
+
+    The settings are laid over one another: TrainConfig's defaults, the model's published settings, the entry under
+    ``models:``, the run's own.
+
+    Raises:
+        LookupError: no run or model of that name.
+        ValueError: settings that a section refuses, or that do not go together.
+    """
+    if key not in params.runs:
+        raise LookupError(f"runs must have an entry {key!r}, but has {', '.join(params.runs) or 'none'}")
+    run = params.runs[key]
+    spec: ModelSpec = catalog.load(zoo, run.model)
+    shared = params.models[run.model]
+    train = _validated(TrainConfig, key, spec.train, shared.train, run.train)
+    if train.engine == "deepspeed" and train.zero > spec.max_zero:
+        raise ValueError(f"runs.{key}.train.zero must be at most {spec.max_zero} for {run.model}, but is {train.zero}")
+    episodes = params.splits[run.split].episodes
+    task = _task(key, run, spec, episodes is not None)
+    return Experiment(
+        key=key,
+        model=f"{zoo}.{run.model}",
+        task=task,
+        config=_validated(spec.config, key, shared.config, run.config),
+        train=train,
+        seed=run.seed,
+        data=params.splits[run.split].data,
+        split=run.split,
+        pack=run.pack,
+        shots=episodes.shots if episodes and task is Task.CATEGORY_AGNOSTIC else 0,
+        split_folder=split_folder.absolute(),
+        pack_folder=pack_folder.absolute(),
+    )
+
+
+def _task(key: str, run: RunConfig, spec: ModelSpec, episodes: bool) -> Task:
+    if run.task:
+        task = Task(run.task)
+    elif len(spec.tasks) == 1:
+        task = spec.tasks[0]
+    else:
+        task = Task.CATEGORY_AGNOSTIC if episodes else Task.CATEGORY_SPECIFIC
+    if task not in spec.tasks:
+        raise ValueError(f"runs.{key}.task must be one of {', '.join(spec.tasks)} for {run.model}, but is {task}")
+    if task is Task.CATEGORY_AGNOSTIC and not episodes:
+        raise ValueError(f"runs.{key}.split must have episodes for {run.model}, but splits.{run.split} has none")
+    return task
+
+
+def _validated(section: type[SectionT], key: str, *layers: Mapping[str, Any]) -> SectionT:
+    try:
+        return section.model_validate(merged(*layers))
+    except ValidationError as error:
+        raise ValueError(sentence(error, f"runs.{key}")) from error

@@ -1,0 +1,80 @@
+"""The Ray cluster that jobs run on: this machine's own by default, that at ``RAY_ADDRESS`` where it is set."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+# Read by Ray when it is imported or started. Telemetry stays off unless the user says otherwise.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray  # noqa: E402
+
+OBJECT_STORE_BYTES = 100 * 2**20
+"""Batches never pass through the object store, so a small one will do."""
+
+
+def connect(packages: Sequence[str]) -> None:
+    """Join the cluster at ``RAY_ADDRESS``, shipping the named packages to it, or start one on the loopback."""
+    if ray.is_initialized():
+        return
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(runtime_env=runtime_env(packages), **quiet)
+        return
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # nobody else can reach a loopback cluster's ports
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        object_store_memory=OBJECT_STORE_BYTES,
+        _node_ip_address="127.0.0.1",
+        **quiet,
+    )
+
+
+def runtime_env(packages: Sequence[str]) -> dict[str, Any]:
+    """``cluster/runtime_env.yaml``, with the packages' folders found from where their code lies.
+
+    So the command may run in any folder, and a wheel's packages are shipped just as a checkout's are.
+    """
+    folders = [Path(importlib.import_module(name).__file__ or "").parent for name in packages]
+    written = folders[0].parents[1] / "cluster" / "runtime_env.yaml"
+    settings: dict[str, Any] = yaml.safe_load(written.read_text()) if written.is_file() else {}
+    return settings | {"py_modules": [str(folder) for folder in folders]}
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one worker asks of the cluster."""
+
+    cpus: int
+    accelerator: bool
+
+
+def share_for(workers: int) -> Share:
+    """An equal share of the cluster for each of so many workers.
+
+    Raises:
+        ValueError: the cluster has too few accelerators, or too few processors where it has no accelerator.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    accelerators = sum(int(r.get("GPU", 0)) for r in nodes)
+    processors = [int(r.get("CPU", 0)) for r in nodes if r.get("CPU", 0) >= 1]
+    if accelerators:
+        if workers > accelerators:
+            raise ValueError(
+                f"train.workers must be at most the cluster's {accelerators} accelerators, but is {workers}"
+            )
+        return Share(cpus=1, accelerator=True)
+    if workers > sum(processors):
+        raise ValueError(f"train.workers must be at most the cluster's {sum(processors)} processors, but is {workers}")
+    cpus = max(1, min(processors) // -(-workers // len(processors)))
+    return Share(cpus=cpus if cpus * workers <= sum(processors) else 1, accelerator=False)

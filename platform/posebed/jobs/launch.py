@@ -1,0 +1,182 @@
+"""An Experiment as a Ray Train job: start it, show its progress, bring its outcome home.
+
+The driver never trains and the workers write nothing but their checkpoints. A job is named by its experiment's
+fingerprint, so that the same command after a kill continues the same job.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from posebed.experiment import Experiment
+from posebed.jobs.cluster import connect, share_for
+from posebed.scoring.result import Epoch
+from posebed.training.log import Bar, Tick
+
+import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
+import ray.train  # isort: skip
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig  # isort: skip
+from ray.train.torch import TorchConfig, TorchTrainer  # isort: skip
+
+RESTARTS = 3
+"""How often a job starts again by itself after losing a worker."""
+POLL_SECONDS = 0.3
+
+
+def launch(
+    experiment: Experiment, packages: Sequence[str], storage: str | None, on_epoch: Callable[[Epoch], None]
+) -> Path:
+    """Train on the cluster; returns a new folder with ``best.safetensors``, ``last.safetensors``, ``curve.json``.
+
+    Args:
+        packages: import packages that the workers of a foreign cluster are sent.
+        storage: folder or address that every node reaches; None for ``.posebed/ray`` on this machine.
+        on_epoch: called on this process with every finished epoch.
+
+    Raises:
+        ValueError: the cluster cannot hold the job, or needs a storage that its nodes share.
+    """
+    connect(packages)
+    share = share_for(experiment.train.workers)
+    board: Any = ray.remote(num_cpus=0)(_Board).remote()
+    trainer = TorchTrainer(
+        _work,
+        train_loop_config={"experiment": experiment, "board": board},
+        torch_config=TorchConfig(backend=None if share.accelerator else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=experiment.train.workers,
+            use_gpu=share.accelerator,
+            resources_per_worker={"CPU": share.cpus} | ({"GPU": 1} if share.accelerator else {}),
+        ),
+        run_config=RunConfig(
+            name=job_name(experiment),
+            storage_path=storage or _own_storage(),
+            failure_config=FailureConfig(max_failures=RESTARTS),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            worker_runtime_env={"env_vars": {} if share.accelerator else {"DS_ACCELERATOR": "cpu"}},
+        ),
+    )
+    with _shown(board, experiment.key, on_epoch):
+        checkpoint = trainer.fit().checkpoint
+    if checkpoint is None:
+        raise RuntimeError(f"the job of {experiment.key} must leave a checkpoint, but left none")
+    home = Path(tempfile.mkdtemp(prefix="posebed-"))
+    with checkpoint.as_directory() as folder:
+        for file in ("best.safetensors", "last.safetensors", "curve.json"):
+            shutil.copy2(Path(folder) / file, home / file)
+    return home
+
+
+def job_name(experiment: Experiment) -> str:
+    return f"{experiment.key}-{experiment.fingerprint()[:16]}"
+
+
+def forget(experiment: Experiment, storage: str | None) -> None:
+    """Remove a finished job's checkpoints from this machine's own storage; a shared one is its owner's to clear."""
+    if storage is None:
+        shutil.rmtree(Path(_own_storage()) / job_name(experiment), ignore_errors=True)
+
+
+def _own_storage() -> str:
+    if len({node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}) > 1:
+        raise ValueError(
+            "POSEBED_STORAGE must name a folder or address that every node reaches, since the cluster has several "
+            "machines, but it is not set"
+        )
+    return str(Path(".posebed/ray").absolute())
+
+
+def _work(config: dict[str, Any]) -> None:
+    """What every worker runs; the imports are heavy and belong to the worker alone."""
+    from posebed.training.loop import train
+
+    train(config["experiment"], RayLog(config["board"]))
+
+
+class RayLog:
+    """Checkpoints through Ray Train, progress through the driver's board."""
+
+    def __init__(self, board: Any) -> None:
+        self._board = board
+
+    @contextmanager
+    def latest(self) -> Iterator[Path | None]:
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            yield None
+            return
+        with checkpoint.as_directory() as folder:
+            yield Path(folder)
+
+    @contextmanager
+    def fresh(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+
+    def tick(self, tick: Tick) -> None:
+        self._board.tick.remote(tick)
+
+    def epoch(self, epoch: Epoch) -> None:
+        self._board.epoch.remote(epoch.model_dump())
+
+    def keep(self, checkpoint: Path, epoch: Epoch) -> None:
+        measured = {"epoch": epoch.epoch, "validation": epoch.validation}
+        ray.train.report(measured, checkpoint=Checkpoint.from_directory(checkpoint))
+
+
+class _Board:
+    """An actor to which rank 0 pins its news and from which the driver reads them."""
+
+    def __init__(self) -> None:
+        self._tick: Tick | None = None
+        self._epochs: list[dict[str, Any]] = []
+
+    def tick(self, tick: Tick) -> None:
+        self._tick = tick
+
+    def epoch(self, epoch: dict[str, Any]) -> None:
+        self._epochs.append(epoch)
+
+    def read(self, seen: int) -> tuple[Tick | None, list[dict[str, Any]]]:
+        return self._tick, self._epochs[seen:]
+
+
+@contextmanager
+def _shown(board: Any, title: str, on_epoch: Callable[[Epoch], None]) -> Iterator[None]:
+    """Read the board on a second thread while the job runs, since Ray wants the first for its signals."""
+    done = threading.Event()
+    failed: list[BaseException] = []
+
+    def watch() -> None:
+        seen = 0
+        try:
+            with Bar(title, show=sys.stderr.isatty()) as bar:
+                finished = False
+                while not finished:
+                    finished = done.wait(POLL_SECONDS)
+                    tick, epochs = ray.get(board.read.remote(seen))
+                    seen += len(epochs)
+                    if tick:
+                        bar(tick)
+                    for line in map(Epoch.model_validate, epochs):
+                        bar.line(line)
+                        on_epoch(line)
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(timeout=10)
+    if failed:
+        raise failed[0]

@@ -1,0 +1,70 @@
+"""Where a number comes from: commit, hashes of what it was made from, software and hardware."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SOFTWARE = ("torch", "timm", "ray", "deepspeed", "mlflow", "dvc", "numpy", "opencv-python-headless", "faster-coco-eval")
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def output_hash(path: Path) -> str:
+    """DVC's hash of a stage's output; of an output that DVC does not know yet, sha256 over its files."""
+    lock = Path("dvc.lock")
+    stages: dict[str, Any] = (yaml.safe_load(lock.read_text()) or {}).get("stages", {}) if lock.is_file() else {}
+    for stage in stages.values():
+        for out in stage.get("outs", ()):
+            if out["path"] == path.as_posix():
+                return str(out["md5"])
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    whole = hashlib.sha256()
+    for file in files:
+        whole.update(f"{file.relative_to(path).as_posix()} {file_hash(file)}\n".encode())
+    return whole.hexdigest()
+
+
+def commit() -> tuple[str, bool]:
+    """The checked-out commit, and whether tracked files differ from it; ``("none", True)`` outside a repository.
+
+    ``dvc.lock`` changes with every run and does not count.
+    """
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", *words], capture_output=True, text=True)
+
+    head = git("rev-parse", "HEAD")
+    if head.returncode:
+        return "none", True
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
+    return head.stdout.strip(), bool(changed.stdout.strip())
+
+
+def software() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in SOFTWARE}
+
+
+def hardware() -> str:
+    """Processor and system; the accelerator's name is the training's to add."""
+    return f"{os.cpu_count()} x {_processor()}, {platform.system()} {platform.machine()}"
+
+
+def _processor() -> str:
+    described = Path("/proc/cpuinfo")
+    if described.is_file():
+        for line in described.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "processor"

@@ -1,0 +1,191 @@
+"""Sets Results beside one another: which may share a table, who leads it, and how far each is above the floor.
+
+Only numbers and words; how they look is left to ``reporting.figures`` and ``reporting.site``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from posebed.scoring.result import Result, Score
+
+HEADLINE = "PCK@0.2"
+"""The metric that orders every table."""
+FLOOR = "mean_pose"
+"""The model that ignores the picture: what it scores, anyone can score."""
+COLUMNS = re.compile(r"PCK@0\.05$|mPCK|NME|AP$")
+"""Metrics that stand in the leader table beside the headline; the others stand with their run."""
+
+Verdict = Literal["above", "below", "not separated"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What two runs must have in common to share a table: the same questions, answered and marked alike."""
+
+    data: str
+    split: str
+    task: str
+    measured: tuple[tuple[str, str], ...]
+    definition: str
+    """Of the headline metric."""
+    data_hash: str
+    split_hash: str
+    episodes_hash: str | None
+
+    def title(self) -> str:
+        return f"{self.data}, split {self.split}, {self.task.replace('_', '-')}"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column: two definitions never share one, whatever they are called."""
+
+    name: str
+    definition: str
+    better: str
+
+
+@dataclass(frozen=True)
+class Row:
+    result: Result
+    headline: Score
+    floor: Score | None
+    """Headline of the mean pose under the same protocol; None where it did not run, and for the floor itself."""
+
+    def difference(self) -> float | None:
+        return None if self.floor is None else self.headline.value - self.floor.value
+
+    def verdict(self) -> Verdict | None:
+        return None if self.floor is None else compared(self.headline, self.floor)
+
+    def values(self, metrics: Sequence[Metric]) -> list[float | None]:
+        known = {(s.metric, s.definition): s.value for s in self.result.scores}
+        return [known.get((m.name, m.definition)) for m in metrics]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The runs of one protocol, best first."""
+
+    protocol: Protocol
+    rows: tuple[Row, ...]
+    metrics: tuple[Metric, ...]
+    """Columns beside the headline, in the order in which the runs name them."""
+
+
+def protocol_of(result: Result) -> Protocol:
+    where = result.provenance
+    return Protocol(
+        data=result.data,
+        split=result.split,
+        task=result.task,
+        measured=tuple(sorted(result.protocol.items())),
+        definition=result.score(HEADLINE).definition,
+        data_hash=where.data_hash,
+        split_hash=where.split_hash,
+        episodes_hash=where.episodes_hash,
+    )
+
+
+def tables(results: Iterable[Result]) -> list[Table]:
+    """One table per protocol, in the order of their titles."""
+    groups: dict[Protocol, list[Result]] = {}
+    for result in results:
+        groups.setdefault(protocol_of(result), []).append(result)
+    ordered = sorted(groups.items(), key=lambda item: (item[0].title(), item[0].measured))
+    return [_table(protocol, group) for protocol, group in ordered]
+
+
+def _table(protocol: Protocol, group: list[Result]) -> Table:
+    ranked = sorted(group, key=lambda r: (-r.score(HEADLINE).value, r.key))
+    floor = next((r.score(HEADLINE) for r in ranked if r.model == FLOOR), None)
+    rows = tuple(Row(r, r.score(HEADLINE), None if r.model == FLOOR else floor) for r in ranked)
+    named = (Metric(s.metric, s.definition, s.better) for r in ranked for s in r.scores if COLUMNS.match(s.metric))
+    return Table(protocol, rows, tuple(dict.fromkeys(named)))
+
+
+def compared(score: Score, other: Score) -> Verdict:
+    """Where the first lies from the second: above or below only where neither their 95 % intervals over images nor
+    those over categories overlap."""
+    if _low(score) > _high(other):
+        return "above"
+    return "below" if _high(score) < _low(other) else "not separated"
+
+
+def _low(score: Score) -> float:
+    return score.low if score.low_categories is None else min(score.low, score.low_categories)
+
+
+def _high(score: Score) -> float:
+    return score.high if score.high_categories is None else max(score.high, score.high_categories)
+
+
+def summary(tables: Sequence[Table]) -> tuple[str, str]:
+    """Two sentences: how much was compared, and which run leads each protocol."""
+    if not tables:
+        return ("No run has a result yet.", "Train and score one, and this page fills.")
+    runs = [row.result for table in tables for row in table.rows]
+    first = (
+        f"{_counted(len(runs), 'run')} of {_counted(len({r.model for r in runs}), 'model')} "
+        f"under {_counted(len(tables), 'protocol')}."
+    )
+    return first, f"Highest {HEADLINE}: {'; '.join(_leader(table) for table in tables)}."
+
+
+def _leader(table: Table) -> str:
+    best, *others = table.rows
+    said = f"{best.result.key} with {best.headline.value:.3f} on {table.protocol.title()}"
+    level = [row.result.key for row in others if compared(best.headline, row.headline) == "not separated"]
+    if not level:
+        return said
+    names = level[0] if len(level) == 1 else _counted(len(level), "other run")
+    return f"{said} (not separated from {names})"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def by_category(table: Table) -> dict[str, list[float | None]]:
+    """Category to the headline metric of every row, in the table's order."""
+    names = sorted({name for row in table.rows for name in row.result.by_category})
+    return {name: [row.result.by_category.get(name, {}).get(HEADLINE) for row in table.rows] for name in names}
+
+
+@dataclass(frozen=True)
+class KeypointTable:
+    """Categories with the same keypoints, and per keypoint the mean over them, for every row of the table."""
+
+    categories: tuple[str, ...]
+    keypoints: dict[str, list[float | None]]
+
+
+def by_keypoint(table: Table) -> list[KeypointTable]:
+    """A category in which a keypoint never counts still goes with those that have all of its others."""
+    keypoints: dict[str, dict[str, None]] = {}
+    for row in table.rows:
+        for category, values in row.result.by_keypoint.items():
+            keypoints.setdefault(category, {}).update(dict.fromkeys(values))
+    groups: list[tuple[dict[str, None], list[str]]] = []
+    for category, names in sorted(keypoints.items(), key=lambda item: (-len(item[1]), item[0])):
+        group = next((members for known, members in groups if names.keys() <= known.keys()), None)
+        if group is None:
+            groups.append((names, [category]))
+        else:
+            group.append(category)
+    return [
+        KeypointTable(
+            tuple(members), {name: [_mean(row.result, members, name) for row in table.rows] for name in names}
+        )
+        for names, members in groups
+    ]
+
+
+def _mean(result: Result, categories: Iterable[str], keypoint: str) -> float | None:
+    values = [result.by_keypoint[c][keypoint] for c in categories if keypoint in result.by_keypoint.get(c, {})]
+    return fmean(values) if values else None

@@ -1,0 +1,177 @@
+"""The figures of one protocol's runs: intervals, curves, thresholds and cost. A run keeps its number and its colour,
+its place in the leader table, through all of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from posebed.reporting.chart import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Axis, axis, end_labels, frame, line, series, svg
+from posebed.reporting.compare import HEADLINE, Table
+from posebed.scoring.result import Epoch, Score
+
+_THRESHOLD = re.compile(r"PCK@(0?\.\d+)$")
+
+Curve = tuple[int, str, list[tuple[float, float]]]
+"""Place of the run in the table, its key, and its points."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    title: str
+    caption: str
+    svg: Markup
+
+
+def figures(table: Table) -> list[Figure]:
+    """Every figure for which the runs have something to show."""
+    found = (forest(table), thresholds(table), losses(table), validation(table), cost(table))
+    return [figure for figure in found if figure]
+
+
+def forest(table: Table) -> Figure:
+    """Headline and both its intervals for every run, with the floor as a line through all."""
+    row_height, top = 36, 8
+    bottom = top + row_height * len(table.rows)
+    x = axis([value for row in table.rows for span in _spans(row.headline) for value in span[1:]], 6, WIDTH - 6)
+    marks = [_vertical(x(t), top, bottom, "grid") for t in x.ticks()]
+    marks += [
+        Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(
+            x(t), bottom + 15, {x.low: "start", x.high: "end"}.get(t, "middle"), f"{t:g}"
+        )
+        for t in x.ticks()
+    ]
+    floor = next((row.floor for row in table.rows if row.floor), None)
+    if floor:
+        marks.append(_vertical(x(floor.value), top, bottom, "floor"))
+    marks += [_interval(i, row.result.key, row.headline, x, top + row_height * i) for i, row in enumerate(table.rows)]
+    said = "; ".join(f"{r.result.key} {_said(r.headline)}" for r in table.rows)
+    return Figure(
+        f"{HEADLINE} with its 95 % intervals",
+        "Thick: resampling images. Thin: resampling categories."
+        + (" Dashed: the mean pose, which ignores the picture." if floor else ""),
+        svg(f"{HEADLINE} of every run: {said}", bottom + 20, marks),
+    )
+
+
+def _said(score: Score) -> str:
+    return f"{score.value:.3f} ({score.low:.3f} to {score.high:.3f})"
+
+
+def _vertical(x: float, top: float, bottom: float, kind: str) -> Markup:
+    return Markup('<line class="{}" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(kind, x, x, top, bottom)
+
+
+def _spans(score: Score) -> list[tuple[str, float, float]]:
+    """How each interval is drawn, and its ends."""
+    spans = [("thick", score.low, score.high)]
+    if score.low_categories is not None and score.high_categories is not None:
+        spans.append(("thin", score.low_categories, score.high_categories))
+    return spans
+
+
+def _interval(index: int, key: str, score: Score, x: Axis, top: float) -> Markup:
+    middle = top + 25
+    lines = Markup().join(
+        Markup('<line class="{} {}" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(
+            width, series(index), x(low), x(high), middle, middle
+        )
+        for width, low, high in _spans(score)
+    )
+    return Markup(
+        '<g><text class="name over" x="6" y="{}">{}</text><text class="over" x="{}" y="{}" text-anchor="end">{}</text>'
+        '{}<circle class="dot {}" cx="{}" cy="{}" r="3.5"/></g>'
+    ).format(
+        top + 14, f"{index + 1} {key}", WIDTH - 6, top + 14, _said(score), lines, series(index), x(score.value), middle
+    )
+
+
+def losses(table: Table) -> Figure | None:
+    return _curves(
+        table,
+        lambda epoch: epoch.loss if epoch.loss > 0 else None,
+        "Training loss",
+        "Logarithmic. Each model has its own loss: compare how they fall, not how high they are.",
+        log=True,
+    )
+
+
+def validation(table: Table) -> Figure | None:
+    return _curves(
+        table, lambda epoch: epoch.validation, f"Validation {HEADLINE}", "On the validation part, while training."
+    )
+
+
+def _curves(
+    table: Table, value: Callable[[Epoch], float | None], title: str, caption: str, *, log: bool = False
+) -> Figure | None:
+    curves: list[Curve] = []
+    for index, row in enumerate(table.rows):
+        points = [(float(e.epoch), v) for e in row.result.curve if (v := value(e)) is not None]
+        if len(points) > 1:
+            curves.append((index, row.result.key, points))
+    return _lines(title, caption, curves, "epoch", title, log=log) if curves else None
+
+
+def thresholds(table: Table) -> Figure | None:
+    """PCK over its threshold, from the thresholds that were scored."""
+    curves: list[Curve] = []
+    for index, row in enumerate(table.rows):
+        found = ((_THRESHOLD.match(s.metric), s.value) for s in row.result.scores)
+        points = sorted((float(match[1]), value) for match, value in found if match)
+        if len(points) > 1:
+            curves.append((index, row.result.key, points))
+    if not curves:
+        return None
+    caption = "How the share of keypoints found grows with the distance that is allowed."
+    return _lines("PCK by threshold", caption, curves, "threshold", "PCK")
+
+
+def _lines(
+    title: str,
+    caption: str,
+    curves: list[Curve],
+    x_title: str,
+    y_title: str,
+    *,
+    log: bool = False,
+) -> Figure:
+    across = [px for _, _, points in curves for px, _ in points]
+    x = Axis(min(across), max(across), LEFT, RIGHT)
+    heights = [py for _, _, points in curves for _, py in points]
+    y = axis(heights if log else [0, *heights], BOTTOM, TOP, log=log)
+    drawn = [(i, name, [(x(px), y(py)) for px, py in points]) for i, name, points in curves]
+    marks = [line(i, name, points) for i, name, points in drawn]
+    marks.append(end_labels([(i, *points[-1]) for i, _, points in drawn]))
+    names = ", ".join(name for _, name, _ in drawn)
+    return Figure(title, caption, frame(f"{title} of {names}", x, y, x_title, y_title, marks))
+
+
+def cost(table: Table) -> Figure | None:
+    """Headline against the computation that one crop takes."""
+    known = [(i, r, g) for i, r in enumerate(table.rows) if (g := r.result.cost.gflops)]
+    if len(known) < 2:
+        return None
+    x = axis([g for _, _, g in known], LEFT, RIGHT, log=True)
+    y = axis([end for _, r, _ in known for end in (r.headline.low, r.headline.high)], BOTTOM, TOP)
+    marks = [
+        Markup(
+            '<line class="thin {0}" x1="{1}" x2="{1}" y1="{2}" y2="{3}"/>'
+            '<circle class="dot {0}" cx="{1}" cy="{4}" r="4.5"><title>{5}</title></circle>'
+        ).format(
+            series(i), x(g), y(r.headline.low), y(r.headline.high), y(r.headline.value),
+            f"{r.result.key}: {r.headline.value:.3f} at {g:.3g} GFLOPs",
+        )
+        for i, r, g in known
+    ]  # fmt: skip
+    marks.append(end_labels([(i, x(g) + 3, y(r.headline.value)) for i, r, g in known]))
+    left_out = [r.result.key for r in table.rows if not r.result.cost.gflops]
+    caption = "Up and to the left is better." + (f" Without a count: {', '.join(left_out)}." if left_out else "")
+    label = "; ".join(f"{r.result.key} {r.headline.value:.3f} at {g:.3g} GFLOPs" for _, r, g in known)
+    return Figure(
+        f"{HEADLINE} against cost", caption, frame(label, x, y, "GFLOPs per image (logarithmic)", HEADLINE, marks)
+    )

@@ -1,0 +1,143 @@
+"""The MLflow mirror of runs; the only file that knows MLflow.
+
+``runs/KEY/result.json`` is the truth. A run is found again by its fingerprint and no line is written twice, so
+that a lost tracker is refilled by logging every result once more.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+logging.getLogger("mlflow").setLevel(logging.WARNING)
+logging.getLogger("alembic").setLevel(logging.WARNING)
+
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.exceptions import MlflowException as Unreachable  # noqa: E402, F401
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag  # noqa: E402
+
+from posebed.scoring.result import Epoch, Result  # noqa: E402
+
+EXPERIMENT = "posebed"
+FINGERPRINT = "posebed.fingerprint"
+DEFAULT_URI = "sqlite:///mlflow.db"
+PER_CALL = 100
+"""Entities in one batch: the tracker takes 1000 metrics but only 100 params or tags."""
+
+
+class Tracker:
+    """Writes runs to the tracking server at ``uri``."""
+
+    def __init__(self, uri: str | None = None) -> None:
+        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_URI)
+        self._client = MlflowClient(self.uri)
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        self._experiment = found.experiment_id if found else self._client.create_experiment(EXPERIMENT)
+
+    def open(self, key: str, fingerprint: str) -> str:
+        """The id of the run with this fingerprint, made if there is none."""
+        wanted = f"tags.`{FINGERPRINT}` = '{fingerprint}'"
+        for run in self._client.search_runs([self._experiment], wanted, max_results=1):
+            return run.info.run_id
+        tags = {FINGERPRINT: fingerprint}
+        return self._client.create_run(self._experiment, tags=tags, run_name=key).info.run_id
+
+    def log_curve(self, run: str, curve: Iterable[Epoch]) -> None:
+        """Write the epochs that the run does not have yet."""
+        done = int(self._client.get_run(run).data.metrics.get("epoch", 0))
+        now = int(time.time() * 1000)
+        self._write(run, [m for line in curve if line.epoch > done for m in _epoch_metrics(line, now)])
+
+    def log_result(self, result: Result) -> str:
+        """Write everything a result knows that the tracker does not, and close the run; returns its id."""
+        run = self.open(result.key, result.fingerprint)
+        self.log_curve(run, result.curve)
+        known = self._client.get_run(run)
+        now, last = int(time.time() * 1000), len(result.curve)
+        final = {s.metric: s.value for s in result.scores}
+        final |= {f"{s.metric}/low": s.low for s in result.scores} | {f"{s.metric}/high": s.high for s in result.scores}
+        final |= {f"cost/{name}": float(v) for name, v in result.cost if isinstance(v, int | float)}
+        fresh = {_name(k): v for k, v in final.items() if known.data.metrics.get(_name(k)) != v}
+        self._write(run, [Metric(name, value, now, last) for name, value in fresh.items()])
+        params = {k: v for k, v in _params(result).items() if k not in known.data.params}
+        self._write(run, [Param(name, value[:6000]) for name, value in params.items()])
+        self._write(run, [RunTag(name, value[:8000]) for name, value in _tags(result).items()])
+        if not known.inputs.dataset_inputs:
+            self._client.log_inputs(run, [_dataset(result)])
+        self._client.log_dict(run, result.model_dump(mode="json"), "result.json")
+        self._client.set_terminated(run)
+        return run
+
+    def _write(self, run: str, entities: list[Any]) -> None:
+        for start in range(0, len(entities), PER_CALL):
+            part = entities[start : start + PER_CALL]
+            self._client.log_batch(
+                run,
+                metrics=[e for e in part if isinstance(e, Metric)],
+                params=[e for e in part if isinstance(e, Param)],
+                tags=[e for e in part if isinstance(e, RunTag)],
+            )
+
+
+def _name(metric: str) -> str:
+    """A metric's name in the letters that MLflow allows: ``PCK@0.2`` becomes ``PCK_0.2``."""
+    return re.sub(r"[^\w\-. :/]", "_", metric)
+
+
+def _epoch_metrics(line: Epoch, now: int) -> list[Metric]:
+    values = {
+        "loss": line.loss,
+        "learning_rate": line.learning_rate,
+        "images_per_second": line.images_per_second,
+        "waiting": line.waiting,
+        **{f"loss/{name}": value for name, value in line.losses.items()},
+        **{f"system/{name}": value for name, value in line.system.items()},
+    }
+    if line.validation is not None:
+        values["validation/PCK_0.2"] = line.validation
+    # Last, since it tells how far the run was written: a batch that fails leaves the epoch to be written again.
+    values["epoch"] = float(line.epoch)
+    return [Metric(_name(name), value, now, line.epoch) for name, value in values.items()]
+
+
+def _params(result: Result) -> dict[str, str]:
+    flat = {"model": result.model, "task": result.task, "data": result.data, "split": result.split}
+    flat |= {"pack": result.pack, "seed": str(result.seed)}
+    return flat | _flat("config", result.config) | _flat("train", result.train)
+
+
+def _flat(prefix: str, values: Mapping[str, Any]) -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        dotted = f"{prefix}.{name}"
+        flat |= _flat(dotted, value) if isinstance(value, Mapping) else {dotted: str(value)}
+    return flat
+
+
+def _tags(result: Result) -> dict[str, str]:
+    origin = result.provenance
+    return {
+        "mlflow.source.git.commit": origin.commit,
+        "git.dirty": str(origin.dirty),
+        "data.hash": origin.data_hash,
+        "split.hash": origin.split_hash,
+        "episodes.hash": origin.episodes_hash or "none",
+        "lock.hash": origin.lock_hash,
+        "checkpoint": origin.checkpoint,
+        "checkpoint.sha256": origin.checkpoint_hash,
+        "hardware": origin.hardware,
+        **{f"protocol.{name}": value for name, value in result.protocol.items()},
+    }
+
+
+def _dataset(result: Result) -> DatasetInput:
+    digest = result.provenance.data_hash[:36]
+    return DatasetInput(
+        Dataset(name=result.data, digest=digest, source_type="dvc", source=f"data/prepared/{result.data}"),
+        tags=[InputTag("split", result.split), InputTag("mlflow.data.context", "training")],
+    )

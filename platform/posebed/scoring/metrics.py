@@ -1,0 +1,116 @@
+"""Metrics of keypoint distances, each with its one-sentence definition, and the tables per keypoint.
+
+A metric gives every query a value; its result is their mean, so that any resampling of queries is a weighted mean.
+Metrics of whole instances (OKS-AP) are in ``oks``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from posebed.scoring.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number under one name with one definition; two definitions never share a name."""
+
+    name: str
+    definition: str
+    per_query: Callable[[Predictions], np.ndarray]
+    """(N,) values, one per row of the table."""
+    better: str = "higher"
+
+    def __call__(self, predictions: Predictions) -> float:
+        return float(self.per_query(predictions).mean())
+
+
+def box_side(predictions: Predictions) -> np.ndarray:
+    """(N,) longer side of each query's box, clipped to the image and one pixel shorter, as MP-100's loaders have it.
+
+    Raises:
+        ValueError: a box has nothing left in the image.
+    """
+    p = predictions
+    size = np.stack([p.width, p.height], 1)
+    start = np.maximum(p.box[:, :2], 0)
+    end = np.minimum(size - 1, start + p.box[:, 2:] - 1)
+    side = (end - start).max(1)
+    if (side <= 0).any():
+        row = int(np.argmax(side <= 0))
+        raise ValueError(
+            f"a box must cover more than one pixel of its image, but record {str(p.record[row])!r} has "
+            f"{p.box[row].tolist()} in {p.width[row]} x {p.height[row]}"
+        )
+    return side
+
+
+def distance(predictions: Predictions) -> np.ndarray:
+    """(N, K) pixels between prediction and truth; meaningful where the keypoint counts."""
+    return np.linalg.norm(predictions.xy.astype(np.float64) - predictions.truth, axis=-1)
+
+
+def normalised_distance(predictions: Predictions) -> np.ndarray:
+    """(N, K) distance over the box side."""
+    return distance(predictions) / box_side(predictions)[:, None]
+
+
+def _over_counting(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(N, K) to their mean (N,) over the keypoints that count; 0 where none does."""
+    return np.where(counts, values, 0).sum(1) / np.maximum(counts.sum(1), 1)
+
+
+def pck(predictions: Predictions, *thresholds: float) -> np.ndarray:
+    """(N,) share of right keypoints per query, averaged over the thresholds."""
+    share = normalised_distance(predictions)
+    return np.mean([_over_counting(share < t, predictions.counts) for t in thresholds], axis=0)
+
+
+def nme(predictions: Predictions) -> np.ndarray:
+    """(N,) mean normalised distance per query."""
+    return _over_counting(normalised_distance(predictions), predictions.counts)
+
+
+def epe(predictions: Predictions) -> np.ndarray:
+    """(N,) mean distance per query, in pixels."""
+    return _over_counting(distance(predictions), predictions.counts)
+
+
+NORMALISER = "the longer side of the query's box (clipped to the image, one pixel shorter)"
+AVERAGING = (
+    "mean over the keypoints that count (labelled in the query and in every support), then over all queries; "
+    "a query where none counts adds 0"
+)
+_RIGHT = f"share of keypoints closer to the truth than {{}} x {NORMALISER}"
+
+
+def _pck(name: str, thresholds: Sequence[float], threshold: str) -> Metric:
+    return Metric(name, f"{_RIGHT.format(threshold)}; {AVERAGING}.", lambda p: pck(p, *thresholds))
+
+
+METRICS = (
+    *(_pck(f"PCK@{t}", (t,), str(t)) for t in (0.05, 0.1, 0.15, 0.2, 0.25)),
+    _pck("mPCK@.05-.20", (0.05, 0.1, 0.15, 0.2), "t, averaged over the four t = 0.05, 0.1, 0.15, 0.2,"),
+    _pck("mPCK@.05-.25", (0.05, 0.1, 0.15, 0.2, 0.25), "t, averaged over the five t = 0.05, 0.1, 0.15, 0.2, 0.25,"),
+    _pck("AUC", [i / 20 for i in range(20)], "t, averaged over the twenty t = 0, 0.05, ..., 0.95 (0.95 is perfect),"),
+    Metric("NME", f"distance between prediction and truth over {NORMALISER}; {AVERAGING}.", nme, "lower"),
+    Metric("EPE", f"distance between prediction and truth in image pixels; {AVERAGING}.", epe, "lower"),
+)
+
+
+def keypoint_pck(predictions: Predictions, threshold: float) -> dict[str, dict[str, float]]:
+    """Category key to keypoint name to the share of queries where it is right, among those where it counts.
+
+    Keypoints that count nowhere are left out.
+    """
+    right = normalised_distance(predictions) < threshold
+    table: dict[str, dict[str, float]] = {}
+    for position in np.unique(predictions.category):
+        category, rows = predictions.categories[position], predictions.category == position
+        times = predictions.counts[rows].sum(0)
+        hits = (right & predictions.counts)[rows].sum(0)
+        table[category.key] = {name: float(hits[k] / times[k]) for k, name in enumerate(category.keypoints) if times[k]}
+    return table

@@ -1,0 +1,159 @@
+"""Object keypoint similarity (OKS), and COCO's evaluation over it by faster-coco-eval.
+
+Each category is evaluated by itself, with its own sigmas. Outside of episodes the instances of one image compete as
+in COCO; a query of an episode is a picture of its own, since episodes share images. The evaluator does not show which
+prediction it matched with which truth, so the matches, from which ``average_precision`` resamples, are found again
+from its OKS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+
+from posebed.records import Category
+from posebed.scoring.predictions import Predictions
+
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+"""(T,) of OKS, as the evaluator has them."""
+AREAS = np.array([[0, 1e10], [32**2, 96**2], [96**2, 1e10]])
+"""(A, 2) square pixels of all, medium and large instances, as the evaluator has them."""
+PER_PICTURE = 20
+"""Predictions of one picture that are scored, the surest first."""
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What became of the D predictions and G truths of one category, per area and threshold."""
+
+    prediction: np.ndarray
+    """(D,) row of the table, by falling score."""
+    right: np.ndarray
+    """(A, T, D) bool: matched with a truth that is scored."""
+    wrong: np.ndarray
+    """(A, T, D) bool: matched with none. Where neither right nor wrong the prediction is not scored."""
+    truth: np.ndarray
+    """(G,) row of the table."""
+    scored: np.ndarray
+    """(A, G) bool: some keypoint counts, and the area is in range."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One category as the evaluator scored it."""
+
+    category: Category
+    curves: np.ndarray
+    """(2, A, T): precision averaged over 101 recalls, and the highest recall; nan where no truth is scored."""
+    matches: Matches
+
+
+def evaluate(predictions: Predictions) -> list[Evaluation]:
+    """One evaluation for each category that has predictions, in the order of ``categories``."""
+    picture = _pictures(predictions)
+    order = np.lexsort((predictions.record, picture))
+    category = predictions.category[order]
+    return [_evaluation(predictions, order[category == c], picture) for c in np.unique(category)]
+
+
+def _pictures(predictions: Predictions) -> np.ndarray:
+    """(N,) numbers, from 1, of what competes: an image, or a single query of an episode."""
+    rows = zip(predictions.image.tolist(), predictions.episode.tolist(), predictions.record.tolist(), strict=True)
+    names = [(image, episode, record if episode >= 0 else "") for image, episode, record in rows]
+    number = {name: i for i, name in enumerate(sorted(set(names)), 1)}
+    return np.array([number[name] for name in names])
+
+
+def _evaluation(predictions: Predictions, rows: np.ndarray, picture: np.ndarray) -> Evaluation:
+    category = predictions.categories[predictions.category[rows[0]]]
+    evaluator = _evaluator(predictions, category, rows, picture)
+    evaluator.evaluate()
+    evaluator.accumulate()
+    precision = evaluator.eval["precision"][:, :, 0, :, 0].mean(1).T
+    recall = evaluator.eval["recall"][:, 0, :, 0].T
+    curves = np.stack([precision, recall])
+    return Evaluation(category, np.where(curves < 0, np.nan, curves), _matches(predictions, rows, picture, evaluator))
+
+
+def _evaluator(predictions: Predictions, category: Category, rows: np.ndarray, picture: np.ndarray) -> COCOeval_faster:
+    """Annotations are numbered from 1: the evaluator takes 0 for a missing match."""
+    k = len(category.keypoints)
+    p = predictions.take(rows)
+    truth = np.concatenate([p.truth[:, :k], 2.0 * p.counts[:, :k, None]], -1).reshape(len(p), -1)
+    found = np.concatenate([p.xy[:, :k], p.confidence[:, :k, None]], -1).reshape(len(p), -1)
+    annotations = [
+        {
+            "id": i + 1,
+            "image_id": int(picture[rows[i]]),
+            "category_id": 1,
+            "bbox": p.box[i].tolist(),
+            "area": float(p.area[i]),
+            "iscrowd": 0,
+            "keypoints": truth[i].tolist(),
+            "num_keypoints": int(p.counts[i].sum()),
+        }
+        for i in range(len(p))
+    ]
+    results = [
+        {
+            "image_id": int(picture[rows[i]]),
+            "category_id": 1,
+            "keypoints": found[i].tolist(),
+            "score": float(p.score[i]),
+        }
+        for i in range(len(p))
+    ]
+    images = [{"id": i} for i in np.unique(picture[rows]).tolist()]
+    truths = COCO({"images": images, "annotations": annotations, "categories": [{"id": 1, "name": category.key}]})
+    sigmas = list(category.oks_sigmas())
+    return COCOeval_faster(truths, truths.loadRes(results), iouType="keypoints", kpt_oks_sigmas=sigmas)
+
+
+def _matches(predictions: Predictions, rows: np.ndarray, picture: np.ndarray, evaluator: COCOeval_faster) -> Matches:
+    low, high = AREAS.T[:, :, None]
+    area = predictions.area[rows]
+    scored = (low <= area) & (area <= high) & predictions.counts[rows].any(1)
+    score = predictions.score[rows]
+    fate = np.zeros((len(AREAS), len(THRESHOLDS), len(rows)))
+    _, starts = np.unique(picture[rows], return_index=True)
+    for members in np.split(np.arange(len(rows)), starts[1:]):
+        surest = members[np.argsort(-score[members], kind="stable")][:PER_PICTURE]
+        oks = evaluator.ious[picture[rows[members[0]]], 1]
+        fate[..., surest] = _fates(np.asarray(oks), scored[:, members])
+    extent = np.array([found["area"] for found in evaluator.cocoDt.dataset["annotations"]])
+    outside = (extent < low) | (extent > high)
+    order = np.argsort(-score, kind="stable")
+    return Matches(
+        prediction=rows[order],
+        right=(fate > 0)[..., order],
+        wrong=((fate < 0) & ~outside[:, None])[..., order],
+        truth=rows,
+        scored=scored,
+    )
+
+
+def _fates(oks: np.ndarray, scored: np.ndarray) -> np.ndarray:
+    """COCO's greedy matching in one picture, for all areas and thresholds at once.
+
+    Args:
+        oks: (D, G) of the predictions, by falling score, and the truths.
+        scored: (A, G)
+
+    Returns:
+        (A, T, D): 1 matched with a truth that is scored, 0 with one that is not, -1 with none.
+    """
+    fate = np.full((len(AREAS), len(THRESHOLDS), len(oks)), -1)
+    free = np.ones((len(AREAS), len(THRESHOLDS), oks.shape[1]), bool)
+    for i, similarity in enumerate(oks):
+        near = free & (similarity >= THRESHOLDS[:, None])
+        preferred = near & scored[:, None]
+        near = np.where(preferred.any(-1, keepdims=True), preferred, near)
+        # Among truths of equal similarity the evaluator takes the last.
+        best = oks.shape[1] - 1 - np.argmax(np.where(near, similarity, -1)[..., ::-1], -1)
+        area, threshold = np.nonzero(near.any(-1))
+        truth = best[area, threshold]
+        free[area, threshold, truth] = False
+        fate[area, threshold, i] = scored[area, truth]
+    return fate

@@ -1,0 +1,240 @@
+"""The durable table of predictions, in image pixels: whatever a metric needs stands in it, and nothing else is needed.
+
+``Predictions`` holds the table as padded arrays; on disk it is Parquet, one row per prediction, with the categories
+in the file's metadata. Shape letters: N predictions, K keypoints of the largest category.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from posebed.records import Category, Record, categories_from_json, categories_to_json, write_table
+
+CONFIDENT = 0.2
+"""Keypoints above this confidence make up the score of an instance."""
+
+_SCHEMA = pa.schema(
+    [
+        ("record", pa.string()),
+        ("image", pa.string()),
+        ("group", pa.string()),
+        ("category", pa.string()),
+        ("episode", pa.int32()),
+        ("supports", pa.list_(pa.string())),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("box", pa.list_(pa.float64(), 4)),
+        ("area", pa.float64()),
+        ("truth", pa.list_(pa.float32())),
+        ("labelled", pa.list_(pa.bool_())),
+        ("counts", pa.list_(pa.bool_())),
+        ("xy", pa.list_(pa.float32())),
+        ("confidence", pa.list_(pa.float32())),
+        ("score", pa.float32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """N predictions beside their truth. Entries beyond a category's own keypoints are padding: 0 and False.
+
+    Raises:
+        ValueError: a number is not finite, or a record is predicted twice in one episode.
+    """
+
+    categories: tuple[Category, ...]
+    record: np.ndarray
+    """(N,) str; each at most once per episode."""
+    image: np.ndarray
+    """(N,) str"""
+    group: np.ndarray
+    """(N,) str, as in ``Record``."""
+    category: np.ndarray
+    """(N,) position in ``categories``."""
+    episode: np.ndarray
+    """(N,) int32, -1 outside of episodes."""
+    supports: tuple[tuple[str, ...], ...]
+    """N times the records that were shown; empty outside of episodes."""
+    width: np.ndarray
+    """(N,) of the image."""
+    height: np.ndarray
+    box: np.ndarray
+    """(N, 4) x, y, width, height."""
+    area: np.ndarray
+    """(N,) square pixels, the scale of OKS."""
+    truth: np.ndarray
+    """(N, K, 2) float32"""
+    labelled: np.ndarray
+    """(N, K) bool: labelled in the query."""
+    counts: np.ndarray
+    """(N, K) bool: labelled in the query and in every support. Only these are scored."""
+    xy: np.ndarray
+    """(N, K, 2) float32, predicted."""
+    confidence: np.ndarray
+    """(N, K) float32"""
+    score: np.ndarray
+    """(N,) float32, confidence in the whole instance."""
+
+    @classmethod
+    def from_records(
+        cls,
+        categories: Sequence[Category],
+        queries: Sequence[Record],
+        xy: np.ndarray,
+        confidence: np.ndarray,
+        episode: Sequence[int] | None = None,
+        supports: Sequence[Sequence[Record]] | None = None,
+    ) -> Predictions:
+        """Join predictions with the records that they answer.
+
+        Args:
+            categories: those of the data.
+            queries: N records.
+            xy: (N, K or more, 2) image pixels.
+            confidence: (N, K or more) in 0..1.
+            episode: N numbers, where the queries belong to episodes.
+            supports: N times the support records, for category-agnostic models.
+        """
+        shown = [()] * len(queries) if supports is None else supports
+        category = _positions(categories, [q.category for q in queries])
+        real = _real(categories, category)
+        k = real.shape[1]
+        truth = np.zeros((len(queries), k, 3), np.float32)
+        counts = np.zeros((len(queries), k), bool)
+        for i, (query, shots) in enumerate(zip(queries, shown, strict=True)):
+            truth[i, : len(query.keypoints)] = query.keypoints
+            visibility = np.stack([r.keypoints[:, 2] for r in (query, *shots)])
+            counts[i, : len(query.keypoints)] = (visibility > 0).all(0)
+        confidence = np.where(real, confidence[:, :k], 0).astype(np.float32)
+        return cls(
+            categories=tuple(categories),
+            record=np.array([q.record for q in queries], np.str_),
+            image=np.array([q.image for q in queries], np.str_),
+            group=np.array([q.group for q in queries], np.str_),
+            category=category,
+            episode=np.array([-1] * len(queries) if episode is None else episode, np.int32),
+            supports=tuple(tuple(s.record for s in shots) for shots in shown),
+            width=np.array([q.width for q in queries], np.int32),
+            height=np.array([q.height for q in queries], np.int32),
+            box=np.array([q.box for q in queries], np.float64).reshape(-1, 4),
+            area=np.array([q.area for q in queries], np.float64),
+            truth=truth[..., :2],
+            labelled=truth[..., 2] > 0,
+            counts=counts,
+            xy=np.where(real[..., None], xy[:, :k], 0).astype(np.float32),
+            confidence=confidence,
+            score=_instance_score(confidence, real),
+        )
+
+    def __post_init__(self) -> None:
+        if not len(self):
+            raise ValueError("a table of predictions must have at least one row, but has none")
+        for name in ("box", "area", "truth", "xy", "confidence", "score"):
+            finite = np.isfinite(getattr(self, name).reshape(len(self), -1)).all(1)
+            if not finite.all():
+                raise ValueError(f"{name} must be finite, but is not for record {str(self.record[~finite][0])!r}")
+        answers = Counter(zip(self.record.tolist(), self.episode.tolist(), strict=True))
+        (record, episode), times = answers.most_common(1)[0]
+        if times > 1:
+            raise ValueError(
+                f"a record must be predicted once per episode, but {record!r} is there {times} times "
+                f"in episode {episode}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.record)
+
+    def take(self, rows: np.ndarray) -> Predictions:
+        """The rows of these numbers, in this order."""
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        arrays = {name: column[rows] for name, column in columns.items() if isinstance(column, np.ndarray)}
+        return replace(self, **arrays, supports=tuple(self.supports[i] for i in rows))
+
+
+def _positions(categories: Sequence[Category], keys: Sequence[str]) -> np.ndarray:
+    position = {c.key: i for i, c in enumerate(categories)}
+    unknown = sorted(set(keys) - set(position))
+    if unknown:
+        raise ValueError(
+            f"every category must be one of {', '.join(position)}, but predictions have {', '.join(unknown)}"
+        )
+    return np.array([position[key] for key in keys], np.int32)
+
+
+def _real(categories: Sequence[Category], category: np.ndarray) -> np.ndarray:
+    """(N, K) bool: the keypoint belongs to the row's category and is no padding."""
+    sizes = np.array([len(c.keypoints) for c in categories], int)
+    return np.arange(sizes.max(initial=0)) < sizes[category, None]
+
+
+def _instance_score(confidence: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Mean of the confidences above ``CONFIDENT``, as is usual for OKS-AP; of all where none is."""
+    sure = real & (confidence > CONFIDENT)
+    chosen = np.where(sure.any(1, keepdims=True), sure, real)
+    return (np.where(chosen, confidence, 0).sum(1, np.float64) / chosen.sum(1)).astype(np.float32)
+
+
+_PER_KEYPOINT = {"truth": 2, "labelled": 1, "counts": 1, "xy": 2, "confidence": 1}
+"""Columns of lists, and how many numbers each keypoint has in them."""
+
+
+def write_predictions(predictions: Predictions, path: Path) -> None:
+    p = predictions
+    real = _real(p.categories, p.category)
+    keys = np.array([c.key for c in p.categories])
+    columns = {name: getattr(p, name) for name in _SCHEMA.names} | {
+        "category": keys[p.category],
+        "box": pa.FixedSizeListArray.from_arrays(p.box.ravel(), 4),
+    }
+    for name, size in _PER_KEYPOINT.items():
+        ends = np.cumsum(real.sum(1) * size)
+        columns[name] = pa.ListArray.from_arrays(np.append(0, ends).astype(np.int32), columns[name][real].ravel())
+    schema = _SCHEMA.with_metadata({"categories": categories_to_json(p.categories)})
+    write_table(pa.table(columns, schema=schema), path)
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read what ``write_predictions`` wrote.
+
+    Raises:
+        ValueError: the file is no table of predictions, or its columns do not fit its categories.
+    """
+    table = pq.read_table(path)
+    metadata = table.schema.metadata or {}
+    if not table.schema.equals(_SCHEMA) or b"categories" not in metadata:
+        raise ValueError(
+            f"{path} must be a table of predictions with the columns {', '.join(_SCHEMA.names)}, but has "
+            f"{', '.join(table.schema.names)}"
+        )
+    categories = categories_from_json(metadata[b"categories"].decode())
+    category = _positions(categories, table["category"].to_pylist())
+    real = _real(categories, category)
+    columns = {name: table[name].to_numpy() for name in ("episode", "width", "height", "area", "score")}
+    for name in ("record", "image", "group"):
+        columns[name] = np.array(table[name].to_pylist(), np.str_)
+    for name, size in _PER_KEYPOINT.items():
+        columns[name] = _padded(table[name], real, size, f"{path}: {name}")
+    return Predictions(
+        categories=categories,
+        category=category,
+        supports=tuple(tuple(shots) for shots in table["supports"].to_pylist()),
+        box=table["box"].combine_chunks().flatten().to_numpy().reshape(-1, 4),
+        **columns,
+    )
+
+
+def _padded(column: pa.ChunkedArray, real: np.ndarray, size: int, where: str) -> np.ndarray:
+    lists = column.combine_chunks()
+    if not np.array_equal(lists.value_lengths(), real.sum(1) * size):
+        raise ValueError(f"{where} must hold {size} x keypoints of the category numbers in every row, but does not")
+    padded = np.zeros((*real.shape, size), lists.type.value_type.to_pandas_dtype())
+    padded[real] = lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, size)
+    return padded if size > 1 else padded[..., 0]

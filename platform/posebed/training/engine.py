@@ -1,0 +1,125 @@
+"""What turns gradients into better weights: plain torch here, DeepSpeed in ``zero``, behind one interface.
+
+Both are given the same torch optimizer, so that they differ in where its state lies and in nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from posebed.config import TrainConfig
+from posebed.training.world import World
+
+
+class Engine(Protocol):
+    module: nn.Module
+    """The bare model."""
+    optimizer: torch.optim.Optimizer
+
+    def __call__(self, batch: Any) -> Any: ...
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of one micro batch; the engine divides by the accumulation."""
+
+    def step(self) -> None:
+        """Count one micro batch; with the last of an accumulation change the weights."""
+
+    def save(self, folder: Path) -> None:
+        """Write this rank's share of weights and optimizer state; every rank calls it."""
+
+    def load(self, folder: Path) -> None: ...
+
+    def weights(self) -> dict[str, Tensor] | None:
+        """Whole weights on the CPU, on rank 0 alone; every rank calls it."""
+
+
+def open_engine(model: nn.Module, train: TrainConfig, factors: Mapping[str, float], world: World) -> Engine:
+    """The engine that ``train.engine`` names, on this worker's device.
+
+    Args:
+        factors: prefixes of parameter names to factors of the learning rate.
+    """
+    model = model.to(world.device)
+    if world.size > 1 and train.sync_batchnorm:
+        from posebed.training.batchnorm import synchronised
+
+        model = synchronised(model, world)
+    optimizer = make_optimizer(model, train, factors)
+    if train.engine == "torch":
+        return TorchEngine(model, optimizer, train, world)
+    # DeepSpeed takes seconds to import: only those who train with it wait for it.
+    from posebed.training.zero import DeepSpeedEngine
+
+    return DeepSpeedEngine(model, optimizer, train, world)
+
+
+def make_optimizer(model: nn.Module, train: TrainConfig, factors: Mapping[str, float]) -> torch.optim.Optimizer:
+    """One parameter group per learning-rate factor; a parameter takes the factor of its longest matching prefix.
+
+    Frozen parameters are left out. Each group keeps its full rate as ``base_lr``, which the schedule multiplies.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        prefix = max((p for p in factors if name.startswith(p)), key=len, default="")
+        factor = factors.get(prefix, 1.0)
+        parameter.requires_grad_(parameter.requires_grad and factor > 0)
+        if parameter.requires_grad:
+            groups.setdefault(factor, []).append(parameter)
+    described = [{"params": p, "lr": train.lr * f, "base_lr": train.lr * f} for f, p in groups.items()]
+    if train.optimizer == "sgd":
+        return torch.optim.SGD(described, lr=train.lr, momentum=train.momentum, weight_decay=train.weight_decay)
+    kind = torch.optim.Adam if train.optimizer == "adam" else torch.optim.AdamW
+    return kind(described, lr=train.lr, weight_decay=train.weight_decay)
+
+
+def uses_bfloat16(train: TrainConfig, device: torch.device) -> bool:
+    if train.precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return train.precision == "bfloat16"
+
+
+class TorchEngine:
+    """Plain torch, with DistributedDataParallel where there are several workers."""
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, train: TrainConfig, world: World) -> None:
+        self.module, self.optimizer, self._world = model, optimizer, world
+        self._forward = DistributedDataParallel(model) if world.size > 1 else model
+        self._accumulation, self._clip, self._counted = train.accumulation(), train.clip, 0
+        self._bfloat16 = uses_bfloat16(train, world.device)
+
+    def __call__(self, batch: Any) -> Any:
+        with torch.autocast(self._world.device.type, torch.bfloat16, enabled=self._bfloat16):
+            return self._forward(batch)
+
+    def backward(self, loss: Tensor) -> None:
+        (loss / self._accumulation).backward()
+
+    def step(self) -> None:
+        self._counted += 1
+        if self._counted % self._accumulation:
+            return
+        if self._clip:
+            nn.utils.clip_grad_norm_(self.module.parameters(), self._clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def save(self, folder: Path) -> None:
+        if self._world.rank == 0:
+            state = {"model": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}
+            torch.save(state, folder / "engine.pt")
+
+    def load(self, folder: Path) -> None:
+        state = torch.load(folder / "engine.pt", map_location=self._world.device, weights_only=True)
+        self.module.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def weights(self) -> dict[str, Tensor] | None:
+        if self._world.rank:
+            return None
+        return {name: value.detach().cpu().clone() for name, value in self.module.state_dict().items()}

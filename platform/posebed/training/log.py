@@ -1,0 +1,140 @@
+"""Where a training run reports to and resumes from: the interface, and the one for runs without Ray."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch.distributed as dist
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from posebed.scoring.result import Epoch
+
+
+@dataclass(frozen=True)
+class Tick:
+    """How far the run is; sent a few times a second at most."""
+
+    epoch: int
+    epochs: int
+    step: int
+    """Micro batches done in the whole run."""
+    steps: int
+    loss: float
+    images_per_second: float
+
+
+class Log(Protocol):
+    def latest(self) -> AbstractContextManager[Path | None]:
+        """The newest whole checkpoint to resume from."""
+        ...
+
+    def fresh(self) -> AbstractContextManager[Path]:
+        """An empty folder for this rank's share of a checkpoint."""
+        ...
+
+    def tick(self, tick: Tick) -> None:
+        """Called on rank 0."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """One finished epoch; called on rank 0."""
+
+    def keep(self, checkpoint: Path, epoch: Epoch) -> None:
+        """Make the filled folder the newest checkpoint; every rank calls it."""
+
+
+class Bar:
+    """A progress bar with epoch, loss, images per second and time left."""
+
+    def __init__(self, title: str, show: bool = True) -> None:
+        self._title = title
+        columns: list[str | ProgressColumn] = [
+            "{task.description}",
+            BarColumn(24),
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            TextColumn("loss {task.fields[loss]:.3g}"),
+            TextColumn("{task.fields[speed]:.0f} img/s"),
+            _Left(),
+        ]
+        self._progress = Progress(*columns, console=Console(stderr=True), disable=not show, transient=True)
+        self._task = None
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, tick: Tick) -> None:
+        shown = {"epoch": tick.epoch, "epochs": tick.epochs, "loss": tick.loss, "speed": tick.images_per_second}
+        if self._task is None:
+            self._task = self._progress.add_task(self._title, total=tick.steps, completed=tick.step, **shown)
+        self._progress.update(self._task, total=tick.steps, completed=tick.step, **shown)
+
+    def line(self, epoch: Epoch) -> None:
+        """A line that stays, so that a run without a terminal still tells how it goes."""
+        if epoch.validation is not None:
+            self._progress.console.print(
+                f"{self._title}: epoch {epoch.epoch}, loss {epoch.loss:.4g}, validation PCK@0.2 {epoch.validation:.3f}, "
+                f"{epoch.images_per_second:.0f} img/s, waiting for data {epoch.waiting:.1%}",
+                highlight=False,
+            )
+
+
+class _Left(TimeRemainingColumn):
+    def render(self, task: Task) -> Text:
+        return Text("left ", style="progress.remaining") + super().render(task)
+
+
+class FolderLog:
+    """Checkpoints in a local folder that all ranks share; a progress bar where there is a terminal."""
+
+    def __init__(self, folder: Path, title: str) -> None:
+        self._folder, self._rank = folder, int(os.environ.get("RANK", "0"))
+        self.leads = self._rank == 0
+        """Whether this is the worker that writes."""
+        self.bar = Bar(title, show=self.leads and sys.stderr.isatty())
+
+    @contextmanager
+    def latest(self) -> Iterator[Path | None]:
+        # A kill between the two renames of keep() leaves only the former one under its other name.
+        for name in ("checkpoint", "checkpoint.former"):
+            if (self._folder / name).is_dir():
+                yield self._folder / name
+                return
+        yield None
+
+    @contextmanager
+    def fresh(self) -> Iterator[Path]:
+        unfinished = self._folder / "checkpoint.part"
+        if self._rank == 0:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True)
+        dist.barrier()
+        yield unfinished
+
+    def tick(self, tick: Tick) -> None:
+        self.bar(tick)
+
+    def epoch(self, epoch: Epoch) -> None:
+        self.bar.line(epoch)
+
+    def keep(self, checkpoint: Path, epoch: Epoch) -> None:
+        dist.barrier()
+        if self._rank:
+            return
+        newest, former = self._folder / "checkpoint", self._folder / "checkpoint.former"
+        if newest.exists():
+            shutil.rmtree(former, ignore_errors=True)
+            newest.rename(former)
+        checkpoint.rename(newest)
+        shutil.rmtree(former, ignore_errors=True)

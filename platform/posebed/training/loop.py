@@ -1,0 +1,165 @@
+"""The training loop, readable aloud. It runs alike under Ray Train, under torchrun and in one process."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from posebed.data.pack import Pack
+from posebed.data.splits import Split, read_split
+from posebed.experiment import Experiment
+from posebed.records import write_text
+from posebed.scoring.result import Epoch
+from posebed.training.engine import Engine, open_engine
+from posebed.training.log import Log, Tick
+from posebed.training.schedule import rate_factor, set_rate
+from posebed.training.streams import training_stream
+from posebed.training.validate import validate
+from posebed.training.world import World, device_name, join_world, summed
+
+TICK_SECONDS = 0.5
+
+
+def train(experiment: Experiment, log: Log) -> list[Epoch]:
+    """Train one experiment, from its newest checkpoint if there is one; returns the learning curve.
+
+    A checkpoint holds the engine's state, ``last.safetensors``, ``best.safetensors`` (highest validation PCK) and
+    ``curve.json``. Weights, order and augmentation follow from the seed and the epoch alone, so that a run that
+    was killed and resumed ends in the same weights as one that was not.
+    """
+    world = join_world()
+    pack, split = Pack.open(experiment.pack_folder), read_split(experiment.split_folder)
+    spec, settings = experiment.spec, experiment.train
+    with torch.random.fork_rng():
+        torch.manual_seed(experiment.seed)
+        model = spec.model(experiment.config, pack.setting())
+    engine = open_engine(model, settings, spec.learning_rates(experiment.config), world)
+    curve, best = _resume(engine, log)
+    for epoch in range(len(curve) + 1, settings.epochs + 1):
+        line = _train_epoch(experiment, engine, pack, split, world, epoch, log)
+        checkpoint = epoch % settings.checkpoint_every == 0 or epoch == settings.epochs
+        if checkpoint:
+            line = line.model_copy(update={"validation": validate(experiment, engine, pack, split, world)})
+        curve.append(line)
+        if world.rank == 0:
+            log.epoch(line)
+        if checkpoint:
+            best = _save(engine, log, curve, best, world)
+    return curve
+
+
+def _train_epoch(
+    experiment: Experiment, engine: Engine, pack: Pack, split: Split, world: World, epoch: int, log: Log
+) -> Epoch:
+    settings = experiment.train
+    # Layers such as dropout draw from torch's global generator and from no other.
+    torch.manual_seed((experiment.seed * 100_003 + epoch) * 1_009 + world.rank)
+    stream = training_stream(experiment, pack, split, world, epoch)
+    micro_steps, accumulation = len(stream), settings.accumulation()
+    steps = micro_steps // accumulation * settings.epochs
+    total: dict[str, Tensor] = {}
+    images, rate, started, ticked = 0, 0.0, time.perf_counter(), 0.0
+    engine.module.train()
+    for index, batch in enumerate(stream):
+        step = ((epoch - 1) * micro_steps + index) // accumulation
+        rate = set_rate(engine.optimizer, rate_factor(step, steps, settings))
+        losses = _losses(engine, batch)
+        loss = sum(losses.values(), torch.zeros((), device=world.device))
+        engine.backward(loss)
+        engine.step()
+        for name, value in losses.items():
+            total[name] = total.get(name, 0) + value.detach()
+        images += len(batch) * world.size
+        if world.rank == 0 and (now := time.perf_counter()) - ticked > TICK_SECONDS:
+            ticked, done = now, (epoch - 1) * micro_steps + index + 1
+            speed = images / (now - started)
+            log.tick(Tick(epoch, settings.epochs, done, micro_steps * settings.epochs, loss.item(), speed))
+    seconds = time.perf_counter() - started
+    mean = summed(torch.stack([v.double() for v in total.values()]), world) / (micro_steps * world.size)
+    losses = dict(zip(total, mean.tolist(), strict=True))
+    return _line(experiment, world, epoch, losses, rate, seconds, images, stream.waited)
+
+
+def _losses(engine: Engine, batch: Any) -> dict[str, Tensor]:
+    model: Any = engine.module
+    return dict(model.losses(engine(batch), batch))
+
+
+def _line(
+    experiment: Experiment,
+    world: World,
+    epoch: int,
+    losses: dict[str, float],
+    rate: float,
+    seconds: float,
+    images: int,
+    waited: float,
+) -> Epoch:
+    loss = sum(losses.values())
+    if loss != loss or loss == float("inf"):
+        raise ValueError(
+            f"the loss of {experiment.key} must be finite, but is {losses} in epoch {epoch}; a lower train.lr or "
+            "train.clip above 0 may help"
+        )
+    return Epoch(
+        epoch=epoch,
+        loss=loss,
+        losses=losses,
+        learning_rate=rate,
+        seconds=seconds,
+        images_per_second=images / seconds,
+        waiting=min(1.0, waited / seconds),
+        device=f"{world.size} x {device_name(world.device)}",
+        system=_system(),
+    )
+
+
+def _system() -> dict[str, float]:
+    process = psutil.Process()
+    used = {"cpu_percent": psutil.cpu_percent(), "memory_gb": process.memory_info().rss / 1e9}
+    if torch.cuda.is_available():
+        used["accelerator_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
+    return used
+
+
+Weights = dict[str, Tensor]
+
+
+def _resume(engine: Engine, log: Log) -> tuple[list[Epoch], Weights | None]:
+    with log.latest() as folder:
+        if folder is None:
+            return [], None
+        engine.load(folder)
+        curve = [Epoch.model_validate(line) for line in json.loads((folder / "curve.json").read_text())]
+        return curve, load_file(folder / "best.safetensors")
+
+
+def _save(engine: Engine, log: Log, curve: list[Epoch], best: Weights | None, world: World) -> Weights | None:
+    """Keep a checkpoint and return the best weights so far (on rank 0)."""
+    with log.fresh() as folder:
+        engine.save(folder)
+        weights = engine.weights()
+        if weights is not None:
+            measured = [line.validation for line in curve if line.validation is not None]
+            best = weights if best is None or measured[-1] > max(measured[:-1], default=-1.0) else best
+            write_weights(weights, folder / "last.safetensors")
+            write_weights(best, folder / "best.safetensors")
+            write_text(json.dumps([line.model_dump() for line in curve]), folder / "curve.json")
+        log.keep(folder, curve[-1])
+    return best if world.rank == 0 else None
+
+
+def write_weights(weights: Weights, path: Path) -> None:
+    # safetensors refuses tensors that share memory, such as tied weights.
+    save_file({name: value.contiguous().clone() for name, value in weights.items()}, path)
+
+
+def parameter_count(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())

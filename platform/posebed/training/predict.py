@@ -1,0 +1,83 @@
+"""Answers of a trained model: on a part of a split for scoring, or on anybody's pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from posebed.data.crop import apply_affine, invert_affine
+from posebed.data.pack import Pack
+from posebed.data.splits import Split
+from posebed.pose import Batch
+from posebed.scoring.predictions import Predictions
+from posebed.scoring.result import Cost
+from posebed.training.streams import question_batches, questions
+from posebed.training.trained import Trained
+from posebed.training.world import device_name
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Answers:
+    predictions: Predictions
+    cost: Cost
+
+
+@torch.no_grad()
+def answer(
+    trained: Trained,
+    pack: Pack,
+    split: Split,
+    part: str,
+    progress: Callable[[int], Any] = lambda crops: None,
+) -> Answers:
+    """Predict every question of a part, in image pixels, and what it cost.
+
+    Raises:
+        ValueError: the part asks nothing.
+    """
+    asked = questions(trained.task, pack, split, part)
+    if not asked:
+        raise ValueError(f"the part {part!r} must ask at least one question, but asks none")
+    xy, confidence, seconds = [], [], []
+    batches = list[Batch]()
+    for batch in question_batches(pack, asked, BATCH, trained.device):
+        batches = batches or [batch]
+        started = time.perf_counter()
+        found = trained.model.decode(trained.model(batch), batch)
+        to_image = invert_affine(pack.affine[batch.row.cpu().numpy()])
+        xy.append(apply_affine(to_image, found.xy.double().cpu().numpy()))
+        confidence.append(found.weight.float().cpu().numpy())
+        seconds.append((time.perf_counter() - started) / len(batch))
+        progress(len(batch))
+    episodic = asked[0].episode >= 0
+    records = pack.records()
+    predictions = Predictions.from_records(
+        pack.categories,
+        [records[q.query] for q in asked],
+        np.concatenate(xy),
+        np.concatenate(confidence),
+        [q.episode for q in asked] if episodic else None,
+        [[records[s] for s in q.supports] for q in asked] if episodic else None,
+    )
+    return Answers(predictions, _cost(trained, batches[0], float(np.median(seconds)) * 1000))
+
+
+def _cost(trained: Trained, batch: Batch, ms_per_image: float) -> Cost:
+    with FlopCounterMode(display=False) as counter:
+        trained.model(batch)
+    flops = counter.get_total_flops() / len(batch)
+    return Cost(
+        parameters=sum(p.numel() for p in trained.model.parameters()),
+        gflops=flops / 2e9 if flops else None,  # the counter counts a multiply-add as two
+        ms_per_image=ms_per_image,
+        train_seconds=sum(line.seconds for line in trained.curve),
+        device=device_name(trained.device),
+    )

@@ -1,0 +1,55 @@
+"""The one fork by task: which batches an experiment trains on, and what it is asked in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from posebed.contracts import Task
+from posebed.data.loader import Loader, evaluation_batches, training_batches, training_episode_batches
+from posebed.data.pack import Pack
+from posebed.data.splits import Split
+from posebed.experiment import Experiment
+from posebed.pose import Batch
+from posebed.training.world import World
+
+
+def training_stream(experiment: Experiment, pack: Pack, split: Split, world: World, epoch: int) -> Loader[Batch]:
+    """Micro batches of one epoch for this worker."""
+    rows = np.array([pack.row[record] for record in split.records("train")])
+    who = {"rank": world.rank, "world": world.size, "device": world.device}
+    if experiment.task is Task.CATEGORY_SPECIFIC:
+        return training_batches(pack, rows, experiment.train, epoch=epoch, seed=experiment.seed, **who)
+    shots = experiment.shots
+    return training_episode_batches(pack, rows, shots, experiment.train, epoch=epoch, seed=experiment.seed, **who)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A pose that is asked for."""
+
+    query: int
+    """Row of the pack."""
+    supports: tuple[int, ...] = ()
+    """Rows shown to category-agnostic models."""
+    episode: int = -1
+
+
+def questions(task: Task, pack: Pack, split: Split, part: str) -> list[Question]:
+    """Everything asked in one part, in a fixed order: its records, or the queries of its written episodes."""
+    if task is Task.CATEGORY_SPECIFIC:
+        return [Question(pack.row[record]) for record in split.records(part)]
+    return [
+        Question(pack.row[query], tuple(pack.row[s] for s in episode.supports), episode.index)
+        for episode in split.episodes(part)
+        for query in episode.queries
+    ]
+
+
+def question_batches(pack: Pack, asked: Sequence[Question], size: int, device: torch.device) -> Loader[Batch]:
+    """The exact crops of the questions, in their order."""
+    rows = np.array([(*question.supports, question.query) for question in asked])
+    return evaluation_batches(pack, rows, size, device)

@@ -1,0 +1,54 @@
+"""How good the weights are in the middle of training: PCK@0.2 on the validation part."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from posebed.data.pack import Pack
+from posebed.data.splits import Split
+from posebed.experiment import Experiment
+from posebed.pose import Batch, EpisodeBatch
+from posebed.training.engine import Engine
+from posebed.training.streams import question_batches, questions
+from posebed.training.world import World, summed
+
+THRESHOLD = 0.2
+
+
+@torch.no_grad()
+def validate(experiment: Experiment, engine: Engine, pack: Pack, split: Split, world: World) -> float:
+    """Mean over the queries of the share of keypoints nearer than a fifth of the box's longest side.
+
+    It chooses the best checkpoint; the numbers of the report come from the table of predictions.
+    """
+    asked = questions(experiment.task, pack, split, "val")
+    # Workers take turns and make equally many batches, as sharded weights need all of them at every forward pass:
+    # some ask once more what another has asked, and do not count the answer.
+    rounds = -(-len(asked) // world.size)
+    mine = [asked[(i * world.size + world.rank) % len(asked)] for i in range(rounds)]
+    counted = torch.tensor([i * world.size + world.rank < len(asked) for i in range(rounds)], device=world.device)
+    size = max(1, experiment.train.batch_size // world.size // experiment.train.accumulation())
+    reach = torch.from_numpy(THRESHOLD * longest_sides(pack) * pack.affine[:, 0, 0]).to(world.device)
+    engine.module.eval()
+    model = engine.module
+    shares = []
+    for batch in question_batches(pack, mine, size, world.device):
+        found = model.decode(engine(batch), batch)  # pyright: ignore[reportCallIssue]
+        away = (found.xy.double() - batch.keypoints.xy).norm(dim=-1)
+        weight = counting(batch)
+        right = (away < reach[batch.row, None]) * weight
+        shares.append(right.sum(1) / weight.sum(1).clamp(min=1))
+    total = summed((torch.cat(shares) * counted).sum(), world)
+    return total.item() / len(asked)
+
+
+def longest_sides(pack: Pack) -> np.ndarray:
+    """(N,) the longer side of every box, in image pixels."""
+    return np.array(pack.index["box"].to_pylist())[:, 2:].max(1)
+
+
+def counting(batch: Batch) -> torch.Tensor:
+    """(B, K) 1 where a keypoint is labelled in the query and in every support."""
+    weight = batch.keypoints.weight
+    return weight * batch.support.weight.prod(1) if isinstance(batch, EpisodeBatch) else weight

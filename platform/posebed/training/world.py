@@ -1,0 +1,48 @@
+"""Who this worker is among how many, and the device it trains on."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+
+@dataclass(frozen=True)
+class World:
+    rank: int
+    size: int
+    device: torch.device
+
+
+def join_world() -> World:
+    """Join the process group that a launcher set up (Ray Train, torchrun), or be a world of one.
+
+    Every launcher announces itself by torch's usual environment variables; without them this process is alone.
+    """
+    accelerator = torch.cuda.is_available()
+    if not dist.is_initialized():
+        alone = "WORLD_SIZE" not in os.environ
+        for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}.items():
+            os.environ.setdefault(name, value)
+        backend = "cuda:nccl,cpu:gloo" if accelerator else "gloo"
+        if alone:
+            dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+        else:
+            dist.init_process_group(backend)
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if accelerator else torch.device("cpu")
+    if accelerator:
+        torch.cuda.set_device(device)
+    return World(dist.get_rank(), dist.get_world_size(), device)
+
+
+def summed(values: torch.Tensor, world: World) -> torch.Tensor:
+    """The sum over all workers, on every worker."""
+    if world.size > 1:
+        dist.all_reduce(values)
+    return values
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

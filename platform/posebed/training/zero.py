@@ -1,0 +1,75 @@
+"""The engine on DeepSpeed, ZeRO stages 0 to 3. Importing this module imports DeepSpeed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+# DeepSpeed chooses its accelerator while it is imported.
+if not torch.cuda.is_available():
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "warning")
+
+import deepspeed  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from posebed.config import TrainConfig  # noqa: E402
+from posebed.training.engine import uses_bfloat16  # noqa: E402
+from posebed.training.world import World  # noqa: E402
+
+# On a CPU DeepSpeed would compile an operator for shared-memory communication, and stop where there is no
+# compiler. Gloo does without it.
+deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+_TAG = "engine"
+
+
+class DeepSpeedEngine:
+    """DeepSpeed around a model and a torch optimizer."""
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, train: TrainConfig, world: World) -> None:
+        logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+        self._world, self._stage = world, train.zero
+        accumulation = train.accumulation()
+        settings = {
+            "train_batch_size": train.batch_size,
+            "train_micro_batch_size_per_gpu": train.batch_size // world.size // accumulation,
+            "gradient_accumulation_steps": accumulation,
+            "gradient_clipping": train.clip,
+            "zero_optimization": {"stage": train.zero},
+            "zero_allow_untested_optimizer": True,
+            "zero_force_ds_cpu_optimizer": False,
+            "torch_autocast": {"enabled": uses_bfloat16(train, world.device), "dtype": "bfloat16"},
+            "steps_per_print": 10**9,
+        }
+        self._engine, self.optimizer, _, _ = deepspeed.initialize(model=model, optimizer=optimizer, config=settings)
+        self.module: nn.Module = self._engine.module
+
+    def __call__(self, batch: Any) -> Any:
+        return self._engine(batch)
+
+    def backward(self, loss: Tensor) -> None:
+        self._engine.backward(loss)
+
+    def step(self) -> None:
+        self._engine.step()
+
+    def save(self, folder: Path) -> None:
+        self._engine.save_checkpoint(str(folder), tag=_TAG, save_latest=False)
+
+    def load(self, folder: Path) -> None:
+        found, _ = self._engine.load_checkpoint(str(folder), tag=_TAG)
+        if found is None:
+            raise ValueError(f"{folder} must hold a DeepSpeed checkpoint {_TAG!r}, but it has none that loads")
+
+    def weights(self) -> dict[str, Tensor] | None:
+        # Stage 3 scatters parameters over the workers; the context brings them together.
+        parameters = list(self.module.parameters()) if self._stage == 3 else []
+        with deepspeed.zero.GatheredParameters(parameters, enabled=self._stage == 3):
+            if self._world.rank:
+                return None
+            return {name: value.detach().cpu().clone() for name, value in self.module.state_dict().items()}

@@ -1,0 +1,169 @@
+"""Packs: what is stored, and that it is stored whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from posebed.config import PackConfig
+from posebed.data import pack as pack_module
+from posebed.data.crop import apply_affine, clip_box, crop_affine, framed, warp
+from posebed.data.images import Images
+from posebed.data.pack import Pack, write_pack
+from posebed.records import Category, Dataset, Record
+
+CONFIG = PackConfig(data="tiny", size=(64, 48))
+
+
+def write(tiny: Dataset, folder: Path, config: PackConfig = CONFIG) -> Pack:
+    write_pack(tiny.records, tiny.categories, tiny.root, config, folder)
+    return Pack.open(folder)
+
+
+def test_an_evaluation_crop_is_one_warp_from_the_image_byte_for_byte(tiny: Dataset, tiny_pack: Pack) -> None:
+    for record in tiny.records:
+        picture = cv2.imread(str(tiny.root / record.image), cv2.IMREAD_COLOR_RGB)
+        assert picture is not None
+        box = clip_box(record.box, record.width, record.height)
+        direct = warp(picture, crop_affine(*framed(box, (64, 48)), (64, 48)), (64, 48))
+        assert (tiny_pack.evaluation_crops[[tiny_pack.row[record.record]]][0] == direct).all()
+
+
+def test_the_middle_of_a_training_crop_is_the_evaluation_crop(tiny: Dataset, tiny_pack: Pack) -> None:
+    rows = np.arange(len(tiny.records))
+    above, left = tiny_pack.border
+    middle = tiny_pack.training_crops[rows][:, above:-above, left:-left].astype(int)
+    difference = abs(middle - tiny_pack.evaluation_crops[rows])
+    assert difference.max() <= 3  # cv2 counts in 1/32 of a pixel
+    assert difference.mean() < 0.1
+
+
+def test_training_crops_are_larger_by_the_margin(tiny: Dataset, tmp_path: Path) -> None:
+    pack = write(tiny, tmp_path / "wide", PackConfig(data="tiny", size=(32, 64), margin=1.25))
+    assert pack.training_crops[[0]].shape == (1, 40, 80, 3)
+    assert write(tiny, tmp_path / "none", PackConfig(data="tiny", size=(32, 32), margin=1)).border == (0, 0)
+
+
+def test_every_picture_is_decoded_once(tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = Counter[str]()
+    decode = Images.decode
+
+    def counted(self: Images, path: str) -> np.ndarray:
+        decoded[path] += 1
+        return decode(self, path)
+
+    monkeypatch.setattr(Images, "decode", counted)
+    write(tiny, tmp_path / "pack")
+    assert decoded == {record.image: 1 for record in tiny.records}
+
+
+def test_crops_are_the_same_in_many_shards_as_in_one(
+    tiny: Dataset, tiny_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack_module, "_SHARD_BYTES", 5 * 64 * 48 * 3)
+    pack = write(tiny, tmp_path / "pack")
+    assert len(list((tmp_path / "pack").glob("evaluation-*.npy"))) == 4
+    rows = np.random.default_rng(0).permutation(len(tiny.records))
+    assert (pack.evaluation_crops[rows] == tiny_pack.evaluation_crops[rows]).all()
+    assert (pack.training_crops[rows] == tiny_pack.training_crops[rows]).all()
+
+
+def test_the_index_leads_back_to_the_image(tiny: Dataset, tiny_pack: Pack) -> None:
+    assert tiny_pack.index["record"].to_pylist() == [record.record for record in tiny.records]
+    for record in tiny.records:
+        row = tiny_pack.row[record.record]
+        known = len(record.keypoints)
+        np.testing.assert_array_equal(tiny_pack.keypoints[row, :known], record.keypoints)
+        assert tiny_pack.categories[tiny_pack.category[row]].key == record.category
+        centre, _ = framed(clip_box(record.box, record.width, record.height), (64, 48))
+        np.testing.assert_allclose(apply_affine(tiny_pack.affine[row], centre[None])[0], (24, 32), atol=1e-6)
+
+
+def test_keypoints_are_padded_to_the_largest_category_without_visibility(tiny: Dataset, tiny_pack: Pack) -> None:
+    assert tiny_pack.max_keypoints == 6
+    fish = tiny_pack.category == 1
+    assert fish.any()
+    assert not tiny_pack.keypoints[fish, 3:].any()
+    setting = tiny_pack.setting()
+    assert (setting.size, setting.keypoints, setting.categories) == ((64, 48), 6, tiny.categories)
+
+
+def test_progress_hears_of_every_crop(tiny: Dataset, tmp_path: Path) -> None:
+    heard: list[int] = []
+    write_pack(tiny.records, tiny.categories, tiny.root, CONFIG, tmp_path / "pack", heard.append)
+    assert sum(heard) == len(tiny.records)
+
+
+def test_an_interrupted_pack_leaves_what_was_there(tiny: Dataset, tmp_path: Path) -> None:
+    def interrupt(crops: int) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "pack"
+    for before in ([], ["pack"]):
+        with pytest.raises(KeyboardInterrupt):
+            write_pack(tiny.records, tiny.categories, tiny.root, CONFIG, folder, interrupt)
+        assert sorted(path.name for path in tmp_path.iterdir()) == before
+        write(tiny, folder)
+    (tmp_path / "pack.part").mkdir()
+    (tmp_path / "pack.part" / "index.parquet").write_text("half")
+    assert write(tiny, folder).max_keypoints == 6
+    assert [path.name for path in tmp_path.iterdir()] == ["pack"]
+
+
+def test_a_picture_of_another_size_than_recorded_is_refused(tiny: Dataset, tmp_path: Path) -> None:
+    wrong = dataclasses.replace(tiny.records[0], width=999)
+    with pytest.raises(ValueError, match=r"0\.png must be 999 x 96 pixels as record '0-0' says, but is 150 x 96"):
+        write_pack([wrong], tiny.categories, tiny.root, CONFIG, tmp_path / "pack")
+
+
+def test_a_pack_of_nothing_is_refused(tiny: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least one record"):
+        write_pack([], tiny.categories, tiny.root, CONFIG, tmp_path / "pack")
+
+
+def test_a_full_disk_is_noticed_before_anything_is_written(
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack_module.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10})())
+    with pytest.raises(OSError, match="GiB for this pack"):
+        write(tiny, tmp_path / "pack")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_without_a_finished_pack_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"must be a finished pack, but has no about\.json"):
+        Pack.open(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["person", "tiger", "face68"])
+def test_real_photographs_come_out_as_direct_warps(real_data: Path, tmp_path: Path, name: str) -> None:
+    coco = json.loads((real_data / name / "annotations.json").read_text())
+    image = {each["id"]: each for each in coco["images"]}
+    names = tuple(coco["categories"][0]["keypoints"])
+    records = [
+        Record(
+            record=str(each["id"]),
+            image=image[each["image_id"]]["file_name"],
+            width=image[each["image_id"]]["width"],
+            height=image[each["image_id"]]["height"],
+            category=name,
+            box=tuple(each["bbox"]),
+            area=each["bbox"][2] * each["bbox"][3],
+            keypoints=np.reshape(each["keypoints"], (-1, 3)),
+        )
+        for each in coco["annotations"][:8]
+    ]
+    root = real_data / name / "images"
+    write_pack(records, [Category(name, name, names)], root, PackConfig(data=name), tmp_path / "pack")
+    pack = Pack.open(tmp_path / "pack")
+    for row, record in enumerate(records):
+        direct = warp(Images(root).decode(record.image), pack.affine[row], (256, 256))
+        assert (pack.evaluation_crops[[row]][0] == direct).all()
+    xy = apply_affine(pack.affine, pack.keypoints[..., :2])[pack.keypoints[..., 2] > 0]
+    assert ((xy > -1) & (xy < 257)).mean() > 0.95

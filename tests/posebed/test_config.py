@@ -1,0 +1,99 @@
+"""Parameters: read once, refused whole, with every mistake told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from posebed.config import Params, TrainConfig, merged, read_params
+
+GOOD = """
+data: {zoo: {source: coco_folder, path: zoo}}
+splits: {zoo: {data: zoo}}
+packs: {small: {data: zoo, size: [64, 48]}}
+models: {mean_pose: {}}
+runs: {floor: {model: mean_pose, split: zoo, pack: small}}
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "params.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_what_is_not_said_takes_its_default(tmp_path: Path):
+    params = read_params(written(tmp_path, GOOD))
+    assert params.packs["small"].size == (64, 48)
+    assert params.packs["small"].padding == 1.25
+    assert params.data["zoo"].invalid == "refuse"
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path):
+    text = GOOD.replace("size: [64, 48]", "size: [64, 0], colour: red").replace("source: coco_folder, ", "")
+    with pytest.raises(ValueError, match="packs.small.size") as error:
+        read_params(written(tmp_path, text))
+    message = str(error.value)
+    assert "packs.small.colour" in message
+    assert "data.zoo.source" in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("split: zoo", "split: lost", "runs.floor.split must name an entry, but is 'lost'; there is zoo"),
+        ("model: mean_pose,", "model: lost,", "runs.floor.model must name an entry"),
+        ("packs: {small: {data: zoo", "packs: {small: {data: lost", "packs.small.data must name an entry"),
+        ("floor:", "'two words':", "runs.two words"),
+    ],
+)
+def test_names_that_refer_to_nothing_are_refused(tmp_path: Path, old: str, new: str, told: str):
+    with pytest.raises(ValueError, match=told):
+        read_params(written(tmp_path, GOOD.replace(old, new)))
+
+
+def test_split_and_pack_of_different_data_are_refused():
+    two = {"a": {"source": "coco_folder", "path": "a"}, "b": {"source": "coco_folder", "path": "b"}}
+    with pytest.raises(ValidationError, match="must take split and pack of the same data"):
+        Params.model_validate(
+            {
+                "data": two,
+                "splits": {"s": {"data": "a"}},
+                "packs": {"p": {"data": "b"}},
+                "models": {"m": {}},
+                "runs": {"r": {"model": "m", "split": "s", "pack": "p"}},
+            }
+        )
+
+
+@pytest.mark.parametrize("text", ["runs: [", "!!python/object/apply:os.getcwd []"])
+def test_a_file_that_is_not_plain_yaml_is_refused(tmp_path: Path, text: str):
+    with pytest.raises(ValueError, match="must be YAML"):
+        read_params(written(tmp_path, text))
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(ValueError, match="there is none"):
+        read_params(tmp_path / "params.yaml")
+
+
+@given(st.integers(1, 64), st.integers(1, 8), st.integers(1, 16))
+def test_micro_batches_of_all_workers_make_up_the_batch(batch: int, workers: int, micro: int):
+    try:
+        steps = TrainConfig(batch_size=batch, workers=workers, micro_batch=micro).accumulation()
+    except ValidationError as error:
+        assert batch % (workers * micro)
+        assert "must be a multiple" in str(error)
+    else:
+        assert steps * workers * micro == batch
+
+
+def test_later_layers_win_key_by_key():
+    assert merged({"a": {"x": 1, "y": 2}, "b": 1}, {"a": {"y": 3}}, {"b": {"z": 4}}) == {
+        "a": {"x": 1, "y": 3},
+        "b": {"z": 4},
+    }
