@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,61 @@ def real_data(request: pytest.FixtureRequest) -> Path:
 def parity(request: pytest.FixtureRequest) -> Path:
     """One folder per model: spec.json, outputs.npz, tolerance.json."""
     return _folder(request, "--parity")
+
+
+PARAMS = """
+menagerie:
+  quads: {set: quadrupeds, images: 48, size: 80, categories: [tiger, horse, cow, fox]}
+data:
+  quads: {source: coco_folder, path: data/menagerie/quads}
+splits:
+  quads: {data: quads, val: 0.2, test: 0.2}
+  held-out:
+    data: quads
+    by: category
+    val: [cow]
+    test: [fox]
+    episodes: {shots: 1, queries: 3, episodes: 4, val_episodes: 2}
+packs:
+  small: {data: quads, size: [64, 64]}
+models:
+  mean_pose: {}
+  simple_baseline:
+    config: {backbone: test_resnet, weights: none, channels: 8, flip_test: "off"}
+    train: {epochs: 4, batch_size: 8, checkpoint_every: 2, precision: float32}
+  proto_net:
+    config: {backbone: test_resnet, weights: none}
+    train: {epochs: 2, batch_size: 4, draws: 16, checkpoint_every: 1}
+runs:
+  floor: {model: mean_pose, split: quads, pack: small}
+  baseline: {model: simple_baseline, split: quads, pack: small}
+  prototypes: {model: proto_net, split: held-out, pack: small}
+"""
+
+
+@pytest.fixture(scope="session")
+def prepared_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project folder with parameters, drawn pictures, splits and packs. To be copied, not changed."""
+    from posebed.config import read_params
+    from posestages import draw, pack, prepare, split, stage
+
+    folder = tmp_path_factory.mktemp("prepared")
+    (folder / "params.yaml").write_text(PARAMS)
+    params = read_params(folder / "params.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        draw.draw(params, "quads", stage.menagerie_folder("quads"))
+        prepare.prepare(params, "quads", stage.prepared("quads"))
+        for key in params.splits:
+            split.split(params, key, stage.prepared("quads"), stage.split_folder(key))
+        pack.pack(params, "small", stage.prepared("quads"), stage.pack_folder("small"))
+    return folder
+
+
+@pytest.fixture
+def project(prepared_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder of the test's own, which is also the working directory."""
+    folder = tmp_path / "project"
+    shutil.copytree(prepared_project, folder)
+    monkeypatch.chdir(folder)
+    return folder

@@ -36,7 +36,7 @@ class Config(Section):
     weights: str = "timm"
     """ImageNet weights: ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of
     a file, or ``none``."""
-    stride: Literal[4, 8, 16, 32] = 32
+    stride: Positive = 32
     """Of the backbone's map."""
     deconvs: Annotated[int, Field(ge=0)] = 0
     """Doublings of the map's resolution before cells are compared."""
@@ -109,15 +109,20 @@ class ProtoNet(nn.Module):
         """
         height, width = prediction.shape[-2:]
         probability = prediction.float().flatten(2).softmax(2)
-        peak = probability.argmax(2)
-        x, y = torch.arange(width, device=peak.device), torch.arange(height, device=peak.device)
-        near_x = (x - (peak % width)[..., None]).abs() <= REACH
-        near_y = (y - (peak // width)[..., None]).abs() <= REACH
+        peak = probability.argmax(2, keepdim=True)
+        near_x, near_y = _near(peak % width, width), _near(peak // width, height)
         near = probability.unflatten(2, (height, width)) * near_y[..., :, None] * near_x[..., None, :]
+        x, y = torch.arange(width, device=peak.device), torch.arange(height, device=peak.device)
         total = near.sum((2, 3))
         cell = torch.stack([(near.sum(2) * x).sum(2), (near.sum(3) * y).sum(2)], -1) / total[..., None]
         shown = batch.support.weight.amax(1) > 0
         return Keypoints((cell + 0.5) * self.pixels - 0.5, total.clamp(max=1) * shown)
+
+
+def _near(peak: Tensor, cells: int) -> Tensor:
+    """Cells no further from the peak than ``REACH`` and the nearer border, which alone would pull the mean inwards."""
+    reach = torch.minimum(peak, cells - 1 - peak).clamp(max=REACH)
+    return (torch.arange(cells, device=peak.device) - peak).abs() <= reach
 
 
 def _claims(shots: int, *values: float) -> tuple[Claim, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -21,7 +21,7 @@ class Config(HeatmapConfig):
     weights: str = "timm"
     """ImageNet weights: ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of
     a file, or ``none``."""
-    stride: Literal[4, 8, 16, 32] = 32
+    stride: Positive = 32
     """Of the backbone's map that the decoder starts from."""
     deconvs: Annotated[int, Field(ge=0)] = 3
     """Doublings of the resolution; the heatmaps have stride ``stride`` / 2^``deconvs``."""

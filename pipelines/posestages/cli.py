@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from posestages.stage import PARAMS, guarded, run_folder
+from posestages import stage
 
 app = typer.Typer(
     help="Benchmark and tune pose-estimation models. The pipeline itself runs by `dvc repro`.",
@@ -56,10 +57,21 @@ def datasets() -> None:
 @app.command()
 def check(path: Annotated[Path, typer.Argument(help="A folder with annotations, or one COCO-keypoints JSON.")]) -> None:
     """Tell everything that is wrong with annotations, with file, record and field. Writes nothing."""
-    from posestages.checked import describe
+    from posebed.data.checks import summary
+    from posebed.datasets.coco_folder import check_path
 
-    if not describe(path, console):
+    dataset = check_path(path)
+    sound = Counter(record.category for record in dataset.records)
+    table = Table("category", "keypoints", "sound records", title=str(path), title_justify="left")
+    for category in dataset.categories:
+        table.add_row(category.key, str(len(category.keypoints)), str(sound[category.key]))
+    console.print(table)
+    for note in dataset.notes:
+        console.print(f"Note: {note}", highlight=False)
+    if dataset.problems:
+        console.print(summary(dataset.problems), highlight=False, markup=False)
         raise typer.Exit(1)
+    console.print(f"No problem in {dataset.checked} annotations", highlight=False)
 
 
 @app.command()
@@ -70,7 +82,7 @@ def show(
     category: Annotated[list[str] | None, typer.Option(help="Only these categories, by key.")] = None,
 ) -> None:
     """Draw a contact sheet of annotated records."""
-    from posestages.shown import draw_sheet
+    from posestages.pictures import draw_sheet
 
     draw_sheet(path, out, count, category or [])
     console.print(f"The sheet: {out}", highlight=False)
@@ -79,11 +91,10 @@ def show(
 @app.command()
 def train(key: Annotated[str, typer.Argument(help="An entry under runs: in params.yaml.")]) -> None:
     """Train one run on prepared data, as its pipeline stage does."""
-    from posestages.train import experiment_of
-    from posestages.train import train as stage
+    from posestages import train as training
 
-    stage(experiment_of(key))
-    console.print(f"The run: {run_folder(key) / 'train'}", highlight=False)
+    training.train(training.experiment_of(key))
+    console.print(f"The run: {stage.run_folder(key) / 'train'}", highlight=False)
 
 
 @app.command()
@@ -104,25 +115,24 @@ def predict(
 def report(out: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("report")) -> None:
     """Write the report of all results that are there."""
     from posebed.config import read_params
-    from posestages.report import report as stage
+    from posestages import report as reporting
 
-    page = stage(read_params(PARAMS), out)
+    page = reporting.report(read_params(stage.PARAMS), out)
     console.print(f"The report: {page.absolute().as_uri()}", highlight=False, soft_wrap=True)
 
 
 @app.command()
 def track() -> None:
-    """Write every result to the MLflow tracker again: refills one that was lost, changes one that was not in nothing."""
+    """Write every result to the MLflow tracker again, which refills one that was lost."""
     from posebed.config import read_params
     from posestages.report import read_results
     from posestages.score import mirror
 
-    results = read_results(read_params(PARAMS))
+    results = read_results(read_params(stage.PARAMS))
     mirror(results)
     console.print(f"{len(results)} runs tracked", highlight=False)
 
 
 def main() -> None:
     """Entry point: mistakes of the user end in one sentence and exit code 2."""
-    with guarded():
-        app()
+    stage.run(lambda arguments: app(arguments))

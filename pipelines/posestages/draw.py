@@ -14,15 +14,14 @@ from rich.progress import Progress
 
 from posebed.config import Params, read_params, sentence
 from posebed.menagerie import MenagerieConfig, draw_folder
-from posestages.stage import PARAMS, menagerie_folder, run
+from posestages.stage import PARAMS, entry, menagerie_folder, only_key, run
 
 
 def draw(params: Params, key: str, out: Path) -> None:
     """Draw the set that ``menagerie.KEY`` describes, on all processors."""
-    if key not in params.menagerie:
-        raise LookupError(f"menagerie must have an entry {key!r}, but has {', '.join(params.menagerie) or 'none'}")
+    chosen = entry("menagerie", params.menagerie, key)
     try:
-        config = MenagerieConfig.model_validate(params.menagerie[key])
+        config = MenagerieConfig.model_validate(chosen)
     except ValidationError as error:
         raise ValueError(sentence(error, f"menagerie.{key}")) from error
     with Progress(console=Console(stderr=True)) as progress:
@@ -30,8 +29,9 @@ def draw(params: Params, key: str, out: Path) -> None:
         draw_folder(config, out, os.cpu_count() or 1, lambda done: progress.update(task, completed=done))
 
 
-def main(words: list[str]) -> None:
-    draw(read_params(PARAMS), words[0], menagerie_folder(words[0]))
+def main(arguments: list[str]) -> None:
+    key = only_key(arguments)
+    draw(read_params(PARAMS), key, menagerie_folder(key))
 
 
 if __name__ == "__main__":

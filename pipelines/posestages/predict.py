@@ -13,7 +13,7 @@ from posebed.records import write_text
 from posebed.scoring.predictions import write_predictions
 from posebed.training.predict import answer
 from posebed.training.trained import open_trained
-from posestages.stage import pack_folder, run, run_folder, split_folder
+from posestages.stage import only_key, pack_folder, run, run_folder, split_folder
 
 
 def predict(key: str) -> None:
@@ -27,8 +27,8 @@ def predict(key: str) -> None:
     write_text(answers.cost.model_dump_json(indent=1), out / "cost.json")
 
 
-def main(words: list[str]) -> None:
-    predict(words[0])
+def main(arguments: list[str]) -> None:
+    predict(only_key(arguments))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from pydantic import ValidationError
 from posebed import catalog
 from posebed.config import DataConfig, Params, read_params, sentence
 from posebed.data.checks import summary
-from posebed.records import Dataset, Problem, categories_to_json, write_problems, write_records, write_text
+from posebed.records import Dataset, categories_to_json, write_problems, write_records, write_text
 from posestages import stage
 
 
@@ -26,15 +24,16 @@ def prepare(params: Params, key: str, out: Path) -> None:
         ValueError: the options are wrong, or the data is refused; nothing is left at ``out``.
         LookupError: there is no such entry or source.
     """
-    shutil.rmtree(out, ignore_errors=True)
     config = stage.entry("data", params.data, key)
+    shutil.rmtree(out, ignore_errors=True)
     dataset = _read(config, key)
-    _refuse(dataset, config, key)
+    _must_be_sound(dataset, config, key)
     with stage.finished_folder(out) as folder:
         write_records(dataset.records, folder / "records.parquet")
         write_text(categories_to_json(dataset.categories), folder / "categories.json")
         write_problems(dataset.problems, folder / "problems.csv")
         write_text(json.dumps(_about(dataset), indent=1), folder / "about.json")
+    print(f"data.{key}: {len(dataset.records)} of {dataset.checked} records kept")
 
 
 def _read(config: DataConfig, key: str) -> Dataset:
@@ -46,29 +45,32 @@ def _read(config: DataConfig, key: str) -> Dataset:
     return spec.read(options, Path(config.path))
 
 
-def _refuse(dataset: Dataset, config: DataConfig, key: str) -> None:
-    """Raise where data has problems that must not be dropped. A file that cannot be read is never just dropped."""
+def _must_be_sound(dataset: Dataset, config: DataConfig, key: str) -> None:
+    """Raise where problems must not be dropped. Those of a whole file never are: nobody could count what they cost."""
     whole_files = [p for p in dataset.problems if not p.record and not p.category]
     refused = dataset.problems if config.invalid == "refuse" else whole_files
     if refused:
+        choice = "" if whole_files else "; correct them, or leave those records out with 'invalid: drop'"
         raise ValueError(
-            f"data.{key} must be free of problems, but {config.path} has {len(refused)}; "
-            f"mend them, or drop records with invalid: drop\n{summary(refused)}"
+            f"data.{key} must be free of problems, but {config.path} has {len(refused)}{choice}\n{summary(refused)}"
         )
     if not dataset.records:
-        raise ValueError(f"data.{key} must have records, but every one has a problem\n{summary(dataset.problems)}")
+        raise ValueError(f"data.{key} must have a record without problems, but has none\n{summary(dataset.problems)}")
 
 
 def _about(dataset: Dataset) -> dict[str, Any]:
-    dropped = [p for p in dataset.problems if p.record and p.category]
+    dropped: dict[str, Counter[str]] = defaultdict(Counter)
+    for problem in dataset.problems:
+        if problem.record and problem.category:
+            dropped[str(problem.reason)][problem.category] += 1
     return {
         "root": dataset.root.as_posix(),
-        "notes": list(dataset.notes),
+        "notes": dataset.notes,
         "checked": dataset.checked,
         "kept": len(dataset.records),
-        "dropped": {reason: _counts(p.category for p in of) for reason, of in _by_reason(dropped).items()},
-        "instances": _counts(r.category for r in dataset.records),
-        "default_sigmas": [c.key for c in dataset.categories if not c.sigmas],
+        "dropped": dropped,
+        "instances": Counter(record.category for record in dataset.records),
+        "default_sigmas": [category.key for category in dataset.categories if not category.sigmas],
     }
 
 

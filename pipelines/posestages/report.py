@@ -67,7 +67,7 @@ def _problems(data: str) -> DataProblems:
     )
 
 
-def main(words: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     page = report(read_params(PARAMS))
     print(f"The report: {page.absolute().as_uri()}")
 

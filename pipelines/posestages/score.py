@@ -17,7 +17,7 @@ from posebed.records import write_text
 from posebed.scoring.predictions import read_predictions
 from posebed.scoring.result import Cost, Epoch, Provenance, Result, write_result
 from posebed.scoring.scores import score_predictions
-from posestages.stage import PARAMS, prepared, run, run_folder, split_folder
+from posestages.stage import PARAMS, only_key, prepared, run, run_folder, split_folder
 
 LOCK = Path("requirements.lock.txt")
 
@@ -80,8 +80,8 @@ def mirror(results: list[Result]) -> None:
         print(f"the tracker is out of reach; `posebed track` fills it later: {error}", file=sys.stderr)
 
 
-def main(words: list[str]) -> None:
-    mirror([score(words[0], read_params(PARAMS).scoring)])
+def main(arguments: list[str]) -> None:
+    mirror([score(only_key(arguments), read_params(PARAMS).scoring)])
 
 
 if __name__ == "__main__":

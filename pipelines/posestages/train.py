@@ -16,7 +16,7 @@ from posebed.config import read_params
 from posebed.data.pack import Pack
 from posebed.experiment import Experiment, decide
 from posebed.scoring.result import Epoch
-from posestages.stage import PARAMS, pack_folder, run, run_folder, split_folder
+from posestages.stage import PARAMS, entry, only_key, pack_folder, run, run_folder, split_folder
 
 PACKAGES = ("posebed", "posezoo", "posestages")
 ZOO = "posezoo"
@@ -25,9 +25,8 @@ ZOO = "posezoo"
 def experiment_of(key: str) -> Experiment:
     """The experiment that ``params.yaml`` describes under this key, checked against its data."""
     params = read_params(PARAMS)
-    chosen = params.runs.get(key)
-    folders = (split_folder(chosen.split), pack_folder(chosen.pack)) if chosen else (Path(), Path())
-    experiment = decide(params, key, ZOO, *folders)
+    chosen = entry("runs", params.runs, key)
+    experiment = decide(params, key, ZOO, split_folder(chosen.split), pack_folder(chosen.pack))
     experiment.check_fits(Pack.open(experiment.pack_folder).categories)
     return experiment
 
@@ -50,7 +49,7 @@ def train_without_ray(experiment: Experiment) -> None:
     from posebed.training.loop import train as loop
     from posebed.training.trained import write_trained
 
-    log = FolderLog(Path(".posebed/local") / f"{experiment.key}-{experiment.fingerprint()[:16]}", experiment.key)
+    log = FolderLog(Path(".posebed/local") / f"{experiment.key}-{experiment.fingerprint[:16]}", experiment.key)
     with log.bar:
         loop(experiment, log)
     with log.latest() as checkpoint:
@@ -62,7 +61,7 @@ class Mirror:
     """Sends finished epochs to the tracker while a job runs. A tracker out of reach stops no training."""
 
     def __init__(self, experiment: Experiment) -> None:
-        self._key, self._fingerprint = experiment.key, experiment.fingerprint()
+        self._key, self._fingerprint = experiment.key, experiment.fingerprint
         self._waiting: list[Epoch] = []
         self._warned = False
 
@@ -80,9 +79,10 @@ class Mirror:
             self._warned = True
 
 
-def main(words: list[str]) -> None:
-    key, *rest = words
-    (train_without_ray if "--without-ray" in rest else train)(experiment_of(key))
+def main(arguments: list[str]) -> None:
+    without = "--without-ray" in arguments
+    key = only_key([word for word in arguments if word != "--without-ray"])
+    (train_without_ray if without else train)(experiment_of(key))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import importlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -96,8 +97,12 @@ class Experiment:
                 f"{len(skeletons)}, among them those of {' and '.join(list(skeletons.values())[:2])}"
             )
 
+    @cached_property
     def fingerprint(self) -> str:
-        """Hash of the decisions, the data and the code: equal fingerprints train to equal weights."""
+        """Hash of the decisions, the data and the code: equal fingerprints train to equal weights.
+
+        Taken once, so that an edit of the code in the middle of a training does not give the run a second name.
+        """
         data = [
             self.split_folder / "membership.parquet",
             self.split_folder / "episodes.parquet",
@@ -127,11 +132,9 @@ def decide(params: Params, key: str, zoo: str, split_folder: Path, pack_folder: 
     ``models:``, the run's own.
 
     Raises:
-        LookupError: no run or model of that name.
+        LookupError: no model of that name.
         ValueError: settings that a section refuses, or that do not go together.
     """
-    if key not in params.runs:
-        raise LookupError(f"runs must have an entry {key!r}, but has {', '.join(params.runs) or 'none'}")
     run = params.runs[key]
     spec: ModelSpec = catalog.load(zoo, run.model)
     shared = params.models[run.model]

@@ -35,7 +35,7 @@ def test_what_is_not_said_takes_its_default(tmp_path: Path):
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path):
     text = GOOD.replace("size: [64, 48]", "size: [64, 0], colour: red").replace("source: coco_folder, ", "")
-    with pytest.raises(ValueError, match="packs.small.size") as error:
+    with pytest.raises(ValueError, match=r"packs\.small\.size") as error:
         read_params(written(tmp_path, text))
     message = str(error.value)
     assert "packs.small.colour" in message

@@ -155,21 +155,18 @@ def recolour_cv2(batch: np.ndarray, gain: np.ndarray, offset: np.ndarray) -> Non
 def warp_torch(crops: Tensor, affine: np.ndarray, size: tuple[int, int]) -> Tensor:
     """As ``warp_cv2`` on the crops' device; float (n, 3, H, W)."""
     height, width = crops.shape[1:3]
-    to_place, to_pixel = _normalised((height, width)), invert_affine(_normalised(size))
-    theta = compose(to_place, compose(invert_affine(affine), to_pixel))
-    grid = F.affine_grid(
-        torch.from_numpy(theta).to(crops.device, torch.float32), [len(crops), 3, *size], align_corners=True
-    )
+    to_place = np.array([[2 / (width - 1), 0, -1], [0, 2 / (height - 1), -1]])  # torch counts from -1 to 1
+    x_part, y_part, start = _on(crops.device, compose(to_place, invert_affine(affine)))[:, None, None].unbind(-1)
+    y, x = (torch.arange(side, device=crops.device)[:, None] for side in size)
+    grid = x_part * x + y_part * y[:, None] + start
     return F.grid_sample(crops.permute(0, 3, 1, 2).float(), grid, align_corners=True)
 
 
 def recolour_torch(batch: Tensor, gain: np.ndarray, offset: np.ndarray) -> Tensor:
     """As ``recolour_cv2``, but (n, 3, H, W), float to uint8."""
-    by_channel = [torch.from_numpy(v).to(batch.device, batch.dtype)[..., None, None] for v in (gain, offset)]
-    return torch.addcmul(by_channel[1], batch, by_channel[0]).clamp(0, 255).round().to(torch.uint8)
+    factor, summand = (_on(batch.device, each)[..., None, None] for each in (gain, offset))
+    return torch.addcmul(summand, batch, factor).clamp(0, 255).round().to(torch.uint8)
 
 
-def _normalised(size: tuple[int, int]) -> np.ndarray:
-    """Pixels to -1 at the centre of the first and 1 at that of the last, as torch counts places in a picture."""
-    height, width = size
-    return np.array([[2 / (width - 1), 0, -1], [0, 2 / (height - 1), -1]])
+def _on(device: torch.device, array: np.ndarray) -> Tensor:
+    return torch.from_numpy(array).to(device, torch.float32)

@@ -57,25 +57,13 @@ def augmented(
 
 
 def batch(pack: Pack, tuples: np.ndarray, crops: Crops) -> Batch:
-    """Crops of (n, 1) rows as category-specific models take them."""
-    image, keypoints = crops
-    rows = torch.from_numpy(tuples[:, 0])
-    category = torch.from_numpy(pack.category[tuples[:, 0]])
-    return Batch(image, keypoints, category.to(image.device), rows.to(image.device))
-
-
-def episode_batch(pack: Pack, tuples: np.ndarray, crops: Crops) -> EpisodeBatch:
-    """Crops of (n, S + 1) rows, supports first, as category-agnostic models take them."""
+    """The crops of (n, S + 1) rows, supports first and the query last; an ``EpisodeBatch`` where there are supports."""
     image, xy, weight = (each.unflatten(0, tuples.shape) for each in (crops[0], crops[1].xy, crops[1].weight))
-    query = batch(pack, tuples[:, -1:], (image[:, -1], Keypoints(xy[:, -1], weight[:, -1])))
-    return EpisodeBatch(
-        query.image,
-        query.keypoints,
-        query.category,
-        query.row,
-        support_image=image[:, :-1],
-        support=Keypoints(xy[:, :-1], weight[:, :-1]),
-    )
+    category, row = (torch.from_numpy(each).to(image.device) for each in (pack.category[tuples[:, -1]], tuples[:, -1]))
+    query = (image[:, -1], Keypoints(xy[:, -1], weight[:, -1]), category, row)
+    if tuples.shape[1] == 1:
+        return Batch(*query)
+    return EpisodeBatch(*query, image[:, :-1], Keypoints(xy[:, :-1], weight[:, :-1]))
 
 
 def _annotated(pack: Pack, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

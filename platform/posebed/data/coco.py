@@ -57,7 +57,7 @@ def _inspect_pictures(images: Images, sheets: Sequence[Sheet]) -> None:
         for identity, picture in unused.items():
             sheet.tell(f"image {identity}", "", *picture.faults)
         if unused:
-            sheet.notes.append(f"{len(unused)} images have no annotation.")
+            sheet.notes.append(f"Images without annotation: {len(unused)}.")
     found = inspect_pictures(images, [picture.path for picture in used if picture.path])
     for picture in used:
         if picture.path:
@@ -80,9 +80,9 @@ def _sound_records(sheet: Sheet, times: Counter[str]) -> Iterator[Record]:
             outside += _outside(record)
             yield record
     sheet.skipped = skipped.total()
-    sheet.notes.extend(f"{count} {what} were skipped." for what, count in skipped.items())
+    sheet.notes.extend(f"Skipped {what}: {count}." for what, count in skipped.items())
     if outside:
-        sheet.notes.append(f"{outside} labelled keypoints lie outside their image.")
+        sheet.notes.append(f"Labelled keypoints outside their image: {outside}.")
 
 
 def _read_record(sheet: Sheet, raw: Json, identity: str, times: int) -> Record | None:
@@ -102,7 +102,8 @@ def _read_record(sheet: Sheet, raw: Json, identity: str, times: int) -> Record |
     if file.group and picture and not group:
         faults.append(Fault("group", Reason.NO_GROUP, shown(picture.path), "a group, as the options say"))
     if faults or picture is None or picture.size is None or category is None:
-        sheet.tell(identity, category.key if category else shown(raw.get("category_id")), *faults)
+        named = shown(raw["category_id"]) if is_id(raw.get("category_id")) else "unknown"
+        sheet.tell(identity, category.key if category else named, *faults)
         return None
     x, y, width, height = (float(v) for v in raw["bbox"])
     points = as_floats(raw["keypoints"]).reshape(-1, 3)

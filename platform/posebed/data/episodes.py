@@ -1,19 +1,10 @@
-"""Which supports go with which query: episodes drawn anew for training, and written plans turned into rows.
-
-Drawing the plans of validation and test is left to ``splits``.
-"""
+"""Episodes drawn anew for every epoch of training; those of validation and test are written down by ``splits``."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from posebed.data.pack import Pack
-
-if TYPE_CHECKING:
-    from posebed.data.splits import Episode
 
 
 def draw_episodes(
@@ -22,7 +13,7 @@ def draw_episodes(
     """(n, shots + 1) distinct rows of one category each, supports first and the query last, in random order.
 
     Categories give equally many episodes, to within one: as many as the largest has rows, or their share of
-    ``count``.
+    ``count``, or of ``at_least`` where that is more.
 
     Raises:
         ValueError: a category has fewer rows than an episode needs.
@@ -39,8 +30,3 @@ def draw_episodes(
     turns = rng.permutation(len(members))[np.arange(count) % len(members)]
     drawn = [rng.choice(members[turn], shots + 1, replace=False) for turn in turns]
     return rng.permutation(np.stack(drawn))
-
-
-def planned_episodes(pack: Pack, episodes: Sequence[Episode]) -> np.ndarray:
-    """(n, S + 1) rows of a written plan, one for each query, in the plan's order."""
-    return np.array([[pack.row[r] for r in (*e.supports, query)] for e in episodes for query in e.queries])

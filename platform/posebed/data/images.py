@@ -20,11 +20,11 @@ _FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
-"""Within scans, FF 00 is a data byte and FF D0 to FF D7 are restarts."""
+_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_WITHOUT_LENGTH = frozenset({0x01, 0xD8})
-_JPEG_END = 0xD9
+_JPEG_SCAN = 0xDA
+_JPEG_END = b"\xff\xd9"
+"""Within the scans, but not in the segments before them, these bytes are nothing but the end."""
 
 
 class TruncatedImage(ValueError):
@@ -141,15 +141,12 @@ def _jpeg_size(data: bytes, path: str) -> tuple[int, int]:
     at = 2
     while found := _JPEG_MARKER.search(data, at):
         marker, at = found[1][0], found.end()
-        if marker == _JPEG_END:
-            if size is None:
-                raise ValueError(f"{path} must be a picture, but has no frame before its end marker")
-            return size
         if marker in _JPEG_FRAMES:
             size = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 3 : at + 5])
-        if marker not in _JPEG_WITHOUT_LENGTH:
-            at += int.from_bytes(data[at : at + 2])
-    raise TruncatedImage(f"{path} must end in an end marker, but stops after {len(data)} bytes")
+        elif marker == _JPEG_SCAN and size and data.rfind(_JPEG_END, at) > 0:
+            return size
+        at += int.from_bytes(data[at : at + 2])
+    raise TruncatedImage(f"{path} must hold a picture and its end, but stops after {len(data)} bytes")
 
 
 def _png_size(data: bytes, path: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Batches in the order and at the time that training and evaluation need them: the one fork by task.
+"""Batches in the order and at the time that training and evaluation need them.
 
 What a worker sees follows from seed, epoch and step of the whole batch, never from the number of workers.
 """
@@ -7,26 +7,22 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 
 from posebed.config import TrainConfig
 from posebed.data.augment import Bodies, draw
-from posebed.data.batches import Crops, augmented, batch, episode_batch, exact
-from posebed.data.episodes import draw_episodes, planned_episodes
+from posebed.data.batches import augmented, batch, exact
+from posebed.data.episodes import draw_episodes
 from posebed.data.pack import Pack
+from posebed.pose import Batch
 
-if TYPE_CHECKING:
-    from posebed.data.splits import Episode
-from posebed.pose import Batch, EpisodeBatch
-
-BatchT = TypeVar("BatchT", bound=Batch)
-Assemble = Callable[[Pack, np.ndarray, Crops], BatchT]
+BatchT = TypeVar("BatchT")
 
 _AHEAD = 2
 """Batches that lie ready while another is at work."""
@@ -78,10 +74,9 @@ def training_batches(
     whole batch at the end are left out; too few for a single batch are repeated.
     """
     rng = np.random.default_rng((seed, epoch, 0))
-    rows = np.asarray(rows)
     wanted = max(train.draws or len(rows), train.batch_size)
     order = np.concatenate([rng.permutation(rows) for _ in range(math.ceil(wanted / len(rows)))])[:wanted]
-    return _training(pack, order[:, None], train, (seed, epoch), rank, world, device, batch)
+    return _training(pack, order[:, None], train, (seed, epoch), rank, world, device)
 
 
 def training_episode_batches(
@@ -95,25 +90,26 @@ def training_episode_batches(
     rank: int = 0,
     world: int = 1,
     device: torch.device | str = "cpu",
-) -> Loader[EpisodeBatch]:
+) -> Loader[Batch]:
     """As ``training_batches``, with episodes drawn by ``draw_episodes``; supports and query are each augmented."""
     rng = np.random.default_rng((seed, epoch, 0))
     episodes = draw_episodes(pack, rows, shots, rng, count=train.draws, at_least=train.batch_size)
-    return _training(pack, episodes, train, (seed, epoch), rank, world, device, episode_batch)
+    return _training(pack, episodes, train, (seed, epoch), rank, world, device)
 
 
 def evaluation_batches(
-    pack: Pack, rows: np.ndarray, batch_size: int, device: torch.device | str = "cpu"
+    pack: Pack, tuples: np.ndarray, batch_size: int, device: torch.device | str = "cpu"
 ) -> Loader[Batch]:
-    """The exact crops of the rows, in their order."""
-    return _evaluation(pack, np.asarray(rows)[:, None], batch_size, device, batch)
+    """The exact crops of (n, S + 1) rows in their order: supports, where the task has any, and last the query."""
+    device = torch.device(device)
+    starts = range(0, len(tuples), batch_size)
 
+    def batches() -> Iterator[Batch]:
+        for start in starts:
+            part = tuples[start : start + batch_size]
+            yield batch(pack, part, exact(pack, part.ravel(), device))
 
-def evaluation_episode_batches(
-    pack: Pack, episodes: Sequence[Episode], batch_size: int, device: torch.device | str = "cpu"
-) -> Loader[EpisodeBatch]:
-    """The exact crops of a written plan: every query of the first episode, then those of the second, and so on."""
-    return _evaluation(pack, planned_episodes(pack, episodes), batch_size, device, episode_batch)
+    return Loader(batches, len(starts))
 
 
 def _training(
@@ -124,9 +120,8 @@ def _training(
     rank: int,
     world: int,
     device: torch.device | str,
-    assemble: Assemble[BatchT],
-) -> Loader[BatchT]:
-    """Tuples (n, T) of rows, T to a sample, cut into batches, workers' slices and micro batches."""
+) -> Loader[Batch]:
+    """Tuples (n, S + 1) of rows cut into batches, the workers' slices of each, and micro batches."""
     device = torch.device(device)
     bodies = Bodies.of(pack.categories, pack.max_keypoints)
     accumulation = train.accumulation()
@@ -138,27 +133,13 @@ def _training(
         )
     steps, each = len(tuples) // train.batch_size, tuples.shape[1]
 
-    def batches() -> Iterator[BatchT]:
+    def batches() -> Iterator[Batch]:
         for step in range(steps):
             draws = draw(np.random.default_rng((*seeds, 1 + step)), train.batch_size * each)
             whole = tuples[step * train.batch_size : (step + 1) * train.batch_size]
             for part in range(rank * accumulation, (rank + 1) * accumulation):
                 mine = whole[part * micro : (part + 1) * micro]
                 own = draws[part * micro * each : (part + 1) * micro * each]
-                yield assemble(pack, mine, augmented(pack, bodies, mine.ravel(), train.augment, own, device))
+                yield batch(pack, mine, augmented(pack, bodies, mine.ravel(), train.augment, own, device))
 
     return Loader(batches, steps * accumulation)
-
-
-def _evaluation(
-    pack: Pack, tuples: np.ndarray, batch_size: int, device: torch.device | str, assemble: Assemble[BatchT]
-) -> Loader[BatchT]:
-    device = torch.device(device)
-    starts = range(0, len(tuples), batch_size)
-
-    def batches() -> Iterator[BatchT]:
-        for start in starts:
-            part = tuples[start : start + batch_size]
-            yield assemble(pack, part, exact(pack, part.ravel(), device))
-
-    return Loader(batches, len(starts))

@@ -10,9 +10,8 @@ import json
 import math
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,16 @@ from posebed.config import PackConfig
 from posebed.contracts import Setting
 from posebed.data.crop import clip_box, compose, crop_affine, framed, translation, warp
 from posebed.data.images import Images
-from posebed.records import Category, Record, categories_from_json, categories_to_json, write_table
+from posebed.records import (
+    Category,
+    Record,
+    categories_from_json,
+    categories_to_json,
+    read_records,
+    write_records,
+    write_table,
+    write_text,
+)
 
 _SHARD_BYTES = 2**30
 
@@ -71,13 +79,14 @@ class Crops:
 class Pack:
     """The crops of one dataset at one size, N rows."""
 
+    folder: Path
     categories: tuple[Category, ...]
     size: tuple[int, int]
     """Height and width of evaluation crops."""
     border: tuple[int, int]
     """Pixels by which training crops are larger above and below, left and right."""
     index: pa.Table
-    """Row by row: record, image, category, box, area, width, height, keypoints, affine, group."""
+    """Row by row: every field of a Record, and ``affine`` as a list of 6."""
     row: dict[str, int]
     """Record to row."""
     category: np.ndarray
@@ -100,16 +109,17 @@ class Pack:
             raise ValueError(f"{folder} must be a finished pack, but has no about.json")
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         categories = categories_from_json((folder / "categories.json").read_text(encoding="utf-8"))
-        index = pq.read_table(folder / "index.parquet")
+        records, index = read_records(folder / "index.parquet"), pq.read_table(folder / "index.parquet")
         position = {category.key: i for i, category in enumerate(categories)}
         return cls(
+            folder=folder,
             categories=categories,
             size=tuple(about["size"]),
             border=tuple(about["border"]),
             index=index,
-            row={record: row for row, record in enumerate(index["record"].to_pylist())},
-            category=np.array([position[key] for key in index["category"].to_pylist()]),
-            keypoints=_padded(index["keypoints"].to_pylist(), max(len(c.keypoints) for c in categories)),
+            row={record.record: row for row, record in enumerate(records)},
+            category=np.array([position[record.category] for record in records]),
+            keypoints=_padded(records, max(len(c.keypoints) for c in categories)),
             affine=np.array(index["affine"].to_pylist()).reshape(-1, 2, 3),
             training_crops=Crops.open(folder, "training"),
             evaluation_crops=Crops.open(folder, "evaluation"),
@@ -119,6 +129,10 @@ class Pack:
     def max_keypoints(self) -> int:
         """K, the number of keypoints of the largest category."""
         return self.keypoints.shape[1]
+
+    def records(self) -> list[Record]:
+        """The record of every row."""
+        return read_records(self.folder / "index.parquet")
 
     def setting(self) -> Setting:
         return Setting(self.size, self.max_keypoints, self.categories)
@@ -134,37 +148,39 @@ def write_pack(
 ) -> None:
     """Crop every record, decoding each picture once; rows follow the order of ``records``.
 
-    The folder appears when it is complete, in place of what was there. ``progress`` hears of crops as they are done.
+    The folder is new or empty; until the last file is in it, ``Pack.open`` refuses it. ``progress`` hears of crops
+    as they are done.
 
     Raises:
-        ValueError: there is no record, or a picture is not as large as its record says.
+        ValueError: there is no record, the folder holds files, or a picture is not as large as its record says.
         OSError: the disk has too little room.
     """
     if not records:
         raise ValueError("a pack must hold at least one record, but got none")
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise ValueError(f"{folder} must be empty for a new pack, but holds files")
     border = tuple(math.ceil(side * (config.margin - 1) / 2) for side in config.size)
     wide = (config.size[0] + 2 * border[0], config.size[1] + 2 * border[1])
-    outwards = translation(border[1], border[0])
+    _require_room(folder, 3 * len(records) * (math.prod(config.size) + math.prod(wide)))
     affines = np.stack([_affine(record, config) for record in records])
-    with _finished_or_gone(folder) as unfinished:
-        _require_room(unfinished, 3 * len(records) * (math.prod(config.size) + math.prod(wide)))
-        exact = Crops.create(unfinished, "evaluation", len(records), config.size)
-        training = Crops.create(unfinished, "training", len(records), wide)
-        images = Images(root)
+    outwards = translation(border[1], border[0])
+    evaluation = Crops.create(folder, "evaluation", len(records), config.size)
+    training = Crops.create(folder, "training", len(records), wide)
+    images = Images(root)
 
-        def crop(path: str, rows: list[int]) -> int:
-            picture = images.decode(path)
-            for row in rows:
-                _require_size(picture, records[row])
-                exact[row] = warp(picture, affines[row], config.size)
-                training[row] = warp(picture, compose(outwards, affines[row]), wide)
-            return len(rows)
+    def crop(path: str, rows: list[int]) -> int:
+        picture = images.decode(path)
+        for row in rows:
+            _require_size(picture, records[row])
+            evaluation[row] = warp(picture, affines[row], config.size)
+            training[row] = warp(picture, compose(outwards, affines[row]), wide)
+        return len(rows)
 
-        _each_image(crop, records, progress)
-        write_table(_index(records, affines), unfinished / "index.parquet")
-        (unfinished / "categories.json").write_text(categories_to_json(categories), encoding="utf-8")
-        about = {**config.model_dump(), "border": border}
-        (unfinished / "about.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    _each_image(crop, records, progress)
+    _write_index(records, affines, folder / "index.parquet")
+    write_text(categories_to_json(categories), folder / "categories.json")
+    write_text(json.dumps({**config.model_dump(), "border": border}, indent=1), folder / "about.json")
 
 
 def _affine(record: Record, config: PackConfig) -> np.ndarray:
@@ -188,22 +204,6 @@ def _each_image(
             raise
 
 
-@contextmanager
-def _finished_or_gone(folder: Path) -> Iterator[Path]:
-    """A new folder under a temporary name that takes its own when the block ends well."""
-    unfinished = folder.with_name(folder.name + ".part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
-        yield unfinished
-    except BaseException:
-        shutil.rmtree(unfinished)
-        raise
-    if folder.exists():
-        shutil.rmtree(folder)
-    unfinished.rename(folder)
-
-
 def _require_room(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -222,17 +222,15 @@ def _require_size(picture: np.ndarray, record: Record) -> None:
         )
 
 
-def _index(records: Sequence[Record], affines: np.ndarray) -> pa.Table:
-    plain = ("record", "image", "category", "box", "area", "width", "height", "group")
-    columns = {name: [getattr(record, name) for record in records] for name in plain}
-    columns["keypoints"] = [np.asarray(record.keypoints, np.float32).ravel() for record in records]
-    columns["affine"] = list(affines.reshape(-1, 6))
-    return pa.table({"row": np.arange(len(records)), **columns})
+def _write_index(records: Sequence[Record], affines: np.ndarray, path: Path) -> None:
+    write_records(records, path)
+    table = pq.read_table(path)
+    write_table(table.append_column("affine", pa.array(list(affines.reshape(-1, 6)))), path)
 
 
-def _padded(flat: Sequence[Sequence[float]], largest: int) -> np.ndarray:
-    """Keypoint lists x, y, v, ... as (N, K, 3), zero where a category has fewer than K."""
-    padded = np.zeros((len(flat), largest, 3), np.float32)
-    for row, values in zip(padded, flat, strict=True):
-        row[: len(values) // 3] = np.reshape(values, (-1, 3))
+def _padded(records: Sequence[Record], largest: int) -> np.ndarray:
+    """Keypoints (N, K, 3), zero where a category has fewer than K."""
+    padded = np.zeros((len(records), largest, 3), np.float32)
+    for row, record in zip(padded, records, strict=True):
+        row[: len(record.keypoints)] = record.keypoints
     return padded

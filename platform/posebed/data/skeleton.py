@@ -102,8 +102,8 @@ def _upper_body(value: object, names: Sequence[str], base: int, faults: list[Fau
 
 
 def _items(value: object) -> Sequence[object]:
-    """The items of a list, none of an absent one; anything else is its own, faulty, item."""
-    return value if isinstance(value, list | tuple) else () if value is None else (value,)
+    """The items of a list, none of an absent one, and of anything else one that is faulty."""
+    return value if isinstance(value, list | tuple) else () if value is None else ([value],)
 
 
 def _index(end: object, names: Sequence[str], base: int) -> int | None:

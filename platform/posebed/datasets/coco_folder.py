@@ -12,6 +12,7 @@ from pydantic import AfterValidator, model_validator
 
 from posebed.config import Positive, Section
 from posebed.contracts import DatasetSpec
+from posebed.data.checks import is_id
 from posebed.data.coco import read_coco
 from posebed.data.images import Images
 from posebed.data.sheet import CocoFile, read_sheet
@@ -55,7 +56,7 @@ def _group(options: GroupOptions, annotation: Json, image: Json) -> str:
     """The group, or an empty text where the field or the pattern finds none."""
     if options.group_field:
         value = annotation.get(options.group_field, image.get(options.group_field))
-        captured = [str(value)] if isinstance(value, str | int) else []
+        captured = [str(value)] if is_id(value) else []
     else:
         found = re.search(options.group_pattern or "", str(image.get("file_name")))
         captured = [part or "" for part in found.groups()] if found else []

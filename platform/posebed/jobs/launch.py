@@ -75,7 +75,7 @@ def launch(
 
 
 def job_name(experiment: Experiment) -> str:
-    return f"{experiment.key}-{experiment.fingerprint()[:16]}"
+    return f"{experiment.key}-{experiment.fingerprint[:16]}"
 
 
 def forget(experiment: Experiment, storage: str | None) -> None:

@@ -16,6 +16,8 @@ class View:
     """0 looks at the figure from its front, 90 from its left."""
     roll: float = 6.0
     """Standard deviation."""
+    aside: float = 0.0
+    """Share of the pictures that are taken more or less from one side, as people like to show an animal."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +52,20 @@ def view_axes(azimuth: float, elevation: float, roll: float) -> np.ndarray:
 
 
 def point_camera(rng: np.random.Generator, view: View, points: np.ndarray, size: int) -> Camera:
-    """A random camera; the figure fills a third to the whole of the picture, now and then cut by its edge."""
+    """A random camera; the figure fills half to the whole of the picture, now and then cut by its edge."""
     low, high = view.elevation
     elevation = np.radians(low + (high - low) * rng.beta(1.1, 1.6))
     roll = np.radians(rng.normal(0, view.roll)) if rng.random() < 0.6 else 0.0
-    axes = view_axes(np.radians(rng.uniform(*view.azimuth)), elevation, roll)
+    azimuth = rng.uniform(*view.azimuth)
+    if rng.random() < view.aside:
+        azimuth = rng.choice([90, 270]) + rng.normal(0, 28)
+    axes = view_axes(np.radians(azimuth), elevation, roll)
     target = (points.min(0) + points.max(0)) / 2
     radius = float(np.sqrt(((points - target) ** 2).sum(1)).max())
     distance = radius * rng.uniform(2.6, 6.0)
     flat = Camera(axes, target, distance, 1.0, np.zeros(2)).project(points)[:, :2]
     low_xy, high_xy = flat.min(0), flat.max(0)
-    share = rng.uniform(0.4, 0.98) if rng.random() < 0.85 else rng.uniform(0.98, 1.2)
+    share = rng.uniform(0.45, 0.98) if rng.random() < 0.85 else rng.uniform(0.98, 1.2)
     focal = share * size / float((high_xy - low_xy).max())
     extent = (high_xy - low_xy) * focal
     room = np.maximum(size - extent, 0.04 * size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -34,10 +35,23 @@ class Paint:
 
 def tinted(rng: np.random.Generator, colour: Colour, amount: float = 0.1) -> Colour:
     """A colour near the given one: lighter or darker, and a little warmer or colder."""
-    light = 1 + rng.uniform(-2, 2) * amount
-    warm = rng.normal(0, amount / 3, 3)
-    red, green, blue = np.clip(np.asarray(colour) * (light + warm), 4, 250)
-    return float(red), float(green), float(blue)
+    return tinted_alike(rng, (colour,), amount)[0]
+
+
+def tinted_alike(rng: np.random.Generator, colours: Sequence[Colour], amount: float = 0.1) -> list[Colour]:
+    """Colours that all changed in the same way."""
+    change = (1 + rng.uniform(-2, 2) * amount) * (1 + rng.normal(0, amount / 3, 3))
+    return [_colour(np.clip(np.asarray(colour) * change, 4, 250)) for colour in colours]
+
+
+def shade(colour: Colour, factor: float) -> Colour:
+    """The colour in more or less light."""
+    return _colour(np.asarray(colour) * factor)
+
+
+def _colour(values: np.ndarray) -> Colour:
+    red, green, blue = map(float, values)
+    return red, green, blue
 
 
 def pick(rng: np.random.Generator, *colours: Colour, amount: float = 0.08) -> Colour:
@@ -48,8 +62,7 @@ def pick(rng: np.random.Generator, *colours: Colour, amount: float = 0.08) -> Co
 def any_colour(rng: np.random.Generator, saturation: tuple[float, float] = (0.2, 0.9)) -> Colour:
     """A colour of any hue, as paint, cloth and plastic have it."""
     hsv = np.array([[[rng.uniform(0, 360), rng.uniform(*saturation), rng.uniform(0.3, 0.95)]]], np.float32)
-    red, green, blue = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0] * 255
-    return float(red), float(green), float(blue)
+    return _colour(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0] * 255)
 
 
 def smooth_noise(rng: np.random.Generator, sigma: float, size: int = TILE) -> np.ndarray:
@@ -75,13 +88,13 @@ def atlas() -> tuple[dict[str, int], np.ndarray]:
         "rosettes": _step(-np.abs(small - 8.5) + 0.8 * rough, -2.6, 0.7),
         "dots": _step(-small, -5.5, 0.7),
         "patches": _step(wavy + 0.15 * rough, 0.25, 0.06),
-        "cells": _step(second - nearest, 5.5, 1.2),
+        "cells": 1 - _step(second - nearest, 5.5, 1.2),
         "wool": _step(rough, 0.0, 1.0) * 0.8,
         "mottled": _step(smooth_noise(rng, 5), 0.2, 0.5) * 0.9,
         "scales": _scales(),
         "wood": _step(np.sin(2 * np.pi * (6 * np.arange(TILE)[:, None] / TILE) + 2 * wavy) + 0.6 * fine, 0.4, 0.6),
         "plaid": _plaid(),
-        "bars": _step(np.sin(2 * np.pi * 10 * along) + 0 * wavy, 0.0, 0.15),
+        "bars": _step(np.sin(2 * np.pi * 10 * along) + np.zeros_like(wavy), 0.0, 0.15),
         "plain": 0.08 * _step(smooth_noise(rng, 3), 0, 1),
     }
     return {name: i for i, name in enumerate(layers)}, np.stack(list(layers.values())).astype(np.float32)

@@ -16,8 +16,12 @@ from numpy.typing import ArrayLike
 from posebed.menagerie.coats import Paint, atlas
 
 XYZ, NORMAL, BASE, MARK = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 12)
-TEXTURE, PATTERN, GLOSS, CHANNELS = slice(12, 14), 14, 15, 16
-"""Columns of a vertex."""
+TEXTURE, PATTERN, GLOSS, THIN, CHANNELS = slice(12, 14), 14, 15, 16, 17
+"""Columns of a vertex; THIN is 1 on surfaces that are seen from both sides."""
+
+
+Knots = ArrayLike | Sequence[ArrayLike]
+"""Points along a line: an array (N, 3), or a list of whatever a point can be given as."""
 
 
 @dataclass
@@ -63,7 +67,7 @@ class Figure:
 
     def tube(
         self,
-        path: ArrayLike,
+        path: Knots,
         radii: ArrayLike,
         paint: Paint,
         across: ArrayLike | None = None,
@@ -81,7 +85,7 @@ class Figure:
         knots, radius = np.asarray(path, float), np.asarray(radii, float)
         if radius.ndim < 2:
             radius = np.repeat(np.broadcast_to(radius, len(knots))[:, None], 2, 1)
-        line = _smooth(len(knots), steps) @ np.concatenate([knots, radius], 1)
+        line = curve(np.concatenate([knots, radius], 1), steps)
         centre, radius = line[:, :3], np.maximum(line[:, 3:], 1e-3)
         forward = _unit(_slope(centre))
         if cap:
@@ -110,7 +114,7 @@ class Figure:
         texture = np.stack([sphere[..., 0] * radii[0], np.arctan2(sphere[..., 1], sphere[..., 2]) * radii[1]], -1)
         self._add(points + np.asarray(centre, float), normals, texture, paint)
 
-    def sheet(self, one: ArrayLike, other: ArrayLike, paint: Paint, bulge: ArrayLike = (0, 0, 0)) -> None:
+    def sheet(self, one: Knots, other: Knots, paint: Paint, bulge: ArrayLike = (0, 0, 0)) -> None:
         """A thin surface between two edges of equally many points, swollen by ``bulge`` halfway."""
         one, other = np.asarray(one, float), np.asarray(other, float)
         share = np.linspace(0, 1, 5)[None, :, None] if np.any(bulge) else np.linspace(0, 1, 2)[None, :, None]
@@ -120,7 +124,7 @@ class Figure:
         along = np.concatenate([[0], np.cumsum(np.sqrt(((one[1:] - one[:-1]) ** 2).sum(1)))])
         wide = float(np.abs(other - one).max())
         texture = np.stack(np.broadcast_arrays(along[:, None], share[..., 0] * wide), -1)
-        self._add(points, normals, texture, paint)
+        self._add(points, normals, texture, paint, thin=True)
 
     def box(self, centre: ArrayLike, half: ArrayLike, paint: Paint, axes: np.ndarray | None = None) -> None:
         """A cuboid with ``half`` the size along each of ``axes`` (rows)."""
@@ -133,7 +137,9 @@ class Figure:
                 near = np.stack([middle - one - other, middle + one - other])
                 self.sheet(near, near + 2 * other, paint)
 
-    def _add(self, points: np.ndarray, normals: np.ndarray, texture: np.ndarray, paint: Paint) -> None:
+    def _add(
+        self, points: np.ndarray, normals: np.ndarray, texture: np.ndarray, paint: Paint, *, thin: bool = False
+    ) -> None:
         vertices = np.empty((*points.shape[:2], CHANNELS), np.float32)
         vertices[..., XYZ], vertices[..., NORMAL] = points, normals
         vertices[..., BASE], vertices[..., MARK] = paint.base, paint.mark
@@ -147,7 +153,7 @@ class Figure:
             vertices[..., BASE] += far * (np.asarray(paint.tip) - vertices[..., BASE])
             vertices[..., MARK] += far * (np.asarray(paint.tip) - vertices[..., MARK])
         vertices[..., TEXTURE] = texture * paint.scale
-        vertices[..., PATTERN], vertices[..., GLOSS] = atlas()[0][paint.pattern], paint.gloss
+        vertices[..., PATTERN], vertices[..., GLOSS], vertices[..., THIN] = atlas()[0][paint.pattern], paint.gloss, thin
         self.surfaces.append(vertices)
 
 
@@ -172,7 +178,13 @@ def rotation(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> np.ndar
     return about_z @ about_y @ about_x
 
 
-def _athwart(path: ArrayLike) -> np.ndarray:
+def curve(knots: Knots, steps: int = 4) -> np.ndarray:
+    """A smooth curve through the knots, with ``steps`` points from each to the next."""
+    knots = np.asarray(knots, float)
+    return _smooth(len(knots), steps) @ knots
+
+
+def _athwart(path: Knots) -> np.ndarray:
     """The axis that is most at right angles to a path."""
     path = np.asarray(path, float)
     return np.eye(3)[np.abs(path[-1] - path[0]).argmin()]
@@ -242,4 +254,6 @@ def _sphere() -> np.ndarray:
     """(9, 13, 3) unit vectors; the poles lie on x."""
     polar, around = np.linspace(0.02, np.pi - 0.02, 9)[:, None], np.linspace(0, 2 * np.pi, 13)[None]
     around = np.broadcast_to(around, (9, 13))
-    return np.stack([np.broadcast_to(-np.cos(polar), (9, 13)), np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around)], -1)
+    return np.stack(
+        [np.broadcast_to(-np.cos(polar), (9, 13)), np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around)], -1
+    )

@@ -90,9 +90,7 @@ def _document(config: MenagerieConfig, annotations: list[dict[str, Any]]) -> dic
     size = config.size
     return {
         "info": {"description": f"menagerie {config.set}, {config.images} drawn pictures, seed {config.seed}"},
-        "images": [
-            {"id": i + 1, "file_name": _name(i), "width": size, "height": size} for i in range(config.images)
-        ],
+        "images": [{"id": i + 1, "file_name": _name(i), "width": size, "height": size} for i in range(config.images)],
         "annotations": annotations,
         "categories": [_coco_category(i + 1, kind.category) for i, kind in enumerate(config.kinds())],
     }

@@ -9,13 +9,11 @@ import numpy as np
 
 from posebed.menagerie.camera import Camera, point_camera
 from posebed.menagerie.config import MenagerieConfig
-from posebed.menagerie.figure import BASE, MARK, XYZ, Figure
+from posebed.menagerie.figure import BASE, CHANNELS, XYZ, Figure
 from posebed.menagerie.render import Layer, Light, render
-from posebed.menagerie.scenery import SCENES, background, grain, occlude
+from posebed.menagerie.scenery import background, grain, occlude
+from posebed.menagerie.scenes import SCENES, Colours
 from posebed.menagerie.skeleton import Kind
-
-GROUNDLESS = ("sky", "water")
-"""Scenes in which nothing stands on the ground."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def _light(rng: np.random.Generator) -> Light:
     azimuth, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.0)
     towards = np.array([np.cos(azimuth), np.sin(azimuth), height])
     warm = rng.normal(0, 0.05)
-    strength, ambient = rng.uniform(0.45, 0.85), rng.uniform(0.42, 0.7)
+    strength, ambient = rng.uniform(0.45, 0.8), rng.uniform(0.6, 0.85)
     tone = np.array([1 + warm, 1, 1 - warm])
     return Light(towards / np.linalg.norm(towards), strength * tone, ambient * (2 - tone))
 
@@ -81,10 +79,9 @@ def _staged(
     rng: np.random.Generator, kind: Kind, figure: Figure, camera: Camera, light: Light, layer: Layer, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The figure in a scene (uint8), and the pixels that an occluder covers."""
-    name = kind.scenes[rng.integers(len(kind.scenes))]
-    scene = SCENES[name]
+    scene = SCENES[kind.scenes[rng.integers(len(kind.scenes))]]
     back = background(rng, scene, size, camera.horizon(), _coat(rng, figure)).astype(np.float32)
-    if name not in GROUNDLESS:
+    if scene.grounded:
         back *= _shadow(figure, camera, light, size)[..., None]
     alpha = cv2.GaussianBlur(layer.mask.astype(np.float32), (3, 3), 0.55)
     colour = cv2.GaussianBlur(layer.colour, (3, 3), 0.55)
@@ -94,11 +91,11 @@ def _staged(
     return image, np.zeros((size, size), bool)
 
 
-def _coat(rng: np.random.Generator, figure: Figure) -> tuple[tuple[float, float, float], ...]:
+def _coat(rng: np.random.Generator, figure: Figure) -> Colours:
     """Three colours of the figure, for things beside it that resemble it."""
-    largest = sorted(figure.surfaces, key=lambda s: s.shape[0] * s.shape[1])[-4:]
-    chosen = [largest[i][tuple(rng.integers(0, s) for s in largest[i].shape[:2])] for i in rng.integers(0, len(largest), 3)]
-    return tuple(tuple(map(float, vertex[MARK if rng.random() < 0.3 else BASE])) for vertex in chosen)
+    vertices = np.concatenate([s.reshape(-1, CHANNELS) for s in figure.surfaces])
+    chosen = vertices[rng.integers(0, len(vertices), 3)]
+    return tuple((float(red), float(green), float(blue)) for red, green, blue in chosen[:, BASE])
 
 
 def _shadow(figure: Figure, camera: Camera, light: Light, size: int) -> np.ndarray:
@@ -136,7 +133,9 @@ def _box(mask: np.ndarray) -> tuple[float, float, float, float]:
 
 def _developed(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Exposure, a colour cast, softness and sensor noise."""
-    gain = rng.uniform(0.82, 1.18) * (1 + rng.normal(0, 0.03, 3))
+    gain = rng.uniform(0.88, 1.16) * (1 + rng.normal(0, 0.03, 3))
     photo = cv2.GaussianBlur(image, (3, 3), rng.uniform(0.3, 0.9)) if rng.random() < 0.4 else image
     noise = rng.uniform(0, 6) * grain(rng, 3, len(image))
-    return np.clip((photo - 118.0) * rng.uniform(0.88, 1.12) * gain + 118 * gain + noise[..., None], 0, 255).astype(np.uint8)
+    return np.clip((photo - 118.0) * rng.uniform(0.88, 1.12) * gain + 118 * gain + noise[..., None], 0, 255).astype(
+        np.uint8
+    )

@@ -2,11 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from posebed.menagerie.kinds.aircraft import AEROPLANE
+from posebed.menagerie.kinds.birds import BIRDS
+from posebed.menagerie.kinds.clothing import CLOTHING
+from posebed.menagerie.kinds.crawlers import CRAWLERS
+from posebed.menagerie.kinds.face import FACE
+from posebed.menagerie.kinds.furniture import FURNITURE
+from posebed.menagerie.kinds.household import HOUSEHOLD
+from posebed.menagerie.kinds.insects import INSECTS
+from posebed.menagerie.kinds.machines import MACHINES
+from posebed.menagerie.kinds.people import PEOPLE
+from posebed.menagerie.kinds.reptiles import REPTILES
+from posebed.menagerie.kinds.species import QUADRUPEDS
+from posebed.menagerie.kinds.swimmers import SWIMMERS
+from posebed.menagerie.kinds.vehicles import VEHICLES
 from posebed.menagerie.skeleton import Kind
-from posebed.menagerie.species import QUADRUPEDS
 from posebed.records import Category
 
-SETS: dict[str, tuple[Kind, ...]] = {"quadrupeds": QUADRUPEDS, "mixed": QUADRUPEDS}
+_MAMMALS = tuple(
+    replace(kind, category=replace(kind.category, family="mammal"))
+    for kind in QUADRUPEDS
+    if kind.category.key in ("tiger", "horse", "elephant")
+)
+SETS: dict[str, tuple[Kind, ...]] = {
+    "quadrupeds": QUADRUPEDS,
+    "mixed": (
+        *_MAMMALS,
+        *BIRDS,
+        *SWIMMERS,
+        *REPTILES,
+        *INSECTS,
+        *CRAWLERS,
+        *PEOPLE,
+        FACE,
+        *FURNITURE,
+        *VEHICLES,
+        AEROPLANE,
+        *MACHINES,
+        *HOUSEHOLD,
+        *CLOTHING,
+    ),
+}
 CATEGORIES: dict[str, tuple[Category, ...]] = {name: tuple(k.category for k in kinds) for name, kinds in SETS.items()}
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -27,29 +28,38 @@ class Kind:
     """A figure in a random pose, shape and coat."""
     view: View = field(default_factory=View)
     scenes: tuple[str, ...] = ("meadow", "savanna", "forest", "snow", "rock")
-    """Names of ``scenery.SCENES`` that suit it."""
+    """Names of ``scenes.SCENES`` that suit it."""
 
 
 def category(
     key: str, family: str, keypoints: str, limbs: str, *, mirrored: bool = True, sigmas: tuple[float, ...] = ()
 ) -> Category:
-    """A category from words: keypoint names, and limbs as ``one-other``.
+    """A category from words: keypoint names, and limbs as chains ``one-other-third``.
 
-    Where it is ``mirrored``, every left_NAME and right_NAME become a flip pair. Sigmas that are not given follow
-    from the names: small for points, large for broad places.
+    A word with ``*`` stands for two, with left_ and right_ in its place; where the category is ``mirrored`` these
+    are flip pairs. Sigmas that are not given follow from the names: small for points, large for broad places.
     """
-    names = tuple(keypoints.split())
+    names = tuple(_both_sides(keypoints))
     place = {name: i for i, name in enumerate(names)}
-    pairs = [limb.split("-") for limb in limbs.split()]
+    chains = [chain.split("-") for chain in _both_sides(limbs)]
+    links = [(place[one], place[other]) for chain in chains for one, other in pairwise(chain)]
     return Category(
         key=key,
         name=key.replace("_", " "),
         keypoints=names,
         family=family,
-        limbs=tuple((place[one], place[other]) for one, other in pairs),
+        limbs=tuple(dict.fromkeys(links)),
         flip_pairs=flip_pairs(names) if mirrored else (),
         sigmas=sigmas or tuple(map(_sigma, names)),
     )
+
+
+def _both_sides(words: str) -> Iterator[str]:
+    for word in words.split():
+        if "*" in word:
+            yield from (word.replace("*", f"{side}_") for _, side in SIDES)
+        else:
+            yield word
 
 
 def flip_pairs(names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:

@@ -159,21 +159,21 @@ def by_category(table: Table) -> dict[str, list[float | None]]:
 
 @dataclass(frozen=True)
 class KeypointTable:
-    """Categories with the same keypoints, and per keypoint the mean over them, for every row of the table."""
+    """Categories with the same keypoints, and per keypoint the mean over those in which it counts, for every row."""
 
     categories: tuple[str, ...]
     keypoints: dict[str, list[float | None]]
 
 
 def by_keypoint(table: Table) -> list[KeypointTable]:
-    """A category in which a keypoint never counts still goes with those that have all of its others."""
+    """A category in which some keypoints never count goes with those that have them beside all of its others."""
     keypoints: dict[str, dict[str, None]] = {}
     for row in table.rows:
         for category, values in row.result.by_keypoint.items():
             keypoints.setdefault(category, {}).update(dict.fromkeys(values))
     groups: list[tuple[dict[str, None], list[str]]] = []
     for category, names in sorted(keypoints.items(), key=lambda item: (-len(item[1]), item[0])):
-        group = next((members for known, members in groups if names.keys() <= known.keys()), None)
+        group = next((members for known, members in groups if _same_skeleton(names, known)), None)
         if group is None:
             groups.append((names, [category]))
         else:
@@ -184,6 +184,10 @@ def by_keypoint(table: Table) -> list[KeypointTable]:
         )
         for names, members in groups
     ]
+
+
+def _same_skeleton(names: dict[str, None], known: dict[str, None]) -> bool:
+    return names.keys() <= known.keys() and 2 * len(names) > len(known)
 
 
 def _mean(result: Result, categories: Iterable[str], keypoint: str) -> float | None:

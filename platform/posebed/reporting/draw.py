@@ -61,7 +61,6 @@ def draw_pose(
     category: Category,
     *,
     truth: np.ndarray | None = None,
-    truth_shown: np.ndarray | None = None,
     longest: int | None = None,
     numbered: bool = False,
 ) -> np.ndarray:
@@ -73,7 +72,6 @@ def draw_pose(
         xy: (K, 2) pixels of ``image``.
         shown: (K,) bool.
         truth: (K, 2) pixels of ``image``.
-        truth_shown: (K,) bool; by default ``shown``.
         longest: Longer side of the picture that comes back; by default the given one's, but at least LEAST.
         numbered: Write each keypoint's number, from 1, beside its dot.
     """
@@ -81,21 +79,21 @@ def draw_pose(
     factor = (longest or max(height, width, LEAST)) / max(height, width)
     canvas = _resized(image, factor)
     points = _scaled(xy, factor)
-    visible = np.asarray(shown, bool) & np.isfinite(points).all(1)
+    visible = np.flatnonzero(np.asarray(shown, bool) & np.isfinite(points).all(1))
     palette = colours(category)
-    pen = _pen(points[visible], max(canvas.shape[:2]))
+    radius = _radius(points[visible], max(canvas.shape[:2]))
 
-    canvas = _limbs(canvas, points, visible, category, palette, pen)
+    canvas = _limbs(canvas, points, [(a, b) for a, b in category.limbs if {a, b} <= set(visible)], palette, radius)
     if truth is not None:
         rings = _scaled(truth, factor)
-        ringed = np.asarray(shown if truth_shown is None else truth_shown, bool) & np.isfinite(rings).all(1)
-        _rings(canvas, rings, ringed, points, visible, palette, pen)
-    for k in np.flatnonzero(visible):
-        _disc(canvas, points[k], pen + 1.2, CASING)
-        _disc(canvas, points[k], pen, palette[k])
+        for k in visible:
+            _tied_ring(canvas, rings[k], points[k], palette[k], radius)
+    for k in visible:
+        _disc(canvas, points[k], radius + 1.2, CASING)
+        _disc(canvas, points[k], radius, palette[k])
     if numbered:
-        for k in np.flatnonzero(visible):
-            _number(canvas, points[k] + pen + 2, str(k + 1))
+        for k in visible:
+            _number(canvas, points[k] + radius + 2, str(k + 1))
     return canvas
 
 
@@ -126,8 +124,8 @@ def _scaled(xy: np.ndarray, factor: float) -> np.ndarray:
     return (np.asarray(xy, float) + 0.5) * factor - 0.5
 
 
-def _pen(points: np.ndarray, longest: int) -> float:
-    """Radius of the dots: in proportion to pose and picture, but small enough that neighbours stay apart."""
+def _radius(points: np.ndarray, longest: int) -> float:
+    """Of the dots: in proportion to pose and picture, but small enough that neighbours stay apart."""
     if len(points) < 2:
         return longest / 110
     extent = float(np.clip(np.ptp(points, axis=0).max(), longest / 3, longest))
@@ -137,34 +135,23 @@ def _pen(points: np.ndarray, longest: int) -> float:
 
 
 def _limbs(
-    canvas: np.ndarray, points: np.ndarray, visible: np.ndarray, category: Category, palette: list[Colour], pen: float
+    canvas: np.ndarray, points: np.ndarray, limbs: list[tuple[int, int]], palette: list[Colour], radius: float
 ) -> np.ndarray:
     """Limbs let the picture shine through; a limb takes the colour of its sided end."""
     drawn = canvas.copy()
-    limbs = [(a, b) for a, b in category.limbs if visible[a] and visible[b]]
     for a, b in limbs:
-        _line(drawn, points[a], points[b], CASING, pen * 0.9 + 2)
+        _line(drawn, points[a], points[b], CASING, radius * 0.9 + 2)
     for a, b in limbs:
-        _line(drawn, points[a], points[b], palette[b] if palette[a] == MIDDLE else palette[a], pen * 0.9)
+        _line(drawn, points[a], points[b], palette[b] if palette[a] == MIDDLE else palette[a], radius * 0.9)
     return cv2.addWeighted(drawn, 0.75, canvas, 0.25, 0)
 
 
-def _rings(
-    canvas: np.ndarray,
-    rings: np.ndarray,
-    ringed: np.ndarray,
-    points: np.ndarray,
-    visible: np.ndarray,
-    palette: list[Colour],
-    pen: float,
-) -> None:
-    for k in np.flatnonzero(ringed & visible):
-        if np.linalg.norm(rings[k] - points[k]) > 2.2 * pen:
-            _line(canvas, rings[k], points[k], CASING, 3)
-            _line(canvas, rings[k], points[k], WHITE, 1)
-    for k in np.flatnonzero(ringed):
-        _ring(canvas, rings[k], 2.1 * pen, CASING, pen * 0.4 + 1.6)
-        _ring(canvas, rings[k], 2.1 * pen, palette[k], pen * 0.4)
+def _tied_ring(canvas: np.ndarray, ring: np.ndarray, dot: np.ndarray, colour: Colour, radius: float) -> None:
+    if np.linalg.norm(ring - dot) > 2.2 * radius:
+        _line(canvas, ring, dot, CASING, 3)
+        _line(canvas, ring, dot, WHITE, 1)
+    _ring(canvas, ring, 2.1 * radius, CASING, radius * 0.4 + 1.6)
+    _ring(canvas, ring, 2.1 * radius, colour, radius * 0.4)
 
 
 def _fixed(values: np.ndarray) -> np.ndarray:

@@ -38,6 +38,17 @@ class GalleryPicture:
     """An encoded JPEG, PNG or WebP."""
     note: str = ""
 
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels.
+
+        Raises:
+            ValueError: the bytes are no picture.
+        """
+        picture = cv2.imdecode(np.frombuffer(self.image_bytes, np.uint8), cv2.IMREAD_UNCHANGED)
+        if picture is None:
+            raise ValueError(f"image_bytes must hold a picture, but start with {self.image_bytes[:4]!r}")
+        return picture.shape[1], picture.shape[0]
+
 
 def gallery_of(
     run: str, predictions: Path, decode: Decode, records: Mapping[str, Record], each: int = 2

@@ -18,8 +18,8 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 from mlflow import MlflowClient  # noqa: E402
-from mlflow.exceptions import MlflowException as Unreachable  # noqa: E402, F401
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag  # noqa: E402
+from mlflow.exceptions import MlflowException as Unreachable  # noqa: E402, F401
 
 from posebed.scoring.result import Epoch, Result  # noqa: E402
 

@@ -28,27 +28,23 @@ class OksMetric:
 
 _ALL = slice(None)
 _MEAN = "averaged over the OKS thresholds 0.50, 0.55, ..., 0.95 and over categories"
-_PRECISION = "COCO's 101-point interpolated precision of instances by object keypoint similarity"
-_SURE = "with each category's own sigmas, at most 20 predictions per image and category"
+_PRECISION = "COCO's 101-point interpolated precision of instances by object keypoint similarity (OKS)"
+_RECALL = "COCO's highest recall of instances by object keypoint similarity (OKS)"
+_SCALE = "with each category's own sigmas, over the keypoints that count, at most 20 predictions per image and category"
 
 OKS_METRICS = (
-    OksMetric("AP", f"{_PRECISION}, {_MEAN}, {_SURE}.", 0, 0, _ALL),
-    OksMetric("AP50", f"{_PRECISION}, at OKS 0.50, averaged over categories, {_SURE}.", 0, 0, slice(0, 1)),
-    OksMetric("AP75", f"{_PRECISION}, at OKS 0.75, averaged over categories, {_SURE}.", 0, 0, slice(5, 6)),
+    OksMetric("AP", f"{_PRECISION}, {_MEAN}, {_SCALE}.", 0, 0, _ALL),
+    OksMetric("AP50", f"{_PRECISION}, at OKS 0.50, averaged over categories, {_SCALE}.", 0, 0, slice(0, 1)),
+    OksMetric("AP75", f"{_PRECISION}, at OKS 0.75, averaged over categories, {_SCALE}.", 0, 0, slice(5, 6)),
     OksMetric("AP_M", "AP of instances of 32^2 to 96^2 square pixels.", 0, 1, _ALL),
     OksMetric("AP_L", "AP of instances from 96^2 square pixels on.", 0, 2, _ALL),
-    OksMetric("AR", f"COCO's highest recall of instances by object keypoint similarity, {_MEAN}, {_SURE}.", 1, 0, _ALL),
+    OksMetric("AR", f"{_RECALL}, {_MEAN}, {_SCALE}.", 1, 0, _ALL),
 )
 
 
-def per_category(evaluations: Sequence[Evaluation]) -> np.ndarray:
-    """(C, M) values of ``OKS_METRICS``; nan where a category has no truth in the area."""
-    return np.stack([_numbers(e.curves) for e in evaluations])
-
-
 def category_statistic(evaluations: Sequence[Evaluation]) -> Statistic:
-    """``OKS_METRICS`` of resampled categories; with weights 1 the values themselves."""
-    values = per_category(evaluations)[..., None]
+    """``OKS_METRICS`` of resampled categories; with weights of 1 the values themselves."""
+    values = np.stack([_numbers(e.curves) for e in evaluations])[..., None]
     return lambda weights: _mean_over_categories(values, weights)
 
 
@@ -115,4 +111,5 @@ def _precision_and_recall(
     nearest = np.rint(100 * recall)
     reached = nearest + (recall >= 0.01 * nearest)
     answers = np.diff(reached, axis=0, prepend=0)
-    return (best * answers).sum(0) / 101 + 0 * some, drawn[right].sum(0) / some
+    precision = (best * answers).sum(0) / 101
+    return np.where(total > 0, precision, np.nan), drawn[right].sum(0) / some

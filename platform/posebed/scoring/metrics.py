@@ -1,7 +1,7 @@
 """Metrics of keypoint distances, each with its one-sentence definition, and the tables per keypoint.
 
 A metric gives every query a value; its result is their mean, so that any resampling of queries is a weighted mean.
-Metrics of whole instances (OKS-AP) are in ``oks``.
+Metrics of whole instances (OKS-AP) are in ``average_precision``.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def epe(predictions: Predictions) -> np.ndarray:
 NORMALISER = "the longer side of the query's box (clipped to the image, one pixel shorter)"
 AVERAGING = (
     "mean over the keypoints that count (labelled in the query and in every support), then over all queries; "
-    "a query where none counts adds 0"
+    "a query where none counts adds 0, as in MP-100's official code"
 )
 _RIGHT = f"share of keypoints closer to the truth than {{}} x {NORMALISER}"
 

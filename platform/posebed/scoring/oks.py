@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from posebed.records import Category
 from posebed.scoring.predictions import Predictions
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -44,7 +43,6 @@ class Matches:
 class Evaluation:
     """One category as the evaluator scored it."""
 
-    category: Category
     curves: np.ndarray
     """(2, A, T): precision averaged over 101 recalls, and the highest recall; nan where no truth is scored."""
     matches: Matches
@@ -67,26 +65,26 @@ def _pictures(predictions: Predictions) -> np.ndarray:
 
 
 def _evaluation(predictions: Predictions, rows: np.ndarray, picture: np.ndarray) -> Evaluation:
-    category = predictions.categories[predictions.category[rows[0]]]
-    evaluator = _evaluator(predictions, category, rows, picture)
+    p, picture = predictions.take(rows), picture[rows]
+    evaluator = _evaluator(p, picture)
     evaluator.evaluate()
     evaluator.accumulate()
     precision = evaluator.eval["precision"][:, :, 0, :, 0].mean(1).T
     recall = evaluator.eval["recall"][:, 0, :, 0].T
     curves = np.stack([precision, recall])
-    return Evaluation(category, np.where(curves < 0, np.nan, curves), _matches(predictions, rows, picture, evaluator))
+    return Evaluation(np.where(curves < 0, np.nan, curves), _matches(p, rows, picture, evaluator))
 
 
-def _evaluator(predictions: Predictions, category: Category, rows: np.ndarray, picture: np.ndarray) -> COCOeval_faster:
-    """Annotations are numbered from 1: the evaluator takes 0 for a missing match."""
+def _evaluator(p: Predictions, picture: np.ndarray) -> COCOeval_faster:
+    """Of predictions of one category. Annotations count from 1: the evaluator takes 0 for a missing match."""
+    category = p.categories[p.category[0]]
     k = len(category.keypoints)
-    p = predictions.take(rows)
-    truth = np.concatenate([p.truth[:, :k], 2.0 * p.counts[:, :k, None]], -1).reshape(len(p), -1)
-    found = np.concatenate([p.xy[:, :k], p.confidence[:, :k, None]], -1).reshape(len(p), -1)
+    truth = np.concatenate([p.truth[:, :k], 2.0 * p.counts[:, :k, None]], axis=-1).reshape(len(p), -1)
+    found = np.concatenate([p.xy[:, :k], p.confidence[:, :k, None]], axis=-1).reshape(len(p), -1)
     annotations = [
         {
             "id": i + 1,
-            "image_id": int(picture[rows[i]]),
+            "image_id": int(picture[i]),
             "category_id": 1,
             "bbox": p.box[i].tolist(),
             "area": float(p.area[i]),
@@ -97,34 +95,26 @@ def _evaluator(predictions: Predictions, category: Category, rows: np.ndarray, p
         for i in range(len(p))
     ]
     results = [
-        {
-            "image_id": int(picture[rows[i]]),
-            "category_id": 1,
-            "keypoints": found[i].tolist(),
-            "score": float(p.score[i]),
-        }
+        {"image_id": int(picture[i]), "category_id": 1, "keypoints": found[i].tolist(), "score": float(p.score[i])}
         for i in range(len(p))
     ]
-    images = [{"id": i} for i in np.unique(picture[rows]).tolist()]
-    truths = COCO({"images": images, "annotations": annotations, "categories": [{"id": 1, "name": category.key}]})
+    images = [{"id": i} for i in np.unique(picture).tolist()]
+    truths = COCO({"images": images, "annotations": annotations, "categories": [{"id": 1, "name": category.name}]})
     sigmas = list(category.oks_sigmas())
     return COCOeval_faster(truths, truths.loadRes(results), iouType="keypoints", kpt_oks_sigmas=sigmas)
 
 
-def _matches(predictions: Predictions, rows: np.ndarray, picture: np.ndarray, evaluator: COCOeval_faster) -> Matches:
+def _matches(p: Predictions, rows: np.ndarray, picture: np.ndarray, evaluator: COCOeval_faster) -> Matches:
     low, high = AREAS.T[:, :, None]
-    area = predictions.area[rows]
-    scored = (low <= area) & (area <= high) & predictions.counts[rows].any(1)
-    score = predictions.score[rows]
-    fate = np.zeros((len(AREAS), len(THRESHOLDS), len(rows)))
-    _, starts = np.unique(picture[rows], return_index=True)
-    for members in np.split(np.arange(len(rows)), starts[1:]):
-        surest = members[np.argsort(-score[members], kind="stable")][:PER_PICTURE]
-        oks = evaluator.ious[picture[rows[members[0]]], 1]
-        fate[..., surest] = _fates(np.asarray(oks), scored[:, members])
+    scored = (low <= p.area) & (p.area <= high) & p.counts.any(1)
+    fate = np.zeros((len(AREAS), len(THRESHOLDS), len(p)))
+    numbers, starts = np.unique(picture, return_index=True)
+    for number, members in zip(numbers, np.split(np.arange(len(p)), starts[1:]), strict=True):
+        surest = members[np.argsort(-p.score[members], kind="stable")][:PER_PICTURE]
+        fate[..., surest] = _fates(np.asarray(evaluator.ious[number, 1]), scored[:, members])
     extent = np.array([found["area"] for found in evaluator.cocoDt.dataset["annotations"]])
     outside = (extent < low) | (extent > high)
-    order = np.argsort(-score, kind="stable")
+    order = np.argsort(-p.score, kind="stable")
     return Matches(
         prediction=rows[order],
         right=(fate > 0)[..., order],

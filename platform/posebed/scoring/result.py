@@ -95,7 +95,10 @@ class Result(Section):
     protocol: dict[str, str]
     """How the numbers were measured: boxes, input size, flip test, sigmas, shots; shown beside every table."""
     instances: int
+    """Distinct records."""
     images: int
+    queries: int
+    """Predictions scored; in episodes a record may be asked for many times."""
     without_keypoints: int
     """Queries with no keypoint that counts; they score 0 as in the official MP-100 code."""
     scores: list[Score]

@@ -27,6 +27,7 @@ class Scores(Section):
     instances: int
     """Distinct records."""
     images: int
+    queries: int
     without_keypoints: int
     scores: list[Score]
     by_category: dict[str, dict[str, float]]
@@ -55,6 +56,7 @@ def score_predictions(predictions: Predictions, scoring: ScoringConfig) -> Score
     return Scores(
         instances=len(np.unique(predictions.record)),
         images=len(images),
+        queries=len(predictions),
         without_keypoints=int((~predictions.counts.any(1)).sum()),
         scores=_scores(values, by_images, by_categories),
         by_category=dict(zip(label.values(), map(_named, of_categories(np.eye(len(present)))), strict=True)),

@@ -25,33 +25,27 @@ def synchronised(model: nn.Module, world: World) -> nn.Module:
 
 
 def _shared(local: nn.BatchNorm2d) -> SharedBatchNorm:
-    shared = SharedBatchNorm(local.num_features, local.eps, local.momentum, local.affine, local.track_running_stats)
+    shared = SharedBatchNorm(local.num_features, local.eps, local.momentum)
     shared.load_state_dict(local.state_dict())
     return shared.train(local.training)
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
-    """BatchNorm whose mean and variance are over the batches of all workers, of any backend."""
+    """An affine BatchNorm whose mean and variance are over the batches of all workers, of any backend."""
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
-        workers = dist.get_world_size()
-        count = input.numel() // input.shape[1] * workers
+        count = input.numel() // input.shape[1] * dist.get_world_size()
         sums = torch.stack([input.sum((0, 2, 3)), input.square().sum((0, 2, 3))])
         mean, square = all_reduce(sums) / count
-        variance = square - mean.square()
-        if self.track_running_stats:
-            self._remember(mean.detach(), variance.detach() * count / (count - 1))
-        scale = torch.rsqrt(variance + self.eps)
-        if self.affine:
-            scale = scale * self.weight
-        shifted = input * scale[None, :, None, None] - (mean * scale)[None, :, None, None]
-        return shifted + self.bias[None, :, None, None] if self.affine else shifted
+        variance = (square - mean.square()).clamp(min=0)
+        self._remember(mean.detach(), variance.detach() * count / (count - 1))
+        scale = torch.rsqrt(variance + self.eps) * self.weight
+        return input * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        self.num_batches_tracked += 1
-        momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(variance, momentum)
+        if self.running_mean is not None and self.running_var is not None and self.momentum is not None:
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance, self.momentum)

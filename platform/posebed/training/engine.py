@@ -20,7 +20,8 @@ from posebed.training.world import World
 class Engine(Protocol):
     module: nn.Module
     """The bare model."""
-    optimizer: torch.optim.Optimizer
+    optimizer: Any
+    """Has torch's ``param_groups``."""
 
     def __call__(self, batch: Any) -> Any: ...
 

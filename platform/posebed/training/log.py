@@ -84,8 +84,8 @@ class Bar:
         """A line that stays, so that a run without a terminal still tells how it goes."""
         if epoch.validation is not None:
             self._progress.console.print(
-                f"{self._title}: epoch {epoch.epoch}, loss {epoch.loss:.4g}, validation PCK@0.2 {epoch.validation:.3f}, "
-                f"{epoch.images_per_second:.0f} img/s, waiting for data {epoch.waiting:.1%}",
+                f"{self._title}: epoch {epoch.epoch}, loss {epoch.loss:.4g}, "
+                f"validation PCK@0.2 {epoch.validation:.3f}, {epoch.images_per_second:.0f} img/s, waiting for data {epoch.waiting:.1%}",
                 highlight=False,
             )
 

@@ -40,7 +40,9 @@ def pose_in_boxes(trained: Trained, image: Path, picture: np.ndarray, boxes: Seq
         ValueError: the model is category-agnostic and would need annotated supports; or a box misses the picture.
     """
     if trained.task is Task.CATEGORY_AGNOSTIC:
-        raise ValueError(f"a run that predicts from boxes alone must be category-specific, but {trained.about['key']} is not")
+        raise ValueError(
+            f"a run that predicts from boxes alone must be category-specific, but {trained.about['key']} is not"
+        )
     height, width = picture.shape[:2]
     size, category = trained.setting.size, trained.setting.categories[0]
     count = len(category.keypoints)

@@ -35,7 +35,7 @@ def write_trained(folder: Path, outcome: Path, experiment: Experiment) -> None:
     for file in FILES:
         shutil.copy2(outcome / file, unfinished / file)
     about = experiment.described() | {
-        "fingerprint": experiment.fingerprint(),
+        "fingerprint": experiment.fingerprint,
         "size": list(setting.size),
         "padding": json.loads((experiment.pack_folder / "about.json").read_text())["padding"],
         "keypoints": setting.keypoints,

@@ -14,12 +14,12 @@ if not torch.cuda.is_available():
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
 os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "warning")
 
-import deepspeed  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+import deepspeed
+from torch import Tensor, nn
 
-from posebed.config import TrainConfig  # noqa: E402
-from posebed.training.engine import uses_bfloat16  # noqa: E402
-from posebed.training.world import World  # noqa: E402
+from posebed.config import TrainConfig
+from posebed.training.engine import uses_bfloat16
+from posebed.training.world import World
 
 # On a CPU DeepSpeed would compile an operator for shared-memory communication, and stop where there is no
 # compiler. Gloo does without it.
@@ -46,7 +46,8 @@ class DeepSpeedEngine:
             "torch_autocast": {"enabled": uses_bfloat16(train, world.device), "dtype": "bfloat16"},
             "steps_per_print": 10**9,
         }
-        self._engine, self.optimizer, _, _ = deepspeed.initialize(model=model, optimizer=optimizer, config=settings)
+        opened: Any = deepspeed.initialize(model=model, optimizer=optimizer, config=settings)
+        self._engine, self.optimizer = opened[:2]
         self.module: nn.Module = self._engine.module
 
     def __call__(self, batch: Any) -> Any:

@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from posebed.config import TrainConfig
 from posebed.data.crop import apply_affine
 from posebed.data.episodes import draw_episodes
-from posebed.data.loader import evaluation_episode_batches, training_episode_batches
+from posebed.data.loader import evaluation_batches, training_episode_batches
 from posebed.data.pack import Pack
-from posebed.data.splits import Episode
+from posebed.pose import EpisodeBatch
 from posebed.records import Category
 
 
@@ -86,19 +87,17 @@ def test_too_few_episodes_for_a_batch_are_drawn_on(tiny_pack: Pack) -> None:
     assert [len(b) for b in loader] == [64]
 
 
-def test_a_plan_is_shown_query_by_query_in_its_order(tiny_pack: Pack) -> None:
-    record = tiny_pack.index["record"].to_pylist()
-    plan = [
-        Episode(0, "dog", (record[0], record[1]), (record[4], record[5], record[6])),
-        Episode(1, "fish", (record[17], record[12]), (record[14],)),
-    ]
-    batches = list(evaluation_episode_batches(tiny_pack, plan, 3))
+def test_supports_and_query_are_shown_in_their_places(tiny_pack: Pack) -> None:
+    episodes = np.array([[0, 1, 4], [0, 1, 5], [0, 1, 6], [17, 12, 14]])
+    batches = list(evaluation_batches(tiny_pack, episodes, 3))
     assert [b.row.tolist() for b in batches] == [[4, 5, 6], [14]]
-    for batch, supports in zip(batches, ([0, 1], [17, 12]), strict=True):
-        assert batch.support_image.shape[1:] == (2, 3, 64, 48)
-        for one in range(len(batch)):
-            shown = batch.support_image[one].permute(0, 2, 3, 1).numpy()
-            assert (shown == tiny_pack.evaluation_crops[supports]).all()
-            xy = apply_affine(tiny_pack.affine[supports], tiny_pack.keypoints[supports, :, :2])
-            labelled = batch.support.weight[one] > 0
-            np.testing.assert_allclose(batch.support.xy[one][labelled], xy[labelled], atol=1e-3)
+    for batch, rows in zip(batches, (episodes[:3], episodes[3:]), strict=True):
+        assert isinstance(batch, EpisodeBatch)
+        assert batch.support_image.shape == (len(rows), 2, 3, 64, 48)
+        shown = torch.cat([batch.support_image, batch.image[:, None]], 1).permute(0, 1, 3, 4, 2)
+        assert (shown.flatten(0, 1).numpy() == tiny_pack.evaluation_crops[rows.ravel()]).all()
+        supports = rows[:, :2]
+        xy = apply_affine(tiny_pack.affine[supports], tiny_pack.keypoints[supports][..., :2])
+        labelled = batch.support.weight > 0
+        np.testing.assert_allclose(batch.support.xy[labelled], xy[labelled], atol=1e-3)
+        assert batch.category.tolist() == tiny_pack.category[rows[:, 2]].tolist()

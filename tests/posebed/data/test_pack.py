@@ -75,7 +75,8 @@ def test_crops_are_the_same_in_many_shards_as_in_one(
 
 
 def test_the_index_leads_back_to_the_image(tiny: Dataset, tiny_pack: Pack) -> None:
-    assert tiny_pack.index["record"].to_pylist() == [record.record for record in tiny.records]
+    assert [record.box for record in tiny_pack.records()] == [record.box for record in tiny.records]
+    assert tiny_pack.index["record"].to_pylist() == list(tiny_pack.row) == [record.record for record in tiny.records]
     for record in tiny.records:
         row = tiny_pack.row[record.record]
         known = len(record.keypoints)
@@ -100,20 +101,20 @@ def test_progress_hears_of_every_crop(tiny: Dataset, tmp_path: Path) -> None:
     assert sum(heard) == len(tiny.records)
 
 
-def test_an_interrupted_pack_leaves_what_was_there(tiny: Dataset, tmp_path: Path) -> None:
+def test_an_interrupted_pack_cannot_be_opened(tiny: Dataset, tmp_path: Path) -> None:
     def interrupt(crops: int) -> None:
         raise KeyboardInterrupt
 
-    folder = tmp_path / "pack"
-    for before in ([], ["pack"]):
-        with pytest.raises(KeyboardInterrupt):
-            write_pack(tiny.records, tiny.categories, tiny.root, CONFIG, folder, interrupt)
-        assert sorted(path.name for path in tmp_path.iterdir()) == before
-        write(tiny, folder)
-    (tmp_path / "pack.part").mkdir()
-    (tmp_path / "pack.part" / "index.parquet").write_text("half")
-    assert write(tiny, folder).max_keypoints == 6
-    assert [path.name for path in tmp_path.iterdir()] == ["pack"]
+    with pytest.raises(KeyboardInterrupt):
+        write_pack(tiny.records, tiny.categories, tiny.root, CONFIG, tmp_path, interrupt)
+    with pytest.raises(ValueError, match="must be a finished pack"):
+        Pack.open(tmp_path)
+
+
+def test_a_pack_is_not_written_over_other_files(tiny: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "evaluation-0007.npy").write_text("of another pack")
+    with pytest.raises(ValueError, match="must be empty for a new pack"):
+        write(tiny, tmp_path)
 
 
 def test_a_picture_of_another_size_than_recorded_is_refused(tiny: Dataset, tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_a_full_disk_is_noticed_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr(pack_module.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10})())
     with pytest.raises(OSError, match="GiB for this pack"):
-        write(tiny, tmp_path / "pack")
+        write(tiny, tmp_path)
     assert not list(tmp_path.iterdir())
 
 

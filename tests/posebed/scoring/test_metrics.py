@@ -21,7 +21,9 @@ BEST = {"NME": 0, "EPE": 0, "AUC": 0.95}
 metrics = pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
 
 
-def single(truth: tuple[float, float], found: tuple[float, float], box: tuple[float, float, float, float]) -> Predictions:
+def single(
+    truth: tuple[float, float], found: tuple[float, float], box: tuple[float, float, float, float]
+) -> Predictions:
     """One keypoint in one image of 400 x 300 pixels."""
     query = Record("a", "a", 400, 300, "c", box, 1.0, np.array([[*truth, 2]], np.float32))
     category = Category("c", "c", ("point",))
@@ -66,7 +68,7 @@ def test_the_normaliser_is_the_longer_side_of_the_box_inside_the_image(
 
 
 def test_a_box_outside_of_the_image_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="record 'a' has .* in 400 x 300"):
+    with pytest.raises(ValueError, match=r"record 'a' has .* in 400 x 300"):
         box_side(single((0, 0), (0, 0), (500, 10, 20, 1)))
 
 
@@ -81,11 +83,11 @@ def test_moving_picture_truth_and_prediction_together_changes_nothing(
         p,
         width=p.width + dx,
         height=p.height + dy,
-        box=p.box + [dx, dy, 0, 0],
-        truth=p.truth + np.float32([dx, dy]),
-        xy=p.xy + np.float32([dx, dy]),
+        box=p.box + np.array([dx, dy, 0, 0]),
+        truth=p.truth + np.array([dx, dy], np.float32),
+        xy=p.xy + np.array([dx, dy], np.float32),
     )
-    np.testing.assert_allclose(metric.per_query(moved), metric.per_query(p), atol=1e-4)
+    np.testing.assert_allclose(metric.per_query(moved), metric.per_query(p), atol=1e-9)
 
 
 @metrics
@@ -105,7 +107,7 @@ def test_enlarging_picture_truth_and_prediction_changes_pixels_alone(
         xy=p.xy * np.float32(scale),
     )
     expected = metric.per_query(p) * (scale if metric.name == "EPE" else 1)
-    np.testing.assert_allclose(metric.per_query(larger), expected, atol=1e-6)
+    np.testing.assert_allclose(metric.per_query(larger), expected, atol=1e-9)
 
 
 @metrics
@@ -192,27 +194,52 @@ def test_episodes_score_as_in_the_official_code_of_mp100(parity: Path) -> None:
         ), key
 
 
-def per_axis(folder: Path, case: str) -> tuple[Predictions, np.lib.npyio.NpzFile]:
-    """The metric reference, which divides x and y by numbers of their own, brought to boxes with a side of 1000."""
+def toolbox_case(folder: Path, case: str) -> tuple[np.ndarray, ...]:
+    """Truth and prediction (9, 17, 2), labels (9, 17) and the numbers (9, 2) by which x and y are divided."""
     numbers = np.load(folder / "outputs.npz")
-    gt, found, mask, norm = (numbers[f"{case}/{name}"] for name in ("gt", "pred", "mask", "norm"))
-    category = Category("c", "c", tuple(map(str, range(gt.shape[1]))))
-    scale = 1000 / norm[:, None]
+    return tuple(numbers[f"{case}/{name}"] for name in ("gt", "pred", "mask", "norm"))
+
+
+def in_boxes(truth: np.ndarray, found: np.ndarray, labelled: np.ndarray) -> Predictions:
+    """One category, in boxes with a side of 1000."""
+    category = Category("c", "c", tuple(map(str, range(truth.shape[1]))))
     records = [
-        Record(str(i), str(i), 10**6, 10**6, "c", (0, 0, 1001, 1001), 1.0, np.column_stack([points, labelled]))
-        for i, (points, labelled) in enumerate(zip(gt * scale, mask, strict=True))
+        Record(str(i), str(i), 10**6, 10**6, "c", (0, 0, 1001, 1001), 1.0, np.column_stack([points, labels]))
+        for i, (points, labels) in enumerate(zip(truth, labelled, strict=True))
     ]
-    return Predictions.from_records([category], records, found * scale, np.ones(mask.shape)), numbers
+    return Predictions.from_records([category], records, found, np.ones(labelled.shape))
 
 
 @pytest.mark.parametrize("case", ["m0", "m1"])
 @pytest.mark.parametrize("threshold", [0.05, 0.1, 0.2, 0.5])
 def test_the_keypoint_table_is_that_of_the_toolbox(parity: Path, case: str, threshold: float) -> None:
-    predictions, numbers = per_axis(parity / "metrics", case)
+    truth, found, labelled, norm = toolbox_case(parity / "metrics", case)
     if threshold == 0.05:
         # Row 1 had a normaliser of 0, for which the toolbox left it out, and then overwrote it with 1e6.
-        predictions = replace(predictions, counts=predictions.counts & (np.arange(9) != 1)[:, None])
-    found = list(keypoint_pck(predictions, threshold)["c"].values())
-    np.testing.assert_allclose(found, numbers[f"{case}/pck@{threshold}/per_keypoint"], atol=1e-4)
+        labelled[1] = False
+    scale = 1000 / norm[:, None]
+    table = list(keypoint_pck(in_boxes(truth * scale, found * scale, labelled), threshold)["c"].values())
+    numbers = np.load(parity / "metrics/outputs.npz")
+    np.testing.assert_allclose(table, numbers[f"{case}/pck@{threshold}/per_keypoint"], atol=1e-4)
     mean, count = numbers[f"{case}/pck@{threshold}/mean_and_count"]
-    assert (np.mean(found), len(found)) == pytest.approx((mean, count), abs=1e-4)
+    assert (np.mean(table), len(table)) == pytest.approx((mean, count), abs=1e-4)
+
+
+@pytest.mark.parametrize("case", ["m0", "m1"])
+def test_distances_of_single_keypoints_average_to_those_of_the_toolbox(parity: Path, case: str) -> None:
+    truth, found, labelled, norm = toolbox_case(parity / "metrics", case)
+    scale = np.broadcast_to(1000 / norm[:, None], truth.shape)[labelled][:, None]
+    gt, pred, one = truth[labelled][:, None], found[labelled][:, None], np.ones((labelled.sum(), 1))
+    numbers = np.load(parity / "metrics/outputs.npz")
+    assert BY_NAME["EPE"](in_boxes(gt, pred, one)) == pytest.approx(float(numbers[f"{case}/epe"]), rel=1e-4)
+    normalised = in_boxes(gt * scale, pred * scale, one)
+    assert BY_NAME["NME"](normalised) == pytest.approx(float(numbers[f"{case}/nme"]), rel=1e-4)
+
+
+@pytest.mark.parametrize("case", ["m0", "m1"])
+def test_keypoint_tables_at_twenty_thresholds_average_to_the_area_of_the_toolbox(parity: Path, case: str) -> None:
+    truth, found, labelled, _ = toolbox_case(parity / "metrics", case)
+    predictions = in_boxes(truth * (1000 / 30), found * (1000 / 30), labelled)
+    shares = [list(keypoint_pck(predictions, i / 20)["c"].values()) for i in range(20)]
+    reference = np.load(parity / "metrics/outputs.npz")[f"{case}/auc_norm30"]
+    assert np.mean(shares) == pytest.approx(float(reference), rel=1e-4)

@@ -98,7 +98,7 @@ def test_an_empty_table_is_refused() -> None:
 
 def test_another_table_is_no_table_of_predictions(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
-    with pytest.raises(ValueError, match="with the columns record, image, .* but has a"):
+    with pytest.raises(ValueError, match=r"with the columns record, image, .* but has a"):
         read_predictions(tmp_path / "other.parquet")
 
 

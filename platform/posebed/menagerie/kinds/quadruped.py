@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from posebed.menagerie.coats import Colour, Paint, tinted
+from posebed.menagerie.coats import Colour, Paint, tinted_alike
 from posebed.menagerie.figure import Figure, rotation
-from posebed.menagerie.gait import Stance, draw_stance
-from posebed.menagerie.headgear import ears, horns, manes, trunk_and_tusks
+from posebed.menagerie.kinds.gait import Stance, draw_stance
+from posebed.menagerie.kinds.headgear import ears, horns, manes, trunk_and_tusks
 
 KEYPOINTS = (
     "left_eye right_eye nose neck root_of_tail left_shoulder left_elbow left_front_paw right_shoulder right_elbow "
@@ -101,6 +101,7 @@ def build(species: Species, rng: np.random.Generator) -> Figure:
     _head(figure, species, head)
     manes(figure, species, rng, head, _spine(species, stance, body, 0.5))
     _tail(figure, species, stance, body)
+    figure.turn(rotation(roll=np.radians(stance.topple)))
     figure.stand()
     return figure
 
@@ -109,13 +110,8 @@ def _individual(species: Species, rng: np.random.Generator) -> Species:
     lengths = ("chest", "loin", "rump", "front", "back", "neck", "head", "muzzle", "ear_size", "tail", "ankle")
     changes: dict[str, float] = {name: getattr(species, name) * rng.normal(1, 0.06) for name in lengths}
     coat = species.coat
-    coat = replace(
-        coat,
-        base=tinted(rng, coat.base),
-        mark=tinted(rng, coat.mark),
-        belly=coat.belly and tinted(rng, coat.belly, 0.05),
-        scale=coat.scale * rng.uniform(0.85, 1.2),
-    )
+    base, mark = tinted_alike(rng, (coat.base, coat.mark))
+    coat = replace(coat, base=base, mark=mark, scale=coat.scale * rng.uniform(0.85, 1.2))
     return replace(species, coat=coat, **changes)
 
 
@@ -124,7 +120,9 @@ def _spine(species: Species, stance: Stance, body: np.ndarray, along: float) -> 
     bend = np.radians(stance.bend)
     turn = bend * along
     sideways = 0.5 * bend * along * along
-    high = max(species.rump, species.chest) + species.slope * along + species.hump * np.exp(-(((along - 0.3) / 0.22) ** 2))
+    high = (
+        max(species.rump, species.chest) + species.slope * along + species.hump * np.exp(-(((along - 0.3) / 0.22) ** 2))
+    )
     half = float(np.interp(along, [-0.5, -0.1, 0.35], [species.rump, species.loin, species.chest]))
     return Frame(body @ np.array([along, sideways, high - half]), body @ rotation(turn))
 
@@ -146,7 +144,7 @@ def _leg(
     along, half = (0.40, species.chest) if front else (-0.44, species.rump)
     frame = _spine(species, stance, body, along)
     wide = half * species.width * (0.78 if front else 0.80)
-    joint = frame.point(left=side * wide, up=-0.15 * half if front else 0.1 * half)
+    joint = frame.point(left=side * wide, up=-0.15 * half if front else -0.08 * half)
     length = species.front if front else species.back
     shares = np.array([0.36, 0.35, 0.27]) if front else np.array([0.38, 0.38, 0.33])
     heading = frame.axes[:, :2] @ np.array([1.0, 0.0])
@@ -170,7 +168,7 @@ def _leg_surfaces(
     top, low = species.thigh, species.ankle
     middle = low + 0.33 * (top - low)
     path = [joints[0], (joints[0] + joints[1]) / 2, joints[1], (joints[1] + joints[2]) / 2, joints[2], joints[3]]
-    deep = [top * (1.1 if front else 1.3), top * (1.0 if front else 1.25), top * 0.72, middle, low * 1.25, low]
+    deep = [top * (1.1 if front else 1.2), top * (1.0 if front else 1.22), top * 0.72, middle, low * 1.25, low]
     thin = [top * 0.62, top * 0.66, top * 0.55, middle * 0.85, low * 1.05, low * 0.95]
     figure.tube(path, np.stack([thin, deep], 1), replace(species.coat, belly=None), left, steps=3, cap=0.6)
     foot = species.foot
@@ -222,7 +220,14 @@ def _head(figure: Figure, species: Species, head: Frame) -> None:
     )
     figure.tube(path, np.stack([radius * 0.88, radius], 1), face, head.axes[:, 1], ring=14, cap=0.6)
     jaw = replace(face, base=face.belly or face.base, pattern="fur")
-    low = [head.point(a * length, 0, d) for a, d in ((0.2, -0.55 * skull), (begin, -0.75 * muzzle - 0.25 * skull), (0.86, -0.95 * muzzle - 0.25 * skull))]
+    low = [
+        head.point(a * length, 0, d)
+        for a, d in (
+            (0.2, -0.55 * skull),
+            (begin, -0.75 * muzzle - 0.25 * skull),
+            (0.86, -0.95 * muzzle - 0.25 * skull),
+        )
+    ]
     figure.tube(low, np.array([0.6 * skull, 0.62 * muzzle, 0.5 * muzzle]), jaw, head.axes[:, 1])
     nose = head.point(0.99 * length, 0, drop[-1] + 0.32 * muzzle)
     figure.ball(nose, np.array([0.3, 0.52, 0.36]) * muzzle, Paint(species.nose_colour, gloss=0.4), head.axes.T)
@@ -251,11 +256,18 @@ def _tail(figure: Figure, species: Species, stance: Stance, body: np.ndarray) ->
         back = rump.axes @ (direction @ np.array([1.0, 0, 0]) * np.array([-1.0, 1.0, 1.0]))
         path.append(path[-1] + back * species.tail / 3)
     wide = species.tail_width
-    shape = {"bush": [0.9, 1.2, 2.3, 2.6, 0.7], "hair": [1.1, 1.4, 2.2, 2.0, 0.5]}.get(species.brush, [1.3, 1.2, 1, 0.85, 0.6])
+    shape = {"bush": [0.9, 1.2, 2.3, 2.6, 0.7], "hair": [1.1, 1.4, 2.2, 2.0, 0.5]}.get(
+        species.brush, [1.3, 1.2, 1, 0.85, 0.6]
+    )
     paint = replace(species.coat, belly=None)
     if species.brush == "hair":
         paint = Paint(species.mane_colour)
     figure.tube(path, np.array(shape) * wide, paint, rump.axes[:, 1], steps=3)
     if species.brush == "tuft":
         end, ahead = path[-1], (path[-1] - path[-2]) / (np.linalg.norm(path[-1] - path[-2]) + 1e-9)
-        figure.tube([end - 0.02 * ahead, end + 0.08 * ahead, end + 0.15 * ahead], np.array([1, 1.9, 0.4]) * wide, Paint(species.mane_colour), rump.axes[:, 1])
+        figure.tube(
+            [end - 0.02 * ahead, end + 0.08 * ahead, end + 0.15 * ahead],
+            np.array([1, 1.9, 0.4]) * wide,
+            Paint(species.mane_colour),
+            rump.axes[:, 1],
+        )

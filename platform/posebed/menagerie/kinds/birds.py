@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from posebed.menagerie.camera import View
-from posebed.menagerie.coats import Colour, Paint, pick
+from posebed.menagerie.coats import Colour, Paint, pick, shade
 from posebed.menagerie.figure import Figure, rotation
 from posebed.menagerie.skeleton import SIDES, Kind, category
 
@@ -17,7 +17,7 @@ def songbird(rng: np.random.Generator) -> Figure:
     figure = Figure()
     coat = pick(rng, (70, 110, 170), (150, 92, 54), (196, 60, 44), (92, 112, 60), (206, 176, 60), (88, 84, 82))
     plumage = Paint(coat, (60, 52, 46), belly=pick(rng, (236, 222, 198), (222, 130, 74), (236, 214, 96)), pattern="fur")
-    wing = Paint(tuple(0.72 * c for c in coat), (230, 224, 212), pattern="bars", scale=0.55)
+    wing = Paint(shade(coat, 0.72), (230, 224, 212), pattern="bars", scale=0.55)
     body = rotation(0, np.radians(rng.uniform(10, 48)))
     trunk = [body @ np.array([x, 0, 0]) for x in (-0.52, -0.3, 0.0, 0.28, 0.42)]
     figure.tube(trunk, np.array([0.07, 0.2, 0.30, 0.26, 0.16]), plumage, (0, 1, 0), ring=16)
@@ -28,7 +28,12 @@ def songbird(rng: np.random.Generator) -> Figure:
     figure.tube([at + turn @ np.array([0.14, 0, 0.0]), beak], [0.075, 0.012], pick_beak(rng), turn[:, 1])
     _eyes(figure, at, turn, np.array([0.11, 0.155, 0.055]), 0.034)
     figure.mark("beak", beak, 0.06)
-    for name, place in (("crown", (-0.02, 0, 0.2)), ("forehead", (0.15, 0, 0.12)), ("throat", (0.11, 0, -0.15)), ("nape", (-0.18, 0, 0.05))):
+    for name, place in (
+        ("crown", (-0.02, 0, 0.2)),
+        ("forehead", (0.15, 0, 0.12)),
+        ("throat", (0.11, 0, -0.15)),
+        ("nape", (-0.18, 0, 0.05)),
+    ):
         figure.mark(name, at + turn @ np.array(place), 0.09)
     figure.mark("breast", body @ np.array([0.36, 0, -0.16]), 0.14)
     figure.mark("belly", body @ np.array([0.0, 0, -0.28]), 0.14)
@@ -60,7 +65,14 @@ def heron(rng: np.random.Generator) -> Figure:
     pitch = rotation(0, np.radians(rng.uniform(8, 35)))
     body = [pitch @ np.array([x, 0, 0]) for x in (-0.55, -0.3, 0.0, 0.28, 0.42)]
     figure.tube(body, np.array([0.05, 0.15, 0.22, 0.19, 0.12]), plumage, (0, 1, 0), ring=16)
-    heading = np.cumsum([np.radians(rng.uniform(35, 60)), np.radians(rng.uniform(20, 60)), np.radians(rng.uniform(-30, 0)), np.radians(rng.uniform(-60, -30))])
+    heading = np.cumsum(
+        [
+            np.radians(rng.uniform(35, 60)),
+            np.radians(rng.uniform(20, 60)),
+            np.radians(rng.uniform(-30, 0)),
+            np.radians(rng.uniform(-60, -30)),
+        ]
+    )
     turn = np.radians(rng.normal(0, 18))
     neck = [body[-1]]
     for i, angle in enumerate(heading):
@@ -71,7 +83,9 @@ def heron(rng: np.random.Generator) -> Figure:
     beak = neck[-1] + head @ np.array([0.52, 0, -0.04])
     figure.tube([neck[-1] + head[:, 0] * 0.12, beak], [0.045, 0.008], LEG, head[:, 1])
     crest = Paint((30, 30, 36))
-    figure.rod(neck[-1] + head @ np.array([0.05, 0, 0.06]), neck[-1] + head @ np.array([-0.26, 0, 0.05]), 0.024, crest, 0.006)
+    figure.rod(
+        neck[-1] + head @ np.array([0.05, 0, 0.06]), neck[-1] + head @ np.array([-0.26, 0, 0.05]), 0.024, crest, 0.006
+    )
     _eyes(figure, neck[-1], head, np.array([0.09, 0.062, 0.03]), 0.02)
     figure.mark("beak_tip", beak, 0.05)
     for name, i, reach in (("neck_top", 4, 0.08), ("neck_middle", 2, 0.08), ("neck_base", 0, 0.16)):
@@ -82,8 +96,16 @@ def heron(rng: np.random.Generator) -> Figure:
     figure.mark("tail_tip", tail, 0.06)
     stride = rng.normal(0, 16)
     for side, word in SIDES:
-        wing = [pitch @ np.array([x, side * y, z]) for x, y, z in ((0.3, 0.14, 0.05), (-0.1, 0.21, 0.03), (-0.62, 0.07, 0.0))]
-        figure.tube(wing, np.array([[0.05, 0.12], [0.05, 0.15], [0.02, 0.04]]), Paint(tuple(0.75 * c for c in coat), (50, 54, 64), pattern="bars", scale=0.5), (0, 1, 0))
+        wing = [
+            pitch @ np.array([x, side * y, z])
+            for x, y, z in ((0.3, 0.14, 0.05), (-0.1, 0.21, 0.03), (-0.62, 0.07, 0.0))
+        ]
+        figure.tube(
+            wing,
+            np.array([[0.05, 0.12], [0.05, 0.15], [0.02, 0.04]]),
+            Paint(shade(coat, 0.75), (50, 54, 64), pattern="bars", scale=0.5),
+            (0, 1, 0),
+        )
         hip = pitch @ np.array([-0.02, side * 0.09, -0.16])
         ahead = np.radians(side * stride)
         knee = hip + np.array([0.4 * np.sin(ahead) - 0.03, 0, -0.42])
@@ -110,13 +132,22 @@ def eagle(rng: np.random.Generator) -> Figure:
     at = np.array([0.52, 0, 0.03])
     figure.ball(at, [0.15, 0.115, 0.115], pale, turn.T)
     beak = at + turn @ np.array([0.27, 0, -0.08])
-    figure.tube([at + turn @ np.array([0.1, 0, 0.01]), at + turn @ np.array([0.22, 0, 0.0]), beak], [0.06, 0.04, 0.01], LEG, turn[:, 1])
+    figure.tube(
+        [at + turn @ np.array([0.1, 0, 0.01]), at + turn @ np.array([0.22, 0, 0.0]), beak],
+        [0.06, 0.04, 0.01],
+        LEG,
+        turn[:, 1],
+    )
     _eyes(figure, at, turn, np.array([0.08, 0.092, 0.045]), 0.024)
     figure.mark("beak_tip", beak, 0.05)
     figure.mark("neck", (0.40, 0, 0.03), 0.16)
     figure.mark("tail_base", (-0.5, 0, 0.04), 0.12)
     fan = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
-    figure.sheet(np.stack([0 * fan - 0.48, 0.08 * fan, 0 * fan], 1), np.stack([-0.92 + 0.06 * np.abs(fan), 0.26 * fan, 0 * fan], 1), Paint(pale.base, coat, pattern="bars", scale=0.4))
+    figure.sheet(
+        np.stack([0 * fan - 0.48, 0.08 * fan, 0 * fan], 1),
+        np.stack([-0.92 + 0.06 * np.abs(fan), 0.26 * fan, 0 * fan], 1),
+        Paint(pale.base, coat, pattern="bars", scale=0.4),
+    )
     figure.mark("tail_tip", (-0.92, 0, 0), 0.06)
     flap, sweep = np.radians(rng.uniform(-30, 45)), np.radians(rng.uniform(-15, 18))
     for side, word in SIDES:
@@ -139,7 +170,7 @@ def _wing(figure: Figure, side: float, word: str, flap: float, sweep: float, plu
     front = np.stack([shoulder, (shoulder + wrist) / 2, wrist, (wrist + tip) / 2, tip])
     chord = np.array([0.46, 0.44, 0.42, 0.34, 0.10])[:, None]
     rear = front + chord * np.array([-1.0, 0.0, -0.06])
-    feathers = Paint(tuple(0.8 * c for c in coat), tuple(1.45 * c for c in coat), pattern="bars", scale=0.5, tip=(30, 26, 24), tip_from=0.85)
+    feathers = Paint(shade(coat, 0.8), shade(coat, 1.45), pattern="bars", scale=0.5, tip=(30, 26, 24), tip_from=0.85)
     figure.sheet(front, rear, feathers, bulge=(0, 0, 0.03))
     figure.tube(front[[0, 2, 4]], [0.06, 0.045, 0.012], plumage, (1, 0, 0), ring=8)
     for share in (0.0, 0.22, 0.44):
@@ -163,18 +194,36 @@ def pick_beak(rng: np.random.Generator) -> Paint:
 
 BIRDS = (
     Kind(
-        category("songbird", "bird", "back beak belly breast crown forehead left_eye left_leg left_wing nape right_eye right_leg right_wing tail throat",
-                 "beak-forehead forehead-crown crown-nape nape-back back-tail beak-throat throat-breast breast-belly belly-tail left_eye-beak right_eye-beak left_wing-back right_wing-back left_leg-belly right_leg-belly"),
-        songbird, View((-8, 40)), ("forest", "meadow", "leaf", "soil"),
+        category(
+            "songbird",
+            "bird",
+            "beak forehead crown nape throat *eye back breast belly *wing *leg tail",
+            "beak-forehead-crown-nape-back-tail beak-throat-breast-belly-tail beak-*eye back-*wing belly-*leg",
+        ),
+        songbird,
+        View((-8, 40)),
+        ("forest", "meadow", "leaf", "soil"),
     ),
     Kind(
-        category("heron", "bird", "beak_tip left_eye right_eye neck_top neck_middle neck_base back tail_tip left_ankle left_foot right_ankle right_foot",
-                 "beak_tip-left_eye beak_tip-right_eye left_eye-neck_top right_eye-neck_top neck_top-neck_middle neck_middle-neck_base neck_base-back back-tail_tip back-left_ankle left_ankle-left_foot back-right_ankle right_ankle-right_foot"),
-        heron, View((-6, 30)), ("meadow", "rock", "savanna", "soil"),
+        category(
+            "heron",
+            "bird",
+            "beak_tip *eye neck_top neck_middle neck_base back tail_tip *ankle *foot",
+            "beak_tip-*eye-neck_top neck_top-neck_middle-neck_base-back-tail_tip back-*ankle-*foot",
+        ),
+        heron,
+        View((-6, 30)),
+        ("meadow", "rock", "savanna", "soil"),
     ),
     Kind(
-        category("eagle", "bird", "beak_tip left_eye right_eye neck tail_base tail_tip left_shoulder left_wrist left_wing_tip right_shoulder right_wrist right_wing_tip left_foot right_foot",
-                 "beak_tip-left_eye beak_tip-right_eye beak_tip-neck neck-tail_base tail_base-tail_tip neck-left_shoulder left_shoulder-left_wrist left_wrist-left_wing_tip neck-right_shoulder right_shoulder-right_wrist right_wrist-right_wing_tip tail_base-left_foot tail_base-right_foot"),
-        eagle, View((-45, 60), roll=15), ("sky", "sky", "forest"),
+        category(
+            "eagle",
+            "bird",
+            "beak_tip *eye neck tail_base tail_tip *shoulder *wrist *wing_tip *foot",
+            "beak_tip-*eye beak_tip-neck-tail_base-tail_tip neck-*shoulder-*wrist-*wing_tip tail_base-*foot",
+        ),
+        eagle,
+        View((-45, 60), roll=15),
+        ("sky", "sky", "forest"),
     ),
-)  # fmt: skip
+)

@@ -1,4 +1,4 @@
-"""How four-legged animals hold themselves: one ``Stance`` per picture, from standing and galloping to lying."""
+"""How four-legged animals hold themselves: one ``Stance`` per picture, from galloping to lying on the side."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ import numpy as np
 
 FRONT_REST, BACK_REST = np.array([-20.0, 6.0, 0.0]), np.array([22.0, -36.0, 4.0])
 """Angles of a standing leg's three segments against the vertical in degrees; positive points forward."""
+
+
+MANNERS = {
+    "stand": 0.12, "walk": 0.22, "run": 0.18, "graze": 0.12, "sit": 0.10, "lie": 0.08, "rear": 0.09, "topple": 0.09
+}  # fmt: skip
+"""How often each is drawn."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +34,13 @@ class Stance:
     tail: float
     """Degrees added to the tail's own pitch."""
     tail_sway: float
+    topple: float = 0.0
+    """Degrees by which the whole animal lies on its side."""
 
 
 def draw_stance(rng: np.random.Generator, zigzag: float, can_sit: bool) -> Stance:
     """A random stance. ``zigzag`` scales the angles between a leg's segments: 1 for runners, less for columns."""
-    manner = rng.choice(["stand", "walk", "run", "graze", "sit", "lie"], p=[0.2, 0.28, 0.2, 0.12, 0.1, 0.1])
+    manner = rng.choice(list(MANNERS), p=list(MANNERS.values()))
     if manner == "sit" and not can_sit:
         manner = "walk"
     pitch, neck = rng.normal(0, 3), rng.normal(0, 12)
@@ -47,6 +55,13 @@ def draw_stance(rng: np.random.Generator, zigzag: float, can_sit: bool) -> Stanc
         legs[:2] = np.array([-14.0, 4.0, 2.0]) + rng.normal(0, 4, (2, 1))
         legs[2:] = np.array([62.0, -62.0, 62.0]) + rng.normal(0, 5, (2, 1))
         neck -= 15
+    elif manner == "rear":
+        pitch = rng.uniform(32, 62)
+        legs[:2] = np.array([42.0, 75.0, 5.0]) + rng.normal(0, 14, (2, 1))
+        legs[2:] += np.array([14.0, 4.0, 4.0]) + rng.normal(0, 8, (2, 1))
+        neck -= 20
+    elif manner == "topple":
+        legs += rng.normal(0, 14, (4, 1))
     else:
         legs[:2] = np.array([-42.0, 78.0, 86.0]) + rng.normal(0, 5, (2, 1))
         legs[2:] = np.array([68.0, -70.0, 80.0]) + rng.normal(0, 5, (2, 1))
@@ -60,9 +75,10 @@ def draw_stance(rng: np.random.Generator, zigzag: float, can_sit: bool) -> Stanc
         neck=neck,
         neck_turn=rng.normal(0, 24),
         head=rng.normal(0, 14) + (10 if manner == "graze" else 0),
-        head_turn=rng.normal(0, 22),
+        head_turn=rng.normal(0, 24),
         tail=rng.normal(0, 16),
         tail_sway=rng.normal(0, 30),
+        topple=float(rng.choice([-1, 1]) * rng.uniform(65, 100)) if manner == "topple" else 0.0,
     )
 
 

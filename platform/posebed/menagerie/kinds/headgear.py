@@ -11,7 +11,7 @@ from posebed.menagerie.coats import Paint, tinted
 from posebed.menagerie.figure import Figure
 
 if TYPE_CHECKING:
-    from posebed.menagerie.quadruped import Frame, Species
+    from posebed.menagerie.kinds.quadruped import Frame, Species
 
 BONE = Paint((214, 204, 180), gloss=0.25)
 DARK_HORN = Paint((72, 62, 54), gloss=0.25)
@@ -21,7 +21,7 @@ ANTLER = Paint((136, 104, 70), gloss=0.1)
 def ears(figure: Figure, species: Species, head: Frame, side: int) -> None:
     """One ear, flat and turned forward; the inner side shows a lighter patch."""
     size, skull = species.ear_size, species.skull
-    root = head.point(0.02 * species.head, side * 0.62 * skull, 0.72 * skull)
+    root = head.point(0.02 * species.head, side * 0.62 * skull, (0.3 if species.ear == "fan" else 0.72) * skull)
     shapes = {
         "pointed": ((0.0, 0.35, 1.0), (0.36, 0.34, 0.05)),
         "round": ((0.05, 0.35, 0.62), (0.34, 0.50, 0.42)),
@@ -49,12 +49,18 @@ def horns(figure: Figure, species: Species, head: Frame) -> None:
         for at, high in ((0.86, 0.22), (0.62, 0.12)):
             base = head.point(at * along, 0, 0.25 * skull)
             tip = base + head.axes @ np.array([-0.03, 0, high])
-            figure.tube([base, (base + tip) / 2 + head.axes[:, 0] * 0.02, tip], [0.06, 0.042, 0.008], DARK_HORN, head.axes[:, 1])
+            figure.tube(
+                [base, (base + tip) / 2 + head.axes[:, 0] * 0.02, tip], [0.06, 0.042, 0.008], DARK_HORN, head.axes[:, 1]
+            )
         return
     curves = {
         "cattle": ([(0, 0.3, 0.6), (0, 1.1, 0.9), (0.15, 1.5, 1.7)], 0.035, BONE),
         "lyre": ([(0, 0.35, 0.9), (-0.5, 0.7, 2.2), (-0.3, 0.5, 3.6)], 0.024, DARK_HORN),
-        "ossicones": ([(0, 0.35, 0.8), (-0.15, 0.42, 1.5), (-0.2, 0.45, 1.9)], 0.026, replace(species.coat, tip=(40, 32, 30), pattern="fur")),
+        "ossicones": (
+            [(0, 0.35, 0.8), (-0.15, 0.42, 1.5), (-0.2, 0.45, 1.9)],
+            0.026,
+            replace(species.coat, tip=(40, 32, 30), pattern="fur"),
+        ),
         "antlers": ([(0, 0.4, 0.8), (-0.5, 1.3, 1.9), (0.1, 1.7, 3.4)], 0.024, ANTLER),
         "palms": ([(0, 0.5, 0.7), (0, 1.9, 1.0), (0.2, 3.0, 2.3)], 0.030, ANTLER),
     }
@@ -62,7 +68,7 @@ def horns(figure: Figure, species: Species, head: Frame) -> None:
         return
     curve, thick, paint = curves[species.gear]
     for side in (1, -1):
-        path = np.array([head.point(f * skull + 0.06 * along, side * l * skull, u * skull) for f, l, u in curve])
+        path = np.array([head.point(x * skull + 0.06 * along, side * y * skull, z * skull) for x, y, z in curve])
         figure.tube(path, np.array([1.0, 0.8, 0.35]) * thick, paint, head.axes[:, 0], ring=8)
         if species.gear == "antlers":
             for share, reach in ((0.3, 1.0), (0.62, 1.1), (0.85, 0.8)):
@@ -83,15 +89,24 @@ def trunk_and_tusks(figure: Figure, species: Species, head: Frame) -> None:
     """An elephant's."""
     if species.gear != "tusks":
         return
-    start = head.point(0.78 * species.head, 0, -0.1 * species.skull)
-    path = [start]
-    for forward, up in ((0.9, -0.5), (0.35, -1.0), (0.1, -1.0), (0.5, -0.8)):
-        path.append(path[-1] + head.axes @ np.array([forward, 0.0, up]) * 0.24)
-    figure.tube(path, np.array([0.115, 0.10, 0.075, 0.055, 0.042]), replace(species.coat, belly=None), head.axes[:, 1])
+    ahead = head.axes[:, 0] * np.array([1.0, 1.0, 0.0])
+    ahead, up = ahead / np.linalg.norm(ahead), np.array([0.0, 0.0, 1.0])
+    floor = figure.vertices()[:, 2].min() + 0.06
+    path = [head.point(0.72 * species.head, 0, -0.05 * species.skull)]
+    for forward, rise in ((0.75, -0.5), (0.3, -1.0), (0.05, -1.0), (0.3, -0.8)):
+        path.append(path[-1] + (forward * ahead + rise * up) * 0.25)
+        path[-1][2] = max(path[-1][2], floor)
+    figure.tube(path, np.array([0.13, 0.115, 0.085, 0.065, 0.05]), replace(species.coat, belly=None), head.axes[:, 1])
     for side in (1, -1):
-        root = head.point(0.72 * species.head, side * 0.09, -0.5 * species.skull)
-        tusk = [root, root + head.axes @ np.array([0.14, side * 0.03, -0.14]), root + head.axes @ np.array([0.32, side * 0.03, -0.14])]
-        figure.tube(tusk, [0.032, 0.028, 0.008], BONE, head.axes[:, 1], ring=8)
+        root = head.point(0.66 * species.head, side * 0.11, -0.5 * species.skull)
+        out = side * 0.04 * head.axes[:, 1]
+        figure.tube(
+            [root, root + 0.13 * ahead - 0.12 * up + out, root + 0.34 * ahead - 0.10 * up + out],
+            [0.034, 0.03, 0.008],
+            BONE,
+            head.axes[:, 1],
+            ring=8,
+        )
 
 
 def manes(figure: Figure, species: Species, rng: np.random.Generator, head: Frame, chest: Frame) -> None:
@@ -104,7 +119,14 @@ def manes(figure: Figure, species: Species, rng: np.random.Generator, head: Fram
         for angle in np.linspace(0, 2 * np.pi, 11)[:-1]:
             out = head.axes @ np.array([-0.5, np.cos(angle), np.sin(angle)])
             root = head.point(0.02) + 0.13 * out
-            figure.tube([root, root + 0.13 * out, root + 0.2 * out - np.array([0, 0, 0.05])], [0.08, 0.07, 0.01], paint, head.axes[:, 0], ring=8, steps=2)
+            figure.tube(
+                [root, root + 0.13 * out, root + 0.2 * out - np.array([0, 0, 0.05])],
+                [0.08, 0.07, 0.01],
+                paint,
+                head.axes[:, 0],
+                ring=8,
+                steps=2,
+            )
     elif species.mane == "crest":
         up = head.axes[:, 2]
         top, low = head.point(0.05, 0, 0.8 * species.skull), chest.point(0.02, 0, 0.95 * species.chest)

@@ -17,7 +17,9 @@ EYE = Paint((16, 14, 10), pattern="plain", gloss=0.9)
 def _head(figure: Figure, at: np.ndarray, axes: np.ndarray, skin: Paint, size: float) -> None:
     """A flat head that reaches ``size`` forward from ``at``, with its eyes and nose."""
     path = [at + axes @ np.array([x, 0, z]) * size for x, z in ((-0.3, 0.0), (0.2, 0.06), (0.6, 0.03), (1.0, -0.02))]
-    figure.tube(path, np.array([[0.22, 0.2], [0.42, 0.32], [0.34, 0.25], [0.16, 0.13]]) * size, skin, axes[:, 1], ring=14)
+    figure.tube(
+        path, np.array([[0.22, 0.2], [0.42, 0.32], [0.34, 0.25], [0.16, 0.13]]) * size, skin, axes[:, 1], ring=14
+    )
     figure.mark("nose", at + axes @ np.array([1.12, 0, 0.02]) * size, 0.25 * size)
     for side, word in SIDES:
         spot = at + axes @ np.array([0.52, side * 0.29, 0.22]) * size
@@ -28,7 +30,14 @@ def _head(figure: Figure, at: np.ndarray, axes: np.ndarray, skin: Paint, size: f
 def snake(rng: np.random.Generator) -> Figure:
     figure = Figure()
     pattern = str(rng.choice(["bands", "rosettes", "mottled", "cells"]))
-    skin = Paint(pick(rng, (136, 122, 64), (84, 110, 62), (176, 130, 76), (120, 72, 48)), (44, 36, 28), belly=(220, 206, 160), pattern=pattern, scale=0.5, gloss=0.3)
+    skin = Paint(
+        pick(rng, (136, 122, 64), (84, 110, 62), (176, 130, 76), (120, 72, 48)),
+        (44, 36, 28),
+        belly=(220, 206, 160),
+        pattern=pattern,
+        scale=0.5,
+        gloss=0.3,
+    )
     heading, path = 0.0, [np.zeros(3)]
     phase, swing = rng.uniform(0, 6.28), rng.uniform(0.6, 1.15)
     for i in range(14):
@@ -37,7 +46,13 @@ def snake(rng: np.random.Generator) -> Figure:
     path[0][2], path[1][2] = rng.uniform(0.05, 0.25), 0.04
     body = np.array([0.065, 0.07, 0.085, 0.095, 0.1, 0.105, 0.105, 0.105, 0.1, 0.095, 0.085, 0.07, 0.055, 0.038, 0.014])
     figure.tube(path[::-1], body[::-1], skin, (0, 0, 1), steps=3)
-    _head(figure, path[0], rotation(float(swing * np.sin(phase)) + rng.normal(0, 0.2), np.radians(rng.normal(-5, 8))), replace(skin, pattern="fur"), 0.24)
+    _head(
+        figure,
+        path[0],
+        rotation(float(swing * np.sin(phase)) + rng.normal(0, 0.2), np.radians(rng.normal(-5, 8))),
+        replace(skin, pattern="fur"),
+        0.24,
+    )
     figure.mark("neck", path[1], 0.12)
     for n, i in enumerate((3, 5, 7, 9, 11)):
         figure.mark(f"body_{n + 1}", path[i], 0.15)
@@ -48,7 +63,9 @@ def snake(rng: np.random.Generator) -> Figure:
 
 def turtle(rng: np.random.Generator) -> Figure:
     figure = Figure()
-    shell = Paint(pick(rng, (110, 92, 48), (84, 96, 60), (132, 100, 60)), (54, 44, 28), pattern="cells", scale=1.1, gloss=0.3)
+    shell = Paint(
+        pick(rng, (110, 92, 48), (84, 96, 60), (132, 100, 60)), (54, 44, 28), pattern="cells", scale=1.1, gloss=0.3
+    )
     skin = Paint(pick(rng, (130, 136, 84), (106, 110, 90), (150, 130, 92)), (70, 74, 50), pattern="mottled", scale=1.5)
     figure.ball((0, 0, 0.20), [0.56, 0.44, rng.uniform(0.26, 0.36)], shell)
     figure.ball((0, 0, 0.17), [0.60, 0.48, 0.09], replace(shell, pattern="plain"))
@@ -81,7 +98,14 @@ def turtle(rng: np.random.Generator) -> Figure:
 def lizard(rng: np.random.Generator) -> Figure:
     figure = Figure()
     pattern = str(rng.choice(["dots", "bands", "mottled", "stripes"]))
-    skin = Paint(pick(rng, (96, 136, 66), (150, 120, 76), (70, 130, 120), (120, 110, 96)), (44, 50, 34), belly=(220, 214, 170), pattern=pattern, scale=1.1, gloss=0.2)
+    skin = Paint(
+        pick(rng, (96, 136, 66), (150, 120, 76), (70, 130, 120), (120, 110, 96)),
+        (44, 50, 34),
+        belly=(220, 214, 170),
+        pattern=pattern,
+        scale=1.1,
+        gloss=0.2,
+    )
     wave, bend = rng.uniform(0, 6.28), rng.uniform(0.1, 0.45)
     heading, path = 0.0, [np.zeros(3)]
     for i in range(9):
@@ -90,7 +114,13 @@ def lizard(rng: np.random.Generator) -> Figure:
     radii = np.array([0.10, 0.15, 0.17, 0.15, 0.10, 0.075, 0.055, 0.038, 0.025, 0.01])
     figure.tube(path[::-1], np.stack([0.85 * radii, radii], 1)[::-1], skin, (0, 0, 1), ring=14)
     first = np.arctan2(*(path[0] - path[1])[1::-1])
-    _head(figure, path[0] + 0.05 * rotation(first)[:, 0], rotation(first + rng.normal(0, 0.3), np.radians(rng.uniform(-5, 20))), skin, 0.30)
+    _head(
+        figure,
+        path[0] + 0.05 * rotation(first)[:, 0],
+        rotation(first + rng.normal(0, 0.3), np.radians(rng.uniform(-5, 20))),
+        skin,
+        0.30,
+    )
     figure.mark("neck", path[0], 0.15)
     figure.mark("back", path[2] + np.array([0, 0, 0.14]), 0.1)
     figure.mark("tail_base", path[4], 0.14)
@@ -107,7 +137,9 @@ def lizard(rng: np.random.Generator) -> Figure:
             foot = knee + rotation(lean - side * 0.85, -0.7)[:, 0] * 0.24
             figure.tube([joint, knee, foot], [0.07, 0.055, 0.035], replace(skin, belly=None), (0, 0, 1), ring=8)
             for spread in (-0.6, -0.2, 0.2, 0.6):
-                figure.rod(foot, foot + rotation(lean - side * 0.7 + spread)[:, 0] * 0.1, 0.02, replace(skin, belly=None), 0.01)
+                figure.rod(
+                    foot, foot + rotation(lean - side * 0.7 + spread)[:, 0] * 0.1, 0.02, replace(skin, belly=None), 0.01
+                )
             figure.mark(f"{word}_{place}_elbow" if place == "front" else f"{word}_{place}_knee", knee, 0.09)
             figure.mark(f"{word}_{place}_foot", foot, 0.07)
     figure.stand()
@@ -116,18 +148,38 @@ def lizard(rng: np.random.Generator) -> Figure:
 
 REPTILES = (
     Kind(
-        category("snake", "reptile", "nose left_eye right_eye neck body_1 body_2 body_3 body_4 body_5 tail_tip",
-                 "nose-left_eye nose-right_eye nose-neck neck-body_1 body_1-body_2 body_2-body_3 body_3-body_4 body_4-body_5 body_5-tail_tip"),
-        snake, View((15, 80)), ("soil", "rock", "meadow", "savanna"),
+        category(
+            "snake",
+            "reptile",
+            "nose *eye neck body_1 body_2 body_3 body_4 body_5 tail_tip",
+            "nose-*eye nose-neck-body_1-body_2-body_3-body_4-body_5-tail_tip",
+        ),
+        snake,
+        View((15, 80)),
+        ("soil", "rock", "meadow", "savanna"),
     ),
     Kind(
-        category("turtle", "reptile", "nose left_eye right_eye neck shell_front shell_top shell_rear tail_tip left_front_knee left_front_foot left_back_knee left_back_foot right_front_knee right_front_foot right_back_knee right_back_foot",
-                 "nose-left_eye nose-right_eye nose-neck neck-shell_front shell_front-shell_top shell_top-shell_rear shell_rear-tail_tip shell_front-left_front_knee left_front_knee-left_front_foot shell_front-right_front_knee right_front_knee-right_front_foot shell_rear-left_back_knee left_back_knee-left_back_foot shell_rear-right_back_knee right_back_knee-right_back_foot"),
-        turtle, View((5, 65)), ("soil", "rock", "meadow"),
+        category(
+            "turtle",
+            "reptile",
+            "nose *eye neck shell_front shell_top shell_rear tail_tip *front_knee *front_foot *back_knee *back_foot",
+            "nose-*eye nose-neck-shell_front-shell_top-shell_rear-tail_tip shell_front-*front_knee-*front_foot "
+            "shell_rear-*back_knee-*back_foot",
+        ),
+        turtle,
+        View((5, 65)),
+        ("soil", "rock", "meadow"),
     ),
     Kind(
-        category("lizard", "reptile", "nose left_eye right_eye neck back tail_base tail_middle tail_tip left_front_elbow left_front_foot left_back_knee left_back_foot right_front_elbow right_front_foot right_back_knee right_back_foot",
-                 "nose-left_eye nose-right_eye nose-neck neck-back back-tail_base tail_base-tail_middle tail_middle-tail_tip neck-left_front_elbow left_front_elbow-left_front_foot neck-right_front_elbow right_front_elbow-right_front_foot tail_base-left_back_knee left_back_knee-left_back_foot tail_base-right_back_knee right_back_knee-right_back_foot"),
-        lizard, View((10, 80)), ("rock", "soil", "leaf", "savanna"),
+        category(
+            "lizard",
+            "reptile",
+            "nose *eye neck back tail_base tail_middle tail_tip *front_elbow *front_foot *back_knee *back_foot",
+            "nose-*eye nose-neck-back-tail_base-tail_middle-tail_tip neck-*front_elbow-*front_foot "
+            "tail_base-*back_knee-*back_foot",
+        ),
+        lizard,
+        View((10, 80)),
+        ("rock", "soil", "leaf", "savanna"),
     ),
-)  # fmt: skip
+)

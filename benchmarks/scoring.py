@@ -1,0 +1,81 @@
+"""Time of scoring drawn predictions: every metric, its intervals over images and categories, and OKS-AP.
+
+Usage: python benchmarks/scoring.py [PREDICTIONS] [RESAMPLES]
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from posebed.config import ScoringConfig
+from posebed.records import Category, Record
+from posebed.scoring.average_precision import image_statistic
+from posebed.scoring.intervals import mean_statistic, resampled
+from posebed.scoring.metrics import METRICS
+from posebed.scoring.oks import evaluate
+from posebed.scoring.predictions import Predictions
+from posebed.scoring.scores import score_predictions
+
+CATEGORIES = 20
+KEYPOINTS = 17
+PER_IMAGE = 2
+
+
+def drawn(count: int, rng: np.random.Generator) -> Predictions:
+    """Pairs of instances in images of 640 x 640 pixels, missed by some tenth of the box side."""
+    names = tuple(f"point{k}" for k in range(KEYPOINTS))
+    categories = [Category(f"category{c}", f"category{c}", names) for c in range(CATEGORIES)]
+    start, size = rng.uniform(0, 300, (count, 2)), rng.uniform(20, 300, (count, 2))
+    truth = rng.uniform(start[:, None], (start + size)[:, None], (count, KEYPOINTS, 2))
+    spread = size.max(1)[:, None, None] * rng.exponential(0.1, (count, 1, 1))
+    xy = truth + rng.normal(size=truth.shape) * spread
+    visibility = rng.integers(0, 3, (count, KEYPOINTS, 1))
+    keypoints = np.concatenate([truth, visibility], axis=2).astype(np.float32)
+    records = [
+        Record(
+            record=f"record{i}",
+            image=f"image{i // PER_IMAGE}",
+            width=640,
+            height=640,
+            category=categories[i // PER_IMAGE % CATEGORIES].key,
+            box=(*start[i], *size[i]),
+            area=size[i].prod(),
+            keypoints=keypoints[i],
+        )
+        for i in range(count)
+    ]
+    return Predictions.from_records(categories, records, xy, rng.uniform(size=xy.shape[:2]))
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    print(f"{time.perf_counter() - start:8.2f} s  {what}")
+
+
+def main(count: int = 10_000, resamples: int = 1000) -> None:
+    rng = np.random.default_rng(0)
+    print(f"{count} predictions of {CATEGORIES} categories, {PER_IMAGE} per image, {resamples} resamples")
+    with timed("drawing the table (not part of scoring)"):
+        predictions = drawn(count, rng)
+    images, image = np.unique(predictions.image, return_inverse=True)
+    with timed("metrics of every query"):
+        values = np.stack([m.per_query(predictions) for m in METRICS], axis=1)
+    with timed("OKS-AP by the evaluator, and its matches"):
+        evaluations = evaluate(predictions)
+    with timed("intervals of the means"):
+        resampled(mean_statistic(values, image), len(images), resamples, rng)
+    with timed("intervals of OKS-AP"):
+        resampled(image_statistic(evaluations, image), len(images), resamples, rng)
+    with timed("all together: score_predictions"):
+        score_predictions(predictions, ScoringConfig(resamples=resamples))
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

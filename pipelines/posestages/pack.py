@@ -1,0 +1,43 @@
+"""Crops every record of one dataset at one size into a few large files.
+
+Usage: python -m posestages.pack KEY
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress
+
+from posebed.config import Params, read_params
+from posebed.data.pack import write_pack
+from posebed.records import categories_from_json, read_records
+from posestages import stage
+
+
+def pack(params: Params, key: str, source: Path, out: Path) -> None:
+    """Write the crops that ``packs.KEY`` describes, of the prepared data in ``source``, to the folder ``out``.
+
+    Raises:
+        LookupError: there is no such entry.
+    """
+    config = stage.entry("packs", params.packs, key)
+    records = read_records(source / "records.parquet")
+    categories = categories_from_json((source / "categories.json").read_text(encoding="utf-8"))
+    root = Path(json.loads((source / "about.json").read_text(encoding="utf-8"))["root"])
+    bar = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True))
+    with stage.finished_folder(out) as folder, bar:
+        task = bar.add_task(f"packing {key}", total=len(records))
+        write_pack(records, categories, root, config, folder, lambda crops: bar.advance(task, crops))
+
+
+def main(arguments: list[str]) -> None:
+    key = stage.only_key(arguments)
+    params = read_params(stage.PARAMS)
+    pack(params, key, stage.prepared(stage.entry("packs", params.packs, key).data), stage.pack_folder(key))
+
+
+if __name__ == "__main__":
+    stage.run(main)

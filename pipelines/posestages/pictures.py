@@ -1,0 +1,149 @@
+"""Pictures to look at: contact sheets of datasets, and poses found in anybody's images."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.progress import track
+
+from posebed.data.images import Images
+from posebed.datasets.coco_folder import check_path
+from posebed.records import Category, Record, write_text
+from posebed.reporting.draw import CELL, contact_sheet, draw_pose
+from posestages.stage import run_folder
+
+SURE = 0.1
+"""Keypoints below this confidence are written to the JSON but not drawn."""
+
+
+def draw_sheet(path: Path, out: Path, count: int, chosen: Sequence[str]) -> None:
+    """A contact sheet with so many records of every chosen category, evenly spread over the dataset.
+
+    Raises:
+        LookupError: a chosen category is not there.
+        ValueError: no sound record to show.
+    """
+    dataset = check_path(path)
+    known = {category.key: category for category in dataset.categories}
+    missing = [key for key in chosen if key not in known]
+    if missing:
+        raise LookupError(f"{path} must have the categories {', '.join(missing)}, but has {', '.join(known)}")
+    members = defaultdict[str, list[Record]](list)
+    for record in dataset.records:
+        members[record.category].append(record)
+    images = Images(dataset.root)
+    pictures, titles = [], []
+    for key in chosen or known:
+        spread = np.linspace(0, len(members[key]) - 1, min(count, len(members[key]))).round().astype(int)
+        for record in (members[key][i] for i in spread):
+            pictures.append(_annotated(images.decode(record.image), record, known[key]))
+            titles.append(f"{known[key].name}: {record.record}")
+    if not pictures:
+        raise ValueError(f"{path} must have a sound record to show, but has none; `posebed check` tells why")
+    skeletons = {known[key].keypoints: known[key] for key in reversed(chosen or list(known))}
+    write_picture(contact_sheet(pictures, titles, count, list(reversed(skeletons.values()))), out)
+
+
+def _annotated(picture: np.ndarray, record: Record, category: Category) -> np.ndarray:
+    """The part of the picture around the record's box, with its keypoints."""
+    x, y, w, h = record.box
+    room = 0.15 * max(w, h)
+    left, top = max(0, int(x - room)), max(0, int(y - room))
+    part = picture[top : int(y + h + room) + 1, left : int(x + w + room) + 1]
+    xy = record.keypoints[:, :2] - (left, top)
+    return draw_pose(part, xy, record.keypoints[:, 2] > 0, category, longest=CELL, numbered=True)
+
+
+def predict_pictures(run: str, paths: Sequence[Path], boxes: Path | None, out: Path) -> int:
+    """Find poses, write ``poses.json`` (COCO keypoints) and a drawn picture of each image; returns their number.
+
+    Args:
+        run: a key below ``runs/``, or the folder of a trained run.
+        boxes: a COCO file whose pictures are matched by file name; by default each picture is one box.
+    """
+    import torch
+
+    from posebed.training.pictures import pose_in_boxes
+    from posebed.training.trained import open_trained
+
+    folder = Path(run) if (Path(run) / "run.json").is_file() else run_folder(run) / "train"
+    trained = open_trained(folder, "cuda" if torch.cuda.is_available() else "cpu")
+    wanted = read_boxes(boxes, paths) if boxes else {}
+    poses: list[Any] = []
+    drawn: list[tuple[Path, np.ndarray]] = []
+    for path in track(paths, "finding poses"):
+        picture = Images(path.parent).decode(path.name)
+        height, width = picture.shape[:2]
+        found = pose_in_boxes(trained, path, picture, wanted.get(path, [(0.0, 0.0, float(width), float(height))]))
+        for pose in found:
+            picture = draw_pose(picture, pose.xy, pose.confidence > SURE, pose.category, longest=max(height, width))
+        drawn.append((path, picture))
+        poses += found
+    out.mkdir(parents=True, exist_ok=True)
+    for number, (path, picture) in enumerate(drawn):
+        write_picture(picture, out / f"{number:04}-{path.stem}.png")
+    write_text(json.dumps(_coco(poses, paths, trained.setting.categories[0]), indent=1), out / "poses.json")
+    return len(poses)
+
+
+def read_boxes(file: Path, paths: Sequence[Path]) -> dict[Path, list[tuple[float, float, float, float]]]:
+    """The boxes of each picture, by file name.
+
+    Raises:
+        ValueError: the file is no COCO JSON with boxes, or it has none for a picture.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        names = {image["id"]: Path(image["file_name"]).name for image in content["images"]}
+        by_name = defaultdict[str, list[tuple[float, float, float, float]]](list)
+        for annotation in content["annotations"]:
+            x, y, w, h = map(float, annotation["bbox"])
+            by_name[names[annotation["image_id"]]].append((x, y, w, h))
+    except (OSError, TypeError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{file} must be COCO JSON with images and boxes, but reading it fails: {error!r}") from error
+    without = [path.name for path in paths if path.name not in by_name]
+    if without:
+        raise ValueError(f"{file} must have a box for every picture, but has none for {', '.join(without[:5])}")
+    return {path: by_name[path.name] for path in paths}
+
+
+def _coco(poses: Sequence[Any], paths: Sequence[Path], category: Category) -> dict[str, Any]:
+    place = {path: number + 1 for number, path in enumerate(paths)}
+    return {
+        "images": [{"id": number, "file_name": str(path)} for path, number in place.items()],
+        "annotations": [
+            {
+                "id": number + 1,
+                "image_id": place[pose.image],
+                "category_id": 1,
+                "bbox": list(pose.box),
+                "keypoints": [v for (x, y) in pose.xy.tolist() for v in (round(x, 2), round(y, 2), 2)],
+                "confidence": [round(c, 4) for c in pose.confidence.tolist()],
+                "score": round(float(pose.confidence.mean()), 4),
+            }
+            for number, pose in enumerate(poses)
+        ],
+        "categories": [
+            {
+                "id": 1,
+                "name": category.name,
+                "keypoints": list(category.keypoints),
+                "skeleton": [[one + 1, other + 1] for one, other in category.limbs],
+            }
+        ],
+    }
+
+
+def write_picture(picture: np.ndarray, path: Path) -> None:
+    """Write RGB (H, W, 3) under a temporary name, then rename; the ending chooses the format."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _, data = cv2.imencode(path.suffix or ".png", np.ascontiguousarray(picture[..., ::-1]))
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_bytes(data.tobytes())
+    unfinished.rename(path)

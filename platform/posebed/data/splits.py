@@ -1,0 +1,235 @@
+"""Which record belongs to which part. What keeps together never parts: a picture's records, and a group's.
+
+``divide`` decides, ``write_split`` and ``read_split`` keep it; ``plan`` draws the episodes that go with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from posebed.config import SplitConfig
+from posebed.data.plan import Episode, generator, read_episodes, write_episodes
+from posebed.records import Category, Record, write_table, write_text
+
+PARTS = ("train", "val", "test")
+UNUSED = "unused"
+"""Records that belong to no part: those beyond few shots, and those whose picture or group also shows a category
+that a later part holds out."""
+
+_SCHEMA = pa.schema([("record", pa.string()), ("part", pa.string())])
+
+
+def divide(records: Sequence[Record], categories: Sequence[Category], config: SplitConfig) -> dict[str, str]:
+    """The part of every record, whatever the order of the records.
+
+    Raises:
+        ValueError: a part would be empty, or the configuration does not fit the data.
+        LookupError: the configuration holds out what the data does not have.
+    """
+    ordered = sorted(records, key=lambda r: r.record)
+    if config.by == "image":
+        parts = _by_image(ordered, config, ("train", "val", "test"))
+    elif config.by == "official":
+        parts = _official(ordered, config)
+    else:
+        parts = _held_out(ordered, categories, config)
+    if empty := [part for part in PARTS if part not in parts.values()]:
+        raise ValueError(
+            f"every part of a split must have records, but there are none in {', '.join(empty)} by {config.by} with "
+            f"val {config.val} and test {config.test} of {len(_together(ordered))} groups of pictures"
+        )
+    if config.few_shot:
+        parts |= _beyond_few_shots(ordered, parts, config.few_shot, config.seed)
+    return {r.record: parts[r.record] for r in records}
+
+
+def _together(records: Sequence[Record]) -> list[list[Record]]:
+    """Records that share a picture or a group, be it through others."""
+    parent: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def root(node: tuple[str, str]) -> tuple[str, str]:
+        while parent.setdefault(node, node) != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    for record in records:
+        if record.group:
+            parent[root(("image", record.image))] = root(("group", record.group))
+    units: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        units[root(("image", record.image))].append(record)
+    return list(units.values())
+
+
+def _by_image(records: Sequence[Record], config: SplitConfig, parts: Sequence[str]) -> dict[str, str]:
+    """Divide what keeps together so that the shares hold in every category, as closely as can be.
+
+    The rarest category goes first. Each part that still lacks it gets one of its smallest units; then the largest unit
+    left goes to the part that is furthest below its share.
+    """
+    share = _shares(config, parts)
+    units = [(unit, Counter(r.category for r in unit)) for unit in _together(records)]
+    total = Counter(r.category for r in records)
+    had: dict[str, Counter[str]] = {part: Counter() for part in share}
+    part_of: dict[str, str] = {}
+
+    def give(unit: tuple[list[Record], Counter[str]], part: str) -> None:
+        part_of.update({r.record: part for r in unit[0]})
+        had[part].update(unit[1])
+
+    spread = Counter(category for _, counts in units for category in counts)
+    for category in sorted(total, key=lambda c: (spread[c], c)):
+        free = [unit for unit in units if category in unit[1] and unit[0][0].record not in part_of]
+        generator(config.seed, "image", category).shuffle(free)
+        free.sort(key=lambda unit: -unit[1][category])
+        lacking = sorted((p for p in share if not had[p][category]), key=share.__getitem__)
+        for part in lacking if len(free) >= len(lacking) else ():
+            give(free.pop(), part)
+        for unit in free:
+            give(unit, max(share, key=lambda p: (share[p] * total[category] - had[p][category], share[p])))
+    return part_of
+
+
+def _shares(config: SplitConfig, parts: Sequence[str]) -> dict[str, float]:
+    """The shares of those parts that have one; train takes what is left."""
+    held = {part: getattr(config, part) for part in parts if part != "train"}
+    if names := [part for part, share in held.items() if isinstance(share, tuple)]:
+        raise ValueError(f"by {config.by}, {' and '.join(names)} must be a share, but is a list of names")
+    if sum(held.values()) >= 1:
+        raise ValueError(f"val and test must leave a share to train, but take {sum(held.values()):g} of all")
+    shares = {"train": 1 - sum(held.values()), **held}
+    return {part: share for part, share in shares.items() if share > 0}
+
+
+def _official(records: Sequence[Record], config: SplitConfig) -> dict[str, str]:
+    """The dataset's own parts; where it has no val, that share of train."""
+    without = [r.record for r in records if r.part not in PARTS]
+    if without:
+        raise ValueError(
+            f"an official split must state a part for every record, but {len(without)} of {len(records)} have none, "
+            f"the first is {without[0]}; split by image, category or family"
+        )
+    parts = {r.record: r.part for r in records}
+    if "val" not in parts.values():
+        parts |= _by_image([r for r in records if r.part == "train"], config, ("train", "val"))
+    return parts
+
+
+def _held_out(records: Sequence[Record], categories: Sequence[Category], config: SplitConfig) -> dict[str, str]:
+    """Whole categories or families to one part. A picture or group that shows some of a later part is kept from the
+    earlier ones, so that nothing of a held-out category is ever seen in training."""
+    name_of = {c.key: c.key if config.by == "category" else c.family for c in categories}
+    present = sorted({name_of[r.category] for r in records})
+    if "" in present:
+        nameless = sorted({r.category for r in records if not name_of[r.category]})
+        raise ValueError(f"by family, every category must have one, but {', '.join(nameless)} has none")
+    part_of_name = _held_out_names(present, config)
+    parts: dict[str, str] = {}
+    for unit in _together(records):
+        wanted = {r.record: part_of_name[name_of[r.category]] for r in unit}
+        latest = max(wanted.values(), key=PARTS.index)
+        parts |= {record: part if part == latest else UNUSED for record, part in wanted.items()}
+    return parts
+
+
+def _held_out_names(names: Sequence[str], config: SplitConfig) -> dict[str, str]:
+    part_of = dict.fromkeys(names, "train")
+    given = {part: getattr(config, part) for part in ("test", "val")}
+    for part, wanted in given.items():
+        for name in wanted if isinstance(wanted, tuple) else ():
+            if part_of.get(name) != "train":
+                reason = f"is in {part_of[name]} as well" if name in part_of else f"is none of {', '.join(names)}"
+                raise LookupError(f"{part} must hold out a {config.by} of the data, but {name!r} {reason}")
+            part_of[name] = part
+    free = [name for name in names if part_of[name] == "train"]
+    generator(config.seed, config.by).shuffle(free)
+    for part, share in given.items():
+        if not isinstance(share, tuple) and share > 0:
+            for _ in range(min(len(free), max(1, round(share * len(names))))):
+                part_of[free.pop()] = part
+    return part_of
+
+
+def _beyond_few_shots(records: Sequence[Record], parts: Mapping[str, str], few_shot: int, seed: int) -> dict[str, str]:
+    """The training records that are left out when each category keeps few."""
+    members: dict[str, list[str]] = defaultdict(list)
+    for record in records:
+        if parts[record.record] == "train":
+            members[record.category].append(record.record)
+    if short := [f"{category} has {len(names)}" for category, names in members.items() if len(names) < few_shot]:
+        raise ValueError(f"few_shot: {few_shot} must find as many training records, but {', '.join(sorted(short))}")
+    return {
+        str(name): UNUSED
+        for category, names in members.items()
+        for name in generator(seed, "few shot", category).permutation(names)[few_shot:]
+    }
+
+
+@dataclass(frozen=True)
+class Split:
+    """What was written of a split."""
+
+    part: Mapping[str, str]
+    """Record to part: train, val, test or unused."""
+    plan: Mapping[str, Sequence[Episode]] = field(default_factory=dict[str, Sequence[Episode]])
+    """Part to its episodes; empty where the split has none."""
+
+    def records(self, part: str) -> list[str]:
+        return [record for record, of in self.part.items() if of == part]
+
+    def episodes(self, part: str) -> list[Episode]:
+        return list(self.plan.get(part, ()))
+
+
+def write_split(folder: Path, split: Split, records: Sequence[Record], config: SplitConfig) -> None:
+    """Write membership.parquet, about.json and, where there are episodes, episodes.parquet."""
+    columns = {"record": list(split.part), "part": list(split.part.values())}
+    write_table(pa.table(columns, schema=_SCHEMA), folder / "membership.parquet")
+    if split.plan:
+        write_episodes(split.plan, folder / "episodes.parquet")
+    write_text(json.dumps(_about(split, records, config), indent=1), folder / "about.json")
+
+
+def _about(split: Split, records: Sequence[Record], config: SplitConfig) -> dict[str, Any]:
+    counts: dict[str, Counter[str]] = {part: Counter() for part in (*PARTS, UNUSED)}
+    parts_of_image: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        part = split.part[record.record]
+        counts[part][record.category] += 1
+        parts_of_image[record.image] |= {part} - {UNUSED}
+    fewer = {
+        part: {e.category: len(e.queries) for e in of if config.episodes and len(e.queries) < config.episodes.queries}
+        for part, of in split.plan.items()
+    }
+    return {
+        "data": config.data,
+        "by": config.by,
+        "seed": config.seed,
+        "records": {part: dict(sorted(of.items())) for part, of in counts.items()},
+        "images_in_several_parts": sum(len(parts) > 1 for parts in parts_of_image.values()),
+        "episodes": {part: len(of) for part, of in split.plan.items()},
+        "fewer_queries": fewer,
+    }
+
+
+def read_split(folder: Path) -> Split:
+    """Read what ``write_split`` wrote.
+
+    Raises:
+        ValueError: there is no split in that folder.
+    """
+    membership, episodes = folder / "membership.parquet", folder / "episodes.parquet"
+    if not membership.is_file():
+        raise ValueError(f"{folder} must hold a split, but has no membership.parquet")
+    table = pq.read_table(membership, schema=_SCHEMA)
+    part = dict(zip(table["record"].to_pylist(), table["part"].to_pylist(), strict=True))
+    return Split(part, read_episodes(episodes) if episodes.is_file() else {})

@@ -1,0 +1,1 @@
+"""What can be drawn: one module per group of categories, each ending in its ``Kind``s."""

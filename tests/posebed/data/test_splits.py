@@ -1,0 +1,243 @@
+"""Splits: nothing that belongs together parts, what is held out is never trained on, and the seed decides."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from posebed.config import EpisodesConfig, SplitConfig
+from posebed.data.plan import draw_episodes
+from posebed.data.splits import PARTS, UNUSED, Split, divide, read_split, write_split
+from posebed.records import Category, Record
+
+FAMILIES = {"lion": "cats", "tiger": "cats", "wolf": "dogs", "fox": "dogs", "cow": "cattle", "bison": "cattle"}
+CATEGORIES = [Category(name, name, ("nose",), family) for name, family in FAMILIES.items()]
+
+
+def record(name: object, category: str = "lion", image: object = None, group: str = "", part: str = "") -> Record:
+    image = name if image is None else image
+    box = (0.0, 0.0, 5.0, 5.0)
+    return Record(str(name), str(image), 9, 9, category, box, 25.0, np.ones((1, 3), np.float32), group, part)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> list[Record]:
+    """Records whose images and groups overlap in every way."""
+    number = draw(st.integers(12, 60))
+    return [
+        record(
+            i,
+            draw(st.sampled_from(sorted(FAMILIES))),
+            draw(st.integers(0, number)),
+            draw(st.sampled_from(["", "", "", *map(str, range(number // 4))])),
+        )
+        for i in range(number)
+    ]
+
+
+def config(**given: Any) -> SplitConfig:
+    return SplitConfig(data="d", **given)
+
+
+def divided(records: Sequence[Record], split: SplitConfig) -> dict[str, str]:
+    """The parts; a table that cannot be split so is no example."""
+    try:
+        return divide(records, CATEGORIES, split)
+    except ValueError as error:
+        assume("must have records" not in str(error) and "must find as many" not in str(error))
+        raise
+
+
+any_split = st.builds(
+    config,
+    by=st.sampled_from(["image", "category", "family"]),
+    val=st.floats(0.1, 0.4),
+    test=st.floats(0.1, 0.4),
+    seed=st.integers(-3, 3),
+)
+
+
+@given(records=tables(), split=any_split)
+def test_no_image_and_no_group_is_in_two_parts(records: list[Record], split: SplitConfig) -> None:
+    part = divided(records, split)
+    parts_of: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for r in records:
+        parts_of["image", r.image] |= {part[r.record]} - {UNUSED}
+        if r.group:
+            parts_of["group", r.group] |= {part[r.record]} - {UNUSED}
+    assert list(part) == [r.record for r in records]
+    assert max(map(len, parts_of.values())) == 1
+
+
+@given(records=tables(), split=any_split)
+def test_every_part_has_records(records: list[Record], split: SplitConfig) -> None:
+    assert set(divided(records, split).values()) >= set(PARTS)
+
+
+@given(records=tables(), split=any_split)
+def test_a_held_out_category_is_never_seen_in_training(records: list[Record], split: SplitConfig) -> None:
+    assume(split.by != "image")
+    part = divided(records, split)
+    name = {r.record: r.category if split.by == "category" else FAMILIES[r.category] for r in records}
+    names = {p: {name[r.record] for r in records if part[r.record] == p} for p in PARTS}
+    assert not names["train"] & names["val"] and not (names["train"] | names["val"]) & names["test"]
+    trained_images = {r.image for r in records if part[r.record] == "train"}
+    assert not trained_images & {r.image for r in records if name[r.record] in names["val"] | names["test"]}
+
+
+@given(records=tables(), split=any_split, order=st.randoms(use_true_random=False))
+def test_the_seed_decides_and_not_the_order_of_the_records(
+    records: list[Record], split: SplitConfig, order: Any
+) -> None:
+    shuffled = records.copy()
+    order.shuffle(shuffled)
+    assert divided(records, split) == divide(shuffled, CATEGORIES, split)
+
+
+def test_another_seed_gives_another_split() -> None:
+    records = [record(i) for i in range(100)]
+    assert len({tuple(divide(records, CATEGORIES, config(seed=seed)).items()) for seed in range(5)}) == 5
+
+
+@given(
+    sizes=st.dictionaries(st.sampled_from(sorted(FAMILIES)), st.integers(3, 40), min_size=1),
+    run=st.integers(1, 4),
+    val=st.floats(0.1, 0.3),
+    test=st.floats(0.1, 0.3),
+)
+def test_shares_hold_in_every_category_to_the_size_of_a_group(
+    sizes: dict[str, int], run: int, val: float, test: float
+) -> None:
+    records = [record(f"{c}{i}", c, group=f"{c}{i // run}") for c, size in sizes.items() for i in range(size * run)]
+    part = divide(records, CATEGORIES, config(val=val, test=test))
+    for category, size in sizes.items():
+        counts = Counter(part[r.record] for r in records if r.category == category)
+        shares = {"train": 1 - val - test, "val": val, "test": test}
+        assert all(abs(counts[p] - share * size * run) <= 2 * run for p, share in shares.items())
+        assert all(counts[p] >= run for p in PARTS)
+
+
+def test_a_new_category_moves_no_record_of_another() -> None:
+    lions = [record(i) for i in range(30)]
+    wolves = [record(f"w{i}", "wolf") for i in range(30)]
+    both = divide([*lions, *wolves], CATEGORIES, config())
+    assert divide(lions, CATEGORIES, config()).items() <= both.items()
+
+
+def test_named_categories_are_held_out() -> None:
+    records = [record(f"{c}{i}", c) for c in FAMILIES for i in range(3)]
+    part = divide(records, CATEGORIES, config(by="category", val=("cow",), test=("lion", "fox")))
+    assert {r.category for r in records if part[r.record] == "test"} == {"lion", "fox"}
+    assert {r.category for r in records if part[r.record] == "val"} == {"cow"}
+    part = divide(records, CATEGORIES, config(by="family", val=("cats",), test=0.34))
+    assert {r.category for r in records if part[r.record] == "val"} == {"lion", "tiger"}
+    assert len({r.category for r in records if part[r.record] == "test"}) == 2
+
+
+def test_a_picture_that_shows_a_held_out_category_is_kept_from_training() -> None:
+    records = [record(i, c, image=i // 2) for i, c in enumerate(["lion", "cow", "tiger", "cow", "wolf", "wolf"])]
+    part = divide(records, CATEGORIES, config(by="category", val=("tiger",), test=("lion",)))
+    assert list(part.values()) == ["test", UNUSED, "val", UNUSED, "train", "train"]
+
+
+def test_the_official_parts_are_taken_as_they_are() -> None:
+    records = [record(i, part=PARTS[i % 3], image="one") for i in range(9)]
+    assert divide(records, CATEGORIES, config(by="official")) == {r.record: r.part for r in records}
+
+
+def test_an_official_split_without_val_takes_it_from_train() -> None:
+    records = [record(i, part="train" if i < 40 else "test", group=str(i // 4)) for i in range(60)]
+    part = divide(records, CATEGORIES, config(by="official", val=0.2))
+    assert Counter(part.values()) == {"train": 32, "val": 8, "test": 20}
+    assert {part[str(i)] for i in range(40, 60)} == {"test"}
+
+
+@given(shots=st.integers(1, 5), seed=st.integers(0, 3))
+def test_few_shots_leave_so_many_of_each_category(shots: int, seed: int) -> None:
+    records = [record(f"{c}{i}", c) for c in ("lion", "wolf") for i in range(20)]
+    whole = divide(records, CATEGORIES, config(seed=seed))
+    few = divide(records, CATEGORIES, config(seed=seed, few_shot=shots))
+    assert Counter(r.category for r in records if few[r.record] == "train") == {"lion": shots, "wolf": shots}
+    assert all(few[name] == whole[name] or (few[name], whole[name]) == (UNUSED, "train") for name in whole)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"val": 0}, "none in val"),
+        ({"val": 0.6, "test": 0.5}, "leave a share to train"),
+        ({"test": ("lion",)}, "test must be a share"),
+        ({"by": "category", "test": ("dragon",)}, "'dragon' is none of bison, cow"),
+        ({"by": "category", "val": ("lion",), "test": ("lion",)}, "'lion' is in test as well"),
+        ({"by": "category", "val": 0.9, "test": 0.9}, "none in train"),
+        ({"by": "official"}, "18 of 18 have none"),
+        ({"few_shot": 15}, "bison has 1"),
+    ],
+    ids=str,
+)
+def test_a_split_that_cannot_be_made_is_refused(given: dict[str, Any], says: str) -> None:
+    records = [record(f"{c}{i}", c) for c in FAMILIES for i in range(3)]
+    with pytest.raises((ValueError, LookupError), match=says):
+        divide(records, CATEGORIES, config(**given))
+
+
+def test_families_cannot_be_held_out_where_there_are_none() -> None:
+    with pytest.raises(ValueError, match="axolotl has none"):
+        divide([record(1, "axolotl")], [Category("axolotl", "axolotl", ("nose",))], config(by="family"))
+
+
+def test_a_single_group_cannot_be_split() -> None:
+    with pytest.raises(ValueError, match=r"none in val, test .* of 1 groups"):
+        divide([record(i, group="film") for i in range(50)], CATEGORIES, config())
+
+
+@settings(max_examples=30, deadline=None)
+@given(split=any_split, shots=st.integers(1, 2))
+def test_the_same_seed_writes_the_same_bytes(split: SplitConfig, shots: int) -> None:
+    records = [record(f"{c}{i}", c) for c in FAMILIES for i in range(30)]
+    episodes = EpisodesConfig(shots=shots, queries=2, episodes=2, val_episodes=1)
+    split = split.model_copy(update={"episodes": episodes})
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("one", "two"):
+            part = divide(records, CATEGORIES, split)
+            chosen = {p: [r for r in records if part[r.record] == p] for p in ("val", "test")}
+            plan = {p: draw_episodes(of, p, episodes, split.seed) for p, of in chosen.items()}
+            write_split(Path(folder, name), Split(part, plan), records, split)
+            assert read_split(Path(folder, name)) == Split(part, plan)
+        one, two = ({f.name: f.read_bytes() for f in Path(folder, name).iterdir()} for name in ("one", "two"))
+        assert one == two
+        assert set(one) == {"membership.parquet", "episodes.parquet", "about.json"}
+
+
+def test_the_records_of_a_part_keep_their_order() -> None:
+    split = Split({"b": "train", "c": "val", "a": "train"})
+    assert split.records("train") == ["b", "a"]
+    assert split.episodes("test") == []
+
+
+def test_what_is_written_says_what_it_holds(tmp_path: Path) -> None:
+    records = [record(i, part=PARTS[i % 3], image=i // 2) for i in range(12)]
+    episodes = EpisodesConfig(shots=1, queries=9, episodes=4)
+    split = config(by="official", episodes=episodes)
+    part = divide(records, CATEGORIES, split)
+    plan = {"test": draw_episodes([r for r in records if r.part == "test"], "test", episodes, 0)}
+    write_split(tmp_path / "split", Split(part, plan), records, split)
+    about = json.loads((tmp_path / "split" / "about.json").read_text())
+    assert about["records"]["val"] == {"lion": 4}
+    assert about["images_in_several_parts"] == 6
+    assert about["fewer_queries"] == {"test": {"lion": 3}}
+    assert about["episodes"] == {"test": 4}
+
+
+def test_a_folder_without_a_split_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="has no membership"):
+        read_split(tmp_path)

@@ -1,0 +1,100 @@
+"""What the categories promise: sound skeletons, left on the left, and figures that are whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from posebed.menagerie import CATEGORIES, categories
+from posebed.menagerie.camera import Camera, view_axes
+from posebed.menagerie.figure import NORMAL, XYZ, Figure
+from posebed.menagerie.kinds.face import NAMES as FACE_NAMES
+from posebed.menagerie.sets import SETS
+from posebed.menagerie.skeleton import Kind
+
+ALL = {f"{name}-{kind.category.key}": kind for name, kinds in SETS.items() for kind in kinds}
+SYMMETRIC = {key: kind for key, kind in ALL.items() if kind.category.flip_pairs}
+
+
+def test_there_are_enough_species_families_and_skeletons() -> None:
+    quadrupeds, mixed = CATEGORIES["quadrupeds"], CATEGORIES["mixed"]
+    assert len(quadrupeds) >= 12
+    assert len({c.family for c in quadrupeds}) >= 4
+    assert len({c.keypoints for c in quadrupeds}) == 1
+    assert len({c.keypoints for c in mixed}) >= 20
+    assert len({c.family for c in mixed}) >= 6
+    sizes = [len(c.keypoints) for c in mixed]
+    assert (min(sizes) >= 8, max(sizes)) == (True, 68)
+    assert any(not c.flip_pairs for c in mixed)
+
+
+def test_an_unknown_set_is_refused_with_the_choices() -> None:
+    with pytest.raises(LookupError, match=r"quadrupeds, mixed.*'zoo'"):
+        categories("zoo")
+
+
+@pytest.mark.parametrize("name", list(CATEGORIES))
+def test_keys_are_unique_in_a_set(name: str) -> None:
+    keys = [c.key for c in CATEGORIES[name]]
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("kind", ALL.values(), ids=ALL.keys())
+def test_a_skeleton_is_consistent(kind: Kind) -> None:
+    category = kind.category
+    count = len(category.keypoints)
+    assert len(set(category.keypoints)) == count == len(category.sigmas)
+    assert all(0 <= i < count for pair in (*category.limbs, *category.flip_pairs) for i in pair)
+    assert all(one != other for one, other in category.limbs)
+    assert sorted(category.flip_index()) == list(range(count))
+    flipped = category.flip_index()
+    assert [flipped[i] for i in flipped] == list(range(count))
+    for one, other in category.flip_pairs:
+        assert category.keypoints[one].removeprefix("left") == category.keypoints[other].removeprefix("right")
+
+
+@pytest.mark.parametrize("kind", ALL.values(), ids=ALL.keys())
+def test_a_figure_marks_its_skeleton_and_is_finite(kind: Kind) -> None:
+    figure = kind.build(np.random.default_rng(3))
+    assert np.isfinite(figure.keypoints(kind.category.keypoints)).all()
+    for surface in figure.surfaces:
+        assert np.isfinite(surface).all()
+        assert np.linalg.norm(surface[..., NORMAL], axis=-1).max() < 1.01
+
+
+@pytest.mark.parametrize("kind", SYMMETRIC.values(), ids=SYMMETRIC.keys())
+def test_left_keypoints_lie_to_the_figures_own_left(kind: Kind) -> None:
+    """In the figure's frame y points to its left; limbs may cross for a moment, the median may not."""
+    for seed in range(5):
+        at = kind.build(np.random.default_rng(seed)).keypoints(kind.category.keypoints)
+        apart = np.array([at[left, 1] - at[right, 1] for left, right in kind.category.flip_pairs])
+        assert np.median(apart) > 0
+
+
+def test_what_is_left_of_a_figure_that_faces_the_camera_is_right_in_the_picture() -> None:
+    facing, behind = (
+        Camera(view_axes(azimuth, 0.2, 0.0), np.zeros(3), 5.0, 100.0, np.full(2, 50.0)) for azimuth in (0.0, np.pi)
+    )
+    left, right, top, bottom = np.array([0, 1, 0]), np.array([0, -1, 0]), np.array([0, 0, 1]), np.array([0, 0, -1])
+    assert facing.project(left)[0] > facing.project(right)[0]
+    assert behind.project(left)[0] < behind.project(right)[0]
+    assert facing.project(top)[1] < facing.project(bottom)[1]
+    assert np.linalg.det(view_axes(1.0, 0.5, 0.3)) == pytest.approx(1)
+
+
+def test_the_faces_68_names_stand_in_the_ibug_order() -> None:
+    places = {0: "right_jaw_1", 8: "chin", 16: "left_jaw_1", 17: "right_brow_1", 26: "left_brow_1", 30: "nose_tip"}
+    places |= {36: "right_eye_outer", 39: "right_eye_inner", 42: "left_eye_inner", 45: "left_eye_outer"}
+    places |= {48: "right_lip_1", 51: "upper_lip", 54: "left_lip_1", 57: "lower_lip", 60: "right_mouth_1"}
+    assert {i: FACE_NAMES[i] for i in places} == places
+
+
+def test_surfaces_face_outwards() -> None:
+    figure = Figure()
+    from posebed.menagerie.coats import Paint
+
+    figure.tube([(-1, 0, 0), (0, 0, 0), (1, 0, 0)], 0.3, Paint((100, 100, 100)))
+    figure.ball((0, 0, 0), (1.0, 0.5, 0.4), Paint((100, 100, 100)))
+    for surface in figure.surfaces:
+        outwards = (surface[..., XYZ] * surface[..., NORMAL]).sum(-1)
+        assert (outwards > 0).mean() > 0.98

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from posebed.reporting.compare import by_category, by_keypoint, compared, protocol_of, summary, tables
+from posebed.reporting.csv_tables import write_csv_tables
+from posebed.scoring.result import Result, Score
+
+Make = Callable[..., Result]
+
+DIFFERENCES = {
+    "data": "plants",
+    "split": "by-family",
+    "task": "category_agnostic",
+    "protocol": {"boxes": "detected", "part": "test"},
+    "data_hash": "0" * 32,
+    "split_hash": "1" * 32,
+    "episodes_hash": "2" * 32,
+}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(chosen=st.lists(st.sets(st.sampled_from(sorted(DIFFERENCES))), min_size=1, max_size=8))
+def test_protocols_are_never_mixed(result: Make, chosen: list[set[str]]):
+    results = [result(str(i), **{name: DIFFERENCES[name] for name in names}) for i, names in enumerate(chosen)]
+    found = tables(results)
+    assert sorted(row.result.key for table in found for row in table.rows) == sorted(r.key for r in results)
+    for table in found:
+        assert {protocol_of(row.result) for row in table.rows} == {table.protocol}
+    assert len(found) == len({frozenset(names) for names in chosen})
+
+
+def test_two_definitions_of_the_headline_never_share_a_table(result: Make, score: Callable[..., Score]):
+    other = result("b", scores=[score("PCK@0.2", 0.7, definition="Something else.")])
+    assert len(tables([result("a"), other])) == 2
+
+
+def test_two_definitions_of_a_metric_never_share_a_column(result: Make, score: Callable[..., Score], tmp_path: Path):
+    four = result("a", scores=[score("PCK@0.2", 0.7), score("mPCK", 0.5, definition="Four thresholds.")])
+    five = result("b", scores=[score("PCK@0.2", 0.6), score("mPCK", 0.4, definition="Five thresholds.")])
+    (table,) = tables([four, five])
+    assert [row.values(table.metrics) for row in table.rows] == [[0.5, None], [None, 0.4]]
+    write_csv_tables([table], tmp_path)
+    first, second = csv.DictReader((tmp_path / "leaders.csv").open())
+    assert (first["mPCK: Four thresholds."], first["mPCK: Five thresholds."]) == ("0.5", "")
+    assert (second["mPCK: Four thresholds."], second["mPCK: Five thresholds."]) == ("", "0.4")
+
+
+def test_the_best_run_comes_first(result: Make):
+    (table,) = tables([result("a", 0.3), result("b", 0.9), result("c", 0.6)])
+    assert [row.result.key for row in table.rows] == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize(("value", "word"), [(0.5, "above"), (0.33, "not separated"), (0.1, "below")])
+def test_the_difference_to_the_floor_has_a_word_only_where_intervals_part(result: Make, value: float, word: str):
+    (table,) = tables([result("a", value), result("floor", 0.3, model="mean_pose")])
+    row = next(row for row in table.rows if row.result.key == "a")
+    assert row.difference() == pytest.approx(value - 0.3)
+    assert row.verdict() == word
+
+
+def test_the_floor_of_another_protocol_is_no_floor(result: Make):
+    found = tables([result("a"), result("floor", 0.3, model="mean_pose", split="other")])
+    assert [row.floor for table in found for row in table.rows] == [None, None]
+
+
+def test_the_floor_has_no_floor_below_it(result: Make):
+    (table,) = tables([result("floor", 0.3, model="mean_pose")])
+    assert table.rows[0].difference() is None and table.rows[0].verdict() is None
+
+
+def test_overlap_over_categories_forbids_a_victory_over_images(score: Callable[..., Score]):
+    floor = score("PCK@0.2", 0.5)
+    assert compared(score("PCK@0.2", 0.6), floor) == "above"
+    assert compared(score("PCK@0.2", 0.6, low_categories=0.45, high_categories=0.7), floor) == "not separated"
+
+
+def test_the_summary_names_every_leader_and_who_is_level_with_it(result: Make):
+    found = tables([result("a", 0.80), result("b", 0.79), result("c", 0.2), result("z", 0.4, data="plants")])
+    first, second = summary(found)
+    assert first == "4 runs of 1 model under 2 protocols."
+    assert "a with 0.800 on animals, split by-image, category-specific (not separated from b)" in second
+    assert "z with 0.400 on plants" in second
+
+
+def test_without_results_the_summary_says_so():
+    assert summary(tables([]))[0] == "No run has a result yet."
+
+
+def test_a_category_that_one_run_lacks_leaves_a_gap(result: Make):
+    other = result("b", 0.5, by_category={"bee": {"PCK@0.2": 0.1}})
+    (table,) = tables([result("a"), other])
+    assert by_category(table) == {"bee": [0.5, 0.1], "tiger": [0.7, None]}
+
+
+def test_categories_with_the_same_keypoints_are_averaged_keypoint_by_keypoint(result: Make):
+    values = {
+        "cat": {"nose": 0.2, "paw": 0.4, "tail": 0.1},
+        "cow": {"paw": 0.8, "tail": 0.5},
+        "worm": {"tail": 0.3},
+        "fish": {"fin": 0.9},
+    }
+    (table,) = tables([result("a", by_keypoint=values)])
+    found = {group.categories: group.keypoints for group in by_keypoint(table)}
+    assert found == {
+        ("cat", "cow"): {"nose": [0.2], "paw": [pytest.approx(0.6)], "tail": [pytest.approx(0.3)]},
+        ("fish",): {"fin": [0.9]},
+        ("worm",): {"tail": [0.3]},
+    }
+
+
+def test_csv_tables_hold_unrounded_numbers_and_name_their_protocol(result: Make, tmp_path: Path):
+    write_csv_tables(tables([result("a", 1 / 3), result("floor", 0.1, model="mean_pose")]), tmp_path)
+    line, floor = csv.DictReader((tmp_path / "leaders.csv").open())
+    assert float(line["PCK@0.2"]) == 1 / 3
+    assert (line["data"], line["protocol"]) == ("animals", "boxes: ground truth; part: test")
+    assert (line["floor_verdict"], floor["floor_verdict"]) == ("above", "")
+    assert len(list(csv.DictReader((tmp_path / "keypoints.csv").open()))) == 2 * 3
+    assert len(list(csv.DictReader((tmp_path / "categories.csv").open()))) == 2 * 2

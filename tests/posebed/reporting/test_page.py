@@ -1,0 +1,221 @@
+"""The written page in a headless browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from posebed.reporting.gallery import GalleryPicture, encoded
+from posebed.reporting.site import DataProblems, write_report
+from posebed.scoring.result import Result
+
+pytestmark = pytest.mark.slow
+
+BROWSER = os.environ.get("POSEBED_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-sync",
+    "--disable-component-update",
+    "--no-first-run",
+)
+EVIL = "<script>document.title='taken'</script>"
+
+CONTRASTS = """() => {
+  const channel = (v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const light = (colour) => {
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map(channel);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (e) => {
+    for (; e; e = e.parentElement) {
+      const colour = getComputedStyle(e).backgroundColor;
+      if (colour !== "rgba(0, 0, 0, 0)") return colour;
+    }
+    return "white";
+  };
+  const found = [];
+  for (const e of document.querySelectorAll("main *, header *, footer *")) {
+    const words = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!words || e.closest("title") || !e.checkVisibility({ visibilityProperty: true })) continue;
+    const style = getComputedStyle(e);
+    const [a, b] = [light(e instanceof SVGElement ? style.fill : style.color), light(behind(e))];
+    found.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.className.baseVal ?? e.className, e.textContent]);
+  }
+  return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not BROWSER:
+        pytest.skip("needs chromium in PATH or POSEBED_CHROMIUM")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=BROWSER, args=list(QUIET))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def site(result: Callable[..., Result], tmp_path: Path) -> Path:
+    """Two protocols, one of them with a floor, pictures and a run whose name is an attack."""
+    results = [
+        result("hrnet-a", 0.71, parameters=28_500_000),
+        result("kitpose-with-a-rather-long-name", 0.83, model="kitpose", parameters=31_000_000, gflops=None),
+        result(EVIL, 0.5, model="embedded", parameters=3_900_000),
+        result("floor", 0.2, model="mean_pose", parameters=0, gflops=None, curve=[]),
+        result("cape", 0.6, model="capeformer", task="category_agnostic", data="plants", episodes_hash="3" * 64),
+    ]
+    picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
+    gallery = [GalleryPicture("hrnet-a", f"Worst: {n}", b, "3 of 9") for n, b in (("x", encoded(picture)), ("y", jpeg))]
+    problems = [DataProblems("animals", 20, 18, {"box outside the image": {"tiger": 2}}, ("A note.",), ("tiger",))]
+    return write_report(results, gallery, problems, tmp_path)
+
+
+@pytest.fixture
+def opened(browser: Browser, site: Path) -> Iterator[Callable[..., Page]]:
+    """Opens the page; at the end nothing may have been logged or fetched."""
+    said: list[str] = []
+    contexts: list[BrowserContext] = []
+
+    def opened(anchor: str = "", **settings) -> Page:
+        contexts.append(browser.new_context(**settings))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda r: None if r.url.startswith("data:") else asked.append(r.url))
+        page.goto(site.as_uri() + anchor)
+        return page
+
+    asked: list[str] = []
+    yield opened
+    for context in contexts:
+        context.close()
+    assert said == []
+    assert {url.partition("#")[0] for url in asked} == {site.as_uri()}
+
+
+def leaders(page: Page) -> list[str]:
+    return page.locator("table.leaders").first.locator("tbody th").all_inner_texts()
+
+
+def test_headers_sort_both_ways_by_mouse_and_keyboard(opened: Callable[..., Page]):
+    page = opened()
+    best_first = leaders(page)
+    assert ["kitpose" in best_first[0], "floor" in best_first[-1]] == [True, True]
+    header = page.locator("table.leaders th", has_text="PCK@0.2").first
+    assert header.get_attribute("aria-sort") == "descending"
+    header.get_by_role("button").click()
+    assert leaders(page) == best_first[::-1] and header.get_attribute("aria-sort") == "ascending"
+    header.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    assert leaders(page) == best_first and header.get_attribute("aria-sort") == "descending"
+
+
+def test_sorting_by_another_column_takes_the_mark_with_it(opened: Callable[..., Page]):
+    page = opened()
+    table = page.locator("table.leaders").first
+    table.get_by_role("button", name="Parameters").click()
+    assert leaders(page)[0].split()[1] == "floor"
+    assert table.locator("[aria-sort=ascending], [aria-sort=descending]").all_inner_texts() == ["Parameters"]
+
+
+def test_runs_without_a_value_stay_last_whichever_way(opened: Callable[..., Page]):
+    page = opened()
+    button = page.locator("table.leaders").first.get_by_role("button", name="GFLOPs")
+    for _ in range(2):
+        button.click()
+        assert {name.split()[1] for name in leaders(page)[-2:]} == {"floor", "kitpose-with-a-rather-long-name"}
+
+
+def test_pictures_load_and_say_what_they_show(opened: Callable[..., Page]):
+    page = opened()
+    pictures = page.locator("main img")
+    assert pictures.count() == 2
+    for picture in pictures.all():
+        picture.scroll_into_view_if_needed()
+        page.wait_for_function("image => image.naturalWidth > 0", arg=picture.element_handle())
+        expect(picture).to_have_attribute("alt", re.compile(r"^Worst: [xy]\. 3 of 9$"))
+        expect(picture).to_have_attribute("loading", "lazy")
+
+
+def test_a_run_opens_its_provenance(opened: Callable[..., Page]):
+    page = opened()
+    details = page.locator("details.run", has_text="hrnet-a").first
+    assert details.get_attribute("open") is None
+    page.locator("table.leaders a", has_text="hrnet-a").first.click()
+    expect(details.get_by_text("c" * 40)).to_be_visible()
+    details.locator("summary").click()
+    expect(details.get_by_text("c" * 40)).to_be_hidden()
+
+
+def test_an_address_of_a_run_opens_it(opened: Callable[..., Page]):
+    page = opened("#run-0")
+    expect(page.locator("#run-0 h3").first).to_be_visible()
+
+
+def test_markup_in_a_name_is_shown_as_text(opened: Callable[..., Page]):
+    page = opened()
+    assert page.title() == "Pose estimation benchmark"
+    assert any(EVIL in name for name in leaders(page))
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_the_page_never_scrolls_sideways(opened: Callable[..., Page], width: int):
+    page = opened(viewport={"width": width, "height": 800})
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_has_readable_contrast(opened: Callable[..., Page], scheme: str):
+    page = opened(color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    dark = sum(int(c) for c in background.strip("rgb()").split(",")) < 3 * 128
+    assert dark == (scheme == "dark")
+    contrasts = page.evaluate(CONTRASTS)
+    assert len(contrasts) > 100
+    assert [c for c in contrasts if c[0] < 4.5] == []
+
+
+def test_tables_and_figures_are_named_for_screen_readers(opened: Callable[..., Page]):
+    page = opened()
+    assert page.locator("main, header, nav, footer").count() == 4
+    assert page.locator("table:not(:has(caption))").count() == 0
+    assert page.locator("th:not([scope])").count() == 0
+    assert page.locator("svg:not([role=img][aria-label])").count() == 0
+    levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map((h) => Number(h.tagName[1]))")
+    assert levels[0] == 1 and all(b - a <= 1 for a, b in pairwise(levels))
+
+
+def test_the_whole_page_can_be_walked_by_keyboard(opened: Callable[..., Page]):
+    page = opened()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the tables"
+    page.locator("details.run summary").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("details.run").first.get_attribute("open") is not None
+
+
+def test_pictures_keep_their_room_before_they_load(opened: Callable[..., Page]):
+    page = opened(viewport={"width": 390, "height": 800})
+    before = page.evaluate("document.documentElement.scrollHeight")
+    page.evaluate("document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })")
+    for picture in page.locator("main img").all():
+        page.wait_for_function("image => image.complete", arg=picture.element_handle())
+    assert page.evaluate("document.documentElement.scrollHeight") == before

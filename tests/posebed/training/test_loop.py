@@ -1,0 +1,119 @@
+"""The loop: what is killed and resumed, or spread over workers, ends where an undisturbed run ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from posebed.experiment import Experiment
+from posebed.training.log import FolderLog, Tick
+from posebed.training.loop import train
+from posestages.train import experiment_of
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "checkpoint" / "last.safetensors")
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], atol: float = 0.0) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], atol=atol, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def changed(experiment: Experiment, **train: object) -> Experiment:
+    return experiment.with_overrides({f"train.{name}": value for name, value in train.items()})
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the loop may catch it."""
+
+
+class DyingLog(FolderLog):
+    """Dies at its n-th word."""
+
+    def __init__(self, folder: Path, words: int) -> None:
+        super().__init__(folder, "dying")
+        self._left = words
+
+    def _say(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise Killed
+
+    def tick(self, tick: Tick) -> None:
+        self._say()
+
+    def keep(self, checkpoint, epoch) -> None:
+        self._say()
+        super().keep(checkpoint, epoch)
+        self._say()
+
+
+@pytest.mark.parametrize("key", ["floor", "baseline", "prototypes"])
+def test_the_same_seed_gives_the_same_weights(project: Path, key: str):
+    experiment = changed(experiment_of(key), epochs=2, checkpoint_every=1)
+    for name in ("one", "other"):
+        train(experiment, FolderLog(project / name, key))
+    assert_equal(weights(project / "one"), weights(project / "other"))
+    train(replace(experiment, seed=1), FolderLog(project / "seed", key))
+    first = next(iter(weights(project / "one")))
+    assert any((weights(project / "one")[n] != v).any() for n, v in weights(project / "seed").items()), first
+
+
+@pytest.mark.parametrize("engine", ["torch", "deepspeed"])
+@pytest.mark.parametrize("words", range(0, 9, 2))
+def test_a_run_killed_at_any_point_resumes_to_the_same_weights(project: Path, engine: str, words: int):
+    experiment = changed(experiment_of("baseline"), epochs=4, checkpoint_every=1, engine=engine)
+    curve = train(experiment, FolderLog(project / "whole", "whole"))
+    with pytest.raises(Killed):
+        train(experiment, DyingLog(project / "killed", words))
+    resumed = train(experiment, FolderLog(project / "killed", "killed"))
+    assert_equal(weights(project / "whole"), weights(project / "killed"))
+    assert [line.loss for line in resumed] == [line.loss for line in curve]
+
+
+def test_the_best_weights_are_those_of_the_highest_validation(project: Path):
+    experiment = changed(experiment_of("baseline"), epochs=3, checkpoint_every=1)
+    kept: list[dict[str, torch.Tensor]] = []
+
+    class KeepingLog(FolderLog):
+        def keep(self, checkpoint, epoch) -> None:
+            kept.append(load_file(checkpoint / "last.safetensors"))
+            super().keep(checkpoint, epoch)
+
+    curve = train(experiment, KeepingLog(project / "run", "run"))
+    measured = [line.validation for line in curve if line.validation is not None]
+    assert len(measured) == len(kept) == 3
+    assert_equal(load_file(project / "run/checkpoint/best.safetensors"), kept[measured.index(max(measured))])
+
+
+def test_a_loss_that_is_no_number_is_refused_with_advice(project: Path):
+    experiment = changed(experiment_of("baseline"), lr=1e20, epochs=2, optimizer="sgd")
+    with pytest.raises(ValueError, match="must be finite"):
+        train(experiment, FolderLog(project / "run", "run"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("zero", [0, 2])
+def test_two_workers_end_where_one_with_the_doubled_batch_does(project: Path, zero: int):
+    text = (project / "params.yaml").read_text()
+    sgd = "optimizer: sgd, lr: 0.01, augment: {flip: 0.5, rotation: 20}"
+
+    def trained(workers: int) -> dict[str, torch.Tensor]:
+        settings = f"train: {{workers: {workers}, zero: {zero}, epochs: 2, {sgd}}}"
+        run = f"{{model: simple_baseline, split: quads, pack: small, {settings}}}"
+        (project / "params.yaml").write_text(f"{text}  spread{workers}: {run}\n")
+        command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(workers), "--standalone"]
+        command += ["-m", "posestages.train", f"spread{workers}", "--without-ray"]
+        subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        return load_file(project / f"runs/spread{workers}/train/last.safetensors")
+
+    assert_equal(trained(1), trained(2), atol=2e-5)

@@ -1,0 +1,189 @@
+"""The stages that make data: refused data leaves nothing behind, dropped records are counted, bytes repeat."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from posebed.config import Params
+from posebed.records import categories_from_json, read_problems, read_records
+from posestages import stage
+from posestages.prepare import prepare
+
+PICTURE = cv2.imencode(".png", np.zeros((30, 40, 3), np.uint8))[1].tobytes()
+
+
+def make_data(folder: Path, **spoiled: dict[str, Any]) -> Path:
+    """Ten cats and ten dogs; ``cat3={...}`` changes the fourth cat's annotation."""
+    (folder / "images").mkdir(parents=True)
+    content: dict[str, list[Any]] = {"images": [], "annotations": [], "categories": []}
+    for category, name in enumerate(("cat", "dog")):
+        sigmas = {"sigmas": [0.1, 0.1]} if name == "cat" else {}
+        content["categories"].append({"id": category, "name": name, "keypoints": ["nose", "tail"], **sigmas})
+        for i in range(10):
+            (folder / "images" / f"{name}{i}.png").write_bytes(PICTURE)
+            identity = f"{name}{i}"
+            content["images"].append({"id": identity, "file_name": f"{identity}.png", "width": 40, "height": 30})
+            annotation = {"id": identity, "image_id": identity, "category_id": category, "bbox": [0, 0, 9, 9]}
+            content["annotations"].append(
+                annotation | {"keypoints": [1, 2, 2, 0, 0, 0]} | spoiled.get(identity, {}),
+            )
+    (folder / "annotations.json").write_text(json.dumps(content))
+    return folder
+
+
+def params(path: Path, **data: Any) -> Params:
+    return Params.model_validate({"data": {"pets": {"source": "coco_folder", "path": str(path), **data}}})
+
+
+def about(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "about.json").read_text())
+
+
+SPOILED: dict[str, dict[str, Any]] = {
+    "cat3": {"bbox": [0, 0, -1, 5]},
+    "cat4": {"bbox": [0, 0, -1, 5], "keypoints": [1, 2]},
+    "dog7": {"bbox": [0, 0, 0, 5]},
+}
+
+
+def test_sound_data_is_written_whole(tmp_path: Path) -> None:
+    path = make_data(tmp_path / "raw")
+    prepare(params(path), "pets", tmp_path / "out")
+    assert len(read_records(tmp_path / "out" / "records.parquet")) == 20
+    categories = categories_from_json((tmp_path / "out" / "categories.json").read_text())
+    assert [c.key for c in categories] == ["cat", "dog"]
+    assert read_problems(tmp_path / "out" / "problems.csv") == []
+    assert about(tmp_path / "out") == {
+        "root": str(path),
+        "notes": [],
+        "checked": 20,
+        "kept": 20,
+        "dropped": {},
+        "instances": {"cat": 10, "dog": 10},
+        "default_sigmas": ["dog"],
+    }
+
+
+def test_refused_data_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = make_data(tmp_path / "raw", **SPOILED)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match=r"data\.pets must be free of problems") as refusal:
+        prepare(params(path), "pets", tmp_path / "out" / "pets")
+    assert "record cat4, cat: keypoints: wrong number of keypoint values: found 2 values" in str(refusal.value)
+    assert "3 box without extent" in str(refusal.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_refused_data_takes_the_place_of_what_was_there_before(tmp_path: Path) -> None:
+    prepare(params(make_data(tmp_path / "sound")), "pets", tmp_path / "out")
+    with pytest.raises(ValueError, match="free of problems"):
+        prepare(params(make_data(tmp_path / "spoiled", **SPOILED)), "pets", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_dropped_records_are_counted_by_reason_and_category(tmp_path: Path) -> None:
+    path = make_data(tmp_path / "raw", **SPOILED)
+    prepare(params(path, invalid="drop"), "pets", tmp_path / "out")
+    kept = {r.record for r in read_records(tmp_path / "out" / "records.parquet")}
+    assert len(kept) == 17
+    assert not kept & set(SPOILED)
+    assert about(tmp_path / "out")["dropped"] == {
+        "box without extent": {"cat": 2, "dog": 1},
+        "wrong number of keypoint values": {"cat": 1},
+    }
+    assert about(tmp_path / "out")["checked"] == 20
+    assert about(tmp_path / "out")["instances"] == {"cat": 8, "dog": 9}
+    problems = read_problems(tmp_path / "out" / "problems.csv")
+    assert {p.record for p in problems} == set(SPOILED)
+
+
+def test_a_file_that_cannot_be_read_is_never_dropped(tmp_path: Path) -> None:
+    make_data(tmp_path / "raw" / "one")
+    make_data(tmp_path / "raw" / "two")
+    (tmp_path / "raw" / "two" / "annotations.json").write_text("{")
+    with pytest.raises(ValueError, match=r"two/annotations\.json"):
+        prepare(params(tmp_path / "raw", invalid="drop"), "pets", tmp_path / "out")
+
+
+def test_data_of_which_nothing_is_left_is_refused(tmp_path: Path) -> None:
+    every = {f"{name}{i}": {"bbox": []} for name in ("cat", "dog") for i in range(10)}
+    with pytest.raises(ValueError, match="must have a record without problems"):
+        prepare(params(make_data(tmp_path / "raw", **every), invalid="drop"), "pets", tmp_path / "out")
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    path = make_data(tmp_path / "raw", **SPOILED)
+    for name in ("one", "two"):
+        prepare(params(path, invalid="drop"), "pets", tmp_path / name)
+    one, two = ({f.name: f.read_bytes() for f in (tmp_path / name).iterdir()} for name in ("one", "two"))
+    assert one == two
+    assert set(one) == {"records.parquet", "categories.json", "problems.csv", "about.json"}
+
+
+@pytest.mark.parametrize(
+    ("key", "data", "says"),
+    [
+        ("lions", {}, "data must have an entry 'lions', but has pets"),
+        ("pets", {"source": "zoo"}, "must hold a module 'zoo'"),
+        ("pets", {"options": {"image": "x", "group_run": 0}}, "data.pets.options: group_run.*\n.*image"),
+    ],
+)
+def test_parameters_that_do_not_fit_are_refused(tmp_path: Path, key: str, data: dict[str, Any], says: str) -> None:
+    with pytest.raises((ValueError, LookupError), match=says):
+        prepare(params(make_data(tmp_path / "raw"), **data), key, tmp_path / "out")
+
+
+def test_a_folder_that_was_not_finished_never_takes_its_name(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    with pytest.raises(RuntimeError), stage.finished_folder(tmp_path / "out") as folder:
+        (folder / "new").touch()
+        raise RuntimeError
+    assert [f.name for f in tmp_path.rglob("*")] == ["out", "old"]
+    with stage.finished_folder(tmp_path / "out") as folder:
+        (folder / "new").touch()
+    assert [f.name for f in tmp_path.rglob("*")] == ["out", "new"]
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_stages_run_one_after_the_other_and_refuse_with_a_sentence(tmp_path: Path) -> None:
+    make_data(tmp_path / "raw")
+    (tmp_path / "params.yaml").write_text(
+        "data: {pets: {source: coco_folder, path: raw}}\n"
+        "splits: {half: {data: pets, val: 0.25, test: 0.25, episodes: {queries: 1, episodes: 3, val_episodes: 1}}}\n"
+    )
+    too_early = run(tmp_path, "posestages.split", "half")
+    assert (too_early.returncode, too_early.stdout) == (2, "")
+    assert "must find prepared records" in too_early.stderr and "Traceback" not in too_early.stderr
+    assert run(tmp_path, "posestages.prepare", "pets").returncode == 0
+    assert about(tmp_path / "data" / "prepared" / "pets")["root"] == "raw"
+    assert run(tmp_path, "posestages.split", "half").returncode == 0
+    assert about(tmp_path / "data" / "splits" / "half")["episodes"] == {"val": 2, "test": 6}
+    assert run(tmp_path, "posestages.prepare").returncode == 2
+    assert sorted(f.name for f in (tmp_path / "data").iterdir()) == ["prepared", "splits"]
+
+
+def test_a_mistake_in_the_program_keeps_its_traceback() -> None:
+    def main(arguments: list[str]) -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        stage.run(main)
+
+
+def test_no_stage_reports_home() -> None:
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert {os.environ[n] for n in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "DVC_NO_ANALYTICS")} == {"true"}

@@ -1,0 +1,81 @@
+"""HRNet against its published sizes and against timm's independent implementation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+
+from posebed.contracts import Setting
+from posebed.records import Category
+from posezoo.blocks.hrnet import HRNet
+from posezoo.hrnet import SPEC, Config
+
+SETTING = Setting((256, 256), 17, (Category("animal", "animal", tuple("abcdefghijklmnopq")),))
+
+
+@pytest.mark.parametrize(("width", "millions"), [(32, 28.5), (48, 63.6)])
+def test_published_numbers_of_parameters(width: int, millions: float) -> None:
+    with torch.device("meta"):
+        model = SPEC.model(Config(width=width, weights="none"), SETTING)
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+@pytest.fixture
+def classifier(tmp_path: Path) -> tuple[Any, str]:
+    """timm's smallest network of this shape, with lively batch norms, and a file of its weights."""
+    torch.manual_seed(0)
+    model = timm.create_model("hrnet_w18_small_v2")
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.get_buffer("running_mean"), -0.1, 0.1)
+            torch.nn.init.uniform_(module.weight, 0.5, 1)
+    torch.save(model.state_dict(), tmp_path / "hrnet.pth")
+    return model.eval(), str(tmp_path / "hrnet.pth")
+
+
+def test_all_four_branches_equal_timm_s(classifier: tuple[Any, str]) -> None:
+    reference, path = classifier
+    ours = HRNet(18, path, 2, (1, 3, 2), multi_scale_output=True).eval()
+    image = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        expected = reference.stages(
+            torch.relu(reference.bn2(reference.conv2(reference.act1(reference.bn1(reference.conv1(image))))))
+        )
+        for ours_map, theirs in zip(ours(image), expected, strict=True):
+            torch.testing.assert_close(ours_map, theirs)
+
+
+def test_the_finest_branch_alone_is_the_first_of_four(classifier: tuple[Any, str]) -> None:
+    _, path = classifier
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        (alone,) = HRNet(18, path, 2, (1, 3, 2)).eval()(image)
+        first, *_ = HRNet(18, path, 2, (1, 3, 2), multi_scale_output=True).eval()(image)
+    torch.testing.assert_close(alone, first)
+
+
+def test_weights_of_another_depth_are_refused(classifier: tuple[Any, str]) -> None:
+    _, path = classifier
+    with pytest.raises(ValueError, match=r"unexpected stage3\.2\."):
+        HRNet(18, path, 2, (1, 2, 2))
+
+
+def test_weights_of_another_width_are_refused(classifier: tuple[Any, str]) -> None:
+    _, path = classifier
+    with pytest.raises(ValueError, match=r"transition1\.0\.0\.weight \(18, 256, 3, 3\) for \(20, 256, 3, 3\)"):
+        HRNet(20, path, 2, (1, 3, 2))
+
+
+def test_a_width_that_timm_has_no_weights_for_is_refused() -> None:
+    with pytest.raises(LookupError, match=r"'hrnet_w20\.ms_in1k'"):
+        HRNet(20, "timm")
+
+
+def test_a_crop_that_is_no_multiple_of_the_coarsest_stride_is_refused() -> None:
+    setting = Setting((250, 256), 17, SETTING.categories)
+    with pytest.raises(ValueError, match="multiples of 32, but are 250 x 256"):
+        SPEC.model(Config(weights="none"), setting)
