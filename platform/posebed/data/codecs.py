@@ -48,8 +48,8 @@ class HeatmapCodec:
     def encode(self, keypoints: Keypoints) -> tuple[Tensor, Tensor]:
         """Targets (B, K, h, w), and weights (B, K).
 
-        The weight is 0, and the map empty, where a keypoint is unlabelled or lies so far outside that no
-        cell is within 3 sigma of its peak.
+        The weight is 0, and the map empty, where a keypoint is unlabelled or no cell lies within 3 sigma of its
+        peak; on the left and above, one cell further counts, as in the published codes.
         """
         centre = keypoints.xy / self._stride(keypoints.xy)
         nearest = (centre + 0.5).trunc()

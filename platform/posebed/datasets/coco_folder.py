@@ -100,7 +100,8 @@ def read(options: Options, path: Path) -> Dataset:
     folders = _folders(options, path)
     _must_be_known("groups", options.groups, folders)
     dataset = read_coco(path, [_coco_file(options, path, folder) for folder in folders])
-    _must_be_known("skeletons", options.skeletons, [c.name for c in dataset.categories])
+    if all(problem.record or problem.category for problem in dataset.problems):  # every file could be read
+        _must_be_known("skeletons", options.skeletons, [c.name for c in dataset.categories])
     return dataset
 
 

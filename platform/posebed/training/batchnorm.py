@@ -5,10 +5,11 @@ torch's own SyncBatchNorm serves accelerators; it refuses CPUs, for which the fe
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from posebed.training.world import World
 
@@ -38,7 +39,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
             return super().forward(input)
         count = input.numel() // input.shape[1] * dist.get_world_size()
         sums = torch.stack([input.sum((0, 2, 3)), input.square().sum((0, 2, 3))])
-        mean, square = all_reduce(sums) / count
+        mean, square = _Summed.apply(sums) / count
         variance = (square - mean.square()).clamp(min=0)
         self._remember(mean.detach(), variance.detach() * count / (count - 1))
         scale = torch.rsqrt(variance + self.eps) * self.weight
@@ -47,5 +48,22 @@ class SharedBatchNorm(nn.BatchNorm2d):
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
         if self.running_mean is not None and self.running_var is not None and self.momentum is not None:
+            self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance, self.momentum)
+
+
+class _Summed(torch.autograd.Function):
+    """The sum over workers; its gradient is the sum of their gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total

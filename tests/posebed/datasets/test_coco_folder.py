@@ -141,6 +141,12 @@ def test_options_for_what_is_not_there_are_refused(tmp_path: Path, options: dict
         read(Options.model_validate(options), make_set(tmp_path, ["a.png"]))
 
 
+def test_options_do_not_hide_that_a_file_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "annotations.json").write_text("{")
+    (problem,) = read(Options.model_validate({"skeletons": {"cat": {"sigmas": [0.1]}}}), tmp_path).problems
+    assert problem.reason == "not JSON"
+
+
 @pytest.mark.parametrize(
     ("annotation_file", "pictures", "given"),
     [

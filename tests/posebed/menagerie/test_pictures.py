@@ -124,12 +124,11 @@ def test_categories_are_balanced_and_do_not_come_in_one_fixed_order() -> None:
 
 
 def test_the_mean_pose_is_a_bad_answer_for_quadrupeds() -> None:
+    """PCK@0.2 in units of the box, of the one pose that fits best on average."""
     config = MenagerieConfig(set="quadrupeds", size=64)
-    drawn = [draw_one(config, i) for i in range(150)]
+    drawn = [draw_one(config, i) for i in range(250)]
     places = np.stack([(k[:, :2] - np.array(box[:2])) / np.array(box[2:]) for _, _, k, box, _ in drawn])
     labelled = np.stack([k[:, 2] > 0 for _, _, k, _, _ in drawn])
     mean = (places * labelled[..., None]).sum(0) / labelled.sum(0)[:, None]
-    sizes = np.array([max(box[2:]) for _, _, _, box, _ in drawn])
-    scale = np.stack([np.array(box[2:]) for _, _, _, box, _ in drawn])[:, None]
-    distance = np.sqrt((((places - mean) * scale) ** 2).sum(-1)) / sizes[:, None]
-    assert (distance < 0.2)[labelled].mean() < 0.35
+    near = np.linalg.norm(places - mean, axis=-1) < 0.2
+    assert near[labelled].mean() < 0.35

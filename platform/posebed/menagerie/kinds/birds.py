@@ -123,7 +123,7 @@ def heron(rng: np.random.Generator) -> Figure:
 
 def eagle(rng: np.random.Generator) -> Figure:
     figure = Figure()
-    coat = pick(rng, (84, 58, 38), (60, 50, 46), (140, 104, 70))
+    coat = pick(rng, (126, 90, 60), (104, 90, 82), (160, 122, 84))
     plumage = Paint(coat, (46, 34, 26), pattern="mottled")
     pale = Paint(pick(rng, (238, 232, 220), (196, 160, 104)), pattern="fur")
     trunk = [(x, 0, 0) for x in (-0.5, -0.25, 0.0, 0.25, 0.42)]

@@ -38,7 +38,7 @@ def ears(figure: Figure, species: Species, head: Frame, side: int) -> None:
     across = head.axes @ np.array([0.35, side * 1.0, 0.3 if species.ear in ("fan", "floppy", "leaf") else 0.0])
     if species.ear == "fan":
         across = head.axes @ np.array([-0.3, 0.0, 1.0])
-    paint = replace(species.coat, belly=None, pattern="fur", tip_from=0.8)
+    paint = replace(species.coat, base=species.ear_colour or species.coat.base, belly=None, pattern="fur", tip_from=0.8)
     figure.tube(path, np.stack([wide, flat], 1), paint, across, steps=3, cap=0.4)
 
 
@@ -128,12 +128,12 @@ def manes(figure: Figure, species: Species, rng: np.random.Generator, head: Fram
                 steps=2,
             )
     elif species.mane == "crest":
-        up = head.axes[:, 2]
-        top, low = head.point(0.05, 0, 0.8 * species.skull), chest.point(0.02, 0, 0.95 * species.chest)
-        along = np.linspace(0, 1, 5)[:, None]
-        back = np.cross(np.cross(top - low, up), top - low)
-        back = -back / (np.linalg.norm(back) + 1e-9)
-        line = low + (top - low) * along
-        height = species.neck_top * np.array([0.1, 0.9, 0.9, 0.7, 0.3])[:, None]
-        crest = line + chest.axes[:, 2] * height
-        figure.sheet(line - chest.axes[:, 2] * 0.05, crest, paint)
+        root = chest.point(up=0.25 * species.chest)
+        along = head.at - root
+        up = np.cross(along, head.axes[:, 1])
+        up = up / np.linalg.norm(up)
+        low, top = root - 0.1 * along + 0.95 * species.neck_base * up, head.at + 0.9 * species.neck_top * up
+        tall = species.neck_top * np.array([0.15, 0.5, 0.6, 0.55, 0.4])
+        path = low + (top - low) * np.linspace(0, 1, 5)[:, None] + up * 0.2 * tall[:, None]
+        path[-1] = head.point(0.12 * species.head, 0, 0.95 * species.skull)
+        figure.tube(path, np.stack([0.25 * tall + 0.012, tall], 1), paint, head.axes[:, 1])

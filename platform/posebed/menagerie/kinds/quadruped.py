@@ -63,6 +63,8 @@ class Species:
     """Degrees from straight up at which the eyes sit: small looks up, 90 looks sideways."""
     ear: str = "pointed"
     ear_size: float = 0.15
+    ear_colour: Colour | None = None
+    eye_patch: Colour | None = None
     gear: str = ""
     """antlers, tines, cattle, lyre, ossicones, tusks, rhino."""
     mane: str = ""
@@ -236,6 +238,9 @@ def _head(figure: Figure, species: Species, head: Frame) -> None:
     around = np.interp(eye_at * length, along, radius)
     for side, word in ((1, "left"), (-1, "right")):
         spot = head.point(eye_at * length, side * np.sin(angle) * around * 0.86, np.cos(angle) * around * 0.95)
+        if species.eye_patch:
+            patch = spot - head.axes @ np.array([0.0, side * 0.6, 0.3]) * species.eye
+            figure.ball(patch, np.array([2.2, 1.3, 1.7]) * species.eye, Paint(species.eye_patch), head.axes.T)
         figure.ball(spot, species.eye, Paint((22, 16, 12), pattern="plain", gloss=0.9))
         figure.mark(f"{word}_eye", spot, 1.9 * species.eye)
         ears(figure, species, head, side)

@@ -58,7 +58,7 @@ SPECIES = (
         "fox", "Canidae", Paint((204, 104, 42), (176, 78, 26), (240, 234, 224), tip=(44, 32, 28), tip_from=0.62),
         chest=0.18, loin=0.145, rump=0.16, front=0.62, back=0.68, thigh=0.11, ankle=0.034, foot=0.05, neck=0.30,
         neck_pitch=30, neck_base=0.155, neck_top=0.12, head=0.40, head_pitch=-14, skull=0.115, muzzle=0.046,
-        muzzle_from=0.48, muzzle_colour=(238, 230, 220), eye_side=52, ear_size=0.19, tail=0.80, tail_pitch=-22,
+        muzzle_from=0.48, muzzle_colour=(238, 230, 220), eye_side=52, ear_size=0.19, ear_colour=(70, 44, 32), tail=0.80, tail_pitch=-22,
         tail_width=0.052, brush="bush", can_sit=True,
     ),
     Species(
@@ -159,11 +159,11 @@ SPECIES = (
         "panda", "Ursidae", Paint((236, 232, 224), (200, 194, 186), tip=(30, 28, 28), tip_from=0.05), chest=0.29,
         loin=0.30, rump=0.29, width=0.86, front=0.58, back=0.58, thigh=0.19, ankle=0.095, foot=0.10, zigzag=0.6,
         neck=0.24, neck_pitch=16, neck_base=0.24, neck_top=0.20, head=0.36, head_pitch=-12, skull=0.20, muzzle=0.085,
-        muzzle_from=0.66, muzzle_colour=(230, 226, 220), eye=0.024, eye_side=52, ear="round", ear_size=0.13,
+        muzzle_from=0.66, muzzle_colour=(230, 226, 220), eye=0.024, eye_side=52, ear="round", ear_size=0.13, ear_colour=(30, 28, 28), eye_patch=(30, 28, 28),
         tail=0.10, tail_pitch=-50, tail_width=0.06, can_sit=True,
     ),
     Species(
-        "pig", "Suidae", Paint((226, 168, 152), (150, 110, 100), pattern="mottled", gloss=0.12), chest=0.27,
+        "pig", "Suidae", Paint((226, 168, 152), (204, 144, 130), pattern="mottled", gloss=0.12), chest=0.27,
         loin=0.27, rump=0.26, width=0.82, front=0.50, back=0.52, thigh=0.15, ankle=0.045, foot=0.055,
         hoof=(90, 76, 68), neck=0.24, neck_pitch=6, neck_base=0.23, neck_top=0.19, head=0.44, head_pitch=-22,
         skull=0.165, muzzle=0.080, muzzle_from=0.60, muzzle_colour=(220, 150, 140), nose_colour=(206, 130, 124),
