@@ -20,13 +20,10 @@ class Config(Section):
 class MeanPose(nn.Module):
     """Of one skeleton it learns the mean of the training crops; of an episode it takes the mean of the supports."""
 
-    size: Tensor
-
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__()
-        height, width = setting.size
+        self.size = setting.size[::-1]
         self.mean = nn.Parameter(torch.full((setting.keypoints, 2), 0.5))
-        self.register_buffer("size", torch.tensor([width, height], dtype=torch.float32), persistent=False)
 
     def forward(self, batch: Batch) -> Keypoints:
         """(B, K) in shares of the crop's width and height."""
@@ -39,19 +36,22 @@ class MeanPose(nn.Module):
         """The crop's centre, with confidence 0, where no support shows the keypoint."""
         weight = support.weight[..., None]
         shown = weight.sum(1)
-        mean = (support.xy / self.size * weight).sum(1) / shown.clamp(min=1)
+        mean = (self._shares(support.xy) * weight).sum(1) / shown.clamp(min=1)
         mean = torch.where(shown > 0, mean, 0.5)
         # Engines ask for a gradient, though there is nothing to learn.
         return Keypoints(mean + 0 * self.mean.sum(), support.weight.mean(1))
 
+    def _shares(self, xy: Tensor) -> Tensor:
+        return xy / xy.new_tensor(self.size)
+
     def losses(self, prediction: Keypoints, batch: Batch) -> Mapping[str, Tensor]:
         """Squared distance, mean over the crops that show a keypoint, summed over keypoints: all learn as fast."""
         weight = batch.keypoints.weight
-        distance = (prediction.xy - batch.keypoints.xy / self.size).square().sum(-1)
+        distance = (prediction.xy - self._shares(batch.keypoints.xy)).square().sum(-1)
         return {"distance": ((distance * weight).sum(0) / weight.sum(0).clamp(min=1)).sum()}
 
     def decode(self, prediction: Keypoints, batch: Batch) -> Keypoints:
-        return Keypoints(prediction.xy * self.size, prediction.weight)
+        return Keypoints(prediction.xy * prediction.xy.new_tensor(self.size), prediction.weight)
 
 
 SPEC = ModelSpec(

@@ -67,7 +67,9 @@ class ProtoNet(nn.Module):
         images = torch.cat([batch.image, batch.support_image.flatten(0, 1)])
         maps = self.deconvs(self.backbone(self.normalise(images))[0]).float()
         query, support = maps[: len(batch)], maps[len(batch) :]
-        return self._scores(query, self._prototypes(support, batch.support))
+        # Distances are small differences of large products: half precision would not do.
+        with torch.autocast(maps.device.type, enabled=False):
+            return self._scores(query, self._prototypes(support, batch.support))
 
     def _prototypes(self, maps: Tensor, support: Keypoints) -> Tensor:
         """(B, K, C), the mean over the shots that show a keypoint; 0 where none does. ``maps`` are (B S, C, h, w)."""

@@ -191,6 +191,19 @@ def test_predictions_are_finite_points_with_confidences(name: str, task: Task) -
 
 
 @each_model
+def test_half_precision_trains_and_predicts(name: str, task: Task) -> None:
+    _, model = built(name)
+    batch = drawn(task)
+    with torch.autocast("cpu", torch.bfloat16):
+        prediction = model(batch)
+    loss = sum(model.losses(prediction, batch).values(), torch.zeros(()))
+    loss.backward()
+    exact = loss_of(model, batch)
+    torch.testing.assert_close(loss, exact, rtol=0.02, atol=0)
+    assert model.decode(prediction, batch).xy.dtype == torch.float32
+
+
+@each_model
 def test_learning_can_fit_sixteen_pictures(name: str, task: Task) -> None:
     if name in BLIND:
         pytest.skip("does not look at the picture")

@@ -58,7 +58,7 @@ class HeatmapModel(nn.Module):
 
     def heatmaps(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in 0..255 to (B, K, h, w)."""
-        return self.head(self.backbone(self.normalise(image))[0])
+        return self.head(self.backbone(self.normalise(image))[0]).float()
 
     def forward(self, batch: Batch) -> Tensor:
         """Heatmaps (B, K, h, w); in evaluation those of the flip test."""
@@ -97,7 +97,7 @@ class FlipTest(nn.Module):
 
 def heatmap_loss(heatmaps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Squared error times the keypoint's weight, mean over batch, keypoints (padded ones too) and cells."""
-    return ((heatmaps.float() - target).square().mean((2, 3)) * weight).mean()
+    return ((heatmaps - target).square().mean((2, 3)) * weight).mean()
 
 
 def decode(codec: HeatmapCodec, heatmaps: Tensor) -> Keypoints:

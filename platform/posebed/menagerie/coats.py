@@ -77,7 +77,7 @@ def smooth_noise(rng: np.random.Generator, sigma: float, size: int = TILE) -> np
 def atlas() -> tuple[dict[str, int], np.ndarray]:
     """Name to layer, and the layers (P, TILE, TILE) in 0..1: rows run around a part, columns along it."""
     rng = np.random.default_rng(7)
-    along = np.arange(TILE)[None] / TILE
+    along = np.tile(np.arange(TILE) / TILE, (TILE, 1))
     wavy, rough, fine = (smooth_noise(rng, sigma) for sigma in (22, 9, 1.2))
     nearest, second = _cells(rng, 30)
     small, _ = _cells(rng, 90)
@@ -92,9 +92,9 @@ def atlas() -> tuple[dict[str, int], np.ndarray]:
         "wool": _step(rough, 0.0, 1.0) * 0.8,
         "mottled": _step(smooth_noise(rng, 5), 0.2, 0.5) * 0.9,
         "scales": _scales(),
-        "wood": _step(np.sin(2 * np.pi * (6 * np.arange(TILE)[:, None] / TILE) + 2 * wavy) + 0.6 * fine, 0.4, 0.6),
+        "wood": _step(np.sin(2 * np.pi * 6 * along.T + 2 * wavy) + 0.6 * fine, 0.4, 0.6),
         "plaid": _plaid(),
-        "bars": _step(np.sin(2 * np.pi * 10 * along) + np.zeros_like(wavy), 0.0, 0.15),
+        "bars": _step(np.sin(2 * np.pi * 10 * along), 0.0, 0.15),
         "plain": 0.08 * _step(smooth_noise(rng, 3), 0, 1),
     }
     return {name: i for i, name in enumerate(layers)}, np.stack(list(layers.values())).astype(np.float32)

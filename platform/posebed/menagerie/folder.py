@@ -20,8 +20,6 @@ from posebed.menagerie.picture import Picture, draw_picture
 from posebed.records import Category, write_text
 
 JPEG_QUALITY = 92
-_WHEN = (1980, 1, 1, 0, 0, 0)
-"""Every member of the archive bears this time, so that equal pictures make equal bytes."""
 
 
 def draw_one(
@@ -45,7 +43,7 @@ def draw_folder(
     annotations: list[dict[str, Any]] = []
     with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive, _mapper(workers) as run:
         for index, (jpeg, annotation) in enumerate(run(partial(_encoded, config), range(config.images))):
-            archive.writestr(zipfile.ZipInfo(_name(index), _WHEN), jpeg)
+            archive.writestr(_member(index), jpeg)
             annotations.append(annotation)
             progress(index + 1)
     unfinished.rename(folder / "images.zip")
@@ -60,6 +58,13 @@ def _mapper(workers: int) -> Iterator[Callable[..., Iterator[Any]]]:
     else:
         with ProcessPoolExecutor(workers, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)) as pool:
             yield partial(pool.map, chunksize=16)
+
+
+def _member(index: int) -> zipfile.ZipInfo:
+    """An entry that does not tell when or on what system it was written, so that equal pictures make equal bytes."""
+    member = zipfile.ZipInfo(_name(index), (1980, 1, 1, 0, 0, 0))
+    member.create_system = 3
+    return member
 
 
 def _name(index: int) -> str:

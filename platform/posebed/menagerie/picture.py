@@ -15,6 +15,9 @@ from posebed.menagerie.scenery import background, grain, occlude
 from posebed.menagerie.scenes import SCENES, Colours
 from posebed.menagerie.skeleton import Kind
 
+SMALLEST = 0.004
+"""Share of the picture that a figure must fill; one that fills less is drawn anew."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -50,14 +53,13 @@ def draw_picture(config: MenagerieConfig, index: int) -> Picture:
         camera = point_camera(rng, kind.view, figure.vertices(), config.size)
         light = _light(rng)
         layer = render(figure, camera, light, config.size, rng.random(2))
-        if np.count_nonzero(layer.mask) >= 0.004 * config.size**2:
+        if np.count_nonzero(layer.mask) >= SMALLEST * config.size**2:
             break
     image, cover = _staged(rng, kind, figure, camera, light, layer, config.size)
     keypoints = _seen(figure.keypoints(kind.category.keypoints), camera, layer.depth, cover)
-    return Picture(
-        _developed(rng, image), category, keypoints, _box(layer.mask), float(np.count_nonzero(layer.mask)),
-        layer.depth, cover, camera, figure,
-    )  # fmt: skip
+    area = float(np.count_nonzero(layer.mask))
+    photo = _developed(rng, image)
+    return Picture(photo, category, keypoints, _box(layer.mask), area, layer.depth, cover, camera, figure)
 
 
 def _category(seed: int, index: int, count: int) -> int:
@@ -117,9 +119,9 @@ def _seen(keypoints: np.ndarray, camera: Camera, depth: np.ndarray, cover: np.nd
     placed = camera.project(keypoints[:, :3])
     result = np.zeros((len(keypoints), 3), np.float32)
     for i, (x, y, distance) in enumerate(placed):
-        column, row = round(float(x)), round(float(y))
-        if not (0 <= column < size and 0 <= row < size):
+        if not (0 <= x <= size - 1 and 0 <= y <= size - 1):
             continue
+        column, row = round(float(x)), round(float(y))
         hidden = cover[row, column] or depth[row, column] < distance - keypoints[i, 3]
         result[i] = x, y, 1 if hidden else 2
     return result
@@ -134,8 +136,8 @@ def _box(mask: np.ndarray) -> tuple[float, float, float, float]:
 def _developed(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Exposure, a colour cast, softness and sensor noise."""
     gain = rng.uniform(0.88, 1.16) * (1 + rng.normal(0, 0.03, 3))
+    contrast = rng.uniform(0.88, 1.12) * gain
     photo = cv2.GaussianBlur(image, (3, 3), rng.uniform(0.3, 0.9)) if rng.random() < 0.4 else image
     noise = rng.uniform(0, 6) * grain(rng, 3, len(image))
-    return np.clip((photo - 118.0) * rng.uniform(0.88, 1.12) * gain + 118 * gain + noise[..., None], 0, 255).astype(
-        np.uint8
-    )
+    bright = photo * contrast.astype(np.float32) + (118 * (gain - contrast)).astype(np.float32)
+    return np.clip(bright + noise[..., None].astype(np.float32), 0, 255).astype(np.uint8)

@@ -156,10 +156,10 @@ def _interpolated(hit: np.ndarray, grids: list[_Grid], vertices: np.ndarray) -> 
 
 def _painted(seen: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """(N, 3) colour before light."""
-    layers = atlas()[1]
+    names, layers = atlas()
     along, around = (((seen[:, TEXTURE] + offset) * TILE).astype(np.int32) % TILE).T
     share = layers[np.rint(seen[:, PATTERN]).astype(np.int32), around, along][:, None]
-    grain = layers[0, (along * 3) % TILE, (around * 3) % TILE][:, None]
+    grain = layers[names["fur"], (along * 3) % TILE, (around * 3) % TILE][:, None]
     return (seen[:, BASE] * (1 - share) + seen[:, MARK] * share) * (1.06 - 0.35 * grain)
 
 

@@ -82,7 +82,7 @@ def test_labelled_keypoints_and_the_box_lie_inside_the_picture(name: str, seed: 
     assert image.dtype == np.uint8
     assert len(keypoints) == len(config.kinds()[category].category.keypoints)
     labelled = keypoints[keypoints[:, 2] > 0]
-    assert ((labelled[:, :2] >= -0.5) & (labelled[:, :2] <= 63.5)).all()
+    assert ((labelled[:, :2] >= 0) & (labelled[:, :2] <= 63)).all()
     assert (keypoints[keypoints[:, 2] == 0] == 0).all()
     assert x >= 0 and y >= 0 and x + width <= 64 and y + height <= 64
     assert 0 < area <= width * height

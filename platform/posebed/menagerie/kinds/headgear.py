@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from posebed.menagerie.coats import Paint, tinted
 from posebed.menagerie.figure import Figure
-
-if TYPE_CHECKING:
-    from posebed.menagerie.kinds.quadruped import Frame, Species
+from posebed.menagerie.kinds.anatomy import Frame, Species
 
 BONE = Paint((214, 204, 180), gloss=0.25)
 DARK_HORN = Paint((72, 62, 54), gloss=0.25)

@@ -1,4 +1,4 @@
-"""The body of every four-legged animal: proportions in ``Species``, posed and dressed by ``build``.
+"""The body of every four-legged animal, built from its ``Species`` and posed in a ``Stance``.
 
 The unit is the trunk from hip to shoulder joint. Keypoints are AP-10K's, placed anatomically: hip, knee (stifle) and
 paw of a hind leg, shoulder, elbow and paw of a front leg, the neck at its base.
@@ -6,88 +6,15 @@ paw of a hind leg, shoulder, elbow and paw of a front leg, the neck at its base.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from posebed.menagerie.coats import Colour, Paint, tinted_alike
+from posebed.menagerie.coats import Paint, tinted_alike
 from posebed.menagerie.figure import Figure, rotation
+from posebed.menagerie.kinds.anatomy import Frame, Species
 from posebed.menagerie.kinds.gait import Stance, draw_stance
 from posebed.menagerie.kinds.headgear import ears, horns, manes, trunk_and_tusks
-
-KEYPOINTS = (
-    "left_eye right_eye nose neck root_of_tail left_shoulder left_elbow left_front_paw right_shoulder right_elbow "
-    "right_front_paw left_hip left_knee left_back_paw right_hip right_knee right_back_paw"
-)
-
-
-@dataclass(frozen=True)
-class Species:
-    """Proportions in trunk lengths, angles in degrees, colours in RGB."""
-
-    key: str
-    family: str
-    coat: Paint
-    # trunk: half heights, and half width as a share of them
-    chest: float = 0.25
-    loin: float = 0.20
-    rump: float = 0.22
-    width: float = 0.72
-    slope: float = 0.0
-    """How much higher the withers are than the rump."""
-    hump: float = 0.0
-    # legs, from joint to ground when straight
-    front: float = 0.80
-    back: float = 0.90
-    thigh: float = 0.14
-    ankle: float = 0.040
-    foot: float = 0.062
-    hoof: Colour | None = None
-    """Colour of hooves; None has paws."""
-    zigzag: float = 1.0
-    # neck and head
-    neck: float = 0.45
-    neck_pitch: float = 35.0
-    neck_base: float = 0.19
-    neck_top: float = 0.12
-    head: float = 0.42
-    head_pitch: float = -18.0
-    skull: float = 0.125
-    muzzle: float = 0.075
-    muzzle_from: float = 0.52
-    """Share of the head at which the muzzle begins: short for cats, long for horses."""
-    muzzle_colour: Colour | None = None
-    nose_colour: Colour = (35, 28, 28)
-    eye: float = 0.026
-    eye_side: float = 62.0
-    """Degrees from straight up at which the eyes sit: small looks up, 90 looks sideways."""
-    ear: str = "pointed"
-    ear_size: float = 0.15
-    ear_colour: Colour | None = None
-    eye_patch: Colour | None = None
-    gear: str = ""
-    """antlers, tines, cattle, lyre, ossicones, tusks, rhino."""
-    mane: str = ""
-    """lion or crest."""
-    mane_colour: Colour = (60, 40, 25)
-    # tail
-    tail: float = 0.75
-    tail_pitch: float = -35.0
-    tail_width: float = 0.035
-    brush: str = ""
-    """tuft, bush or hair."""
-    can_sit: bool = False
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A place on the body with its own forward, left and up (the columns of ``axes``)."""
-
-    at: np.ndarray
-    axes: np.ndarray
-
-    def point(self, forward: float = 0.0, left: float = 0.0, up: float = 0.0) -> np.ndarray:
-        return self.at + self.axes @ np.array([forward, left, up])
 
 
 def build(species: Species, rng: np.random.Generator) -> Figure:

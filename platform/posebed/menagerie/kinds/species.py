@@ -6,11 +6,16 @@ from functools import partial
 
 from posebed.menagerie.camera import View
 from posebed.menagerie.coats import Paint
-from posebed.menagerie.kinds.quadruped import KEYPOINTS, Species, build
+from posebed.menagerie.kinds.anatomy import Species
+from posebed.menagerie.kinds.quadruped import build
 from posebed.menagerie.skeleton import Kind, flip_pairs
 from posebed.records import Category
 
-NAMES = tuple(KEYPOINTS.split())
+NAMES = (
+    "left_eye", "right_eye", "nose", "neck", "root_of_tail",
+    "left_shoulder", "left_elbow", "left_front_paw", "right_shoulder", "right_elbow", "right_front_paw",
+    "left_hip", "left_knee", "left_back_paw", "right_hip", "right_knee", "right_back_paw",
+)  # fmt: skip
 LIMBS = ((0, 1), (0, 2), (1, 2), (2, 3), (3, 4), (3, 5), (5, 6), (6, 7), (3, 8), (8, 9), (9, 10), (4, 11), (11, 12))
 LIMBS += ((12, 13), (4, 14), (14, 15), (15, 16))
 _LEGS = (0.079, 0.072, 0.062, 0.079, 0.072, 0.062, 0.107, 0.087, 0.089, 0.107, 0.087, 0.089)
@@ -58,7 +63,8 @@ SPECIES = (
         "fox", "Canidae", Paint((204, 104, 42), (176, 78, 26), (240, 234, 224), tip=(44, 32, 28), tip_from=0.62),
         chest=0.18, loin=0.145, rump=0.16, front=0.62, back=0.68, thigh=0.11, ankle=0.034, foot=0.05, neck=0.30,
         neck_pitch=30, neck_base=0.155, neck_top=0.12, head=0.40, head_pitch=-14, skull=0.115, muzzle=0.046,
-        muzzle_from=0.48, muzzle_colour=(238, 230, 220), eye_side=52, ear_size=0.19, ear_colour=(70, 44, 32), tail=0.80, tail_pitch=-22,
+        muzzle_from=0.48, muzzle_colour=(238, 230, 220), eye_side=52, ear_size=0.19,
+        ear_colour=(70, 44, 32), tail=0.80, tail_pitch=-22,
         tail_width=0.052, brush="bush", can_sit=True,
     ),
     Species(
@@ -156,10 +162,11 @@ SPECIES = (
         tail=0.10, tail_pitch=-50, tail_width=0.05, can_sit=True,
     ),
     Species(
-        "panda", "Ursidae", Paint((236, 232, 224), (200, 194, 186), tip=(30, 28, 28), tip_from=0.05), chest=0.29,
+        "panda", "Ursidae", Paint((216, 212, 204), (190, 184, 176), tip=(30, 28, 28), tip_from=0.05), chest=0.29,
         loin=0.30, rump=0.29, width=0.86, front=0.58, back=0.58, thigh=0.19, ankle=0.095, foot=0.10, zigzag=0.6,
         neck=0.24, neck_pitch=16, neck_base=0.24, neck_top=0.20, head=0.36, head_pitch=-12, skull=0.20, muzzle=0.085,
-        muzzle_from=0.66, muzzle_colour=(230, 226, 220), eye=0.024, eye_side=52, ear="round", ear_size=0.13, ear_colour=(30, 28, 28), eye_patch=(30, 28, 28),
+        muzzle_from=0.66, muzzle_colour=(230, 226, 220), eye=0.024, eye_side=52, ear="round", ear_size=0.13,
+        ear_colour=(30, 28, 28), eye_patch=(30, 28, 28),
         tail=0.10, tail_pitch=-50, tail_width=0.06, can_sit=True,
     ),
     Species(
