@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from posebed import catalog
-from posebed.contracts import ModelSpec, Setting, Task
+from posebed.contracts import Setting, Task
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 from posebed.records import Category
 from posebed.space import Choice
@@ -38,12 +38,12 @@ CASES = [(name, task) for name in catalog.names("posezoo") for task in catalog.l
 each_model = pytest.mark.parametrize(("name", "task"), CASES, ids=lambda value: str(value))
 
 
-def built(name: str, seed: int = 0) -> tuple[ModelSpec, Any]:
+def built(name: str, seed: int = 0) -> Any:
     if name not in TINY:
         pytest.fail(f"TINY must say how {name} is made small for tests, but has only {', '.join(TINY)}")
     spec = catalog.load("posezoo", name)
     torch.manual_seed(seed)
-    return spec, spec.model(spec.config(**TINY[name]), SETTING)
+    return spec.model(spec.config(**TINY[name]), SETTING)
 
 
 def discs(count: int, generator: np.random.Generator) -> tuple[Tensor, Keypoints]:
@@ -98,7 +98,7 @@ def scattered(points: Keypoints, seed: int = 1) -> Keypoints:
 def test_one_step_lowers_the_loss_on_one_batch(name: str, task: Task) -> None:
     if (name, task) in LEARN_NOTHING:
         pytest.skip("has nothing to learn")
-    _, model = built(name)
+    model = built(name)
     batch = drawn(task)
     before = loss_of(model, batch)
     before.backward()
@@ -111,7 +111,7 @@ def test_one_step_lowers_the_loss_on_one_batch(name: str, task: Task) -> None:
 
 @each_model
 def test_gradients_reach_every_trainable_parameter(name: str, task: Task) -> None:
-    _, model = built(name)
+    model = built(name)
     batch = drawn(task)
     # Layers that start from 0 let nothing through before the first step.
     loss_of(model, batch).backward()
@@ -126,7 +126,7 @@ def test_gradients_reach_every_trainable_parameter(name: str, task: Task) -> Non
 
 @each_model
 def test_padded_keypoints_change_nothing(name: str, task: Task) -> None:
-    _, model = built(name)
+    model = built(name)
     model.eval()
     batch = drawn(task)
     other = replace(batch, keypoints=scattered(batch.keypoints))
@@ -139,7 +139,7 @@ def test_padded_keypoints_change_nothing(name: str, task: Task) -> None:
 
 @each_model
 def test_the_query_s_annotation_never_influences_its_prediction(name: str, task: Task) -> None:
-    _, model = built(name)
+    model = built(name)
     batch = drawn(task)
     nothing = Keypoints(torch.zeros_like(batch.keypoints.xy), torch.zeros_like(batch.keypoints.weight))
     same(predicted(model, replace(batch, keypoints=nothing)), predicted(model, batch))
@@ -147,7 +147,7 @@ def test_the_query_s_annotation_never_influences_its_prediction(name: str, task:
 
 @each_model
 def test_a_prediction_does_not_depend_on_its_neighbours_in_the_batch(name: str, task: Task) -> None:
-    _, model = built(name)
+    model = built(name)
     batch = drawn(task)
     single: dict[str, Any] = {
         field: Keypoints(value.xy[:1], value.weight[:1]) if isinstance(value, Keypoints) else value[:1]
@@ -161,7 +161,7 @@ def test_a_prediction_does_not_depend_on_its_neighbours_in_the_batch(name: str, 
 def test_the_order_of_the_shots_does_not_matter(name: str, task: Task) -> None:
     if task == Task.CATEGORY_SPECIFIC:
         pytest.skip("has no shots")
-    _, model = built(name)
+    model = built(name)
     batch = drawn(task)
     assert isinstance(batch, EpisodeBatch)
     support = Keypoints(batch.support.xy.flip(1), batch.support.weight.flip(1))
@@ -171,11 +171,11 @@ def test_the_order_of_the_shots_does_not_matter(name: str, task: Task) -> None:
 
 @each_model
 def test_weights_survive_a_file(name: str, task: Task, tmp_path: Path) -> None:
-    _, model = built(name)
+    model = built(name)
     batch = drawn(task)
     loss_of(model, batch)  # moves the running statistics
     save_file(model.state_dict(), tmp_path / "model.safetensors")
-    _, other = built(name, seed=1)
+    other = built(name, seed=1)
     other.load_state_dict(load_file(tmp_path / "model.safetensors"))
     a, b = predicted(model, batch), predicted(other, batch)
     assert torch.equal(a.xy, b.xy) and torch.equal(a.weight, b.weight)
@@ -183,7 +183,7 @@ def test_weights_survive_a_file(name: str, task: Task, tmp_path: Path) -> None:
 
 @each_model
 def test_predictions_are_finite_points_with_confidences(name: str, task: Task) -> None:
-    _, model = built(name)
+    model = built(name)
     points = predicted(model, drawn(task))
     assert points.xy.shape == (4, PADDED, 2) and points.weight.shape == (4, PADDED)
     assert points.xy.isfinite().all()
@@ -192,7 +192,7 @@ def test_predictions_are_finite_points_with_confidences(name: str, task: Task) -
 
 @each_model
 def test_half_precision_trains_and_predicts(name: str, task: Task) -> None:
-    _, model = built(name)
+    model = built(name)
     batch = drawn(task)
     with torch.autocast("cpu", torch.bfloat16):
         prediction = model(batch)
@@ -207,7 +207,7 @@ def test_half_precision_trains_and_predicts(name: str, task: Task) -> None:
 def test_learning_can_fit_sixteen_pictures(name: str, task: Task) -> None:
     if name in BLIND:
         pytest.skip("does not look at the picture")
-    _, model = built(name)
+    model = built(name)
     batch = drawn(task, 16)
     optimizer = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), lr=3e-3)
     for _ in range(20):

@@ -28,11 +28,6 @@ def batch(image: Tensor, category: list[int]) -> Batch:
     return Batch(image, nothing, torch.tensor(category), torch.arange(len(image)))
 
 
-def sided(image: Tensor) -> Tensor:
-    """Heatmaps that mirror as poses do, for a picture with one channel per keypoint of the second category."""
-    return image
-
-
 def test_uint8_and_float_pictures_normalise_alike() -> None:
     image = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
     expected = (image / 255 - torch.tensor(IMAGENET_MEAN)[:, None, None]) / torch.tensor(IMAGENET_STD)[:, None, None]
@@ -41,17 +36,24 @@ def test_uint8_and_float_pictures_normalise_alike() -> None:
     assert Normalise().bfloat16()(image).dtype == torch.bfloat16
 
 
+def test_statistics_of_the_pretrained_pictures_are_saved_with_the_weights() -> None:
+    trained, restored = Normalise((0.5,) * 3, (0.5,) * 3), Normalise()
+    restored.load_state_dict(trained.state_dict())
+    image = torch.rand(1, 3, 2, 2) * 255
+    torch.testing.assert_close(restored(image), image / 127.5 - 1)
+
+
 def test_the_flip_test_exchanges_left_and_right_of_each_category() -> None:
-    maps = torch.arange(2 * 4 * 1 * 4.0).reshape(2, 4, 1, 4)
-    found = FlipTest("plain", SETTING)(sided, batch(maps, [0, 1]))
-    mirrored = torch.stack([maps[0][[0, 2, 1, 3]], maps[1][[1, 0, 2, 3]]])
-    # A picture function that does not mirror is averaged with the exchanged maps where they stand.
-    torch.testing.assert_close(found, (maps + mirrored) / 2)
+    maps = torch.rand(2, 4, 1, 4)
+    # These heatmaps are the picture itself, so that its mirror image is exactly undone.
+    found = FlipTest("plain", SETTING)(lambda image: image, batch(maps, [0, 1]))
+    exchanged = torch.stack([maps[0][[0, 2, 1, 3]], maps[1][[1, 0, 2, 3]]])
+    torch.testing.assert_close(found, (maps + exchanged) / 2)
 
 
 def test_the_shifted_flip_test_moves_the_mirrored_maps_one_cell_to_the_right() -> None:
     maps = torch.tensor([0.0, 0.0, 1.0, 0.0]).expand(1, 4, 1, 4)
-    found = FlipTest("shifted", SETTING)(sided, batch(maps, [0]))
+    found = FlipTest("shifted", SETTING)(lambda image: image, batch(maps, [0]))
     torch.testing.assert_close(found[0, 0, 0], torch.tensor([0.0, 0.0, 0.5, 0.5]))
 
 

@@ -102,9 +102,9 @@ def _built(model: str, config: Mapping[str, Any], case: Case, renamed: Callable[
     category = Category("animal", "animal", tuple(f"k{i}" for i in range(case.spec["K"])), flip_pairs=pairs)
     width, height = case.spec["image_size"]
     found = spec.model(spec.config(weights="none", **config), Setting((height, width), case.spec["K"], (category,)))
-    found.load_state_dict({renamed(n): t for n, t in case.state.items()})
     # The reference's pictures are drawn as the network sees them.
     found.normalise = nn.Identity()
+    found.load_state_dict({renamed(n): t for n, t in case.state.items()})
     return found.eval()
 
 

@@ -27,8 +27,10 @@ needs_package = pytest.mark.skipif(importlib.util.find_spec(PACKAGE) is None, re
 
 
 @pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No hub, and nothing kept of earlier downloads."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
 
 
 def checkpoint(seed: int = 7) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ class Features(nn.Module):
     """Of the pictures in 0..1 that the weights were trained on."""
 
     def __init__(self, backbone: str, weights: str, strides: Sequence[int]) -> None:
-        """``weights`` as in ``weights.read_weights``.
+        """``weights`` as in ``weights.read_weights``; ``strides`` from fine to coarse.
 
         Raises:
             LookupError: no such backbone or weights, or a backbone without maps at these strides.

@@ -12,7 +12,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Normalise(nn.Module):
-    """RGB in 0..255 to zero mean and unit deviation per channel, in the precision of the model."""
+    """RGB in 0..255 to zero mean and unit deviation per channel, in the precision of the model.
+
+    Mean and deviation belong to the pretrained weights and are saved with those that they become.
+    """
 
     mean: Tensor
     std: Tensor
@@ -20,8 +23,8 @@ class Normalise(nn.Module):
     def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
         """``mean`` and ``std`` of pictures in 0..1."""
         super().__init__()
-        self.register_buffer("mean", 255 * torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(std).view(3, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W), uint8 or float, to the same shape in the dtype of the buffers.

@@ -110,7 +110,9 @@ def test_a_killed_driver_is_resumed_by_the_same_command_and_leaves_no_process_be
 
 def test_a_job_that_the_cluster_cannot_hold_is_refused_in_one_sentence(project: Path):
     with (project / "params.yaml").open("a") as file:
-        file.write("  wide: {model: simple_baseline, split: quads, pack: small, train: {workers: 64, batch_size: 64}}\n")
+        file.write(
+            "  wide: {model: simple_baseline, split: quads, pack: small, train: {workers: 64, batch_size: 64}}\n"
+        )
     refused = subprocess.run(
         [sys.executable, "-m", "posestages.train", "wide"], capture_output=True, text=True, timeout=PATIENCE
     )

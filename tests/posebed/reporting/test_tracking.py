@@ -1,0 +1,137 @@
+"""The tracker's mirror of results, in a real MLflow store on sqlite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from posebed.reporting.tracking import EXPERIMENT, FINGERPRINT, Tracker
+from posebed.scoring.result import Cost, Epoch, Provenance, Result, Score
+
+pytestmark = pytest.mark.slow
+
+
+def epoch(number: int) -> Epoch:
+    return Epoch(
+        epoch=number,
+        loss=1 / number,
+        losses={"heatmap": 1 / number},
+        learning_rate=0.1,
+        seconds=2.0,
+        images_per_second=50.0,
+        waiting=0.01,
+        validation=number / 10 if number % 2 == 0 else None,
+        system={"cpu_percent": 50.0},
+    )
+
+
+def result(fingerprint: str = "f" * 64, epochs: int = 4) -> Result:
+    return Result(
+        key="baseline",
+        fingerprint=fingerprint,
+        model="simple_baseline",
+        task="category_specific",
+        data="zoo",
+        split="zoo",
+        pack="small",
+        seed=0,
+        config={"backbone": "resnet18", "head": {"channels": 8}},
+        train={"lr": 0.1},
+        protocol={"boxes": "ground truth"},
+        instances=5,
+        images=5,
+        queries=5,
+        without_keypoints=0,
+        scores=[Score(metric="PCK@0.2", definition="share", value=0.5, low=0.4, high=0.6)],
+        by_category={"fox": {"PCK@0.2": 0.5}},
+        by_keypoint={"fox": {"nose": 0.5}},
+        curve=[epoch(n) for n in range(1, epochs + 1)],
+        cost=Cost(parameters=10, gflops=None, ms_per_image=1.0, train_seconds=8.0, device="cpu"),
+        provenance=Provenance(
+            commit="c" * 40,
+            dirty=False,
+            data_hash="d" * 32 + ".dir",
+            split_hash="s",
+            episodes_hash=None,
+            lock_hash="l",
+            checkpoint_hash="k",
+            checkpoint="runs/baseline/train/best.safetensors",
+            software={"torch": "2"},
+            hardware="cpu",
+            created="2026-01-01T00:00:00+00:00",
+        ),
+    )
+
+
+@pytest.fixture
+def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def everything(uri: str) -> dict:
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment
+    runs = client.search_runs([experiment.experiment_id])
+    return {
+        run.data.tags[FINGERPRINT]: {
+            "status": run.info.status,
+            "params": run.data.params,
+            "metrics": {
+                n: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, n)] for n in run.data.metrics
+            },
+            "data": [(d.dataset.name, d.dataset.digest) for d in run.inputs.dataset_inputs],
+            "commit": run.data.tags["mlflow.source.git.commit"],
+        }
+        for run in runs
+    }
+
+
+def test_a_result_is_mirrored_with_params_curve_scores_data_and_origin(uri: str):
+    Tracker(uri).log_result(result())
+    (run,) = everything(uri).values()
+    assert run["status"] == "FINISHED"
+    assert run["params"]["config.head.channels"] == "8"
+    assert run["metrics"]["loss"] == [(1, 1.0), (2, 0.5), (3, 1 / 3), (4, 0.25)]
+    assert run["metrics"]["validation/PCK_0.2"] == [(2, 0.2), (4, 0.4)]
+    assert run["metrics"]["PCK_0.2/low"] == [(4, 0.4)]
+    assert run["data"] == [("zoo", "d" * 32 + ".dir")]
+    assert run["commit"] == "c" * 40
+
+
+def test_logging_again_changes_nothing(uri: str):
+    tracker = Tracker(uri)
+    tracker.log_result(result())
+    once = everything(uri)
+    Tracker(uri).log_result(result())
+    assert everything(uri) == once
+
+
+def test_a_lost_tracker_is_refilled_to_what_it_was(uri: str, tmp_path: Path):
+    tracker = Tracker(uri)
+    run = tracker.open("baseline", "f" * 64)
+    for number in range(1, 5):
+        tracker.log_curve(run, [epoch(number)])
+    tracker.log_result(result())
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    Tracker(other).log_result(result())
+    assert everything(other) == everything(uri)
+
+
+def test_a_resumed_run_writes_only_the_epochs_that_are_missing(uri: str):
+    tracker = Tracker(uri)
+    run = tracker.open("baseline", "f" * 64)
+    tracker.log_curve(run, [epoch(1), epoch(2)])
+    assert Tracker(uri).open("baseline", "f" * 64) == run
+    tracker.log_curve(run, [epoch(2), epoch(3)])
+    tracker.log_result(result())
+    assert [step for step, _ in everything(uri)["f" * 64]["metrics"]["loss"]] == [1, 2, 3, 4]
+
+
+def test_runs_of_different_fingerprints_stand_apart(uri: str):
+    tracker = Tracker(uri)
+    assert tracker.log_result(result("a" * 64)) != tracker.log_result(result("b" * 64))
+    assert len(everything(uri)) == 2

@@ -1,0 +1,138 @@
+"""The real dvc.yaml, run by the real DVC with real Ray jobs, on a small project."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from posebed.scoring.result import Result, read_result
+
+pytestmark = pytest.mark.slow
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, **more}
+    return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=500)
+
+
+def sound(*words: str) -> str:
+    done = run(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def stages(dry: str) -> set[str]:
+    """The stages that DVC says it would run."""
+    return {line.split("'")[1] for line in dry.splitlines() if line.startswith("Running stage")}
+
+
+@pytest.fixture(scope="module")
+def reproduced(prepared_project: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A project under git and DVC in which every stage has run."""
+    folder = tmp_path_factory.mktemp("pipeline") / "project"
+    folder.mkdir()
+    for part in ("platform", "models", "pipelines"):
+        shutil.copytree(CHECKOUT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("dvc.yaml", ".gitignore", ".dvcignore", "requirements.lock.txt"):
+        shutil.copy(CHECKOUT / part, folder / part)
+    shutil.copy(prepared_project / "params.yaml", folder / "params.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
+            patch.setenv(f"{name}_NAME", "tester")
+            patch.setenv(f"{name}_EMAIL", "tester@example.org")
+        sound("git", "init", "-q")
+        sound("dvc", "init", "-q")
+        sound("git", "add", "-A")
+        sound("git", "commit", "-qm", "A project")
+        sound("dvc", "repro")
+        yield folder
+
+
+def test_every_run_has_a_result_and_the_report_shows_them(reproduced: Path):
+    page = (reproduced / "report" / "index.html").read_text()
+    for key in ("floor", "baseline", "prototypes"):
+        result = read_result(reproduced / "runs" / key / "result.json")
+        assert result.key == key
+        assert (
+            result.score("PCK@0.2").value
+            == json.loads((reproduced / f"runs/{key}/metrics.json").read_text())["PCK@0.2"]
+        )
+        assert key in page
+
+
+def test_a_result_names_the_commit_and_the_hashes_that_dvc_knows(reproduced: Path):
+    origin = read_result(reproduced / "runs/baseline/result.json").provenance
+    assert origin.commit == sound("git", "rev-parse", "HEAD").strip()
+    assert not origin.dirty
+    lock = (reproduced / "dvc.lock").read_text()
+    assert origin.data_hash in lock
+    assert origin.split_hash in lock
+
+
+def test_a_second_run_does_nothing(reproduced: Path):
+    assert "Data and pipelines are up to date" in sound("dvc", "repro")
+
+
+def test_changing_one_model_re_runs_that_model_alone(reproduced: Path):
+    params = reproduced / "params.yaml"
+    before = params.read_text()
+    params.write_text(before.replace("epochs: 4", "epochs: 5"))
+    try:
+        dry = sound("dvc", "repro", "--dry")
+    finally:
+        params.write_text(before)
+    assert stages(dry) == {"train@baseline", "predict@baseline", "score@baseline", "report"}
+
+
+def test_changing_one_split_leaves_the_runs_of_others_alone(reproduced: Path):
+    params = reproduced / "params.yaml"
+    before = params.read_text()
+    params.write_text(before.replace("queries: 3", "queries: 2"))
+    try:
+        dry = sound("dvc", "repro", "--dry")
+    finally:
+        params.write_text(before)
+    assert stages(dry) == {"split@held-out", *(f"{s}@prototypes" for s in ("train", "predict", "score")), "report"}
+
+
+def test_the_tracker_has_every_run_and_is_refilled_by_one_command(reproduced: Path):
+    from posebed.reporting.tracking import EXPERIMENT, FINGERPRINT, MlflowClient
+
+    def tracked(uri: str) -> dict[str, dict[str, float]]:
+        client = MlflowClient(uri)
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        assert experiment
+        return {r.data.tags[FINGERPRINT]: r.data.metrics for r in client.search_runs([experiment.experiment_id])}
+
+    first = tracked(f"sqlite:///{reproduced}/mlflow.db")
+    assert len(first) == 3
+    (reproduced / "mlflow.db").unlink()
+    sound("posebed", "track")
+    assert tracked(f"sqlite:///{reproduced}/mlflow.db") == first
+
+
+def test_a_tracker_out_of_reach_loses_no_result(reproduced: Path):
+    before = (reproduced / "runs/floor/result.json").read_text()
+    done = run(
+        sys.executable,
+        "-m",
+        "posestages.score",
+        "floor",
+        MLFLOW_TRACKING_URI="http://127.0.0.1:9",
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES="1",
+        MLFLOW_HTTP_REQUEST_TIMEOUT="2",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "out of reach" in done.stderr
+    after = read_result(reproduced / "runs/floor/result.json")
+    assert after.scores == Result.model_validate_json(before).scores
