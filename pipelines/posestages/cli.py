@@ -93,7 +93,7 @@ def train(key: Annotated[str, typer.Argument(help="An entry under runs: in param
     """Train one run on prepared data, as its pipeline stage does."""
     from posestages import train as training
 
-    training.train(training.experiment_of(key))
+    training.train(key)
     console.print(f"The run: {stage.run_folder(key) / 'train'}", highlight=False)
 
 

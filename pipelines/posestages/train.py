@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from posebed.config import read_params
@@ -31,8 +32,16 @@ def experiment_of(key: str) -> Experiment:
     return experiment
 
 
-def train(experiment: Experiment) -> None:
+def train(key: str) -> None:
     """Train as a Ray Train job and write ``runs/KEY/train``."""
+    from posebed.jobs.cluster import connect
+
+    # Importing the model takes seconds, and so does starting a cluster, whose processes end with their own thread.
+    with ThreadPoolExecutor(1) as background:
+        decided = background.submit(experiment_of, key)
+        connect(PACKAGES)
+        experiment = decided.result()
+
     from posebed.jobs.launch import forget, launch
     from posebed.training.trained import write_trained
 
@@ -43,8 +52,9 @@ def train(experiment: Experiment) -> None:
     forget(experiment, storage)
 
 
-def train_without_ray(experiment: Experiment) -> None:
+def train_without_ray(key: str) -> None:
     """Train in this process and write ``runs/KEY/train``; under torchrun every worker calls it."""
+    experiment = experiment_of(key)
     from posebed.training.log import FolderLog
     from posebed.training.loop import train as loop
     from posebed.training.trained import write_trained
@@ -82,7 +92,7 @@ class Mirror:
 def main(arguments: list[str]) -> None:
     without = "--without-ray" in arguments
     key = only_key([word for word in arguments if word != "--without-ray"])
-    (train_without_ray if without else train)(experiment_of(key))
+    (train_without_ray if without else train)(key)
 
 
 if __name__ == "__main__":

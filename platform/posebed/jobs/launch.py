@@ -12,11 +12,13 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from posebed.experiment import Experiment
-from posebed.jobs.cluster import connect, share_for
+from posebed.jobs.board import Board
+from posebed.jobs.cluster import connect, share_for, worker_variables
 from posebed.scoring.result import Epoch
 from posebed.training.log import Bar, Tick
 
@@ -45,10 +47,10 @@ def launch(
     """
     connect(packages)
     share = share_for(experiment.train.workers)
-    board: Any = ray.remote(num_cpus=0)(_Board).remote()
+    board: Any = ray.remote(num_cpus=0)(Board).remote()
     trainer = TorchTrainer(
         _work,
-        train_loop_config={"experiment": experiment, "board": board},
+        train_loop_config={"experiment": experiment, "board": board, "threads": share.cpus},
         torch_config=TorchConfig(backend=None if share.accelerator else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=experiment.train.workers,
@@ -60,7 +62,7 @@ def launch(
             storage_path=storage or _own_storage(),
             failure_config=FailureConfig(max_failures=RESTARTS),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
-            worker_runtime_env={"env_vars": {} if share.accelerator else {"DS_ACCELERATOR": "cpu"}},
+            worker_runtime_env={"env_vars": worker_variables(share.accelerator)},
         ),
     )
     with _shown(board, experiment.key, on_epoch):
@@ -95,8 +97,11 @@ def _own_storage() -> str:
 
 def _work(config: dict[str, Any]) -> None:
     """What every worker runs; the imports are heavy and belong to the worker alone."""
+    import torch
+
     from posebed.training.loop import train
 
+    torch.set_num_threads(config["threads"])
     train(config["experiment"], RayLog(config["board"]))
 
 
@@ -121,7 +126,7 @@ class RayLog:
             yield Path(folder)
 
     def tick(self, tick: Tick) -> None:
-        self._board.tick.remote(tick)
+        self._board.tick.remote(asdict(tick))
 
     def epoch(self, epoch: Epoch) -> None:
         self._board.epoch.remote(epoch.model_dump())
@@ -129,23 +134,6 @@ class RayLog:
     def keep(self, checkpoint: Path, epoch: Epoch) -> None:
         measured = {"epoch": epoch.epoch, "validation": epoch.validation}
         ray.train.report(measured, checkpoint=Checkpoint.from_directory(checkpoint))
-
-
-class _Board:
-    """An actor to which rank 0 pins its news and from which the driver reads them."""
-
-    def __init__(self) -> None:
-        self._tick: Tick | None = None
-        self._epochs: list[dict[str, Any]] = []
-
-    def tick(self, tick: Tick) -> None:
-        self._tick = tick
-
-    def epoch(self, epoch: dict[str, Any]) -> None:
-        self._epochs.append(epoch)
-
-    def read(self, seen: int) -> tuple[Tick | None, list[dict[str, Any]]]:
-        return self._tick, self._epochs[seen:]
 
 
 @contextmanager
@@ -164,7 +152,7 @@ def _shown(board: Any, title: str, on_epoch: Callable[[Epoch], None]) -> Iterato
                     tick, epochs = ray.get(board.read.remote(seen))
                     seen += len(epochs)
                     if tick:
-                        bar(tick)
+                        bar(Tick(**tick))
                     for line in map(Epoch.model_validate, epochs):
                         bar.line(line)
                         on_epoch(line)

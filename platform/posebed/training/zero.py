@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,20 @@ if not torch.cuda.is_available():
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
 os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "warning")
 
-import deepspeed
-from torch import Tensor, nn
+# DeepSpeed's own tuner, of which nothing is used here, would load the whole of MLflow into every worker.
+_mlflow = sys.modules.get("mlflow")
+sys.modules["mlflow"] = None  # pyright: ignore[reportArgumentType]
+try:
+    import deepspeed
+finally:
+    del sys.modules["mlflow"]
+    if _mlflow:
+        sys.modules["mlflow"] = _mlflow
+from torch import Tensor, nn  # noqa: E402
 
-from posebed.config import TrainConfig
-from posebed.training.engine import uses_bfloat16
-from posebed.training.world import World
+from posebed.config import TrainConfig  # noqa: E402
+from posebed.training.engine import uses_bfloat16  # noqa: E402
+from posebed.training.world import World  # noqa: E402
 
 # On a CPU DeepSpeed would compile an operator for shared-memory communication, and stop where there is no
 # compiler. Gloo does without it.

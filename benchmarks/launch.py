@@ -1,0 +1,79 @@
+"""What Ray Train's launch costs beside a bare torchrun of the same loop: ratios within one run.
+
+Both train the same few steps of the same run in a small drawn project; what is compared is the time from the
+command to the end of the first epoch, and where Ray spends it.
+
+Usage: python benchmarks/launch.py [ROUNDS]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PARAMS = """
+menagerie: {quads: {set: quadrupeds, images: 60, size: 64, categories: [tiger, horse]}}
+data: {quads: {source: coco_folder, path: data/menagerie/quads}}
+splits: {quads: {data: quads}}
+packs: {quads: {data: quads, size: [64, 64]}}
+models: {simple_baseline: {config: {backbone: test_resnet, weights: none, channels: 8}}}
+runs:
+  short: {model: simple_baseline, split: quads, pack: quads, train: {epochs: 1, batch_size: 16, warmup_steps: 0}}
+"""
+
+
+def seconds(*command: str) -> float:
+    """How long a command takes to train its one epoch, from a clean start."""
+    for folder in ("runs", ".posebed"):
+        shutil.rmtree(folder, ignore_errors=True)
+    started = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def ray_stages() -> dict[str, float]:
+    """What Ray Train's controller wrote down of the last job."""
+    stages: dict[str, float] = {}
+    for path in Path("/tmp/ray/session_latest/logs/train").glob("ray-train-sys-controller-*.log"):  # noqa: S108
+        for line in path.read_text().splitlines():
+            message = json.loads(line)["message"]
+            if (
+                message.startswith("[Worker Group Initialization]")
+                and message.count(" in ") == 1
+                and "total" not in message
+            ):
+                stages[message.split("] ")[1].split(" in ")[0]] = float(message.rsplit(" in ", 1)[1].split("s.")[0])
+    return stages
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    python = sys.executable
+    torchrun = (python, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1", "-m")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        Path("params.yaml").write_text(PARAMS)
+        for stage in ("draw", "prepare", "split", "pack"):
+            subprocess.run([python, "-m", f"posestages.{stage}", "quads"], check=True, capture_output=True)
+        bare, ray = [], []
+        for _ in range(rounds):
+            bare.append(seconds(*torchrun, "posestages.train", "short", "--without-ray"))
+            ray.append(seconds(python, "-m", "posestages.train", "short"))
+        imports = seconds(python, "-c", "import posezoo.simple_baseline, posebed.training.zero, posebed.training.loop")
+        ratios = [r / b for r, b in zip(ray, bare, strict=True)]
+        print(f"torchrun, one epoch:   {statistics.median(bare):5.1f} s, of which imports take {imports:.1f} s")
+        print(f"Ray Train, one epoch:  {statistics.median(ray):5.1f} s")
+        for stage, took in ray_stages().items():
+            print(f"    {stage}: {took:.1f} s")
+        print(f"ratio: {statistics.median(ratios):.2f} (at most 2 is wanted), rounds {[round(r, 2) for r in ratios]}")
+
+
+if __name__ == "__main__":
+    main()
