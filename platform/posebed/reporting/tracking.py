@@ -67,7 +67,7 @@ class Tracker:
         params = {k: v for k, v in _params(result).items() if k not in known.data.params}
         self._write(run, [Param(name, value[:6000]) for name, value in params.items()])
         self._write(run, [RunTag(name, value[:8000]) for name, value in _tags(result).items()])
-        if not known.inputs.dataset_inputs:
+        if not (known.inputs and known.inputs.dataset_inputs):
             self._client.log_inputs(run, [_dataset(result)])
         self._client.log_dict(run, result.model_dump(mode="json"), "result.json")
         self._client.set_terminated(run)

@@ -85,8 +85,10 @@ class Bar:
         if epoch.validation is not None:
             self._progress.console.print(
                 f"{self._title}: epoch {epoch.epoch}, loss {epoch.loss:.4g}, "
-                f"validation PCK@0.2 {epoch.validation:.3f}, {epoch.images_per_second:.0f} img/s, waiting for data {epoch.waiting:.1%}",
+                f"validation PCK@0.2 {epoch.validation:.3f}, {epoch.images_per_second:.0f} img/s, "
+                f"waiting for data {epoch.waiting:.1%}",
                 highlight=False,
+                soft_wrap=True,
             )
 
 

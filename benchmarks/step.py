@@ -1,0 +1,70 @@
+"""What a DeepSpeed step costs beside a plain torch step of the same model, at one worker: ratios within one run.
+
+The two engines take turns, so that a machine that slows down slows both.
+
+Usage: python benchmarks/step.py [STEPS]
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+
+import torch
+
+from posebed.config import TrainConfig
+from posebed.contracts import Setting
+from posebed.menagerie import categories
+from posebed.pose import Batch, Keypoints
+from posebed.training.engine import Engine, open_engine
+from posebed.training.world import join_world
+from posezoo import simple_baseline
+
+BATCH, SIZE, ROUND = 16, 128, 5
+
+
+def some_batch(keypoints: int) -> Batch:
+    draw = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (BATCH, 3, SIZE, SIZE), generator=draw, dtype=torch.uint8)
+    xy = torch.rand(BATCH, keypoints, 2, generator=draw) * SIZE
+    zeros = torch.zeros(BATCH, dtype=torch.int64)
+    return Batch(image, Keypoints(xy, torch.ones(BATCH, keypoints)), zeros, zeros)
+
+
+def seconds(engine: Engine, batch: Batch, steps: int) -> float:
+    """Median time of a step."""
+    took = []
+    for _ in range(steps):
+        started = time.perf_counter()
+        losses = engine.module.losses(engine(batch), batch)  # pyright: ignore[reportCallIssue]
+        engine.backward(sum(losses.values()))
+        engine.step()
+        took.append(time.perf_counter() - started)
+    return statistics.median(took)
+
+
+def main() -> None:
+    rounds = (int(sys.argv[1]) if len(sys.argv) > 1 else 40) // ROUND
+    world, kinds = join_world(), categories("quadrupeds")
+    setting = Setting((SIZE, SIZE), 17, kinds)
+    config = simple_baseline.Config(backbone="resnet18", weights="none", channels=64)
+    batch = some_batch(17).to(world.device)
+    engines: dict[str, Engine] = {}
+    for name in ("torch", "deepspeed"):
+        torch.manual_seed(0)
+        train = TrainConfig.model_validate({"batch_size": BATCH, "engine": name, "precision": "float32"})
+        engines[name] = open_engine(simple_baseline.build(config, setting), train, {}, world)
+        seconds(engines[name], batch, 3)
+    took: dict[str, list[float]] = {name: [] for name in engines}
+    for _ in range(rounds):
+        for name, engine in engines.items():
+            took[name].append(seconds(engine, batch, ROUND))
+    ratios = [deep / plain for deep, plain in zip(took["deepspeed"], took["torch"], strict=True)]
+    for name, times in took.items():
+        print(f"{name:>9}: {statistics.median(times) * 1000:6.1f} ms a step of {BATCH} crops of {SIZE} px, ResNet-18")
+    print(f"ratio: {statistics.median(ratios):.3f} (at most 1.10 is wanted), rounds {[round(r, 2) for r in ratios]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Experiments: decided once, varied by overrides, and known by their fingerprint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from posebed.config import Params
+from posebed.contracts import Task
+from posebed.experiment import Experiment, decide
+from posebed.records import Category
+
+
+def params(**run: object) -> Params:
+    return Params.model_validate(
+        {
+            "data": {"zoo": {"source": "coco_folder", "path": "zoo"}},
+            "splits": {"plain": {"data": "zoo"}, "shown": {"data": "zoo", "by": "category", "episodes": {"shots": 3}}},
+            "packs": {"small": {"data": "zoo", "size": [64, 64]}},
+            "models": {
+                "simple_baseline": {"config": {"channels": 16}, "train": {"lr": 0.01, "augment": {"rotation": 10}}},
+                "mean_pose": {},
+                "proto_net": {},
+            },
+            "runs": {"run": {"model": "simple_baseline", "split": "plain", "pack": "small", **run}},
+        }
+    )
+
+
+def decided(folder: Path = Path("nowhere"), **run: object) -> Experiment:
+    return decide(params(**run), "run", "posezoo", folder / "split", folder / "pack")
+
+
+def test_settings_are_laid_over_one_another():
+    experiment = decided(config={"deconvs": 2}, train={"augment": {"flip": 0.1}})
+    assert experiment.config.model_dump()["channels"] == 16
+    assert experiment.config.model_dump()["deconvs"] == 2
+    assert experiment.train.lr == 0.01
+    assert experiment.train.augment.rotation == 10
+    assert experiment.train.augment.flip == 0.1
+    assert experiment.train.epochs == 210, "the published setting"
+
+
+def test_a_wrong_setting_is_refused_by_its_place():
+    with pytest.raises(ValueError, match=r"runs\.run: chanels"):
+        decided(config={"chanels": 3})
+    with pytest.raises(ValueError, match=r"runs\.run: .*must be a multiple"):
+        decided(train={"batch_size": 10, "workers": 3})
+
+
+@pytest.mark.parametrize(
+    ("run", "task", "shots"),
+    [
+        ({"model": "mean_pose"}, Task.CATEGORY_SPECIFIC, 0),
+        ({"model": "mean_pose", "split": "shown"}, Task.CATEGORY_AGNOSTIC, 3),
+        ({"model": "mean_pose", "split": "shown", "task": "category_specific"}, Task.CATEGORY_SPECIFIC, 0),
+        ({"model": "proto_net", "split": "shown"}, Task.CATEGORY_AGNOSTIC, 3),
+        ({"split": "shown"}, Task.CATEGORY_SPECIFIC, 0),
+    ],
+)
+def test_the_task_follows_from_model_and_split(run: dict, task: Task, shots: int):
+    experiment = decided(**run)
+    assert (experiment.task, experiment.shots) == (task, shots)
+
+
+def test_a_category_agnostic_model_needs_episodes():
+    with pytest.raises(ValueError, match="must have episodes"):
+        decided(model="proto_net")
+
+
+def test_a_task_that_the_model_does_not_serve_is_refused():
+    with pytest.raises(ValueError, match="must be one of category_specific"):
+        decided(split="shown", task="category_agnostic")
+
+
+def test_a_category_specific_model_refuses_two_skeletons():
+    tiger, fly = Category("tiger", "tiger", ("nose", "tail")), Category("fly", "fly", ("head",))
+    decided().check_fits([tiger, tiger])
+    decided(model="proto_net", split="shown").check_fits([tiger, fly])
+    with pytest.raises(ValueError, match="must be given data of one skeleton"):
+        decided().check_fits([tiger, fly])
+
+
+def test_overrides_go_through_the_same_checks():
+    experiment = decided().with_overrides({"model.channels": 32, "train.augment.flip": 0.0, "train.lr": 0.5})
+    assert experiment.config.model_dump()["channels"] == 32
+    assert (experiment.train.lr, experiment.train.augment.flip, experiment.train.augment.rotation) == (0.5, 0.0, 10)
+    for wrong in ({"model.chanels": 1}, {"train.lr": -1}, {"data.seed": 1}, {"lr": 1}):
+        with pytest.raises(ValueError):
+            decided().with_overrides(wrong)
+
+
+def test_the_fingerprint_changes_with_settings_seed_and_data_and_with_nothing_else(tmp_path: Path):
+    for part in ("split", "pack"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "pack/index.parquet").write_bytes(b"rows")
+    first = decided(tmp_path).fingerprint
+    assert decided(tmp_path).fingerprint == first
+    assert decided(tmp_path, seed=1).fingerprint != first
+    assert decided(tmp_path).with_overrides({"train.lr": 0.02}).fingerprint != first
+    (tmp_path / "pack/index.parquet").write_bytes(b"other rows")
+    assert decided(tmp_path).fingerprint != first

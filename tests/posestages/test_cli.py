@@ -1,0 +1,113 @@
+"""The command line as a user meets it: help, exit codes, sentences, and files that are really there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from posebed.data.images import Images
+from posestages.train import main as train
+
+
+def posebed(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from posestages.cli import main; main()", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("word", ["models", "datasets", "check", "show", "train", "predict", "report", "track"])
+def test_every_command_explains_itself(word: str):
+    told = posebed(word, "--help")
+    assert told.returncode == 0
+    assert "Usage" in told.stdout
+
+
+def test_models_lists_the_whole_zoo():
+    told = posebed("models").stdout
+    for name in ("mean_pose", "simple_baseline", "hrnet", "proto_net"):
+        assert name in told
+
+
+def test_datasets_lists_sources_and_built_in_sets():
+    told = posebed("datasets").stdout
+    for name in ("coco_folder", "quadrupeds", "mixed", "giraffe"):
+        assert name in told
+
+
+def test_check_passes_sound_data_and_tells_what_is_wrong_with_other(project: Path):
+    sound = posebed("check", "data/menagerie/quads")
+    assert sound.returncode == 0
+    assert "No problem in 48 annotations" in sound.stdout
+    path = project / "data/menagerie/quads/annotations.json"
+    content = json.loads(path.read_text())
+    content["annotations"][3]["bbox"][2] = -5
+    content["annotations"][4]["keypoints"][2] = 7
+    path.write_text(json.dumps(content))
+    found = posebed("check", "data/menagerie/quads")
+    assert found.returncode == 1
+    for word in ("annotations.json", "bbox", "keypoints", "-5", "7"):
+        assert word in found.stdout
+    assert "Traceback" not in found.stderr
+
+
+def test_show_draws_a_sheet(project: Path):
+    done = posebed("show", "data/menagerie/quads", "--count", "3", "--category", "tiger", "--out", "sheet.png")
+    assert done.returncode == 0, done.stderr
+    sheet = cv2.imread("sheet.png")
+    assert sheet is not None
+    assert sheet.shape[1] > 600
+    assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 1000
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("train", "lost"), "runs must have an entry 'lost', but has floor, baseline, prototypes"),
+        (("show", "data/menagerie/quads", "--category", "unicorn"), "must have the categories unicorn"),
+        (("predict", "lost", "x.jpg"), "must hold a trained run"),
+        (("report",), "at least one run must have a result"),
+    ],
+)
+def test_mistakes_end_in_one_sentence_and_exit_code_2(project: Path, words: tuple[str, ...], told: str):
+    done = posebed(*words)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_predict_writes_poses_and_pictures(project: Path):
+    train(["baseline", "--without-ray"])
+    content = json.loads((project / "data/menagerie/quads/annotations.json").read_text())
+    images = Images(project / "data/menagerie/quads/images.zip")
+    names = [image["file_name"] for image in content["images"][:2]]
+    for name in names:
+        (project / name).write_bytes(images.read(name))
+    done = posebed("predict", "baseline", *names, "--boxes", "data/menagerie/quads/annotations.json")
+    assert done.returncode == 0, done.stderr
+    poses = json.loads((project / "poses/poses.json").read_text())
+    assert [a["image_id"] for a in poses["annotations"]] == [1, 2]
+    assert [a["bbox"] for a in poses["annotations"]] == [a["bbox"] for a in content["annotations"][:2]]
+    assert all(len(a["keypoints"]) == 17 * 3 and np.isfinite(a["keypoints"]).all() for a in poses["annotations"])
+    assert poses["categories"][0]["keypoints"] == content["categories"][0]["keypoints"]
+    for number, name in enumerate(names):
+        drawn = cv2.imread(f"poses/{number:04}-{Path(name).stem}.png")
+        assert drawn is not None
+    whole = posebed("predict", "runs/baseline/train", names[0], "--out", "whole")
+    assert whole.returncode == 0, whole.stderr
+    (pose,) = json.loads((project / "whole/poses.json").read_text())["annotations"]
+    assert pose["bbox"] == [0, 0, 80, 80]
+
+
+def test_predicting_with_a_box_file_that_misses_a_picture_is_refused(project: Path):
+    train(["floor", "--without-ray"])
+    (project / "boxes.json").write_text('{"images": [], "annotations": []}')
+    (project / "lonely.png").write_bytes(cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    done = posebed("predict", "floor", "lonely.png", "--boxes", "boxes.json")
+    assert done.returncode == 2
+    assert "must have a box for every picture" in done.stderr
+    assert not Path("poses").exists()
