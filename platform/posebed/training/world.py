@@ -25,8 +25,7 @@ def join_world() -> World:
     accelerator = torch.cuda.is_available()
     if not dist.is_initialized():
         alone = "WORLD_SIZE" not in os.environ
-        for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}.items():
-            os.environ.setdefault(name, value)
+        os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed insists on it
         backend = "cuda:nccl,cpu:gloo" if accelerator else "gloo"
         if alone:
             dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
