@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from posebed.config import TrainConfig
-from posebed.training.world import World
+from posebed.training.world import World, uses_bfloat16
 
 
 class Engine(Protocol):
@@ -79,12 +79,6 @@ def make_optimizer(model: nn.Module, train: TrainConfig, factors: Mapping[str, f
     return kind(described, lr=train.lr, weight_decay=train.weight_decay)
 
 
-def uses_bfloat16(train: TrainConfig, device: torch.device) -> bool:
-    if train.precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return train.precision == "bfloat16"
-
-
 class TorchEngine:
     """Plain torch, with DistributedDataParallel where there are several workers."""
 
@@ -92,7 +86,7 @@ class TorchEngine:
         self.module, self.optimizer, self._world = model, optimizer, world
         self._forward = DistributedDataParallel(model) if world.size > 1 else model
         self._accumulation, self._clip, self._counted = train.accumulation(), train.clip, 0
-        self._bfloat16 = uses_bfloat16(train, world.device)
+        self._bfloat16 = uses_bfloat16(train.precision, world.device)
 
     def __call__(self, batch: Any) -> Any:
         with torch.autocast(self._world.device.type, torch.bfloat16, enabled=self._bfloat16):

@@ -46,3 +46,10 @@ def summed(values: torch.Tensor, world: World) -> torch.Tensor:
 
 def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def uses_bfloat16(precision: str, device: torch.device) -> bool:
+    """What ``TrainConfig.precision`` means on a device."""
+    if precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return precision == "bfloat16"

@@ -27,8 +27,7 @@ finally:
 from torch import Tensor, nn  # noqa: E402
 
 from posebed.config import TrainConfig  # noqa: E402
-from posebed.training.engine import uses_bfloat16  # noqa: E402
-from posebed.training.world import World  # noqa: E402
+from posebed.training.world import World, uses_bfloat16  # noqa: E402
 
 # On a CPU DeepSpeed would compile an operator for shared-memory communication, and stop where there is no
 # compiler. Gloo does without it.
@@ -52,7 +51,7 @@ class DeepSpeedEngine:
             "zero_optimization": {"stage": train.zero},
             "zero_allow_untested_optimizer": True,
             "zero_force_ds_cpu_optimizer": False,
-            "torch_autocast": {"enabled": uses_bfloat16(train, world.device), "dtype": "bfloat16"},
+            "torch_autocast": {"enabled": uses_bfloat16(train.precision, world.device), "dtype": "bfloat16"},
             "steps_per_print": 10**9,
         }
         opened: Any = deepspeed.initialize(model=model, optimizer=optimizer, config=settings)
