@@ -7,6 +7,7 @@ Usage: python benchmarks/step.py [STEPS]
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import time
@@ -15,6 +16,7 @@ import torch
 
 from posebed.config import TrainConfig
 from posebed.contracts import Setting
+from posebed.jobs.cluster import worker_variables
 from posebed.menagerie import categories
 from posebed.pose import Batch, Keypoints
 from posebed.training.engine import Engine, open_engine
@@ -45,7 +47,7 @@ def seconds(engine: Engine, batch: Batch, steps: int) -> float:
 
 
 def main() -> None:
-    rounds = (int(sys.argv[1]) if len(sys.argv) > 1 else 40) // ROUND
+    rounds = (int(sys.argv[1]) if len(sys.argv) > 1 else 80) // ROUND
     world, kinds = join_world(), categories("quadrupeds")
     setting = Setting((SIZE, SIZE), 17, kinds)
     config = simple_baseline.Config(backbone="resnet18", weights="none", channels=64)
@@ -66,5 +68,13 @@ def main() -> None:
     print(f"ratio: {statistics.median(ratios):.3f} (at most 1.10 is wanted), rounds {[round(r, 2) for r in ratios]}")
 
 
+def as_a_worker() -> None:
+    """Start again with the environment of training workers, which takes effect when a process starts."""
+    variables = worker_variables(accelerator=torch.cuda.is_available())
+    if not variables.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | variables)  # noqa: S606
+
+
 if __name__ == "__main__":
+    as_a_worker()
     main()
