@@ -21,6 +21,7 @@ from posebed.jobs.board import Board
 from posebed.jobs.cluster import connect, share_for, worker_variables
 from posebed.scoring.result import Epoch
 from posebed.training.log import Bar, Tick
+from posebed.training.trained import FILES
 
 import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
 import ray.train  # isort: skip
@@ -71,7 +72,7 @@ def launch(
         raise RuntimeError(f"the job of {experiment.key} must leave a checkpoint, but left none")
     home = Path(tempfile.mkdtemp(prefix="posebed-"))
     with checkpoint.as_directory() as folder:
-        for file in ("best.safetensors", "last.safetensors", "curve.json"):
+        for file in FILES:
             shutil.copy2(Path(folder) / file, home / file)
     return home
 

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from posebed.data.pack import Pack
 from posebed.data.splits import Split, read_split
@@ -159,7 +159,3 @@ def _save(engine: Engine, log: Log, curve: list[Epoch], best: Weights | None, wo
 def write_weights(weights: Weights, path: Path) -> None:
     # safetensors refuses tensors that share memory, such as tied weights.
     save_file({name: value.contiguous().clone() for name, value in weights.items()}, path)
-
-
-def parameter_count(model: nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())

@@ -24,6 +24,7 @@ from posebed.records import categories_from_json, categories_to_json
 from posebed.scoring.result import Epoch
 
 FILES = ("best.safetensors", "last.safetensors", "curve.json")
+"""What a run takes from its newest checkpoint."""
 
 
 def write_trained(folder: Path, outcome: Path, experiment: Experiment) -> None:
