@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from torch import Tensor
+
 from posebed.config import Positive
 from posebed.contracts import Claim, ModelSpec, Paper, Setting, Task
 from posebed.space import Choice, LogUniform
@@ -32,6 +36,11 @@ def build(config: Config, setting: Setting) -> HeatmapModel:
     return HeatmapModel(Normalise(), backbone, head, (8 * height, 8 * width), config, setting)
 
 
+def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """mmpose's names, of both of its generations."""
+    return {name.replace("keypoint_head.", "head."): tensor for name, tensor in state.items()}
+
+
 _README = "original README of HRNet"
 _KITPOSE = "KITPose README, table 2"
 
@@ -57,4 +66,5 @@ SPEC = ModelSpec(
         ),
     ),
     train=PUBLISHED_TRAINING,
+    released=released,
 )

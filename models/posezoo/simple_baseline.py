@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
+from torch import Tensor
 
 from posebed.config import Positive
 from posebed.contracts import Claim, ModelSpec, Paper, Setting, Task
@@ -37,6 +39,14 @@ def build(config: Config, setting: Setting) -> HeatmapModel:
     return HeatmapModel(Normalise(backbone.mean, backbone.std), backbone, head, heatmap_size, config, setting)
 
 
+def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """mmpose's names, of both of its generations."""
+    return {
+        name.replace("keypoint_head.", "head.").replace("backbone.", "backbone.trunk."): tensor
+        for name, tensor in state.items()
+    }
+
+
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_SPECIFIC,),
     config=Config,
@@ -58,4 +68,5 @@ SPEC = ModelSpec(
         ),
     ),
     train=PUBLISHED_TRAINING,
+    released=released,
 )

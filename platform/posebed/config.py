@@ -104,6 +104,8 @@ class TrainConfig(Section):
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: Annotated[float, Field(gt=0)] = 5e-4
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    undecayed: tuple[Literal["norm", "bias"], ...] = ()
+    """Parameters without weight decay: those of normalisation layers, and biases of all others."""
     momentum: Share = 0.9
     """Of sgd."""
     warmup_steps: Annotated[int, Field(ge=0)] = 500
@@ -151,10 +153,14 @@ class ModelConfig(Section):
 class RunConfig(Section):
     model: str
     """A module of the zoo."""
+    preset: str | None = None
+    """A published result whose settings go over ``models.MODEL``; ``posebed presets`` lists them."""
     split: Key
     pack: Key
     task: Literal["category_specific", "category_agnostic"] | None = None
     """Only for models that serve both; by default category_agnostic where the split has episodes."""
+    boxes: Literal["annotated", "detected"] = "annotated"
+    """Whose boxes the test part is cropped by; detected ones must be in the data."""
     seed: int = 0
     config: dict[str, Any] = {}
     """Overrides of the model's own config."""

@@ -64,6 +64,19 @@ class PoseModel(Protocol[BatchT, PredictionT]):
 
 
 @dataclass(frozen=True)
+class Inner:
+    """Something that a model computes on its way, to be looked at. A model may offer such by a further method,
+    ``inspect(batch) -> Mapping[str, Inner]``."""
+
+    maps: Tensor
+    """(B, n, h, w), of any range."""
+    labels: tuple[str, ...]
+    """Of the n maps; of a matrix those of its rows and columns."""
+    over_picture: bool = True
+    """Each map covers the crop; otherwise n is 1 and the map a matrix."""
+
+
+@dataclass(frozen=True)
 class Claim:
     """A number that a paper publishes."""
 
@@ -73,6 +86,28 @@ class Claim:
     metric: str
     value: float
     source: str
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A published result as a run: everything that ``params.yaml`` must say to get that row.
+
+    ``PRESETS`` of the zoo's package ``presets`` holds them by name.
+    """
+
+    model: str
+    data: Mapping[str, Any]
+    """The entry under ``data:``."""
+    split: Mapping[str, Any]
+    """The entry under ``splits:``, without ``data``."""
+    pack: Mapping[str, Any]
+    """The entry under ``packs:``, without ``data``."""
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    train: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    boxes: str = "annotated"
+    init_from: str | None = None
+    """The preset whose trained weights it starts from."""
+    claims: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +141,9 @@ class ModelSpec:
     """From the config, prefixes of parameter names to factors of the learning rate."""
     max_zero: int = 3
     """Highest ZeRO stage that the model's gradients allow."""
+    released: Callable[[Any, Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
+    """From the config and the state dictionary of an official release to the model's own names. Tensors that it does
+    not know keep their names, so that they can be told; None where nothing was released."""
 
     def __post_init__(self) -> None:
         known = {f"model.{n}" for n in self.config.model_fields} | {f"train.{n}" for n in TrainConfig.model_fields}
@@ -132,3 +170,5 @@ class DatasetSpec:
     licence: str = ""
     source: str = ""
     """Where to get it."""
+    skeleton: Category | None = None
+    """The one skeleton of all its categories, where they share one."""

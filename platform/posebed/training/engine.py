@@ -5,7 +5,7 @@ Both are given the same torch optimizer, so that they differ in where its state 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,22 +61,40 @@ def open_engine(model: nn.Module, train: TrainConfig, factors: Mapping[str, floa
 
 
 def make_optimizer(model: nn.Module, train: TrainConfig, factors: Mapping[str, float]) -> torch.optim.Optimizer:
-    """One parameter group per learning-rate factor; a parameter takes the factor of its longest matching prefix.
+    """One parameter group per learning-rate factor and weight decay; a parameter takes the factor of its longest
+    matching prefix.
 
     Frozen parameters are left out. Each group keeps its full rate as ``base_lr``, which the schedule multiplies.
     """
-    groups: dict[float, list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    spared = _spared(model, train.undecayed)
     for name, parameter in model.named_parameters():
         prefix = max((p for p in factors if name.startswith(p)), key=len, default="")
         factor = factors.get(prefix, 1.0)
         parameter.requires_grad_(parameter.requires_grad and factor > 0)
         if parameter.requires_grad:
-            groups.setdefault(factor, []).append(parameter)
-    described = [{"params": p, "lr": train.lr * f, "base_lr": train.lr * f} for f, p in groups.items()]
+            decay = 0.0 if name in spared else train.weight_decay
+            groups.setdefault((factor, decay), []).append(parameter)
+    described = [
+        {"params": p, "lr": train.lr * factor, "base_lr": train.lr * factor, "weight_decay": decay}
+        for (factor, decay), p in groups.items()
+    ]
     if train.optimizer == "sgd":
-        return torch.optim.SGD(described, lr=train.lr, momentum=train.momentum, weight_decay=train.weight_decay)
+        return torch.optim.SGD(described, lr=train.lr, momentum=train.momentum)
     kind = torch.optim.Adam if train.optimizer == "adam" else torch.optim.AdamW
-    return kind(described, lr=train.lr, weight_decay=train.weight_decay)
+    return kind(described, lr=train.lr)
+
+
+def _spared(model: nn.Module, kinds: Collection[str]) -> set[str]:
+    """Names of the parameters that take no weight decay."""
+    normalisations = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
+    names = set[str]()
+    for path, module in model.named_modules():
+        for name, _ in module.named_parameters(recurse=False):
+            kind = "norm" if isinstance(module, normalisations) else "bias" if name.endswith("bias") else ""
+            if kind in kinds:
+                names.add(f"{path}.{name}".removeprefix("."))
+    return names
 
 
 class TorchEngine:

@@ -1,0 +1,103 @@
+"""Weights, inputs and numbers of the reference: the first two are drawn from names, the last are stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Outputs = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    spec: Mapping[str, Any]
+    variant: Mapping[str, Any]
+
+    @property
+    def constructor(self) -> Mapping[str, Any]:
+        """The settings that the reference was built with."""
+        return self.variant["constructor"]
+
+    @cached_property
+    def state(self) -> Mapping[str, Tensor]:
+        """The state dictionary by the reference's names, without tables that the constructor fixes."""
+        factors, kept = self.variant.get("scale_after_filling", {}), self.variant.get("kept", ())
+        named = ((n, shape) for n, shape, _ in self.variant["state_dict"] if n not in kept)
+        return {n: weight(n, shape) * factors[n] if n in factors else weight(n, shape) for n, shape in named}
+
+    def draw(self, name: str) -> Tensor:
+        """An input by the last part of its name."""
+        return drawn(next(d for d in self.spec["draws"] if d[0] == f"{self.name}/{name}"))
+
+
+def drawn(draw: list[Any]) -> Tensor:
+    """The numbers of one entry of ``draws``."""
+    name, kind, shape, *limits = draw
+    random = generator(f"input:{name}")
+    if kind == "normal":
+        return torch.from_numpy(random.standard_normal(shape).astype(np.float32))
+    low, high = limits
+    return torch.from_numpy((low + (high - low) * random.random(shape)).astype(np.float32))
+
+
+def generator(name: str) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(crc32(name.encode())))
+
+
+def weight(name: str, shape: list[int]) -> Tensor:
+    """What every implementation gives to a tensor of this name and shape."""
+    z = generator(name).standard_normal(shape)
+    if name.endswith("num_batches_tracked"):
+        return torch.zeros(shape, dtype=torch.int64)
+    if name.endswith("running_var"):
+        z = 1 + 0.1 * np.abs(z)
+    elif len(shape) == 1:
+        z = 1 + 0.1 * z if name.endswith(".weight") else 0.02 * z
+    else:
+        z = z / np.sqrt(np.prod(shape[1:]))
+    return torch.from_numpy(np.asarray(z, np.float32))
+
+
+def cases(folder: Path) -> list[Case]:
+    spec = json.loads((folder / "spec.json").read_text())
+    return [Case(name, case, spec["variants"][case["variant"]]) for name, case in spec["cases"].items()]
+
+
+def differences(case: Case, ours: Outputs, folder: Path) -> tuple[list[str], set[str]]:
+    """One line per number that is off, and the names that we have no number for."""
+    stored = np.load(folder / "outputs.npz")
+    tolerance = json.loads((folder / "tolerance.json").read_text())["outputs.npz"]
+    wrong, uncovered = [], set()
+    for key in (k for k in stored if k.startswith(f"{case.name}/")):
+        name, _, part = key.removeprefix(f"{case.name}/").partition("#")
+        if name not in ours:
+            uncovered.add(name)
+            continue
+        value = _summarised(ours[name], part, case.spec["outputs"][name].get("step", 1))
+        wrong += different(key, value, stored[key], *tolerance[key])
+    return wrong, uncovered
+
+
+def different(key: str, value: np.ndarray, stored: np.ndarray, deviation: float, scale: float) -> list[str]:
+    """A line where two arrays differ by more than 1e-4 of the scale or ten times the reference's own rounding."""
+    limit = max(1e-4 * scale, 10 * deviation)
+    off = np.abs(value - stored).max() if value.shape == stored.shape else np.nan
+    line = f"{key}: {value.shape} for {stored.shape}, off by {off:.3g}, allowed {limit:.3g} at scale {scale:.3g}"
+    return [] if off <= limit else [line]
+
+
+def _summarised(tensor: Tensor, part: str, step: int) -> np.ndarray:
+    value = tensor.double().numpy()
+    if part == "slice":
+        return value.ravel()[::step]
+    return np.array([value.mean(), value.std()]) if part == "stat" else value
