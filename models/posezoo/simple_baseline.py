@@ -1,14 +1,20 @@
-"""SimpleBaseline: an image classifier's last map, doubled in resolution until it can hold keypoints."""
+"""SimpleBaseline: an image classifier's last map, doubled in resolution until it can hold keypoints.
+
+ResNets are the original's. A vision transformer (``stride: 16, deconvs: 2``), from ImageNet or CLIP, is PromptPose's
+baseline and ViTPose's "classic" decoder: patch tokens as the last block leaves them, without the class token. Published
+runs normalise every picture by ImageNet's statistics, CLIP's backbones included; so it is here unless ``statistics``
+says otherwise. Their toolbox stretches a transformer's table of positions to the crop bilinearly, timm bicubically.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from posebed.config import Positive
+from posebed.config import Positive, Share
 from posebed.contracts import Claim, ModelSpec, Paper, Setting, Task
 from posebed.space import Choice, LogUniform
 from posezoo.blocks.deconv import heatmap_head
@@ -19,7 +25,8 @@ from posezoo.blocks.normalise import Normalise
 
 class Config(HeatmapConfig):
     backbone: str = "resnet50.tv_in1k"
-    """A model of timm, with or without the tag of its weights."""
+    """A model of timm, with or without the tag of its weights: ``resnet50.tv_in1k``, ``resnet50_clip.openai``,
+    ``vit_base_patch16_224.augreg_in1k``, ``vit_base_patch16_clip_quickgelu_224.openai``, ..."""
     weights: str = "timm"
     """ImageNet weights: ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of
     a file, or ``none``."""
@@ -29,14 +36,27 @@ class Config(HeatmapConfig):
     """Doublings of the resolution; the heatmaps have stride ``stride`` / 2^``deconvs``."""
     channels: Positive = 256
     """Of the decoder."""
+    statistics: Literal["imagenet", "weights"] = "imagenet"
+    """Mean and deviation that pictures are normalised by: ImageNet's, or those the weights were trained with."""
+    drop_path: Share = 0.0
+    """Rate at which the backbone's last block is skipped in training, rising from 0 at the first."""
+    backbone_rate: Annotated[float, Field(ge=0)] = 1.0
+    """Factor of the backbone's learning rate; PromptPose takes 0.1 for vision transformers."""
 
 
 def build(config: Config, setting: Setting) -> HeatmapModel:
     height, width = grid(setting.size, config.stride)
     heatmap_size = (height << config.deconvs, width << config.deconvs)
-    backbone = Features(config.backbone, config.weights, (config.stride,))
+    backbone = Features(
+        config.backbone, config.weights, (config.stride,), setting.size, drop_path_rate=config.drop_path
+    )
+    normalise = Normalise() if config.statistics == "imagenet" else Normalise(backbone.mean, backbone.std)
     head = heatmap_head(backbone.channels[0], config.channels, config.deconvs, setting.keypoints)
-    return HeatmapModel(Normalise(backbone.mean, backbone.std), backbone, head, heatmap_size, config, setting)
+    return HeatmapModel(normalise, backbone, head, heatmap_size, config, setting)
+
+
+def learning_rates(config: Config) -> Mapping[str, float]:
+    return {"backbone.": config.backbone_rate}
 
 
 def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -68,5 +88,6 @@ SPEC = ModelSpec(
         ),
     ),
     train=PUBLISHED_TRAINING,
+    learning_rates=learning_rates,
     released=released,
 )

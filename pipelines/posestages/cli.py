@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from posebed.records import Dataset
 from posestages import stage
 
 app = typer.Typer(
@@ -40,10 +43,13 @@ def datasets() -> None:
     from posebed import catalog
     from posebed.menagerie import categories
 
-    table = Table("source", "what it reads", "licence", "where to get it", title="Datasets", title_justify="left")
+    table = Table("source", "what it reads", title="Datasets", title_justify="left", show_lines=True)
     for name in catalog.names("posebed.datasets"):
         spec = catalog.load("posebed.datasets", name)
-        table.add_row(name, spec.title, spec.licence, spec.source)
+        keypoints = f", {len(spec.skeleton.keypoints)} keypoints" if spec.skeleton else ""
+        facts = {"options": ", ".join(spec.options.model_fields), "licence": spec.licence, "get it from": spec.source}
+        lines = [f"{spec.title}{keypoints}", *(f"{fact}: {text}" for fact, text in facts.items() if text)]
+        table.add_row(name, escape("\n".join(lines)))
     console.print(table)
     drawn = Table("set", "categories", "keypoints", title="Built-in pictures (menagerie)", title_justify="left")
     for name in ("quadrupeds", "mixed"):
@@ -54,20 +60,44 @@ def datasets() -> None:
     console.print(drawn)
 
 
+Data = Annotated[Path, typer.Argument(help="A folder with annotations, or one annotation file.")]
+Source = Annotated[str | None, typer.Option(help="What reads it, as `posebed datasets` lists; else COCO keypoints.")]
+Options = Annotated[list[str] | None, typer.Option("--option", help="NAME=VALUE of the source; may be repeated.")]
+
+
+def _read_data(path: Path, source: str | None, options: list[str] | None) -> Dataset:
+    from posebed.config import DataConfig
+    from posebed.datasets.coco_folder import check_path
+    from posestages.prepare import read
+
+    values = _named_values(options, "--option")
+    if source is None and not values:
+        return check_path(path)
+    return read(DataConfig(source=source or "coco_folder", path=str(path), options=values), "check")
+
+
+def _named_values(texts: list[str] | None, option: str) -> dict[str, Any]:
+    """YAML values by name, from texts NAME=VALUE."""
+    given = [text.partition("=") for text in texts or ()]
+    if wrong := [name for name, equals, _ in given if not (name and equals)]:
+        raise ValueError(f"{option} must be NAME=VALUE, but is {wrong[0]!r}")
+    return {name: yaml.safe_load(value) for name, _, value in given}
+
+
 @app.command()
-def check(path: Annotated[Path, typer.Argument(help="A folder with annotations, or one COCO-keypoints JSON.")]) -> None:
+def check(path: Data, source: Source = None, option: Options = None) -> None:
     """Tell everything that is wrong with annotations, with file, record and field. Writes nothing."""
     from posebed.data.checks import summary
-    from posebed.datasets.coco_folder import check_path
 
-    dataset = check_path(path)
-    sound = Counter(record.category for record in dataset.records)
-    table = Table("category", "keypoints", "sound records", title=str(path), title_justify="left")
+    dataset = _read_data(path, source, option)
+    sound = Counter(record.category for record in dataset.records if record.keypoints[:, 2].any())
+    console.print(str(path), highlight=False, markup=False, soft_wrap=True)
+    table = Table("category", "keypoints", "sound records")
     for category in dataset.categories:
         table.add_row(category.key, str(len(category.keypoints)), str(sound[category.key]))
     console.print(table)
     for note in dataset.notes:
-        console.print(f"Note: {note}", highlight=False)
+        console.print(f"Note: {note}", highlight=False, markup=False)
     if dataset.problems:
         console.print(summary(dataset.problems), highlight=False, markup=False)
         raise typer.Exit(1)
@@ -76,15 +106,17 @@ def check(path: Annotated[Path, typer.Argument(help="A folder with annotations, 
 
 @app.command()
 def show(
-    path: Annotated[Path, typer.Argument(help="A folder with annotations, or one COCO-keypoints JSON.")],
+    path: Data,
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("sheet.png"),
     count: Annotated[int, typer.Option(min=1, help="Records per category.")] = 6,
     category: Annotated[list[str] | None, typer.Option(help="Only these categories, by key.")] = None,
+    source: Source = None,
+    option: Options = None,
 ) -> None:
     """Draw a contact sheet of annotated records."""
     from posestages.pictures import draw_sheet
 
-    draw_sheet(path, out, count, category or [])
+    draw_sheet(_read_data(path, source, option), out, count, category or [])
     console.print(f"The sheet: {out}", highlight=False)
 
 
@@ -109,6 +141,95 @@ def predict(
 
     count = predict_pictures(run, images, boxes, out)
     console.print(f"{count} poses: {out / 'poses.json'} and a picture of each image", highlight=False)
+
+
+@app.command()
+def inspect(
+    run: Annotated[str, typer.Argument(help="A trained run, by its key or folder.")],
+    images: Annotated[list[Path], typer.Argument(help="Pictures.")],
+    boxes: Annotated[Path | None, typer.Option(help="COCO JSON with boxes; else each picture is one box.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the drawn maps.")] = Path("maps"),
+) -> None:
+    """Draw what a model computes on its way to a pose: score maps, body parts, attention."""
+    from posestages.inspection import inspect_pictures
+
+    written = inspect_pictures(run, images, boxes, out)
+    console.print(f"{len(written)} pictures in {out}", highlight=False)
+
+
+@app.command()
+def presets(
+    names: Annotated[list[str] | None, typer.Argument(help="Presets; else all of them.")] = None,
+    add: Annotated[bool, typer.Option("--add", help="Write the entries into params.yaml.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the run, and of the draw of few records.")] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Build each and make one step on pictures of noise.")
+    ] = False,
+) -> None:
+    """List published results as runs; of those named, print the entries for params.yaml or add them."""
+    from posestages import presets as published
+
+    if dry_run:
+        _rehearse(names or list(published.all_presets()))
+    elif add and not names:
+        raise ValueError("--add must be given the names of presets, but got none")
+    elif add:
+        wanted = published.combined(names or [], seed)
+        new = published.add(wanted, stage.PARAMS)
+        console.print(f"New in {stage.PARAMS}: {', '.join(new) or 'nothing'}", highlight=False)
+        for line in published.absent_data(wanted):
+            console.print(line, highlight=False, markup=False)
+    elif names:
+        print(published.as_yaml(published.combined(names, seed)), end="")
+    else:
+        _list_presets()
+
+
+def _list_presets() -> None:
+    from posestages.presets import all_presets, headline
+
+    table = Table(title="Presets", title_justify="left")
+    for column in ("preset", "model", "dataset", "setting", "claimed", "source"):
+        table.add_column(column, no_wrap=column == "preset")
+    for name, preset in all_presets().items():
+        claim = headline(preset)
+        dataset, claimed = f"{claim.dataset} {claim.split}", f"{claim.metric} {claim.value:.1f}"
+        table.add_row(name, preset.model, dataset, claim.setting, claimed, claim.source)
+    console.print(table)
+
+
+def _rehearse(names: list[str]) -> None:
+    from tempfile import TemporaryDirectory
+
+    from posestages.rehearsal import rehearse
+
+    for name in names:
+        with TemporaryDirectory() as folder:
+            done = rehearse(name, Path(folder))
+        height, width = done.size
+        console.print(
+            f"{name}: {done.parameters / 1e6:.1f} M parameters, one step at {height}x{width}, {done.seconds:.1f} s",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@app.command("import-checkpoint")
+def import_checkpoint(
+    model: Annotated[str, typer.Argument(help="A model of the zoo.")],
+    file: Annotated[Path, typer.Argument(help="State dictionary of an official release.")],
+    out: Annotated[str, typer.Option(help="Key of the new run.")],
+    preset: Annotated[str | None, typer.Option(help="The published run that the file is from.")] = None,
+    data: Annotated[str | None, typer.Option(help="Or the dataset that it was made for.")] = None,
+    size: Annotated[str, typer.Option(help="With --data: height x width of its crops.")] = "256x256",
+    settings: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE of the model's config.")] = None,
+) -> None:
+    """Make a run that predicts from an official checkpoint; every tensor must find its place."""
+    from posestages.checkpoint import Origin, import_checkpoint, read_size
+
+    origin = Origin(preset, data, read_size(size), _named_values(settings, "--set"))
+    folder = import_checkpoint(model, file, out, origin)
+    console.print(f"The run: {folder}; `posebed predict {out} PICTURES` uses it", highlight=False)
 
 
 @app.command()

@@ -13,30 +13,31 @@ import numpy as np
 from rich.progress import track
 
 from posebed.data.images import Images
-from posebed.datasets.coco_folder import check_path
-from posebed.records import Category, Record, write_text
+from posebed.records import Category, Dataset, Record, write_text
 from posebed.reporting.draw import CELL, contact_sheet, draw_pose
 from posestages.stage import run_folder
+
+Box = tuple[float, float, float, float]
 
 SURE = 0.1
 """Keypoints below this confidence are written to the JSON but not drawn."""
 
 
-def draw_sheet(path: Path, out: Path, count: int, chosen: Sequence[str]) -> None:
-    """A contact sheet with so many records of every chosen category, evenly spread over the dataset.
+def draw_sheet(dataset: Dataset, out: Path, count: int, chosen: Sequence[str]) -> None:
+    """A contact sheet with so many annotated records of every chosen category, evenly spread over the dataset.
 
     Raises:
         LookupError: a chosen category is not there.
         ValueError: no sound record to show.
     """
-    dataset = check_path(path)
     known = {category.key: category for category in dataset.categories}
     missing = [key for key in chosen if key not in known]
     if missing:
-        raise LookupError(f"{path} must have the categories {', '.join(missing)}, but has {', '.join(known)}")
+        raise LookupError(f"{dataset.root} must have the categories {', '.join(missing)}, but has {', '.join(known)}")
     members = defaultdict[str, list[Record]](list)
     for record in dataset.records:
-        members[record.category].append(record)
+        if record.keypoints[:, 2].any():
+            members[record.category].append(record)
     images = Images(dataset.root)
     pictures, titles = [], []
     for key in chosen or known:
@@ -45,7 +46,7 @@ def draw_sheet(path: Path, out: Path, count: int, chosen: Sequence[str]) -> None
             pictures.append(_annotated(images.decode(record.image), record, known[key]))
             titles.append(f"{known[key].name}: {record.record}")
     if not pictures:
-        raise ValueError(f"{path} must have a sound record to show, but has none; `posebed check` tells why")
+        raise ValueError(f"{dataset.root} must have a sound record to show, but has none; `posebed check` tells why")
     skeletons = {known[key].keypoints: known[key] for key in reversed(chosen or list(known))}
     write_picture(contact_sheet(pictures, titles, count, list(reversed(skeletons.values()))), out)
 
@@ -67,20 +68,16 @@ def predict_pictures(run: str, paths: Sequence[Path], boxes: Path | None, out: P
         run: a key below ``runs/``, or the folder of a trained run.
         boxes: a COCO file whose pictures are matched by file name; by default each picture is one box.
     """
-    import torch
-
     from posebed.training.pictures import pose_in_boxes
-    from posebed.training.trained import open_trained
 
-    folder = Path(run) if (Path(run) / "run.json").is_file() else run_folder(run) / "train"
-    trained = open_trained(folder, "cuda" if torch.cuda.is_available() else "cpu")
+    trained = open_run(run)
     wanted = read_boxes(boxes, paths) if boxes else {}
     poses: list[Any] = []
     drawn: list[tuple[Path, np.ndarray]] = []
     for path in track(paths, "finding poses"):
         picture = Images(path.parent).decode(path.name)
         height, width = picture.shape[:2]
-        found = pose_in_boxes(trained, path, picture, wanted.get(path, [(0.0, 0.0, float(width), float(height))]))
+        found = pose_in_boxes(trained, path, picture, wanted.get(path) or [whole(picture)])
         for pose in found:
             picture = draw_pose(picture, pose.xy, pose.confidence > SURE, pose.category, longest=max(height, width))
         drawn.append((path, picture))
@@ -92,7 +89,23 @@ def predict_pictures(run: str, paths: Sequence[Path], boxes: Path | None, out: P
     return len(poses)
 
 
-def read_boxes(file: Path, paths: Sequence[Path]) -> dict[Path, list[tuple[float, float, float, float]]]:
+def open_run(run: str) -> Any:
+    """The trained run of that key below ``runs/``, or in that folder, on the device there is."""
+    import torch
+
+    from posebed.training.trained import open_trained
+
+    folder = Path(run) if (Path(run) / "run.json").is_file() else run_folder(run) / "train"
+    return open_trained(folder, "cuda" if torch.cuda.is_available() else "cpu")
+
+
+def whole(picture: np.ndarray) -> Box:
+    """The picture as one box."""
+    height, width = picture.shape[:2]
+    return (0.0, 0.0, float(width), float(height))
+
+
+def read_boxes(file: Path, paths: Sequence[Path]) -> dict[Path, list[Box]]:
     """The boxes of each picture, by file name.
 
     Raises:
@@ -101,7 +114,7 @@ def read_boxes(file: Path, paths: Sequence[Path]) -> dict[Path, list[tuple[float
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         names = {image["id"]: Path(image["file_name"]).name for image in content["images"]}
-        by_name = defaultdict[str, list[tuple[float, float, float, float]]](list)
+        by_name = defaultdict[str, list[Box]](list)
         for annotation in content["annotations"]:
             x, y, w, h = map(float, annotation["bbox"])
             by_name[names[annotation["image_id"]]].append((x, y, w, h))

@@ -26,7 +26,7 @@ def prepare(params: Params, key: str, out: Path) -> None:
     """
     config = stage.entry("data", params.data, key)
     shutil.rmtree(out, ignore_errors=True)
-    dataset = _read(config, key)
+    dataset = read(config, f"data.{key}")
     _must_be_sound(dataset, config, key)
     with stage.finished_folder(out) as folder:
         write_records(dataset.records, folder / "records.parquet")
@@ -36,12 +36,18 @@ def prepare(params: Params, key: str, out: Path) -> None:
     print(f"data.{key}: {len(dataset.records)} of {dataset.checked} records kept")
 
 
-def _read(config: DataConfig, key: str) -> Dataset:
+def read(config: DataConfig, where: str) -> Dataset:
+    """The dataset that an entry under ``data:`` describes; ``where`` names it in errors.
+
+    Raises:
+        ValueError: the options are wrong, or the data is not there.
+        LookupError: there is no such source.
+    """
     spec = catalog.load("posebed.datasets", config.source)
     try:
         options = spec.options.model_validate(config.options)
     except ValidationError as error:
-        raise ValueError(sentence(error, f"data.{key}.options")) from error
+        raise ValueError(sentence(error, f"{where}.options")) from error
     return spec.read(options, Path(config.path))
 
 
@@ -69,7 +75,7 @@ def _about(dataset: Dataset) -> dict[str, Any]:
         "checked": dataset.checked,
         "kept": len(dataset.records),
         "dropped": dropped,
-        "instances": Counter(record.category for record in dataset.records),
+        "instances": Counter(record.category for record in dataset.records if record.keypoints[:, 2].any()),
         "default_sigmas": [category.key for category in dataset.categories if not category.sigmas],
     }
 

@@ -25,7 +25,7 @@ def read_results(params: Params) -> list[Result]:
     Raises:
         LookupError: no run has a result yet.
     """
-    paths = [run_folder(key) / "result.json" for key in params.runs]
+    paths = [run_folder(key) / "result.json" for key in params.all_runs]
     results = [read_result(path) for path in paths if path.is_file()]
     if not results:
         raise LookupError("at least one run must have a result, but none has; `dvc repro` makes them")

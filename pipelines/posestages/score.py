@@ -13,12 +13,15 @@ from typing import Any
 
 from posebed import provenance
 from posebed.config import ScoringConfig, read_params
-from posebed.records import write_text
+from posebed.records import DEFAULT_SIGMA, write_text
 from posebed.scoring.predictions import read_predictions
 from posebed.scoring.result import Cost, Epoch, Provenance, Result, write_result
 from posebed.scoring.scores import score_predictions
+from posebed.scoring.suppression import DUPLICATE
 from posestages.stage import PARAMS, only_key, prepared, run, run_folder, split_folder
 
+STARTS = {"init_from": "started from", "imported": "weights imported from"}
+"""What ``run.json`` may name as the origin of weights, and how it is said."""
 LOCK = Path("requirements.lock.txt")
 
 
@@ -33,6 +36,7 @@ def score(key: str, scoring: ScoringConfig) -> Result:
         **{name: about[name] for name in copied},
         model=about["model"].rpartition(".")[2],
         protocol=_protocol(about),
+        answered=_answered(about),
         **dict(scores),
         curve=curve,
         cost=Cost.model_validate_json((folder / "predicted/cost.json").read_text()),
@@ -45,8 +49,38 @@ def score(key: str, scoring: ScoringConfig) -> Result:
 
 def _protocol(about: dict[str, Any]) -> dict[str, str]:
     """What the numbers depend on beside the model: runs that differ here are never compared."""
-    protocol = {"part": "test", "boxes": "ground truth"}
-    return protocol | ({"shots": str(about["shots"])} if about["shots"] else {})
+    data = json.loads((prepared(about["data"]) / "about.json").read_text())
+    files = " ".join(note for note in data["notes"] if ".json" in note)
+    return {
+        "part": "test",
+        **({"annotations": files} if files else {}),
+        "boxes": about["boxes"],
+        "padding": f"{about['padding']:g}",
+        "OKS sigmas": _sigmas(about["categories"]),
+        "OKS-NMS": f"{DUPLICATE:g}",
+        **({"shots": str(about["shots"])} if about["shots"] else {}),
+    }
+
+
+def _sigmas(categories: list[dict[str, Any]]) -> str:
+    without = [category["key"] for category in categories if not category["sigmas"]]
+    if len(without) in (0, len(categories)):
+        return f"{DEFAULT_SIGMA:g} for every keypoint" if without else "the dataset's own"
+    return f"the dataset's own, {DEFAULT_SIGMA:g} for {', '.join(without)}"
+
+
+def _answered(about: dict[str, Any]) -> dict[str, str]:
+    """What the model's part in the numbers is: runs that differ here are compared."""
+    config = about["config"]
+    facts = ("backbone", "width", "text_encoder", "target", "flip_test")
+    named = [name for name in config if name in facts or name.endswith("weights")]
+    height, width = about["size"]
+    return {
+        "input": f"{height} x {width}",
+        "crop": about["convention"],
+        **{name.replace("_", " "): str(config[name]) for name in named},
+        **{said: about[name] for name, said in STARTS.items() if about.get(name)},
+    }
 
 
 def _provenance(about: dict[str, Any], curve: list[Epoch], checkpoint: Path) -> Provenance:
@@ -63,7 +97,7 @@ def _provenance(about: dict[str, Any], curve: list[Epoch], checkpoint: Path) -> 
         checkpoint_hash=provenance.file_hash(checkpoint),
         checkpoint=checkpoint.as_posix(),
         software=provenance.software(),
-        hardware=f"{curve[-1].device}; {provenance.hardware()}",
+        hardware="; ".join([*(line.device for line in curve[-1:]), provenance.hardware()]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

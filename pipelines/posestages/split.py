@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from posebed.config import Params, read_params
-from posebed.data.plan import draw_episodes
+from posebed.config import EpisodesConfig, Params, SplitConfig, read_params
+from posebed.data.plan import Episode, draw_episodes, missed_officially, official_episodes
 from posebed.data.splits import Split, divide, write_split
-from posebed.records import categories_from_json, read_records
+from posebed.records import Category, Record, categories_from_json, read_problems, read_records
 from posestages import stage
 
 
@@ -15,7 +16,7 @@ def split(params: Params, key: str, data: Path, out: Path) -> None:
     """Write the split ``splits.KEY`` of the prepared folder ``data`` to the folder ``out``.
 
     Raises:
-        ValueError: the split cannot be made of this data.
+        ValueError: the split cannot be made of this data, or has episodes of categories that are trained on.
         LookupError: there is no such entry, or it holds out what the data does not have.
     """
     config = stage.entry("splits", params.splits, key)
@@ -26,13 +27,49 @@ def split(params: Params, key: str, data: Path, out: Path) -> None:
     records = read_records(data / "records.parquet")
     categories = categories_from_json((data / "categories.json").read_text(encoding="utf-8"))
     part = divide(records, categories, config)
-    plan = {
-        held: draw_episodes([r for r in records if part[r.record] == held], held, config.episodes, config.seed)
-        for held in ("val", "test")
-        if config.episodes
-    }
+    annotated = [r for r in records if r.detection is None]
+    members = {p: [r for r in annotated if part[r.record] == p] for p in ("train", "val", "test")}
+    plan, draw = dict[str, list[Episode]](), None
+    if config.episodes:
+        _must_be_unseen(key, members)
+        plan = {p: _episodes(members[p], categories, p, config, config.episodes) for p in ("val", "test")}
+        draw = _how(config, config.episodes, data, members)
+        print(f"splits.{key}: {draw}")
     with stage.finished_folder(out) as folder:
-        write_split(folder, Split(part, plan), records, config)
+        write_split(folder, Split(part, plan), records, config, draw)
+
+
+def _must_be_unseen(key: str, members: Mapping[str, Sequence[Record]]) -> None:
+    shown = {part: {r.category for r in of} for part, of in members.items()}
+    for part in ("val", "test"):
+        if seen := sorted(shown[part] & shown["train"]):
+            more = f" and {len(seen) - 5} more" if len(seen) > 5 else ""
+            raise ValueError(
+                f"splits.{key} must have episodes of categories that are not trained on, but {part} shares "
+                f"{', '.join(seen[:5])}{more} with train; split by category or family, or leave the episodes out"
+            )
+
+
+def _episodes(
+    records: Sequence[Record], categories: Sequence[Category], part: str, config: SplitConfig, episodes: EpisodesConfig
+) -> list[Episode]:
+    if episodes.draw == "official":
+        return official_episodes(records, categories, part, episodes)
+    return draw_episodes(records, part, episodes, config.seed)
+
+
+def _how(config: SplitConfig, episodes: EpisodesConfig, data: Path, members: Mapping[str, Sequence[Record]]) -> str:
+    """How the test episodes were drawn; whoever compares with published numbers must know it."""
+    number = f"{episodes.episodes} episodes of {episodes.queries} queries per category"
+    if episodes.draw == "seeded":
+        return f"{number}, drawn with seed {config.seed}"
+    missed = missed_officially(read_problems(data / "problems.csv"))
+    for category in {r.category for r in members["train"]}:
+        del missed[category]
+    if not missed:
+        return f"{number}, official draw"
+    lost = ", ".join(f"{category} {number}" for category, number in missed.most_common())
+    return f"{number}, official draw, but with another outcome for want of records that were dropped: {lost}"
 
 
 def main(arguments: list[str]) -> None:

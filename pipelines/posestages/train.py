@@ -13,8 +13,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from posebed.config import read_params
+from posebed.config import FinetuneConfig, read_params
 from posebed.data.pack import Pack
+from posebed.data.splits import read_split
 from posebed.experiment import Experiment, decide
 from posebed.scoring.result import Epoch
 from posestages.stage import PARAMS, entry, only_key, pack_folder, run, run_folder, split_folder
@@ -24,11 +25,25 @@ ZOO = "posezoo"
 
 
 def experiment_of(key: str) -> Experiment:
-    """The experiment that ``params.yaml`` describes under this key, checked against its data."""
+    """The experiment that ``params.yaml`` describes under this key, checked against its data.
+
+    Its model is built once for nothing, so that what it refuses, and weights that are not there, are told before any
+    worker starts.
+    """
+    from posebed.training.streams import questions
+    from posebed.training.transfer import initial_model
+
     params = read_params(PARAMS)
-    chosen = entry("runs", params.runs, key)
-    experiment = decide(params, key, ZOO, split_folder(chosen.split), pack_folder(chosen.pack))
-    experiment.check_fits(Pack.open(experiment.pack_folder).categories)
+    chosen = entry("runs", params.all_runs, key)
+    start = run_folder(chosen.init_from) / "train" if isinstance(chosen, FinetuneConfig) else None
+    experiment = decide(params, key, ZOO, split_folder(chosen.split), pack_folder(chosen.pack), start)
+    pack = Pack.open(experiment.pack_folder)
+    setting = pack.setting()
+    experiment.check_fits(setting.categories)
+    questions(experiment.task, pack, read_split(experiment.split_folder), "test", experiment.boxes)
+    _, line = initial_model(experiment, setting)
+    if line and os.environ.get("RANK", "0") == "0":
+        print(line, file=sys.stderr)
     return experiment
 
 

@@ -1,10 +1,12 @@
-"""Finds the modules of a package that carry a ``SPEC``, importing only the one that is asked for."""
+"""Finds the modules of a package that carry a ``SPEC``, importing only the one that is asked for, and its presets."""
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -30,3 +32,21 @@ def load(package: str, name: str) -> Any:
     if not hasattr(module, "SPEC"):
         raise LookupError(f"{package}.{name} must define SPEC, but it does not")
     return module.SPEC
+
+
+def presets(package: str) -> Mapping[str, Any]:
+    """The ``PRESETS`` of the package's sub-package ``presets``: published runs by name."""
+    return importlib.import_module(f"{package}.presets").PRESETS
+
+
+def preset(package: str, name: str) -> Any:
+    """A published run.
+
+    Raises:
+        LookupError: there is none of that name.
+    """
+    known = presets(package)
+    if name not in known:
+        close = ", ".join(difflib.get_close_matches(name, known, cutoff=0.3)) or "none"
+        raise LookupError(f"a preset must be one that `posebed presets` lists, but is {name!r}; close ones: {close}")
+    return known[name]

@@ -46,6 +46,10 @@ class EpisodesConfig(Section):
     """Episodes per test category."""
     val_episodes: Positive = 100
     """Episodes per validation category."""
+    draw: Literal["seeded", "official"] = "seeded"
+    """seeded: from the split's seed, each category for itself. official: as POMNet, CapeFormer and GraphCape draw them
+    for MP-100, where the order of its files decides instead of a seed; with the default numbers, the very episodes of
+    their published results."""
 
 
 class SplitConfig(Section):
@@ -56,9 +60,22 @@ class SplitConfig(Section):
     """A share of the groups, categories or families; or, by category and family, the names held out."""
     test: Share | tuple[str, ...] = 0.2
     few_shot: Positive | None = None
-    """Keep this many training records per category, drawn with the seed."""
+    """Keep the training records of this many images per category, drawn with the seed; a category that has fewer keeps
+    all of them, which ``about.json`` of the split tells."""
     seed: int = 0
     episodes: EpisodesConfig | None = None
+
+    @model_validator(mode="after")
+    def _official_together(self) -> SplitConfig:
+        if self.episodes and self.episodes.draw == "official" and self.by != "official":
+            raise ValueError(f"episodes.draw: official must go with by: official, but by is {self.by}")
+        return self
+
+
+Convention = Literal["plain", "udp", "aligned"]
+"""How box and crop are measured. plain: a side of n pixels spans n. udp: the crop's spans n - 1, from the centre of its
+first pixel to that of its last (Huang et al. 2020, section 3.1). aligned: the crop's and the box's do, with one scale
+for both axes, that of the widths, as in KITPose's code."""
 
 
 class PackConfig(Section):
@@ -69,6 +86,7 @@ class PackConfig(Section):
     """The box grows by this factor before it is cropped."""
     margin: Annotated[float, Field(ge=1)] = 1.5
     """Training crops reach this much further, so that augmentation finds picture where it looks."""
+    convention: Convention = "plain"
 
 
 class AugmentConfig(Section):
@@ -100,6 +118,8 @@ class TrainConfig(Section):
     draws: Positive | None = None
     """Training samples of one epoch. By default every record once, or, for episodes, as many of each
     category as the largest has."""
+    shots: Positive | None = None
+    """Support images per training episode; by default as many as the split's test episodes show."""
     workers: Positive = 1
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: Annotated[float, Field(gt=0)] = 5e-4
@@ -154,7 +174,7 @@ class RunConfig(Section):
     model: str
     """A module of the zoo."""
     preset: str | None = None
-    """A published result whose settings go over ``models.MODEL``; ``posebed presets`` lists them."""
+    """A published result, whose settings stand in the place of ``models.MODEL``; ``posebed presets`` lists them."""
     split: Key
     pack: Key
     task: Literal["category_specific", "category_agnostic"] | None = None
@@ -165,6 +185,11 @@ class RunConfig(Section):
     config: dict[str, Any] = {}
     """Overrides of the model's own config."""
     train: dict[str, Any] = {}
+
+
+class FinetuneConfig(RunConfig):
+    init_from: Key
+    """The run or fine-tuning whose best weights it starts from; keypoints are matched by name."""
 
 
 class ScoringConfig(Section):
@@ -183,27 +208,53 @@ class Params(Section):
     packs: dict[Key, PackConfig] = {}
     models: dict[str, ModelConfig] = {}
     runs: dict[Key, RunConfig] = {}
+    finetunes: dict[Key, FinetuneConfig] = {}
+    """Runs that start where another ended. They stand apart because DVC knows no dependency that only some entries
+    of a section have."""
     scoring: ScoringConfig = ScoringConfig()
+
+    @property
+    def all_runs(self) -> dict[str, RunConfig]:
+        """The entries of ``runs`` and ``finetunes``; no key is in both."""
+        return {**self.runs, **self.finetunes}
 
     @model_validator(mode="after")
     def _names_refer(self) -> Params:
         wrong = [
             *_unknown("splits", "data", {k: s.data for k, s in self.splits.items()}, self.data),
             *_unknown("packs", "data", {k: p.data for k, p in self.packs.items()}, self.data),
-            *_unknown("runs", "split", {k: r.split for k, r in self.runs.items()}, self.splits),
-            *_unknown("runs", "pack", {k: r.pack for k, r in self.runs.items()}, self.packs),
-            *_unknown("runs", "model", {k: r.model for k, r in self.runs.items()}, self.models),
+            *_unknown("finetunes", "init_from", {k: f.init_from for k, f in self.finetunes.items()}, self.all_runs),
+            *_circles(self.finetunes),
         ]
-        for key, run in self.runs.items():
-            split, pack = self.splits.get(run.split), self.packs.get(run.pack)
-            if split and pack and split.data != pack.data:
-                wrong.append(
-                    f"runs.{key} must take split and pack of the same data, but split {run.split!r} is of "
-                    f"{split.data!r} and pack {run.pack!r} of {pack.data!r}"
-                )
+        wrong += [f"runs and finetunes must share no key, but have {k}" for k in self.runs if k in self.finetunes]
+        for section, runs in (("runs", self.runs), ("finetunes", self.finetunes)):
+            wrong += self._of_other_data(section, runs)
+            for field, known in (("split", self.splits), ("pack", self.packs), ("model", self.models)):
+                wrong += _unknown(section, field, {k: getattr(r, field) for k, r in runs.items()}, known)
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
+
+    def _of_other_data(self, section: str, runs: Mapping[str, RunConfig]) -> list[str]:
+        places = [(key, run, self.splits.get(run.split), self.packs.get(run.pack)) for key, run in runs.items()]
+        return [
+            f"{section}.{key} must take split and pack of the same data, but split {run.split!r} is of "
+            f"{split.data!r} and pack {run.pack!r} of {pack.data!r}"
+            for key, run, split, pack in places
+            if split and pack and split.data != pack.data
+        ]
+
+
+def _circles(finetunes: Mapping[str, FinetuneConfig]) -> list[str]:
+    """A line per entry that starts, over others, from itself."""
+    lines: list[str] = []
+    for key, start in finetunes.items():
+        way = [start.init_from]
+        while way[-1] in finetunes and way[-1] != key and len(way) <= len(finetunes):
+            way.append(finetunes[way[-1]].init_from)
+        if way[-1] == key:
+            lines.append(f"finetunes.{key}.init_from must lead to a run, but leads back to itself: {', '.join(way)}")
+    return lines
 
 
 def _unknown(section: str, field: str, used: Mapping[str, str], known: Mapping[str, Any]) -> list[str]:

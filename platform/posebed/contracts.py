@@ -74,6 +74,8 @@ class Inner:
     """Of the n maps; of a matrix those of its rows and columns."""
     over_picture: bool = True
     """Each map covers the crop; otherwise n is 1 and the map a matrix."""
+    apart: int = 0
+    """Of a matrix: so many first rows and columns are set apart from the others by a line."""
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from pydantic import ValidationError
 
 import posebed
 from posebed import catalog
-from posebed.config import Params, RunConfig, Section, TrainConfig, merged, sentence
-from posebed.contracts import ModelSpec, Task
+from posebed.config import FinetuneConfig, ModelConfig, Params, RunConfig, Section, TrainConfig, merged, sentence
+from posebed.contracts import ModelSpec, Preset, Task
+from posebed.provenance import file_hash
 from posebed.records import Category
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -41,9 +42,21 @@ class Experiment:
     split: str
     pack: str
     shots: int
-    """Support images per query; 0 for category-specific models."""
+    """Support images per query that is validated or tested; 0 for category-specific models."""
     split_folder: Path
     pack_folder: Path
+    boxes: str = "annotated"
+    """Whose boxes the test part is cropped by: annotated or detected. Training knows annotated ones alone."""
+    preset: str | None = None
+    init_from: str | None = None
+    """The run whose best weights it starts from."""
+    init_folder: Path | None = None
+    """Where that run lies."""
+
+    @property
+    def training_shots(self) -> int:
+        """Support images per query in training."""
+        return self.train.shots or self.shots
 
     @property
     def spec(self) -> ModelSpec:
@@ -82,6 +95,9 @@ class Experiment:
             "split": self.split,
             "pack": self.pack,
             "shots": self.shots,
+            "boxes": self.boxes,
+            "preset": self.preset,
+            "init_from": self.init_from,
         }
 
     def check_fits(self, categories: Sequence[Category]) -> None:
@@ -115,6 +131,8 @@ class Experiment:
         code = [zoo, *_sources(zoo.parent / "blocks"), *engine.glob("*.py")]
         code += [path for room in ("data", "training") for path in _sources(engine / room)]
         digest = hashlib.sha256(json.dumps(self.described(), sort_keys=True).encode())
+        if self.init_folder:
+            digest.update(file_hash(self.init_folder / "best.safetensors").encode())
         for path in data + sorted(code):
             if path.exists():
                 digest.update(path.name.encode() + path.read_bytes())
@@ -125,29 +143,38 @@ def _sources(folder: Path) -> Iterable[Path]:
     return sorted(folder.rglob("*.py"))
 
 
-def decide(params: Params, key: str, zoo: str, split_folder: Path, pack_folder: Path) -> Experiment:
-    """The experiment of one entry under ``runs:``.
+def decide(
+    params: Params, key: str, zoo: str, split_folder: Path, pack_folder: Path, init_folder: Path | None = None
+) -> Experiment:
+    """The experiment of one entry under ``runs:`` or ``finetunes:``.
 
     The settings are laid over one another: TrainConfig's defaults, the model's published settings, the entry under
-    ``models:``, the run's own.
+    ``models:`` or, in its place, the preset, and the run's own.
+
+    Args:
+        init_folder: of a fine-tuning, where the run that it starts from lies.
 
     Raises:
-        LookupError: no model of that name.
+        LookupError: no model or preset of that name.
         ValueError: settings that a section refuses, or that do not go together.
     """
-    run = params.runs[key]
+    place = f"{'finetunes' if key in params.finetunes else 'runs'}.{key}"
+    run = _over_preset(place, params.all_runs[key], zoo)
     spec: ModelSpec = catalog.load(zoo, run.model)
-    shared = params.models[run.model]
-    train = _validated(TrainConfig, key, spec.train, shared.train, run.train)
+    # What a project sets for all runs of a model would make a published result another one.
+    shared = ModelConfig() if run.preset else params.models[run.model]
+    train = _validated(TrainConfig, place, spec.train, shared.train, run.train)
     if train.engine == "deepspeed" and train.zero > spec.max_zero:
-        raise ValueError(f"runs.{key}.train.zero must be at most {spec.max_zero} for {run.model}, but is {train.zero}")
+        raise ValueError(f"{place}.train.zero must be at most {spec.max_zero} for {run.model}, but is {train.zero}")
     episodes = params.splits[run.split].episodes
-    task = _task(key, run, spec, episodes is not None)
+    task = _task(place, run, spec, episodes is not None)
+    if train.shots and task is Task.CATEGORY_SPECIFIC:
+        raise ValueError(f"{place}.train.shots must be left out for a category-specific model, but is {train.shots}")
     return Experiment(
         key=key,
         model=f"{zoo}.{run.model}",
         task=task,
-        config=_validated(spec.config, key, shared.config, run.config),
+        config=_validated(spec.config, place, shared.config, run.config),
         train=train,
         seed=run.seed,
         data=params.splits[run.split].data,
@@ -156,10 +183,25 @@ def decide(params: Params, key: str, zoo: str, split_folder: Path, pack_folder: 
         shots=episodes.shots if episodes and task is Task.CATEGORY_AGNOSTIC else 0,
         split_folder=split_folder.absolute(),
         pack_folder=pack_folder.absolute(),
+        boxes=run.boxes,
+        preset=run.preset,
+        init_from=run.init_from if isinstance(run, FinetuneConfig) else None,
+        init_folder=init_folder and init_folder.absolute(),
     )
 
 
-def _task(key: str, run: RunConfig, spec: ModelSpec, episodes: bool) -> Task:
+def _over_preset(place: str, run: RunConfig, zoo: str) -> RunConfig:
+    """The run with its preset's settings wherever it says nothing itself."""
+    if run.preset is None:
+        return run
+    preset: Preset = catalog.preset(zoo, run.preset)
+    if preset.model != run.model:
+        raise ValueError(f"{place}.model must be {preset.model}, as its preset {run.preset} says, but is {run.model}")
+    below = {"config": preset.config, "train": preset.train, "boxes": preset.boxes}
+    return type(run).model_validate(merged(below, run.model_dump(exclude_unset=True)))
+
+
+def _task(place: str, run: RunConfig, spec: ModelSpec, episodes: bool) -> Task:
     if run.task:
         task = Task(run.task)
     elif len(spec.tasks) == 1:
@@ -167,14 +209,16 @@ def _task(key: str, run: RunConfig, spec: ModelSpec, episodes: bool) -> Task:
     else:
         task = Task.CATEGORY_AGNOSTIC if episodes else Task.CATEGORY_SPECIFIC
     if task not in spec.tasks:
-        raise ValueError(f"runs.{key}.task must be one of {', '.join(spec.tasks)} for {run.model}, but is {task}")
+        raise ValueError(f"{place}.task must be one of {', '.join(spec.tasks)} for {run.model}, but is {task}")
+    if task is Task.CATEGORY_AGNOSTIC and run.boxes == "detected":
+        raise ValueError(f"{place}.boxes must be annotated for episodes, whose queries are annotated, but is detected")
     if task is Task.CATEGORY_AGNOSTIC and not episodes:
-        raise ValueError(f"runs.{key}.split must have episodes for {run.model}, but splits.{run.split} has none")
+        raise ValueError(f"{place}.split must have episodes for {run.model}, but splits.{run.split} has none")
     return task
 
 
-def _validated(section: type[SectionT], key: str, *layers: Mapping[str, Any]) -> SectionT:
+def _validated(section: type[SectionT], place: str, *layers: Mapping[str, Any]) -> SectionT:
     try:
         return section.model_validate(merged(*layers))
     except ValidationError as error:
-        raise ValueError(sentence(error, f"runs.{key}")) from error
+        raise ValueError(sentence(error, place)) from error

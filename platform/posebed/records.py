@@ -69,6 +69,9 @@ class Record:
     """Clip or individual: records of one group never part in a split. Empty: the image is the group."""
     part: str = ""
     """train, val or test in the dataset's own division, where it has one."""
+    detection: float | None = None
+    """Confidence of the detector that drew the box, of which the keypoints are unknown (all 0); None where it is
+    annotated."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ _SCHEMA = pa.schema(
         ("keypoints", pa.list_(pa.float32())),
         ("group", pa.string()),
         ("part", pa.string()),
+        ("detection", pa.float64()),
     ]
 )
 

@@ -70,6 +70,34 @@ def test_split_and_pack_of_different_data_are_refused():
         )
 
 
+FINETUNES = """
+finetunes:
+  second: {init_from: first, model: mean_pose, split: zoo, pack: small}
+  first: {init_from: floor, model: mean_pose, split: zoo, pack: small}
+"""
+
+
+def test_finetunes_start_from_runs_and_from_one_another(tmp_path: Path):
+    params = read_params(written(tmp_path, GOOD + FINETUNES))
+    assert list(params.all_runs) == ["floor", "second", "first"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("init_from: floor", "init_from: lost", "finetunes.first.init_from must name an entry, but is 'lost'"),
+        ("init_from: floor, ", "", r"finetunes\.first\.init_from"),
+        ("init_from: floor", "init_from: second", "finetunes.second.init_from must lead to a run, but leads back"),
+        ("init_from: floor", "init_from: first", "finetunes.first.init_from must lead to a run, but leads back"),
+        ("  first: {init_from: floor, model", "  floor: {init_from: floor, model", "must share no key"),
+        ("first, model: mean_pose", "first, model: lost", r"finetunes\.second\.model must name an entry"),
+    ],
+)
+def test_finetunes_that_lead_nowhere_are_refused(tmp_path: Path, old: str, new: str, told: str):
+    with pytest.raises(ValueError, match=told):
+        read_params(written(tmp_path, GOOD + FINETUNES.replace(old, new)))
+
+
 @pytest.mark.parametrize("text", ["runs: [", "!!python/object/apply:os.getcwd []"])
 def test_a_file_that_is_not_plain_yaml_is_refused(tmp_path: Path, text: str):
     with pytest.raises(ValueError, match="must be YAML"):

@@ -42,11 +42,36 @@ def test_settings_are_laid_over_one_another():
     assert experiment.train.epochs == 210, "the published setting"
 
 
+def test_a_preset_stands_in_the_place_of_the_model_s_own_settings():
+    name = "simple-baseline-r101-ap10k-384"
+    experiment = decided(preset=name, train={"workers": 2, "augment": {"flip": 0.1}})
+    assert experiment.config.model_dump()["backbone"] == "resnet101.tv_in1k"
+    assert experiment.config.model_dump()["channels"] == 256, "the published setting"
+    assert (experiment.train.lr, experiment.train.workers) == (5e-4, 2)
+    assert (experiment.train.augment.rotation, experiment.train.augment.flip) == (40, 0.1)
+    assert decided(preset=name, config={"channels": 8}).config.model_dump()["channels"] == 8
+
+
+def test_a_preset_of_another_model_or_of_no_name_is_refused():
+    with pytest.raises(ValueError, match=r"runs\.run\.model must be hrnet, as its preset hrnet-w32-ap10k says"):
+        decided(preset="hrnet-w32-ap10k")
+    with pytest.raises(LookupError, match=r"close ones: .*hrnet-w32-ap10k"):
+        decided(preset="hrnet-w33-ap10k")
+
+
 def test_a_wrong_setting_is_refused_by_its_place():
     with pytest.raises(ValueError, match=r"runs\.run: chanels"):
         decided(config={"chanels": 3})
     with pytest.raises(ValueError, match=r"runs\.run: .*must be a multiple"):
         decided(train={"batch_size": 10, "workers": 3})
+
+
+def test_training_may_show_another_number_of_supports_than_the_test():
+    assert decided(model="proto_net", split="shown").training_shots == 3
+    one = decided(model="proto_net", split="shown", train={"shots": 1})
+    assert (one.training_shots, one.shots) == (1, 3)
+    with pytest.raises(ValueError, match=r"runs\.run\.train\.shots must be left out .* but is 1"):
+        decided(train={"shots": 1})
 
 
 @pytest.mark.parametrize(
@@ -67,6 +92,12 @@ def test_the_task_follows_from_model_and_split(run: dict, task: Task, shots: int
 def test_a_category_agnostic_model_needs_episodes():
     with pytest.raises(ValueError, match="must have episodes"):
         decided(model="proto_net")
+
+
+def test_episodes_have_annotated_boxes_alone():
+    assert decided(boxes="detected").described()["boxes"] == "detected"
+    with pytest.raises(ValueError, match=r"boxes must be annotated for episodes"):
+        decided(model="proto_net", split="shown", boxes="detected")
 
 
 def test_a_task_that_the_model_does_not_serve_is_refused():

@@ -39,6 +39,7 @@ records = st.builds(
     keypoints=arrays.arrays(np.float32, st.tuples(st.integers(1, 9), st.just(3)), elements=st.floats(0, 1e6, width=32)),
     group=text,
     part=text,
+    detection=st.none() | st.floats(0, 1),
 )
 pairs = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=3).map(tuple)
 categories = st.builds(

@@ -20,7 +20,10 @@ def posebed(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("word", ["models", "datasets", "check", "show", "train", "predict", "report", "track"])
+@pytest.mark.parametrize(
+    "word",
+    ["models", "datasets", "check", "show", "train", "predict", "report", "track", "presets", "import-checkpoint"],
+)
 def test_every_command_explains_itself(word: str):
     told = posebed(word, "--help")
     assert told.returncode == 0
@@ -55,6 +58,13 @@ def test_check_passes_sound_data_and_tells_what_is_wrong_with_other(project: Pat
     assert "Traceback" not in found.stderr
 
 
+def test_check_takes_a_source_and_its_options(project: Path):
+    options = ("--source", "coco_folder", "--option", "folders=[quads]", "--option", "group_pattern=(.)")
+    sound = posebed("check", "data/menagerie", *options)
+    assert sound.returncode == 0, sound.stderr
+    assert "No problem in 48 annotations" in sound.stdout
+
+
 def test_show_draws_a_sheet(project: Path):
     done = posebed("show", "data/menagerie/quads", "--count", "3", "--category", "tiger", "--out", "sheet.png")
     assert done.returncode == 0, done.stderr
@@ -70,6 +80,10 @@ def test_show_draws_a_sheet(project: Path):
         (("train", "lost"), "runs must have an entry 'lost', but has floor, baseline, prototypes"),
         (("show", "data/menagerie/quads", "--category", "unicorn"), "must have the categories unicorn"),
         (("predict", "lost", "x.jpg"), "must hold a trained run"),
+        (("check", ".", "--source", "ap10k"), "get it from ap-10k.zip"),
+        (("check", ".", "--source", "ap10k", "--option", "split=4"), "check.options: split"),
+        (("check", ".", "--option", "split"), "--option must be NAME=VALUE, but is 'split'"),
+        (("show", ".", "--source", "unicorns"), "must hold a module 'unicorns'"),
         (("report",), "at least one run must have a result"),
     ],
 )

@@ -162,8 +162,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_stages_run_one_after_the_other_and_refuse_with_a_sentence(tmp_path: Path) -> None:
     make_data(tmp_path / "raw")
     (tmp_path / "params.yaml").write_text(
-        "data: {pets: {source: coco_folder, path: raw}}\n"
-        "splits: {half: {data: pets, val: 0.25, test: 0.25, episodes: {queries: 1, episodes: 3, val_episodes: 1}}}\n"
+        "data: {pets: {source: coco_folder, path: raw}}\nsplits: {half: {data: pets, val: 0.25, test: 0.25}}\n"
     )
     too_early = run(tmp_path, "posestages.split", "half")
     assert (too_early.returncode, too_early.stdout) == (2, "")
@@ -171,7 +170,7 @@ def test_the_stages_run_one_after_the_other_and_refuse_with_a_sentence(tmp_path:
     assert run(tmp_path, "posestages.prepare", "pets").returncode == 0
     assert about(tmp_path / "data" / "prepared" / "pets")["root"] == "raw"
     assert run(tmp_path, "posestages.split", "half").returncode == 0
-    assert about(tmp_path / "data" / "splits" / "half")["episodes"] == {"val": 2, "test": 6}
+    assert about(tmp_path / "data" / "splits" / "half")["records"]["train"] == {"cat": 5, "dog": 5}
     assert run(tmp_path, "posestages.prepare").returncode == 2
     assert sorted(f.name for f in (tmp_path / "data").iterdir()) == ["prepared", "splits"]
 

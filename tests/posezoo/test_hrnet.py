@@ -11,7 +11,7 @@ import torch
 
 from posebed.contracts import Setting
 from posebed.records import Category
-from posezoo.blocks.hrnet import HRNet
+from posezoo.blocks.hrnet import STRIDES, HRNet
 from posezoo.hrnet import SPEC, Config
 
 SETTING = Setting((256, 256), 17, (Category("animal", "animal", tuple("abcdefghijklmnopq")),))
@@ -39,7 +39,7 @@ def classifier(tmp_path: Path) -> tuple[Any, str]:
 
 def test_all_four_branches_equal_timm_s(classifier: tuple[Any, str]) -> None:
     reference, path = classifier
-    ours = HRNet(18, path, 2, (1, 3, 2), multi_scale_output=True).eval()
+    ours = HRNet(18, path, 2, (1, 3, 2), strides=STRIDES).eval()
     image = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
         expected = reference.stages(
@@ -49,13 +49,20 @@ def test_all_four_branches_equal_timm_s(classifier: tuple[Any, str]) -> None:
             torch.testing.assert_close(ours_map, theirs)
 
 
-def test_the_finest_branch_alone_is_the_first_of_four(classifier: tuple[Any, str]) -> None:
+@pytest.mark.parametrize("strides", [(4,), (4, 32), (16,)])
+def test_fewer_branches_are_those_of_all_four(classifier: tuple[Any, str], strides: tuple[int, ...]) -> None:
     _, path = classifier
     image = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        (alone,) = HRNet(18, path, 2, (1, 3, 2)).eval()(image)
-        first, *_ = HRNet(18, path, 2, (1, 3, 2), multi_scale_output=True).eval()(image)
-    torch.testing.assert_close(alone, first)
+        fewer = HRNet(18, path, 2, (1, 3, 2), strides).eval()(image)
+        every = dict(zip(STRIDES, HRNet(18, path, 2, (1, 3, 2), STRIDES).eval()(image), strict=True))
+    for stride, ours in zip(strides, fewer, strict=True):
+        torch.testing.assert_close(ours, every[stride])
+
+
+def test_a_stride_without_a_branch_is_refused() -> None:
+    with pytest.raises(LookupError, match="4, 8, 16, 32"):
+        HRNet(18, "none", 1, (1, 1, 1), (2,))
 
 
 def test_weights_of_another_depth_are_refused(classifier: tuple[Any, str]) -> None:

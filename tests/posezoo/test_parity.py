@@ -17,9 +17,9 @@ from posebed import catalog
 
 CHECKED_ELSEWHERE = {"codecs", "codecs_legacy", "warps_flip", "metrics"}
 """Folders without a model, which the tests of the data and of the metrics read."""
-WITHOUT_A_MODEL = {"capeformer", "fmmp", "graphcape", "pomnet"}
+WITHOUT_A_MODEL = {"fmmp", "graphcape"}
 """Folders of models that the zoo does not have."""
-ADAPTED = [n for n in catalog.names("parity_adapters") if n not in ("case", "heatmap_models")]
+ADAPTED = [n for n in catalog.names("parity_adapters") if n not in ("case", "episodes", "heatmap_models", "two_stage")]
 
 
 @pytest.mark.parametrize("folder", ADAPTED)

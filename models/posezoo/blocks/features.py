@@ -7,13 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import timm
+from timm.layers import resample_abs_pos_embed
+from timm.models import get_pretrained_cfg_value
 from torch import Tensor, nn
 
 from posezoo.blocks.weights import fill, read_weights
 
 
 class Features(nn.Module):
-    """A timm model cut after the last map that is asked for. Its parameters keep timm's names, under ``trunk.``."""
+    """A timm model cut after the last map that is asked for. Its parameters keep timm's names, under ``trunk.``.
+
+    A transformer's maps are its patch tokens as its blocks leave them; other tokens are dropped.
+    """
 
     channels: tuple[int, ...]
     """Of each map."""
@@ -21,8 +26,25 @@ class Features(nn.Module):
     std: tuple[float, ...]
     """Of the pictures in 0..1 that the weights were trained on."""
 
-    def __init__(self, backbone: str, weights: str, strides: Sequence[int]) -> None:
-        """``weights`` as in ``weights.read_weights``; ``strides`` from fine to coarse.
+    def __init__(
+        self,
+        backbone: str,
+        weights: str,
+        strides: Sequence[int],
+        size: tuple[int, int] | None = None,
+        *,
+        final_norm: bool = False,
+        **settings: Any,
+    ) -> None:
+        """
+        Args:
+            backbone: timm's name of a model.
+            weights: as in ``weights.read_weights``.
+            strides: from fine to coarse.
+            size: height and width of the pictures, for backbones that are built for one size. Their tables of
+                positions are resized from those of the weights.
+            final_norm: keep the normalisation behind the last block, and apply it to the maps.
+            settings: of timm's model, such as ``drop_path_rate``.
 
         Raises:
             LookupError: no such backbone or weights, or a backbone without maps at these strides.
@@ -30,20 +52,24 @@ class Features(nn.Module):
         """
         super().__init__()
         name = _name(backbone, weights)
-        trunk: Any = timm.create_model(name)
+        if size and get_pretrained_cfg_value(name, "fixed_input_size"):
+            settings["img_size"] = size
+        trunk: Any = timm.create_model(name, **settings)
         complete = set(trunk.state_dict())
         self.indices = _indices(trunk.feature_info, strides, backbone)
         self.channels = tuple(trunk.feature_info[i]["num_chs"] for i in self.indices)
         self.mean, self.std = trunk.pretrained_cfg["mean"], trunk.pretrained_cfg["std"]
-        trunk.prune_intermediate_layers(self.indices, prune_norm=True, prune_head=True)
+        trunk.prune_intermediate_layers(self.indices, prune_norm=not final_norm, prune_head=True)
         state = read_weights(weights, name)
         if state is not None:
-            fill(trunk, state, complete, weights)
-        self.trunk = trunk
+            fill(trunk, {n: _resized(t, trunk) if n == "pos_embed" else t for n, t in state.items()}, complete, weights)
+        self.trunk, self.final_norm = trunk, final_norm
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Normalised (B, 3, H, W) to one (B, C, H / stride, W / stride) per stride."""
-        return self.trunk.forward_intermediates(image, indices=self.indices, intermediates_only=True)
+        return self.trunk.forward_intermediates(
+            image, indices=self.indices, norm=self.final_norm, intermediates_only=True
+        )
 
 
 def grid(size: tuple[int, int], stride: int) -> tuple[int, int]:
@@ -78,3 +104,10 @@ def _indices(info: Sequence[dict[str, Any]], strides: Sequence[int], backbone: s
             f"{', '.join(map(str, strides))}"
         )
     return [deepest[stride] for stride in strides]
+
+
+def _resized(positions: Tensor, trunk: Any) -> Tensor:
+    """A vision transformer's table (1, N, C), of a square, for the trunk's grid of patches; its class token stays."""
+    if positions.shape == trunk.pos_embed.shape:
+        return positions
+    return resample_abs_pos_embed(positions, trunk.patch_embed.grid_size, num_prefix_tokens=trunk.num_prefix_tokens)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from posebed.config import Section
 from posebed.contracts import Setting
-from posebed.data.codecs import HeatmapCodec
+from posebed.data.codecs import HeatmapCodec, Kind
 from posebed.pose import Batch, Keypoints
 
 # B batch, K keypoints, h w heatmap
@@ -31,7 +31,7 @@ PUBLISHED_TRAINING = {
 
 
 class HeatmapConfig(Section):
-    target: Literal["msra", "udp", "dark"] = "msra"
+    target: Kind = "msra"
     """How keypoints become heatmaps and heatmaps keypoints."""
     sigma: Annotated[float, Field(gt=0)] = 2.0
     """Of the target's Gaussian, in heatmap cells; papers take 2 for 64 cells and 3 for 96."""
@@ -55,6 +55,8 @@ class HeatmapModel(nn.Module):
         self.normalise, self.backbone, self.head = normalise, backbone, head
         self.codec = HeatmapCodec(setting.size, heatmap_size, config.sigma, config.target)
         self.flip_test = FlipTest(config.flip_test, setting)
+        # As the pictures do: else every convolution turns its weights around, and its gradients back.
+        self.to(memory_format=torch.channels_last)
 
     def heatmaps(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in 0..255 to (B, K, h, w)."""

@@ -7,17 +7,37 @@ from functools import reduce
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from posezoo.blocks.weights import fill, read_weights
+
+STRIDES = (4, 8, 16, 32)
+"""Of the branches."""
 
 _CLASSIFIER = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
 
 
+class Pointwise(nn.Conv2d):
+    """A 1 x 1 convolution, on CPUs by the kernels that serve larger ones.
+
+    On a single thread torch takes small batches to a plain matrix product, which may need twice the time, unless the
+    kernel is dilated; and that means nothing to a kernel of one cell.
+    """
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__(channels_in, channels, 1, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.conv2d(input, self.weight, dilation=2 if input.device.type == "cpu" else 1)
+
+
 def conv_bn(channels_in: int, channels: int, kernel: int = 3, stride: int = 1, relu: bool = True) -> list[nn.Module]:
-    layers = [
-        nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(channels),
-    ]
+    """``stride`` is that of kernels above 1."""
+    if kernel == 1:
+        conv: nn.Module = Pointwise(channels_in, channels)
+    else:
+        conv = nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, bias=False)
+    layers = [conv, nn.BatchNorm2d(channels)]
     return [*layers, nn.ReLU(inplace=True)] if relu else layers
 
 
@@ -30,7 +50,8 @@ class Basic(nn.Module):
         self.conv2, self.bn2 = conv_bn(channels, channels, relu=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x + self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x))))))
+        y = self.bn1(self.conv1(x)).relu_()
+        return self.bn2(self.conv2(y)).add_(x).relu_()
 
 
 class Bottleneck(nn.Module):
@@ -45,9 +66,9 @@ class Bottleneck(nn.Module):
         self.downsample = nn.Identity() if same else nn.Sequential(*conv_bn(channels_in, 4 * channels, 1, relu=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu(self.bn1(self.conv1(x)))
-        y = torch.relu(self.bn2(self.conv2(y)))
-        return torch.relu(self.downsample(x) + self.bn3(self.conv3(y)))
+        y = self.bn1(self.conv1(x)).relu_()
+        y = self.bn2(self.conv2(y)).relu_()
+        return self.bn3(self.conv3(y)).add_(self.downsample(x)).relu_()
 
 
 class Parallel(nn.ModuleList):
@@ -59,25 +80,28 @@ class Parallel(nn.ModuleList):
 
 class Sum(Parallel):
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        return torch.relu(reduce(torch.add, super().forward(maps)))
+        return reduce(torch.add, super().forward(maps)).relu_()
 
 
 class Exchange(nn.Module):
     """Residual blocks on every branch, then each output is the sum of all branches, resampled to its resolution.
 
-    Branch i has stride 4 * 2^i. With ``outputs`` below the number of branches only so many sums are made.
+    Branch i has stride 4 * 2^i. Only the sums for the branches in ``outputs`` are made.
     """
 
-    def __init__(self, channels: Sequence[int], blocks: int, outputs: int) -> None:
+    def __init__(self, channels: Sequence[int], blocks: int, outputs: Sequence[int]) -> None:
         super().__init__()
         self.branches = Parallel(nn.Sequential(*(Basic(c) for _ in range(blocks))) for c in channels)
-        self.fuse_layers = nn.ModuleList(
-            Sum(_resampling(channels, source, target) for source in range(len(channels))) for target in range(outputs)
+        self.fuse_layers = nn.ModuleDict(
+            {
+                str(target): Sum(_resampling(channels, source, target) for source in range(len(channels)))
+                for target in outputs
+            }
         )
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         maps = self.branches(maps)
-        return [total(maps) for total in self.fuse_layers]
+        return [total(maps) for total in self.fuse_layers.values()]
 
 
 def _resampling(channels: Sequence[int], source: int, target: int) -> nn.Module:
@@ -96,9 +120,11 @@ def _resampling(channels: Sequence[int], source: int, target: int) -> nn.Module:
 class HRNet(nn.Module):
     """Stem, one bottleneck stage and three stages of exchange with two, three and four branches.
 
-    Gives one map, of stride 4, or with ``multi_scale_output`` all four, of strides 4 to 32; branch i has
-    ``width`` * 2^i channels.
+    Branch i, of stride 4 * 2^i, has ``width`` * 2^i channels.
     """
+
+    channels: tuple[int, ...]
+    """Of each map."""
 
     def __init__(
         self,
@@ -106,14 +132,18 @@ class HRNet(nn.Module):
         weights: str,
         blocks: int = 4,
         modules: tuple[int, int, int] = (1, 4, 3),
-        multi_scale_output: bool = False,
+        strides: Sequence[int] = STRIDES[:1],
     ) -> None:
-        """As published there are 4 residual ``blocks`` per module and branch, and 1, 4 and 3 ``modules`` of exchange.
-
-        ``weights`` as in ``weights.read_weights``; files may have timm's or the original layout.
+        """
+        Args:
+            width: channels of the finest branch.
+            weights: as in ``weights.read_weights``; files may have timm's or the original layout.
+            blocks: residual blocks per module and branch.
+            modules: of exchange in stages 2, 3 and 4.
+            strides: of the maps that are wanted, from fine to coarse.
 
         Raises:
-            LookupError: no such weights.
+            LookupError: no such weights, or no branch of such a stride.
             ValueError: weights of another width, depth or architecture.
         """
         super().__init__()
@@ -122,21 +152,23 @@ class HRNet(nn.Module):
         self.layer1 = nn.Sequential(*(Bottleneck(256 if i else 64, 64) for i in range(blocks)))
         c = tuple(width * 2**branch for branch in range(4))
         self.transition1 = _transition((256,), c[:2])
-        self.stage2 = _stage(c[:2], blocks, [2] * modules[0])
+        self.stage2 = _stage(c[:2], blocks, [range(2)] * modules[0])
         self.transition2 = _transition(c[:2], c[:3])
-        self.stage3 = _stage(c[:3], blocks, [3] * modules[1])
+        self.stage3 = _stage(c[:3], blocks, [range(3)] * modules[1])
         self.transition3 = _transition(c[:3], c)
-        self.stage4 = _stage(c, blocks, [4] * (modules[2] - 1) + [4 if multi_scale_output else 1])
+        wanted = _branches(strides)
+        self.channels = tuple(c[branch] for branch in wanted)
+        self.stage4 = _stage(c, blocks, [range(4)] * (modules[2] - 1) + [wanted])
         self.apply(_initialise)
         state = read_weights(weights, f"hrnet_w{width}.ms_in1k")
         if state is not None:
-            # A classifier sums up all four branches where a pose model may need the finest alone.
+            # A classifier sums up all four branches, of which a pose model may need fewer.
             fill(self, state, (*_CLASSIFIER, f"stage4.{modules[2] - 1}.fuse_layers."), weights)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Normalised (B, 3, H, W), H and W multiples of 32, to maps (B, C, H / stride, W / stride)."""
-        x = torch.relu(self.bn1(self.conv1(image)))
-        x = torch.relu(self.bn2(self.conv2(x)))
+        x = self.bn1(self.conv1(image)).relu_()
+        x = self.bn2(self.conv2(x)).relu_()
         x = self.layer1(x)
         # A new branch, last, starts from the coarsest map that there is.
         maps = self.stage2(self.transition1([x, x]))
@@ -144,9 +176,16 @@ class HRNet(nn.Module):
         return self.stage4(self.transition3([*maps, maps[-1]]))
 
 
-def _stage(channels: Sequence[int], blocks: int, outputs: Sequence[int]) -> nn.Sequential:
-    """One module of exchange after the other, with so many outputs each."""
-    return nn.Sequential(*(Exchange(channels, blocks, count) for count in outputs))
+def _branches(strides: Sequence[int]) -> list[int]:
+    unknown = [stride for stride in strides if stride not in STRIDES]
+    if unknown:
+        raise LookupError(f"stride must be one of {', '.join(map(str, STRIDES))}, which HRNet has, but is {unknown[0]}")
+    return [STRIDES.index(stride) for stride in strides]
+
+
+def _stage(channels: Sequence[int], blocks: int, outputs: Sequence[Sequence[int]]) -> nn.Sequential:
+    """One module of exchange after the other, each with its own outputs."""
+    return nn.Sequential(*(Exchange(channels, blocks, branches) for branches in outputs))
 
 
 def _transition(before: Sequence[int], after: Sequence[int]) -> Parallel:

@@ -25,6 +25,23 @@ def support_pooling(features: Tensor, heatmaps: Tensor) -> Tensor:
     return torch.einsum("bchw,bkhw->bkc", features, torch.einsum("bkyx,yh,xw->bkhw", share, down, right))
 
 
+def mean_over_shots(features: Tensor, heatmaps: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """What each keypoint looks like on the supports together.
+
+    Args:
+        features: (B S, C, h, w), or (B, S, C, h, w).
+        heatmaps: (B, S, K, H, W).
+        weight: (B, S, K).
+
+    Returns:
+        (B, K, C), the mean over shots, 0 where the mask is; and the mask (B, K), 1 where all shots show the keypoint.
+    """
+    shots = weight.shape[:2]
+    pooled = support_pooling(features.reshape(-1, *features.shape[-3:]), heatmaps.flatten(0, 1))
+    mask = weight.prod(1)
+    return pooled.unflatten(0, shots).mean(1) * mask[..., None], mask
+
+
 def _enlarging(cells: int, enlarged: int, like: Tensor) -> Tensor:
     """Bilinear interpolation along one axis as a matrix (enlarged, cells)."""
     identity = torch.eye(cells, dtype=like.dtype, device=like.device)[None]

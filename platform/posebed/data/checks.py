@@ -35,6 +35,7 @@ class Reason(StrEnum):
     DUPLICATE_IMAGE = "duplicate image id"
     DUPLICATE_ANNOTATION = "duplicate annotation id"
     DUPLICATE_CATEGORY = "duplicate category id"
+    OTHER_CATEGORIES = "categories of another file"
     UNKNOWN_IMAGE = "unknown image"
     UNKNOWN_CATEGORY = "unknown category"
     BAD_SKELETON = "bad skeleton"
@@ -111,8 +112,12 @@ def field_faults(entry: Mapping[str, object], rules: Iterable[FieldRule]) -> lis
     return [wrong_type(field, entry.get(field), must) for field, holds, must in rules if not holds(entry.get(field))]
 
 
-def keypoint_faults(value: object, names: Sequence[str] | None) -> list[Fault]:
-    """Faults of a flat list x, y, v, x, y, v, ...; without names its length is not judged."""
+def keypoint_faults(value: object, names: Sequence[str] | None, labelled: bool = True) -> list[Fault]:
+    """Faults of a flat list x, y, v, x, y, v, ...; without names its length is not judged.
+
+    Args:
+        labelled: some keypoint must be.
+    """
     if not isinstance(value, list):
         return [wrong_type("keypoints", value, "a list of numbers")]
     faults: list[Fault] = []
@@ -129,7 +134,7 @@ def keypoint_faults(value: object, names: Sequence[str] | None) -> list[Fault]:
     ):
         if wrong.any():
             faults.append(Fault("keypoints", reason, _places(np.flatnonzero(wrong), value, names), must))
-    if numeric.all() and len(value) >= 3 and not (numbers[2::3] > 0).any():
+    if labelled and numeric.all() and len(value) >= 3 and not (numbers[2::3] > 0).any():
         faults.append(Fault("keypoints", Reason.NO_KEYPOINT, "v > 0 nowhere", "v > 0 at one keypoint or more"))
     return faults
 
@@ -216,12 +221,19 @@ def _inspect(images: Images, path: str) -> Size | Fault:
 
 
 def summary(problems: Sequence[Problem], most: int = 20) -> str:
-    """Problems for a person to read: how many for each reason, then the first ones in full."""
-    counts = Counter(str(p.reason) for p in problems)
-    lines = [f"{count:7} {reason}" for reason, count in counts.most_common()]
+    """Problems for a person to read: how many for each reason and category, then the first ones in full."""
+    of_reason = {reason: Counter[str]() for reason, _ in Counter(str(p.reason) for p in problems).most_common()}
+    for p in problems:
+        of_reason[str(p.reason)][p.category or "the file"] += 1
+    lines = [f"{of.total():7} {reason}: {_most(of)}" for reason, of in of_reason.items()]
     for p in problems[:most]:
         place = ", ".join(part for part in (p.file, p.record and f"record {p.record}", p.category) if part)
         lines.append(f"{place}: {p.field}: {p.reason}: found {p.found}; must be {p.must}")
     if len(problems) > most:
         lines.append(f"... and {len(problems) - most} more")
     return "\n".join(lines)
+
+
+def _most(counts: Counter[str], shown: int = 8) -> str:
+    listed = ", ".join(f"{name} {count}" for name, count in counts.most_common(shown))
+    return f"{listed} and {len(counts) - shown} more" if len(counts) > shown else listed

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from posebed.data.checks import (
     Fault,
@@ -30,7 +33,11 @@ from posebed.records import Dataset, Record
 
 def read_coco(root: Path, files: Sequence[CocoFile]) -> Dataset:
     """Read annotation files as one dataset. Categories that agree in everything are one over all files."""
-    sheets = [read_sheet(root, file) for file in files]
+    return read_sheets(root, [read_sheet(root, file) for file in files])
+
+
+def read_sheets(root: Path, sheets: Sequence[Sheet]) -> Dataset:
+    """As ``read_coco``, of files that were opened before."""
     keyed = with_keys([(sheet.file.label, sheet.categories) for sheet in sheets])
     for sheet, categories in zip(sheets, keyed, strict=True):
         sheet.categories = categories
@@ -45,6 +52,29 @@ def read_coco(root: Path, files: Sequence[CocoFile]) -> Dataset:
         checked=sum(len(sheet.annotations) - sheet.skipped for sheet in sheets),
         notes=tuple(dict.fromkeys(sheet.titled(note) for sheet in sheets for note in sheet.notes)),
     )
+
+
+def find_pictures(file: Path, form: CocoFile | None = None, usual: str = "images") -> tuple[Path, str]:
+    """The root and the folder or zip file below it that hold the first picture of an annotation file.
+
+    They lie beside the file or beside its folder ``annotations``. Where they are nowhere: its folder and ``usual``.
+    """
+    sheet = read_sheet(file.parent, replace(form or CocoFile(""), annotations=file.name, images=""))
+    name = next((picture.path for picture in sheet.pictures.values() if picture.path), "")
+    roots = [file.parent, file.parent.parent] if file.parent.name == "annotations" else [file.parent]
+    for root in roots:
+        children = sorted(c.name for c in root.iterdir() if c.is_dir() or c.suffix == ".zip")
+        for folder in (usual, f"{usual}.zip", ".", *children):
+            if _holds(Images(root), f"{folder}/{name}"):
+                return root, folder
+    return file.parent, usual
+
+
+def _holds(images: Images, path: str) -> bool:
+    try:
+        return images.exists(path)
+    except ValueError:
+        return False
 
 
 def _inspect_pictures(images: Images, sheets: Sequence[Sheet]) -> None:
@@ -63,29 +93,41 @@ def _inspect_pictures(images: Images, sheets: Sequence[Sheet]) -> None:
         if picture.path:
             size = found[picture.path]
             picture.faults.extend([size] if isinstance(size, Fault) else size_faults(picture.size, size))
+            if picture.size is None and not isinstance(size, Fault):
+                picture.size = size
 
 
-def _sound_records(sheet: Sheet, times: Counter[str]) -> Iterator[Record]:
-    skipped: Counter[str] = Counter()
-    outside = 0
+def _sound_records(sheet: Sheet, times: Counter[str]) -> list[Record]:
+    records: list[Record] = []
+    apart: Counter[str] = Counter()
+    keep = sheet.file.unlabelled == "keep"
     for position, raw in enumerate(sheet.annotations):
         identity = sheet.identity(position)
         if not isinstance(raw, dict):
             sheet.tell(identity, "unknown", wrong_type("annotations", raw, "an object"))
-        elif raw.get("iscrowd") == 1:
-            skipped["crowd regions"] += 1
-        elif sheet.file.unlabelled == "skip" and raw.get("num_keypoints") == 0:
-            skipped["annotations with num_keypoints 0"] += 1
-        elif record := _read_record(sheet, raw, identity, times[identity]):
-            outside += _outside(record)
-            yield record
-    sheet.skipped = skipped.total()
-    sheet.notes.extend(f"Skipped {what}: {count}." for what, count in skipped.items())
-    if outside:
+            continue
+        without = _without_keypoints(sheet.file, raw)
+        apart.update([without] if without else [])
+        if (keep or not without) and (record := _read_record(sheet, raw, identity, times[identity], not without)):
+            records.append(record)
+    sheet.skipped = 0 if keep else apart.total()
+    note = "Kept {}, which scoring ignores: {}." if keep else "Skipped {}: {}."
+    sheet.notes.extend(note.format(what, count) for what, count in apart.items())
+    if outside := sum(_outside(record) for record in records):
         sheet.notes.append(f"Labelled keypoints outside their image: {outside}.")
+    if twice := _almost_twice(records):
+        sheet.notes.append(f"Boxes almost equal to another of their image: {len(twice)}, the first is {twice[0]}.")
+    return records
 
 
-def _read_record(sheet: Sheet, raw: Json, identity: str, times: int) -> Record | None:
+def _without_keypoints(file: CocoFile, raw: Json) -> str:
+    """What an annotation is that states to have none, where that is no problem; else an empty text."""
+    if raw.get("iscrowd") == 1:
+        return "crowd regions"
+    return "annotations with num_keypoints 0" if file.unlabelled != "problem" and raw.get("num_keypoints") == 0 else ""
+
+
+def _read_record(sheet: Sheet, raw: Json, identity: str, times: int, labelled: bool) -> Record | None:
     """The record of one annotation; None, and its problems told, where a rule is broken."""
     file = sheet.file
     picture = sheet.pictures.get(str(raw.get("image_id")))
@@ -95,7 +137,7 @@ def _read_record(sheet: Sheet, raw: Json, identity: str, times: int) -> Record |
         *_id_faults(raw, times),
         *(picture.faults if picture else _unknown(raw, "image_id", Reason.UNKNOWN_IMAGE)),
         *(() if category else _unknown(raw, "category_id", Reason.UNKNOWN_CATEGORY)),
-        *keypoint_faults(raw.get("keypoints"), category.keypoints if category else None),
+        *keypoint_faults(raw.get("keypoints"), category.keypoints if category else None, labelled),
         *box_faults(raw.get("bbox"), picture.size if picture else None),
         *area_faults(raw.get("area")),
     ]
@@ -141,3 +183,19 @@ def _unknown(raw: Json, name: str, reason: Reason) -> list[Fault]:
 def _outside(record: Record) -> int:
     x, y, flag = record.keypoints.T
     return int(((flag > 0) & ((x < 0) | (y < 0) | (x > record.width) | (y > record.height))).sum())
+
+
+def _almost_twice(records: Sequence[Record]) -> list[str]:
+    """The records whose box an earlier one on the same image has as well, to an overlap (IoU) above 0.9."""
+    on_image: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        on_image[record.image].append(record)
+    found: list[str] = []
+    for group in on_image.values():
+        box = np.array([record.box for record in group])
+        end = box[:, :2] + box[:, 2:]
+        shared = (np.minimum(end[:, None], end) - np.maximum(box[:, None, :2], box[:, :2])).clip(0).prod(-1)
+        area = box[:, 2:].prod(-1)
+        equal = shared > 0.9 * (area[:, None] + area - shared)
+        found += [record.record for record, before in zip(group, np.tril(equal, -1), strict=True) if before.any()]
+    return found

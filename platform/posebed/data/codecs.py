@@ -16,8 +16,10 @@ from posebed.pose import Keypoints
 
 # B batch, K keypoints, h w heatmap, N = B K maps
 
-Kind = Literal["msra", "dark", "udp"]
+Kind = Literal["msra", "dark", "aligned", "udp"]
 
+_WHOLE = ("dark", "aligned")
+"""Kinds whose Gaussian covers the whole map."""
 _BLUR, _REACH = 2.0, 5
 """Sigma and radius in cells of the blur that a map gets before its peak is refined (Zhang et al. 2020, section 3.2)."""
 
@@ -31,10 +33,12 @@ class HeatmapCodec:
     ============  =====================  ======================  ==============================
     ``msra``      on the nearest cell    cut at 3 sigma          arg-max, quarter cell onwards
     ``dark``      where it is            whole map               one Newton step on the log map
+    ``aligned``   where it is            whole map               one Newton step on the log map
     ``udp``       where it is            cut at 3 sigma          one Newton step on the log map
     ============  =====================  ======================  ==============================
 
-    ``udp`` also measures cells between pixel centres: the last pixel falls on the last cell.
+    ``udp`` also measures cells between pixel centres: the last pixel falls on the last cell. ``aligned`` does so along
+    the width, takes that scale for the height as well, and lays middle on middle, as in KITPose's code.
     """
 
     size: tuple[int, int]
@@ -51,11 +55,12 @@ class HeatmapCodec:
         The weight is 0, and the map empty, where a keypoint is unlabelled or no cell lies within 3 sigma of its
         peak; on the left and above, one cell further counts, as in the published codes.
         """
-        centre = keypoints.xy / self._stride(keypoints.xy)
+        stride, corner = self._grid(keypoints.xy)
+        centre = (keypoints.xy - corner) / stride
         nearest = (centre + 0.5).trunc()
         if self.kind == "msra":
             centre = nearest
-        peak = centre if self.kind == "dark" else nearest
+        peak = centre if self.kind in _WHOLE else nearest
         cells = torch.tensor(self.heatmap_size[::-1], device=peak.device)
         reaches = ((peak - 3 * self.sigma < cells) & (peak + 3 * self.sigma + 1 >= 0)).all(-1)
         weight = keypoints.weight * reaches
@@ -71,23 +76,27 @@ class HeatmapCodec:
         maps = heatmaps.detach().float().reshape(-1, height, width)
         value, index = maps.flatten(1).max(1)
         x, y = index % width, index // width
-        refine = {"msra": _quarter, "dark": _newton, "udp": _newton_to_the_border}[self.kind]
+        refine = {"msra": _quarter, "udp": _newton_to_the_border}.get(self.kind, _newton)
         cell = torch.stack([x, y], -1) + refine(maps, x, y)
         cell = torch.where(value[:, None] > 0, cell, -1.0)
         xy = cell.reshape(*heatmaps.shape[:-2], 2)
-        return Keypoints(xy * self._stride(xy), value.reshape(heatmaps.shape[:-2]))
+        stride, corner = self._grid(xy)
+        return Keypoints(xy * stride + corner, value.reshape(heatmaps.shape[:-2]))
 
-    def _stride(self, like: Tensor) -> Tensor:
-        """Pixels per cell along x and y."""
-        gap = self.kind == "udp"
+    def _grid(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels per cell along x and y, and the pixel of the first cell."""
+        gap = self.kind in ("aligned", "udp")
         (height, width), (h, w) = self.size, self.heatmap_size
-        return like.new_tensor([(width - gap) / (w - gap), (height - gap) / (h - gap)])
+        x, y, above = (width - gap) / (w - gap), (height - gap) / (h - gap), 0.0
+        if self.kind == "aligned":
+            y, above = x, (height - 1 - x * (h - 1)) / 2
+        return like.new_tensor([x, y]), like.new_tensor([0.0, above])
 
     def _profile(self, centre: Tensor, peak: Tensor, cells: int) -> Tensor:
         """The Gaussian along one axis, (B, K, cells): the heatmap is the product of two."""
         cell = torch.arange(cells, device=centre.device, dtype=centre.dtype)
         profile = torch.exp(-((cell - centre[..., None]) ** 2) / (2 * self.sigma**2))
-        if self.kind == "dark":
+        if self.kind in _WHOLE:
             return profile
         return profile * ((cell - peak[..., None]).abs() <= 3 * self.sigma)
 

@@ -5,13 +5,12 @@ Integers are pixel centres. Every function broadcasts over leading dimensions.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 
-Convention = Literal["plain", "udp"]
-"""plain: a side of n pixels spans n, its centre is n / 2. udp: it spans n - 1 (Huang et al. 2020, section 3.1)."""
+from posebed.config import Convention
 
 
 def clip_box(box: Any, width: int, height: int) -> np.ndarray:
@@ -48,8 +47,11 @@ def crop_affine(
     angle = np.deg2rad(np.asarray(rotation, np.float64))
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)
-    span = np.array([size[1], size[0]], np.float64) - (convention == "udp")
-    linear = (span / extent)[..., None] * turn
+    span = np.array([size[1], size[0]], np.float64) - (convention != "plain")
+    scale = span / extent
+    if convention == "aligned":
+        scale = np.broadcast_to(span[0] / np.maximum(extent[..., :1] - 1, 1), extent.shape)
+    linear = scale[..., None] * turn
     shift = span / 2 - (linear @ centre[..., None])[..., 0]
     return np.concatenate([linear, shift[..., None]], -1)
 

@@ -18,15 +18,30 @@ def draw_episodes(
     Raises:
         ValueError: a category has fewer rows than an episode needs.
     """
-    category = pack.category[rows]
-    members = [rows[category == c] for c in np.unique(category)]
-    smallest = min(members, key=len)
-    if len(smallest) <= shots:
-        raise ValueError(
-            f"every category must have {shots + 1} training records or more, for {shots} shots and a query, but "
-            f"{pack.categories[pack.category[smallest[0]]].key!r} has {len(smallest)}; take fewer shots or leave it out"
-        )
+    members = _members(pack, rows)
+    must_supply(pack, rows, shots)
     count = max(count or len(members) * max(map(len, members)), at_least)
     turns = rng.permutation(len(members))[np.arange(count) % len(members)]
     drawn = [rng.choice(members[turn], shots + 1, replace=False) for turn in turns]
     return rng.permutation(np.stack(drawn))
+
+
+def must_supply(pack: Pack, rows: np.ndarray, shots: int) -> None:
+    """Refuse training records that make no episodes.
+
+    Raises:
+        ValueError: a category has fewer rows than an episode needs.
+    """
+    few = [own for own in _members(pack, rows) if len(own) <= shots]
+    if few:
+        found = ", ".join(f"{pack.categories[pack.category[own[0]]].key!r} has {len(own)}" for own in few)
+        raise ValueError(
+            f"every category must have {shots + 1} training records or more, for {shots} shots and a query, but "
+            f"{found}; take fewer shots or leave them out"
+        )
+
+
+def _members(pack: Pack, rows: np.ndarray) -> list[np.ndarray]:
+    """The rows of each category that has any."""
+    category = pack.category[rows]
+    return [rows[category == c] for c in np.unique(category)]

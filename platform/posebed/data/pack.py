@@ -185,7 +185,7 @@ def write_pack(
 
 def _affine(record: Record, config: PackConfig) -> np.ndarray:
     box = clip_box(record.box, record.width, record.height)
-    return crop_affine(*framed(box, config.size, config.padding), config.size)
+    return crop_affine(*framed(box, config.size, config.padding), config.size, convention=config.convention)
 
 
 def _each_image(

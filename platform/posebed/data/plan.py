@@ -6,8 +6,9 @@ Drawn by the split stage and versioned like data, so that every model answers th
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from posebed.config import EpisodesConfig
-from posebed.records import Record, write_table
+from posebed.data.checks import Reason
+from posebed.records import Category, Problem, Record, write_table
+
+_DROPPED_OFFICIALLY = {Reason.BOX_EXTENT, Reason.AREA, Reason.NO_KEYPOINT}
+"""Reasons for which the official loaders of MP-100 leave a record out as well."""
 
 
 @dataclass(frozen=True)
@@ -40,32 +45,80 @@ def draw_episodes(records: Sequence[Record], part: str, config: EpisodesConfig, 
     """Draw the episodes of one part, val or test, from its records.
 
     For each category, and apart from the others, every episode draws shots + queries distinct records; where a
-    category has fewer, all that are no supports are queries. Supports have a labelled keypoint.
+    category has fewer, all that are no supports are queries. Records without a labelled keypoint have no part in it.
 
     Raises:
-        ValueError: a category has fewer than shots + 1 records.
+        ValueError: a category has fewer than shots + 1 labelled records.
     """
-    members: dict[str, list[Record]] = defaultdict(list)
-    for record in sorted(records, key=lambda r: r.record):
-        members[record.category].append(record)
-    labelled = {c: np.flatnonzero([(r.keypoints[:, 2] > 0).any() for r in rs]) for c, rs in members.items()}
-    few = [c for c, rs in members.items() if len(rs) <= config.shots or len(labelled[c]) < config.shots]
-    if few:
-        counts = ", ".join(f"{category} has {len(members[category])}" for category in sorted(few))
-        raise ValueError(
-            f"{part} must have more than {config.shots} records of every category, for supports and a query, "
-            f"but {counts}; take fewer shots or a larger part"
-        )
+    members: dict[str, list[str]] = {record.category: [] for record in records}
+    for record in records:
+        if (record.keypoints[:, 2] > 0).any():
+            members[record.category].append(record.record)
+    _must_supply(members, part, config.shots, 1)
     number = config.val_episodes if part == "val" else config.episodes
     drawn: list[tuple[str, list[str], list[str]]] = []
     for category in sorted(members):
-        names = np.array([r.record for r in members[category]])
+        names = np.array(sorted(members[category]))
         rng = generator(seed, "episodes", part, category)
         for _ in range(number):
-            supports = rng.choice(labelled[category], config.shots, replace=False)
+            supports = rng.choice(len(names), config.shots, replace=False)
             others = rng.permutation(np.delete(np.arange(len(names)), supports))
             drawn.append((category, names[supports].tolist(), names[others[: config.queries]].tolist()))
     return [Episode(i, category, tuple(s), tuple(q)) for i, (category, s, q) in enumerate(drawn)]
+
+
+def official_episodes(
+    records: Sequence[Record], categories: Sequence[Category], part: str, config: EpisodesConfig
+) -> list[Episode]:
+    """Draw the episodes of one part, val or test, as the code of POMNet and CapeFormer does for MP-100.
+
+    Python's generator starts from 1 and goes through ``categories`` in their order; every episode is a sample of
+    shots + queries of a category's records, which are numbered in the order of ``records``.
+
+    Raises:
+        ValueError: a category has fewer than shots + queries records.
+    """
+    present = {record.category for record in records}
+    members: dict[str, list[str]] = {category.key: [] for category in categories if category.key in present}
+    for record in filter(_kept_officially, records):
+        members[record.category].append(record.record)
+    _must_supply(members, part, config.shots, config.queries)
+    rng, size = random.Random(1), config.shots + config.queries
+    number = config.val_episodes if part == "val" else config.episodes
+    drawn = [(category, rng.sample(names, size)) for category, names in members.items() for _ in range(number)]
+    return [
+        Episode(i, category, tuple(names[: config.shots]), tuple(names[config.shots :]))
+        for i, (category, names) in enumerate(drawn)
+    ]
+
+
+def _must_supply(members: Mapping[str, Sequence[str]], part: str, shots: int, queries: int) -> None:
+    """Every category must have records for an episode."""
+    few = [f"{c} has {len(names)}" for c, names in sorted(members.items()) if len(names) < shots + queries]
+    if few:
+        raise ValueError(
+            f"{part} must have {shots + queries} labelled records of every category, {shots} to show and {queries} to "
+            f"ask for, but {', '.join(few)}; take fewer or a larger part"
+        )
+
+
+def _kept_officially(record: Record) -> bool:
+    """Whether a keypoint is labelled and something is left of the box, clipped as the official loaders do."""
+    x, y, width, height = record.box
+    left, top = max(0, x), max(0, y)
+    wide = min(record.width - 1, left + max(0, width - 1)) > left
+    high = min(record.height - 1, top + max(0, height - 1)) > top
+    return wide and high and bool((record.keypoints[:, 2] > 0).any())
+
+
+def missed_officially(problems: Iterable[Problem]) -> Counter[str]:
+    """By category the records that were dropped, but that the official loaders keep: without them, the official draw
+    gives other episodes."""
+    reasons: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for problem in problems:
+        if problem.record and problem.category:
+            reasons[problem.category, problem.record].add(problem.reason)
+    return Counter(category for (category, _), of in reasons.items() if not of & _DROPPED_OFFICIALLY)
 
 
 _SCHEMA = pa.schema(

@@ -29,8 +29,8 @@ from posebed.data.skeleton import Json, index_base, read_category, usual_base
 from posebed.records import Category, Problem
 
 ID_RULE = "a whole number or a text"
-_PICTURE: tuple[FieldRule, ...] = (
-    ("file_name", is_text, "the path of a picture"),
+_FILE_NAME: FieldRule = ("file_name", is_text, "the path of a picture")
+_SIDES: tuple[FieldRule, ...] = (
     ("width", is_side, "a whole number above 0"),
     ("height", is_side, "a whole number above 0"),
 )
@@ -40,8 +40,8 @@ _CATEGORY: tuple[FieldRule, ...] = (
 )
 
 
-def _unchanged(category: Json) -> Json:
-    return category
+def _unchanged(given: Any) -> Any:
+    return given
 
 
 @dataclass(frozen=True)
@@ -58,31 +58,32 @@ class CocoFile:
     """train, val or test, where the file is a part of an official split."""
     group: Callable[[Json, Json], str] | None = None
     """From annotation and image entry the group; an empty answer is a problem."""
+    content: Callable[[Any], Any] = _unchanged
+    """Turns what the file holds into COCO's form before it is read; what it does not know it leaves as it is."""
     category: Callable[[Json], Json] = _unchanged
     """Completes or corrects a category entry before it is read."""
+    sized: bool = True
+    """Image entries must state width and height; where they need not, the pictures do."""
     skeleton_base: Literal[0, 1] | None = None
     """What links count from; by default what they themselves prove."""
-    unlabelled: Literal["problem", "skip"] = "problem"
-    """What an annotation is whose ``num_keypoints`` is 0. COCO means a person of whom only the box is known."""
+    unlabelled: Literal["problem", "skip", "keep"] = "problem"
+    """What an annotation is whose ``num_keypoints`` is 0. COCO means a person of whom only the box is known, and keeps
+    it, as crowd regions, so that poses found there count neither as right nor as wrong."""
 
     def labelled(self, text: object) -> str:
         return f"{self.label}/{text}" if self.label else str(text)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Picture:
     """An image entry. Its faults are told for every annotation that lies on it, so that those can be counted."""
 
     entry: Json
     path: str
     """Below the dataset's root; empty where the entry names none."""
+    size: Size | None
+    """Width and height as stated, where they are."""
     faults: list[Fault]
-
-    @property
-    def size(self) -> Size | None:
-        """Width and height as stated, where they are."""
-        width, height = self.entry.get("width"), self.entry.get("height")
-        return (int(width), int(height)) if is_side(width) and is_side(height) else None
 
 
 @dataclass
@@ -106,7 +107,8 @@ class Sheet:
         return self.file.labelled(raw["id"] if known else f"annotations[{position}]")
 
     def titled(self, note: str) -> str:
-        return f"{self.file.label}: {note}" if self.file.label else note
+        title = self.file.label or self.file.part
+        return f"{title}: {note}" if title else note
 
 
 def read_sheet(root: Path, file: CocoFile) -> Sheet:
@@ -130,6 +132,7 @@ def _content(root: Path, sheet: Sheet) -> Json | None:
     except (ValueError, RecursionError) as error:
         sheet.tell("", "", Fault("", Reason.NOT_JSON, shown(str(error)), "JSON"))
         return None
+    content = sheet.file.content(content)
     if isinstance(content, dict):
         return content
     sheet.tell("", "", wrong_type("", content, "an object with images, annotations and categories"))
@@ -166,13 +169,19 @@ def _with_ids(sheet: Sheet, entries: Sequence[Any], name: str) -> list[tuple[str
 
 
 def _read_pictures(sheet: Sheet, entries: Sequence[Any]) -> None:
+    rules = (_FILE_NAME, *_SIDES) if sheet.file.sized else (_FILE_NAME,)
     for identity, entry, times in _with_ids(sheet, entries, "images"):
-        faults = field_faults(entry, _PICTURE)
+        faults = field_faults(entry, rules)
         if times > 1:
             faults.append(Fault("image_id", Reason.DUPLICATE_IMAGE, f"{times} images {identity}", "one image of an id"))
         name = entry.get("file_name")
         path = (PurePosixPath(sheet.file.images) / name).as_posix() if is_text(name) else ""
-        sheet.pictures[identity] = Picture(entry, path, faults)
+        sheet.pictures[identity] = Picture(entry, path, _size(entry), faults)
+
+
+def _size(entry: Json) -> Size | None:
+    width, height = entry.get("width"), entry.get("height")
+    return (int(width), int(height)) if is_side(width) and is_side(height) else None
 
 
 def _read_categories(sheet: Sheet, entries: Sequence[Any]) -> None:

@@ -30,11 +30,14 @@ _SCHEMA = pa.schema([("record", pa.string()), ("part", pa.string())])
 def divide(records: Sequence[Record], categories: Sequence[Category], config: SplitConfig) -> dict[str, str]:
     """The part of every record, whatever the order of the records.
 
+    Annotated records decide. A detector's box goes where its picture went: in an official split that may be one
+    without annotated records, in any other such boxes are left out.
+
     Raises:
         ValueError: a part would be empty, or the configuration does not fit the data.
         LookupError: the configuration holds out what the data does not have.
     """
-    ordered = sorted(records, key=lambda r: r.record)
+    ordered = sorted((r for r in records if r.detection is None), key=lambda r: r.record)
     if config.by == "image":
         parts = _by_image(ordered, config, ("train", "val", "test"))
     elif config.by == "official":
@@ -48,6 +51,11 @@ def divide(records: Sequence[Record], categories: Sequence[Category], config: Sp
         )
     if config.few_shot:
         parts |= _beyond_few_shots(ordered, parts, config.few_shot, config.seed)
+    of_picture = {r.image: parts[r.record] for r in ordered if parts[r.record] != UNUSED}
+    for record in records:
+        if record.detection is not None:
+            own = record.part if config.by == "official" else UNUSED
+            parts[record.record] = of_picture.get(record.image, own)
     return {r.record: parts[r.record] for r in records}
 
 
@@ -160,18 +168,22 @@ def _held_out_names(names: Sequence[str], config: SplitConfig) -> dict[str, str]
 
 
 def _beyond_few_shots(records: Sequence[Record], parts: Mapping[str, str], few_shot: int, seed: int) -> dict[str, str]:
-    """The training records that are left out when each category keeps few."""
-    members: dict[str, list[str]] = defaultdict(list)
+    """The training records that are left out when each category keeps those of few images, drawn apart from the others:
+    of an image that shows several categories, those records stay whose category drew it."""
+    beyond: dict[str, str] = {}
+    for category, images in _training_images(records, parts).items():
+        kept = set(generator(seed, "few shot", category).permutation(sorted(images))[:few_shot].tolist())
+        beyond |= {name: UNUSED for image, names in images.items() if image not in kept for name in names}
+    return beyond
+
+
+def _training_images(records: Sequence[Record], parts: Mapping[str, str]) -> dict[str, dict[str, list[str]]]:
+    """Category to image to its training records."""
+    images: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         if parts[record.record] == "train":
-            members[record.category].append(record.record)
-    if short := [f"{category} has {len(names)}" for category, names in members.items() if len(names) < few_shot]:
-        raise ValueError(f"few_shot: {few_shot} must find as many training records, but {', '.join(sorted(short))}")
-    return {
-        str(name): UNUSED
-        for category, names in members.items()
-        for name in generator(seed, "few shot", category).permutation(names)[few_shot:]
-    }
+            images[record.category][record.image].append(record.record)
+    return images
 
 
 @dataclass(frozen=True)
@@ -190,13 +202,20 @@ class Split:
         return list(self.plan.get(part, ()))
 
 
-def write_split(folder: Path, split: Split, records: Sequence[Record], config: SplitConfig) -> None:
-    """Write membership.parquet, about.json and, where there are episodes, episodes.parquet."""
+def write_split(
+    folder: Path, split: Split, records: Sequence[Record], config: SplitConfig, draw: str | None = None
+) -> None:
+    """Write membership.parquet, about.json and, where there are episodes, episodes.parquet.
+
+    Args:
+        draw: how the episodes were drawn, in words.
+    """
     columns = {"record": list(split.part), "part": list(split.part.values())}
     write_table(pa.table(columns, schema=_SCHEMA), folder / "membership.parquet")
     if split.plan:
         write_episodes(split.plan, folder / "episodes.parquet")
-    write_text(json.dumps(_about(split, records, config), indent=1), folder / "about.json")
+    about = _about(split, records, config) | ({"draw": draw} if draw else {})
+    write_text(json.dumps(about, indent=1), folder / "about.json")
 
 
 def _about(split: Split, records: Sequence[Record], config: SplitConfig) -> dict[str, Any]:
@@ -210,6 +229,7 @@ def _about(split: Split, records: Sequence[Record], config: SplitConfig) -> dict
         part: {e.category: len(e.queries) for e in of if config.episodes and len(e.queries) < config.episodes.queries}
         for part, of in split.plan.items()
     }
+    shots = {c: len(images) for c, images in _training_images(records, split.part).items()}
     return {
         "data": config.data,
         "by": config.by,
@@ -218,6 +238,7 @@ def _about(split: Split, records: Sequence[Record], config: SplitConfig) -> dict
         "images_in_several_parts": sum(len(parts) > 1 for parts in parts_of_image.values()),
         "episodes": {part: len(of) for part, of in split.plan.items()},
         "fewer_queries": fewer,
+        "fewer_shots": {c: n for c, n in sorted(shots.items()) if config.few_shot and n < config.few_shot},
     }
 
 

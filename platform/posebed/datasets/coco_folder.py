@@ -13,9 +13,8 @@ from pydantic import AfterValidator, model_validator
 from posebed.config import Positive, Section
 from posebed.contracts import DatasetSpec
 from posebed.data.checks import is_id
-from posebed.data.coco import read_coco
-from posebed.data.images import Images
-from posebed.data.sheet import CocoFile, read_sheet
+from posebed.data.coco import find_pictures, read_coco
+from posebed.data.sheet import CocoFile
 from posebed.data.skeleton import Json
 from posebed.records import Dataset
 
@@ -152,27 +151,8 @@ def check_path(path: Path) -> Dataset:
     if path.is_dir() and not (path / options.annotations).is_file() and _folders(options, path) != ("",):
         return read(options, path)
     file = path if path.is_file() else _annotation_file(path, options.annotations)
-    root, pictures = _pictures_of(file, options.images)
+    root, pictures = find_pictures(file)
     return read_coco(root, [CocoFile(file.relative_to(root).as_posix(), pictures)])
-
-
-def _pictures_of(file: Path, usual: str) -> tuple[Path, str]:
-    """Beside an annotation file, or beside its folder ``annotations``, where the first of its pictures lies."""
-    name = next((p.path for p in read_sheet(file.parent, CocoFile(file.name)).pictures.values() if p.path), "")
-    roots = [file.parent, file.parent.parent] if file.parent.name == "annotations" else [file.parent]
-    for root in roots:
-        children = sorted(c.name for c in root.iterdir() if c.is_dir() or c.suffix == ".zip")
-        for folder in (usual, f"{usual}.zip", ".", *children):
-            if _holds(Images(root), f"{folder}/{name}"):
-                return root, folder
-    return file.parent, usual
-
-
-def _holds(images: Images, path: str) -> bool:
-    try:
-        return images.exists(path)
-    except ValueError:
-        return False
 
 
 def _annotation_file(folder: Path, usual: str) -> Path:

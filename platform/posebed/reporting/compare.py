@@ -14,7 +14,9 @@ from typing import Literal
 from posebed.scoring.result import Result, Score
 
 HEADLINE = "PCK@0.2"
-"""The metric that orders every table."""
+"""The metric that orders most tables."""
+IN_DETECTED_BOXES = "AP"
+"""The metric that orders a table of runs in a detector's boxes, where no prediction has a truth of its own."""
 FLOOR = "mean_pose"
 """The model that ignores the picture: what it scores, anyone can score."""
 COLUMNS = re.compile(r"PCK@0\.05$|mPCK|NME|AP$")
@@ -31,14 +33,17 @@ class Protocol:
     split: str
     task: str
     measured: tuple[tuple[str, str], ...]
+    headline: str
+    """The metric that orders the table."""
     definition: str
-    """Of the headline metric."""
+    """Of that metric."""
     data_hash: str
     split_hash: str
     episodes_hash: str | None
 
     def title(self) -> str:
-        return f"{self.data}, split {self.split}, {self.task.replace('_', '-')}"
+        boxes = ", detected boxes" if ("boxes", "detected") in self.measured else ""
+        return f"{self.data}, split {self.split}, {self.task.replace('_', '-')}{boxes}"
 
 
 @dataclass(frozen=True)
@@ -78,14 +83,25 @@ class Table:
     """Columns beside the headline, in the order in which the runs name them."""
 
 
+def headline_of(result: Result) -> Score:
+    """The score by which the run stands in its table.
+
+    Raises:
+        LookupError: the result has none that tables are ordered by.
+    """
+    names = {score.metric for score in result.scores}
+    return result.score(next((name for name in (HEADLINE, IN_DETECTED_BOXES) if name in names), HEADLINE))
+
+
 def protocol_of(result: Result) -> Protocol:
-    where = result.provenance
+    where, headline = result.provenance, headline_of(result)
     return Protocol(
         data=result.data,
         split=result.split,
         task=result.task,
         measured=tuple(sorted(result.protocol.items())),
-        definition=result.score(HEADLINE).definition,
+        headline=headline.metric,
+        definition=headline.definition,
         data_hash=where.data_hash,
         split_hash=where.split_hash,
         episodes_hash=where.episodes_hash,
@@ -102,11 +118,11 @@ def tables(results: Iterable[Result]) -> list[Table]:
 
 
 def _table(protocol: Protocol, group: list[Result]) -> Table:
-    ranked = sorted(group, key=lambda r: (-r.score(HEADLINE).value, r.key))
-    floor = next((r.score(HEADLINE) for r in ranked if r.model == FLOOR), None)
-    rows = tuple(Row(r, r.score(HEADLINE), None if r.model == FLOOR else floor) for r in ranked)
-    named = (Metric(s.metric, s.definition, s.better) for r in ranked for s in r.scores if COLUMNS.match(s.metric))
-    return Table(protocol, rows, tuple(dict.fromkeys(named)))
+    ranked = sorted(group, key=lambda r: (-headline_of(r).value, r.key))
+    floor = next((headline_of(r) for r in ranked if r.model == FLOOR), None)
+    rows = tuple(Row(r, headline_of(r), None if r.model == FLOOR else floor) for r in ranked)
+    shown = (s for r in ranked for s in r.scores if COLUMNS.match(s.metric) and s.metric != protocol.headline)
+    return Table(protocol, rows, tuple(dict.fromkeys(Metric(s.metric, s.definition, s.better) for s in shown)))
 
 
 def compared(score: Score, other: Score) -> Verdict:
@@ -126,7 +142,7 @@ def _high(score: Score) -> float:
 
 
 def summary(tables: Sequence[Table]) -> tuple[str, str]:
-    """Two sentences: how much was compared, and which run leads each protocol."""
+    """In words: how much was compared, and which run leads each protocol."""
     if not tables:
         return ("No run has a result yet.", "Train and score one, and this page fills.")
     runs = [row.result for table in tables for row in table.rows]
@@ -134,7 +150,10 @@ def summary(tables: Sequence[Table]) -> tuple[str, str]:
         f"{_counted(len(runs), 'run')} of {_counted(len({r.model for r in runs}), 'model')} "
         f"under {_counted(len(tables), 'protocol')}."
     )
-    return first, f"Highest {HEADLINE}: {'; '.join(_leader(table) for table in tables)}."
+    leaders: dict[str, list[str]] = {}
+    for table in tables:
+        leaders.setdefault(table.protocol.headline, []).append(_leader(table))
+    return first, " ".join(f"Highest {headline}: {'; '.join(of)}." for headline, of in leaders.items())
 
 
 def _leader(table: Table) -> str:
@@ -154,7 +173,8 @@ def _counted(number: int, noun: str) -> str:
 def by_category(table: Table) -> dict[str, list[float | None]]:
     """Category to the headline metric of every row, in the table's order."""
     names = sorted({name for row in table.rows for name in row.result.by_category})
-    return {name: [row.result.by_category.get(name, {}).get(HEADLINE) for row in table.rows] for name in names}
+    headline = table.protocol.headline
+    return {name: [row.result.by_category.get(name, {}).get(headline) for row in table.rows] for name in names}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from posebed.records import write_text
 from posebed.reporting.compare import HEADLINE, Row, Table
+from posebed.scoring.animal_kingdom import BOX
 from posebed.scoring.result import Result
 
 Line = dict[str, object]
@@ -46,6 +47,7 @@ def _leader_line(row: Row, ambiguous: set[str]) -> Line:
     line: Line = {
         **_identity(result),
         **{name: getattr(result, name) for name in ("model", "pack", "seed")},
+        **result.answered,
         "floor_difference": row.difference(),
         "floor_verdict": row.verdict(),
     }
@@ -70,7 +72,13 @@ def _categories(tables: Sequence[Table]) -> list[Line]:
 def _keypoints(tables: Sequence[Table]) -> list[Line]:
     """One line per run, category and keypoint."""
     return [
-        {**_identity(row.result), "category": category, "keypoint": name, HEADLINE: value}
+        {
+            **_identity(row.result),
+            "category": category,
+            "keypoint": name,
+            HEADLINE: value,
+            BOX.name: row.result.by_keypoint_of_box.get(category, {}).get(name),
+        }
         for table in tables
         for row in table.rows
         for category, values in row.result.by_keypoint.items()

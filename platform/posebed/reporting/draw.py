@@ -197,21 +197,22 @@ def contact_sheet(
     columns = min(columns, len(pictures))
     width = columns * (CELL + GAP) + GAP
     rows = [_row(pictures[i : i + columns], titles[i : i + columns], width) for i in range(0, len(pictures), columns)]
-    return np.vstack([_blank(GAP, width), *rows, *(_legend(c, width) for c in categories)])
+    return np.vstack([blank(GAP, width), *rows, *(_legend(c, width) for c in categories)])
 
 
-def _blank(height: int, width: int) -> np.ndarray:
+def blank(height: int, width: int) -> np.ndarray:
+    """Empty paper."""
     return np.full((height, width, 3), PAPER, np.uint8)
 
 
 def _row(pictures: Sequence[np.ndarray], titles: Sequence[str], width: int) -> np.ndarray:
     fitted = [_resized(p, CELL / max(p.shape[:2])) for p in pictures]
     tallest = max(len(p) for p in fitted)
-    row = _blank(tallest + LINE + GAP, width)
+    row = blank(tallest + LINE + GAP, width)
     for i, (picture, title) in enumerate(zip(fitted, titles, strict=True)):
         left = GAP + i * (CELL + GAP)
         row[: len(picture), left : left + picture.shape[1]] = picture
-        _write(row, title, (left, len(picture) + 15), CELL)
+        write_line(row, title, (left, len(picture) + 15), CELL)
     return row
 
 
@@ -220,19 +221,19 @@ def _legend(category: Category, width: int) -> np.ndarray:
     column = 170
     columns = max(1, (width - 2 * GAP) // column)
     lines = math.ceil(len(category.keypoints) / columns)
-    legend = _blank((lines + 1) * LINE + GAP, width)
-    _write(legend, f"{category.name}: {len(category.keypoints)} keypoints", (GAP, 15), width - 2 * GAP)
+    legend = blank((lines + 1) * LINE + GAP, width)
+    write_line(legend, f"{category.name}: {len(category.keypoints)} keypoints", (GAP, 15), width - 2 * GAP)
     for k, (name, colour) in enumerate(zip(category.keypoints, colours(category), strict=True)):
         # Down the columns, as lists are read.
         left = GAP + (k // lines) * column
         base = (k % lines + 1) * LINE + 15
         _disc(legend, np.array([left + 6.0, base - 5.0]), 6, CASING)
         _disc(legend, np.array([left + 6.0, base - 5.0]), 5, colour)
-        _write(legend, f"{k + 1} {name.replace('_', ' ')}", (left + 18, base), column - 22)
+        write_line(legend, f"{k + 1} {name.replace('_', ' ')}", (left + 18, base), column - 22)
     return legend
 
 
-def _write(canvas: np.ndarray, text: str, at: tuple[int, int], room: int) -> None:
+def write_line(canvas: np.ndarray, text: str, at: tuple[int, int], room: int) -> None:
     """Write one line with its baseline at ``at``, shortened with dots where it needs more than ``room`` pixels."""
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.46
     shortened = text

@@ -51,10 +51,10 @@ def forest(table: Table) -> Figure:
     marks += [_interval(i, row.result.key, row.headline, x, top + row_height * i) for i, row in enumerate(table.rows)]
     said = "; ".join(f"{r.result.key} {_said(r.headline)}" for r in table.rows)
     return Figure(
-        f"{HEADLINE} with its 95 % intervals",
+        f"{table.protocol.headline} with its 95 % intervals",
         "Thick: resampling images. Thin: resampling categories."
         + (" Dashed: the mean pose, which ignores the picture." if floor else ""),
-        svg(f"{HEADLINE} of every run: {said}", bottom + 20, marks),
+        svg(f"{table.protocol.headline} of every run: {said}", bottom + 20, marks),
     )
 
 
@@ -172,6 +172,7 @@ def cost(table: Table) -> Figure | None:
     left_out = [r.result.key for r in table.rows if not r.result.cost.gflops]
     caption = "Up and to the left is better." + (f" Without a count: {', '.join(left_out)}." if left_out else "")
     label = "; ".join(f"{r.result.key} {r.headline.value:.3f} at {g:.3g} GFLOPs" for _, r, g in known)
+    headline = table.protocol.headline
     return Figure(
-        f"{HEADLINE} against cost", caption, frame(label, x, y, "GFLOPs per image (logarithmic)", HEADLINE, marks)
+        f"{headline} against cost", caption, frame(label, x, y, "GFLOPs per image (logarithmic)", headline, marks)
     )

@@ -67,7 +67,7 @@ def gallery_of(
 def _pictures(
     run: str, table: Predictions, decode: Decode, records: Mapping[str, Record], each: int
 ) -> Iterator[GalleryPicture]:
-    counted = table.counts.any(1)
+    counted = table.counts.any(1) & table.predicted
     errors = np.where(counted, nme(table), np.nan)
     for kind, row in chosen(errors, each):
         query = table.take(np.array([row]))

@@ -91,7 +91,7 @@ def write_report(
         problems=problems,
         papers=papers or {},
         anchors={key: f"run-{i}" for i, key in enumerate(keys)},
-        headline=HEADLINE,
+        keypoint_metric=HEADLINE,
         floor=FLOOR,
         near=NEAR,
         default_sigma=DEFAULT_SIGMA,

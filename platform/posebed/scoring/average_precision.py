@@ -30,7 +30,10 @@ _ALL = slice(None)
 _MEAN = "averaged over the OKS thresholds 0.50, 0.55, ..., 0.95 and over categories"
 _PRECISION = "COCO's 101-point interpolated precision of instances by object keypoint similarity (OKS)"
 _RECALL = "COCO's highest recall of instances by object keypoint similarity (OKS)"
-_SCALE = "with each category's own sigmas, over the keypoints that count, at most 20 predictions per image and category"
+_SCALE = (
+    "with each category's own sigmas, over the keypoints that count, at most 20 predictions per image and category, "
+    "none of which repeats a surer one (OKS above 0.9)"
+)
 
 OKS_METRICS = (
     OksMetric("AP", f"{_PRECISION}, {_MEAN}, {_SCALE}.", 0, 0, _ALL),

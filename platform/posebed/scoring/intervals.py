@@ -29,13 +29,14 @@ def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def mean_statistic(values: np.ndarray, unit: np.ndarray) -> Statistic:
-    """The mean over queries, from (N, M) values and the unit (N,) of each query."""
+def mean_statistic(values: np.ndarray, unit: np.ndarray, asked: np.ndarray) -> Statistic:
+    """The mean over queries, from (N, M) values, the unit (N,) of each row and whether (N,) it is a query."""
     sums = np.zeros((unit.max() + 1, values.shape[1]))
-    np.add.at(sums, unit, values)
-    queries = np.bincount(unit)
+    np.add.at(sums, unit[asked], values[asked])
+    queries = np.bincount(unit, asked)
 
     def means(weights: np.ndarray) -> np.ndarray:
-        return weights.T @ sums / (weights.T @ queries)[:, None]
+        with np.errstate(invalid="ignore"):
+            return weights.T @ sums / (weights.T @ queries)[:, None]
 
     return means

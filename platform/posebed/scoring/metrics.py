@@ -102,15 +102,23 @@ METRICS = (
 
 
 def keypoint_pck(predictions: Predictions, threshold: float) -> dict[str, dict[str, float]]:
+    """``keypoint_shares`` of the keypoints that are nearer than the threshold."""
+    return keypoint_shares(predictions, normalised_distance(predictions) < threshold, predictions.counts)
+
+
+def keypoint_shares(predictions: Predictions, right: np.ndarray, counts: np.ndarray) -> dict[str, dict[str, float]]:
     """Category key to keypoint name to the share of queries where it is right, among those where it counts.
 
     Keypoints that count nowhere are left out.
+
+    Args:
+        right: (N, K) bool.
+        counts: (N, K) bool.
     """
-    right = normalised_distance(predictions) < threshold
     table: dict[str, dict[str, float]] = {}
     for position in np.unique(predictions.category):
         category, rows = predictions.categories[position], predictions.category == position
-        times = predictions.counts[rows].sum(0)
-        hits = (right & predictions.counts)[rows].sum(0)
+        times = counts[rows].sum(0)
+        hits = (right & counts)[rows].sum(0)
         table[category.key] = {name: float(hits[k] / times[k]) for k, name in enumerate(category.keypoints) if times[k]}
     return table

@@ -1,7 +1,8 @@
 """Object keypoint similarity (OKS), and COCO's evaluation over it by faster-coco-eval.
 
-Each category is evaluated by itself, with its own sigmas. Outside of episodes the instances of one image compete as
-in COCO; a query of an episode is a picture of its own, since episodes share images. The evaluator does not show which
+Each category is evaluated by itself, with its own sigmas, once poses that repeat a surer one are gone. Outside of
+episodes the instances of one image compete as in COCO; a query of an episode is a picture of its own, since episodes
+share images. Where boxes are a detector's, predictions and truths are different rows. The evaluator does not show which
 prediction it matched with which truth, so the matches, from which ``average_precision`` resamples, are found again
 from its OKS.
 """
@@ -13,7 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
+from posebed.records import Category
 from posebed.scoring.predictions import Predictions
+from posebed.scoring.suppression import DUPLICATE, distinct
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 """(T,) of OKS, as the evaluator has them."""
@@ -48,12 +51,15 @@ class Evaluation:
     matches: Matches
 
 
-def evaluate(predictions: Predictions) -> list[Evaluation]:
-    """One evaluation for each category that has predictions, in the order of ``categories``."""
+def evaluate(predictions: Predictions, duplicate: float = DUPLICATE) -> list[Evaluation]:
+    """One evaluation for each category in the table, in the order of ``categories``.
+
+    Poses of one picture that are more similar than ``duplicate`` are one, the surest of them.
+    """
     picture = _pictures(predictions)
     order = np.lexsort((predictions.record, picture))
     category = predictions.category[order]
-    return [_evaluation(predictions, order[category == c], picture) for c in np.unique(category)]
+    return [_evaluation(predictions, order[category == c], picture, duplicate) for c in np.unique(category)]
 
 
 def _pictures(predictions: Predictions) -> np.ndarray:
@@ -64,62 +70,75 @@ def _pictures(predictions: Predictions) -> np.ndarray:
     return np.array([number[name] for name in names])
 
 
-def _evaluation(predictions: Predictions, rows: np.ndarray, picture: np.ndarray) -> Evaluation:
-    p, picture = predictions.take(rows), picture[rows]
-    evaluator = _evaluator(p, picture)
+def _evaluation(p: Predictions, rows: np.ndarray, picture: np.ndarray, duplicate: float) -> Evaluation:
+    category = p.categories[p.category[rows[0]]]
+    truth = rows[p.annotated[rows]]
+    found = distinct(p, rows[p.predicted[rows]], category, picture, duplicate)
+    evaluator = _evaluator(p, category, truth, found, picture)
     evaluator.evaluate()
     evaluator.accumulate()
     precision = evaluator.eval["precision"][:, :, 0, :, 0].mean(1).T
     recall = evaluator.eval["recall"][:, 0, :, 0].T
     curves = np.stack([precision, recall])
-    return Evaluation(np.where(curves < 0, np.nan, curves), _matches(p, rows, picture, evaluator))
+    return Evaluation(np.where(curves < 0, np.nan, curves), _matches(p, truth, found, picture, evaluator))
 
 
-def _evaluator(p: Predictions, picture: np.ndarray) -> COCOeval_faster:
-    """Of predictions of one category. Annotations count from 1: the evaluator takes 0 for a missing match."""
-    category = p.categories[p.category[0]]
+def _evaluator(
+    p: Predictions, category: Category, truth: np.ndarray, found: np.ndarray, picture: np.ndarray
+) -> COCOeval_faster:
+    """Of the rows with a truth and those with a prediction. Annotations count from 1: 0 stands for a missing match."""
     k = len(category.keypoints)
-    truth = np.concatenate([p.truth[:, :k], 2.0 * p.counts[:, :k, None]], axis=-1).reshape(len(p), -1)
-    found = np.concatenate([p.xy[:, :k], p.confidence[:, :k, None]], axis=-1).reshape(len(p), -1)
+    labels = np.concatenate([p.truth[:, :k], 2.0 * p.counts[:, :k, None]], axis=-1).reshape(len(p), -1)
+    poses = np.concatenate([p.xy[:, :k], p.confidence[:, :k, None]], axis=-1).reshape(len(p), -1)
     annotations = [
         {
-            "id": i + 1,
+            "id": number,
             "image_id": int(picture[i]),
             "category_id": 1,
             "bbox": p.box[i].tolist(),
             "area": float(p.area[i]),
             "iscrowd": 0,
-            "keypoints": truth[i].tolist(),
+            "keypoints": labels[i].tolist(),
             "num_keypoints": int(p.counts[i].sum()),
         }
-        for i in range(len(p))
+        for number, i in enumerate(truth, 1)
     ]
     results = [
-        {"image_id": int(picture[i]), "category_id": 1, "keypoints": found[i].tolist(), "score": float(p.score[i])}
-        for i in range(len(p))
+        {"image_id": int(picture[i]), "category_id": 1, "keypoints": poses[i].tolist(), "score": float(p.score[i])}
+        for i in found
     ]
-    images = [{"id": i} for i in np.unique(picture).tolist()]
+    images = [{"id": i} for i in np.unique(picture[np.concatenate([truth, found])]).tolist()]
     truths = COCO({"images": images, "annotations": annotations, "categories": [{"id": 1, "name": category.name}]})
     sigmas = list(category.oks_sigmas())
-    return COCOeval_faster(truths, truths.loadRes(results), iouType="keypoints", kpt_oks_sigmas=sigmas)
+    evaluator = COCOeval_faster(truths, truths.loadRes(results), iouType="keypoints", kpt_oks_sigmas=sigmas)
+    evaluator.params.catIds = [1]  # also where there is no truth
+    return evaluator
 
 
-def _matches(p: Predictions, rows: np.ndarray, picture: np.ndarray, evaluator: COCOeval_faster) -> Matches:
+def _matches(
+    p: Predictions, truth: np.ndarray, found: np.ndarray, picture: np.ndarray, evaluator: COCOeval_faster
+) -> Matches:
+    """Both kinds of rows are in the order of their pictures."""
     low, high = AREAS.T[:, :, None]
-    scored = (low <= p.area) & (p.area <= high) & p.counts.any(1)
-    fate = np.zeros((len(AREAS), len(THRESHOLDS), len(p)))
-    numbers, starts = np.unique(picture, return_index=True)
-    for number, members in zip(numbers, np.split(np.arange(len(p)), starts[1:]), strict=True):
-        surest = members[np.argsort(-p.score[members], kind="stable")][:PER_PICTURE]
-        fate[..., surest] = _fates(np.asarray(evaluator.ious[number, 1]), scored[:, members])
-    extent = np.array([found["area"] for found in evaluator.cocoDt.dataset["annotations"]])
+    area, score = p.area[truth], p.score[found]
+    scored = (low <= area) & (area <= high) & p.counts[truth].any(1)
+    fate = np.zeros((len(AREAS), len(THRESHOLDS), len(found)))
+    numbers, starts = np.unique(picture[found], return_index=True)
+    groups = np.split(np.arange(len(found)), starts[1:])
+    first, end = (np.searchsorted(picture[truth], numbers, side) for side in ("left", "right"))
+    for i, number in enumerate(numbers):
+        surest = groups[i][np.argsort(-score[groups[i]], kind="stable")][:PER_PICTURE]
+        near = scored[:, first[i] : end[i]]
+        oks = np.asarray(evaluator.ious[number, 1]).reshape(len(surest), near.shape[1])
+        fate[..., surest] = _fates(oks, near)
+    extent = np.array([pose["area"] for pose in evaluator.cocoDt.dataset["annotations"]])
     outside = (extent < low) | (extent > high)
-    order = np.argsort(-p.score, kind="stable")
+    order = np.argsort(-score, kind="stable")
     return Matches(
-        prediction=rows[order],
+        prediction=found[order],
         right=(fate > 0)[..., order],
         wrong=((fate < 0) & ~outside[:, None])[..., order],
-        truth=rows,
+        truth=truth,
         scored=scored,
     )
 
@@ -135,6 +154,8 @@ def _fates(oks: np.ndarray, scored: np.ndarray) -> np.ndarray:
         (A, T, D): 1 matched with a truth that is scored, 0 with one that is not, -1 with none.
     """
     fate = np.full((len(AREAS), len(THRESHOLDS), len(oks)), -1)
+    if not oks.size:
+        return fate
     free = np.ones((len(AREAS), len(THRESHOLDS), oks.shape[1]), bool)
     for i, similarity in enumerate(oks):
         near = free & (similarity >= THRESHOLDS[:, None])

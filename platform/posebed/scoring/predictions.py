@@ -1,11 +1,14 @@
 """The durable table of predictions, in image pixels: whatever a metric needs stands in it, and nothing else is needed.
 
 ``Predictions`` holds the table as padded arrays; on disk it is Parquet, one row per prediction, with the categories
-in the file's metadata. Shape letters: N predictions, K keypoints of the largest category.
+in the file's metadata. In annotated boxes every prediction stands beside its truth. In a detector's boxes it has none:
+predictions without truth and truths without prediction are rows of their own, for ``oks`` to match.
+Shape letters: N rows, K keypoints of the largest category.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -26,12 +29,15 @@ _SCHEMA = pa.schema(
         ("image", pa.string()),
         ("group", pa.string()),
         ("category", pa.string()),
+        ("predicted", pa.bool_()),
+        ("annotated", pa.bool_()),
         ("episode", pa.int32()),
         ("supports", pa.list_(pa.string())),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("box", pa.list_(pa.float64(), 4)),
         ("area", pa.float64()),
+        ("crop", pa.list_(pa.float64(), 4)),
         ("truth", pa.list_(pa.float32())),
         ("labelled", pa.list_(pa.bool_())),
         ("counts", pa.list_(pa.bool_())),
@@ -47,10 +53,12 @@ class Predictions:
     """N predictions beside their truth. Entries beyond a category's own keypoints are padding: 0 and False.
 
     Raises:
-        ValueError: a number is not finite, or a record is predicted twice in one episode.
+        ValueError: a number is not finite, or a record is there twice in one episode.
     """
 
     categories: tuple[Category, ...]
+    size: tuple[int, int]
+    """Height and width of the crops, in their own pixels."""
     record: np.ndarray
     """(N,) str; each at most once per episode."""
     image: np.ndarray
@@ -59,6 +67,10 @@ class Predictions:
     """(N,) str, as in ``Record``."""
     category: np.ndarray
     """(N,) position in ``categories``."""
+    predicted: np.ndarray
+    """(N,) bool. Where False, nothing was predicted for the truth, and ``xy``, ``confidence`` and ``score`` are 0."""
+    annotated: np.ndarray
+    """(N,) bool. Where False, the box is a detector's and has no truth: nothing is labelled, ``truth`` is 0."""
     episode: np.ndarray
     """(N,) int32, -1 outside of episodes."""
     supports: tuple[tuple[str, ...], ...]
@@ -70,6 +82,8 @@ class Predictions:
     """(N, 4) x, y, width, height."""
     area: np.ndarray
     """(N,) square pixels, the scale of OKS."""
+    crop: np.ndarray
+    """(N, 4) x, y, width, height of what the model saw, in image pixels."""
     truth: np.ndarray
     """(N, K, 2) float32"""
     labelled: np.ndarray
@@ -83,6 +97,11 @@ class Predictions:
     score: np.ndarray
     """(N,) float32, confidence in the whole instance."""
 
+    @property
+    def paired(self) -> bool:
+        """Whether every prediction has a truth of its own, as those in a detector's boxes have not."""
+        return bool(self.annotated[self.predicted].all())
+
     @classmethod
     def from_records(
         cls,
@@ -92,52 +111,68 @@ class Predictions:
         confidence: np.ndarray,
         episode: Sequence[int] | None = None,
         supports: Sequence[Sequence[Record]] | None = None,
+        *,
+        crop: np.ndarray | None = None,
+        size: tuple[int, int] = (256, 256),
+        unasked: Sequence[Record] = (),
     ) -> Predictions:
         """Join predictions with the records that they answer.
 
         Args:
             categories: those of the data.
-            queries: N records.
-            xy: (N, K or more, 2) image pixels.
-            confidence: (N, K or more) in 0..1.
-            episode: N numbers, where the queries belong to episodes.
-            supports: N times the support records, for category-agnostic models.
+            queries: n records.
+            xy: (n, K or more, 2) image pixels.
+            confidence: (n, K or more) in 0..1.
+            episode: n numbers, where the queries belong to episodes.
+            supports: n times the support records, for category-agnostic models.
+            crop: (n, 4) x, y, width, height of what the model saw, in image pixels; by default the boxes.
+            size: height and width of the crops.
+            unasked: truths that nothing was predicted for, but which predictions may match.
         """
+        asked, rest = len(queries), len(unasked)
+        queries = [*queries, *unasked]
         shown = [()] * len(queries) if supports is None else supports
         category = _positions(categories, [q.category for q in queries])
         real = _real(categories, category)
         k = real.shape[1]
+        box = np.array([q.box for q in queries], np.float64).reshape(-1, 4)
+        xy, confidence = (np.concatenate([a[:, :k], np.zeros((rest, k, *a.shape[2:]))]) for a in (xy, confidence))
         truth = np.zeros((len(queries), k, 3), np.float32)
         counts = np.zeros((len(queries), k), bool)
         for i, (query, shots) in enumerate(zip(queries, shown, strict=True)):
             truth[i, : len(query.keypoints)] = query.keypoints
             visibility = np.stack([r.keypoints[:, 2] for r in (query, *shots)])
             counts[i, : len(query.keypoints)] = (visibility > 0).all(0)
-        confidence = np.where(real, confidence[:, :k], 0).astype(np.float32)
+        confidence = np.where(real, confidence, 0).astype(np.float32)
+        sure = [1.0 if q.detection is None else q.detection for q in queries]
         return cls(
             categories=tuple(categories),
+            size=size,
             record=np.array([q.record for q in queries], np.str_),
             image=np.array([q.image for q in queries], np.str_),
             group=np.array([q.group for q in queries], np.str_),
             category=category,
+            predicted=np.arange(len(queries)) < asked,
+            annotated=np.array([q.detection is None for q in queries], bool),
             episode=np.array([-1] * len(queries) if episode is None else episode, np.int32),
             supports=tuple(tuple(s.record for s in shots) for shots in shown),
             width=np.array([q.width for q in queries], np.int32),
             height=np.array([q.height for q in queries], np.int32),
-            box=np.array([q.box for q in queries], np.float64).reshape(-1, 4),
+            box=box,
             area=np.array([q.area for q in queries], np.float64),
+            crop=np.concatenate([box[:asked] if crop is None else crop, box[asked:]]),
             truth=truth[..., :2],
             labelled=truth[..., 2] > 0,
             counts=counts,
-            xy=np.where(real[..., None], xy[:, :k], 0).astype(np.float32),
+            xy=np.where(real[..., None], xy, 0).astype(np.float32),
             confidence=confidence,
-            score=_instance_score(confidence, real),
+            score=_instance_score(confidence, real) * np.array(sure, np.float32),
         )
 
     def __post_init__(self) -> None:
         if not len(self):
             raise ValueError("a table of predictions must have at least one row, but has none")
-        for name in ("box", "area", "truth", "xy", "confidence", "score"):
+        for name in ("box", "area", "crop", "truth", "xy", "confidence", "score"):
             finite = np.isfinite(getattr(self, name).reshape(len(self), -1)).all(1)
             if not finite.all():
                 raise ValueError(f"{name} must be finite, but is not for record {str(self.record[~finite][0])!r}")
@@ -176,7 +211,8 @@ def _real(categories: Sequence[Category], category: np.ndarray) -> np.ndarray:
 
 
 def _instance_score(confidence: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Mean of the confidences above ``CONFIDENT``, as is usual for OKS-AP; of all where none is."""
+    """Mean of the confidences above ``CONFIDENT``, as is usual for OKS-AP; of all where none is, which ranks poses that
+    the usual code gives a score of 0 alike."""
     sure = real & (confidence > CONFIDENT)
     chosen = np.where(sure.any(1, keepdims=True), sure, real)
     return (np.where(chosen, confidence, 0).sum(1, np.float64) / chosen.sum(1)).astype(np.float32)
@@ -193,11 +229,12 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
     columns = {name: getattr(p, name) for name in _SCHEMA.names} | {
         "category": keys[p.category],
         "box": pa.FixedSizeListArray.from_arrays(p.box.ravel(), 4),
+        "crop": pa.FixedSizeListArray.from_arrays(p.crop.ravel(), 4),
     }
     for name, size in _PER_KEYPOINT.items():
         ends = np.cumsum(real.sum(1) * size)
         columns[name] = pa.ListArray.from_arrays(np.append(0, ends).astype(np.int32), columns[name][real].ravel())
-    schema = _SCHEMA.with_metadata({"categories": categories_to_json(p.categories)})
+    schema = _SCHEMA.with_metadata({"categories": categories_to_json(p.categories), "size": json.dumps(p.size)})
     write_table(pa.table(columns, schema=schema), path)
 
 
@@ -218,15 +255,17 @@ def read_predictions(path: Path) -> Predictions:
     category = _positions(categories, table["category"].to_pylist())
     real = _real(categories, category)
     columns = {name: table[name].to_numpy() for name in ("episode", "width", "height", "area", "score")}
+    columns |= {name: table[name].to_numpy() for name in ("predicted", "annotated")}
+    columns |= {name: table[name].combine_chunks().flatten().to_numpy().reshape(-1, 4) for name in ("box", "crop")}
     for name in ("record", "image", "group"):
         columns[name] = np.array(table[name].to_pylist(), np.str_)
     for name, size in _PER_KEYPOINT.items():
         columns[name] = _padded(table[name], real, size, f"{path}: {name}")
     return Predictions(
         categories=categories,
+        size=tuple(json.loads(metadata[b"size"])),
         category=category,
         supports=tuple(tuple(shots) for shots in table["supports"].to_pylist()),
-        box=table["box"].combine_chunks().flatten().to_numpy().reshape(-1, 4),
         **columns,
     )
 

@@ -93,19 +93,26 @@ class Result(Section):
     config: dict[str, Any]
     train: dict[str, Any]
     protocol: dict[str, str]
-    """How the numbers were measured: boxes, input size, flip test, sigmas, shots; shown beside every table."""
+    """How the numbers were measured: part, annotations, boxes, padding, sigmas, shots. Runs that differ here are not
+    compared; shown beside every table."""
+    answered: dict[str, str] = {}
+    """How the model came to its answers: input size, target, flip test, backbone, initial weights. Shown with the
+    run; runs that differ here are compared."""
     instances: int
     """Distinct records."""
     images: int
     queries: int
     """Predictions scored; in episodes a record may be asked for many times."""
     without_keypoints: int
-    """Queries with no keypoint that counts; they score 0 as in the official MP-100 code."""
+    """Queries with no keypoint that counts; they score 0 as in the official MP-100 code. In a detector's boxes, which
+    are no truths, there are none."""
     scores: list[Score]
     by_category: dict[str, dict[str, float]]
     """Category name to metric name to value."""
     by_keypoint: dict[str, dict[str, float]]
     """Category name to keypoint name to PCK@0.2 over the instances in which it counts."""
+    by_keypoint_of_box: dict[str, dict[str, float]] = {}
+    """The same for PCK@0.05 of the box, where all categories share one skeleton."""
     curve: list[Epoch]
     cost: Cost
     provenance: Provenance

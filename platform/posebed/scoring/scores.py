@@ -9,16 +9,15 @@ import numpy as np
 
 from posebed.config import ScoringConfig, Section
 from posebed.records import Category
-from posebed.scoring.average_precision import OKS_METRICS, category_statistic, centred, image_statistic
+from posebed.scoring.animal_kingdom import BOX, KEYPOINT_METRICS, KeypointMetric, keypoint_statistic
+from posebed.scoring.average_precision import OKS_METRICS, OksMetric, category_statistic, centred, image_statistic
 from posebed.scoring.intervals import Statistic, interval, mean_statistic, resampled
-from posebed.scoring.metrics import METRICS, keypoint_pck
+from posebed.scoring.metrics import METRICS, Metric, keypoint_pck, keypoint_shares
 from posebed.scoring.oks import evaluate
 from posebed.scoring.predictions import Predictions
 from posebed.scoring.result import Score
 
-ALL = (*METRICS, *OKS_METRICS)
-OF_INSTANCES = slice(len(METRICS), None)
-"""The OKS metrics among all."""
+AnyMetric = Metric | KeypointMetric | OksMetric
 
 
 class Scores(Section):
@@ -32,49 +31,71 @@ class Scores(Section):
     scores: list[Score]
     by_category: dict[str, dict[str, float]]
     by_keypoint: dict[str, dict[str, float]]
+    by_keypoint_of_box: dict[str, dict[str, float]]
 
 
 def score_predictions(predictions: Predictions, scoring: ScoringConfig) -> Scores:
-    """Every metric with its intervals, per category, and PCK@0.2 per keypoint.
+    """Every metric with its intervals, per category, and PCK@0.2 and Animal Kingdom's PCK@0.05 per keypoint.
 
-    A metric that has nothing to measure, such as AP_M where no instance is of medium size, is left out.
+    A metric that has nothing to measure is left out: AP_M where no instance is of medium size, every distance where
+    the boxes are a detector's, so that no prediction has a truth of its own.
     """
-    images, image = np.unique(predictions.image, return_inverse=True)
-    present, category = np.unique(predictions.category, return_inverse=True)
-    queries = np.stack([m.per_query(predictions) for m in METRICS], axis=1)
-    evaluations = evaluate(predictions)
-    of_images = _beside(mean_statistic(queries, image), image_statistic(evaluations, image))
-    of_categories = _beside(mean_statistic(queries, category), category_statistic(evaluations))
+    p = predictions
+    images, image = np.unique(p.image, return_inverse=True)
+    present, category = np.unique(p.category, return_inverse=True)
+    metrics, of_images, of_categories = _measured(p, image, category)
 
     values = of_categories(np.ones((len(present), 1)))[0]
     rng = np.random.default_rng(scoring.seed)
     by_images = resampled(of_images, len(images), scoring.resamples, rng)
-    by_images[:, OF_INSTANCES] = centred(by_images[:, OF_INSTANCES], values[OF_INSTANCES])
+    instances = slice(-len(OKS_METRICS), None)
+    by_images[:, instances] = centred(by_images[:, instances], values[instances])
     by_categories = resampled(of_categories, len(present), scoring.resamples, rng) if len(present) > 1 else None
 
-    label = _labels([predictions.categories[c] for c in present])
+    label = _labels([p.categories[c] for c in present])
+    each = of_categories(np.eye(len(present)))
+    fine = keypoint_shares(p, *BOX.judge(p)) if BOX in metrics else {}
     return Scores(
-        instances=len(np.unique(predictions.record)),
+        instances=len(np.unique(p.record[p.annotated & (p.predicted | p.counts.any(1))])),
         images=len(images),
-        queries=len(predictions),
-        without_keypoints=int((~predictions.counts.any(1)).sum()),
-        scores=_scores(values, by_images, by_categories),
-        by_category=dict(zip(label.values(), map(_named, of_categories(np.eye(len(present)))), strict=True)),
-        by_keypoint={label[key]: table for key, table in keypoint_pck(predictions, 0.2).items()},
+        queries=int(p.predicted.sum()),
+        without_keypoints=int((p.annotated & p.predicted & ~p.counts.any(1)).sum()),
+        scores=_scores(metrics, values, by_images, by_categories),
+        by_category={name: _named(metrics, row) for name, row in zip(label.values(), each, strict=True)},
+        by_keypoint={label[key]: table for key, table in keypoint_pck(p, 0.2).items()} if p.paired else {},
+        by_keypoint_of_box={label[key]: table for key, table in fine.items()},
     )
 
 
-def _beside(*statistics: Statistic) -> Statistic:
+def _measured(p: Predictions, image: np.ndarray, category: np.ndarray) -> tuple[list[AnyMetric], Statistic, Statistic]:
+    """The metrics that mean something here, and their values for resampled images and for resampled categories."""
+    groups: list[tuple[Sequence[AnyMetric], Statistic, Statistic]] = []
+    if p.paired:
+        queries = np.stack([m.per_query(p) for m in METRICS], axis=1)
+        groups.append(
+            (METRICS, mean_statistic(queries, image, p.predicted), mean_statistic(queries, category, p.predicted))
+        )
+    if p.paired and (p.episode < 0).all() and len({c.keypoints for c in p.categories}) == 1:
+        groups.append((KEYPOINT_METRICS, keypoint_statistic(p, image), keypoint_statistic(p, category)))
+    evaluations = evaluate(p)
+    groups.append((OKS_METRICS, image_statistic(evaluations, image), category_statistic(evaluations)))
+    metrics, of_images, of_categories = zip(*groups, strict=True)
+    return [m for group in metrics for m in group], _beside(of_images), _beside(of_categories)
+
+
+def _beside(statistics: Sequence[Statistic]) -> Statistic:
     return lambda weights: np.concatenate([statistic(weights) for statistic in statistics], axis=1)
 
 
-def _named(values: np.ndarray) -> dict[str, float]:
-    return {m.name: float(value) for m, value in zip(ALL, values, strict=True) if np.isfinite(value)}
+def _named(metrics: Sequence[AnyMetric], values: np.ndarray) -> dict[str, float]:
+    return {m.name: float(value) for m, value in zip(metrics, values, strict=True) if np.isfinite(value)}
 
 
-def _scores(values: np.ndarray, by_images: np.ndarray, by_categories: np.ndarray | None) -> list[Score]:
+def _scores(
+    metrics: Sequence[AnyMetric], values: np.ndarray, by_images: np.ndarray, by_categories: np.ndarray | None
+) -> list[Score]:
     scores: list[Score] = []
-    for i, metric in enumerate(ALL):
+    for i, metric in enumerate(metrics):
         if not np.isfinite(values[i]):
             continue
         low, high = interval(by_images[:, i])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from posebed.data.pack import Pack
@@ -21,6 +20,8 @@ from posebed.training.engine import Engine, open_engine
 from posebed.training.log import Log, Tick
 from posebed.training.schedule import rate_factor, set_rate
 from posebed.training.streams import training_stream
+from posebed.training.trained import write_weights
+from posebed.training.transfer import initial_model
 from posebed.training.validate import validate
 from posebed.training.world import World, device_name, join_world, summed
 
@@ -37,9 +38,8 @@ def train(experiment: Experiment, log: Log) -> list[Epoch]:
     world = join_world()
     pack, split = Pack.open(experiment.pack_folder), read_split(experiment.split_folder)
     spec, settings = experiment.spec, experiment.train
-    with torch.random.fork_rng():
-        torch.manual_seed(experiment.seed)
-        model = spec.model(experiment.config, pack.setting())
+    # Where there is a checkpoint to resume, it replaces these weights.
+    model, _ = initial_model(experiment, pack.setting())
     engine = open_engine(model, settings, spec.learning_rates(experiment.config), world)
     curve, best = _resume(engine, log)
     for epoch in range(len(curve) + 1, settings.epochs + 1):
@@ -154,8 +154,3 @@ def _save(engine: Engine, log: Log, curve: list[Epoch], best: Weights | None, wo
             write_text(json.dumps([line.model_dump() for line in curve]), folder / "curve.json")
         log.keep(folder, curve[-1])
     return best if world.rank == 0 else None
-
-
-def write_weights(weights: Weights, path: Path) -> None:
-    # safetensors refuses tensors that share memory, such as tied weights.
-    save_file({name: value.contiguous().clone() for name, value in weights.items()}, path)

@@ -39,24 +39,33 @@ def pose_in_boxes(trained: Trained, image: Path, picture: np.ndarray, boxes: Seq
     Raises:
         ValueError: the model is category-agnostic and would need annotated supports; or a box misses the picture.
     """
+    poses: list[Pose] = []
+    for box in boxes:
+        batch, affine = cropped(trained, image, picture, box)
+        found = trained.model.decode(trained.model(batch), batch)
+        xy = apply_affine(invert_affine(affine), found.xy[0].double().cpu().numpy())
+        confidence = found.weight[0].float().cpu().numpy()
+        poses.append(Pose(image, box, xy, confidence, trained.setting.categories[0]))
+    return poses
+
+
+def cropped(trained: Trained, image: Path, picture: np.ndarray, box: Box) -> tuple[Batch, np.ndarray]:
+    """What the model sees of a box, as a batch of one, and the affine (2, 3) from the picture to it.
+
+    Raises:
+        ValueError: as ``pose_in_boxes``.
+    """
     if trained.task is Task.CATEGORY_AGNOSTIC:
         raise ValueError(
             f"a run that predicts from boxes alone must be category-specific, but {trained.about['key']} is not"
         )
     height, width = picture.shape[:2]
-    size, category = trained.setting.size, trained.setting.categories[0]
-    count = len(category.keypoints)
-    poses: list[Pose] = []
-    for box in boxes:
-        inside = clip_box(box, width, height)
-        if min(inside[2:]) <= 0:
-            raise ValueError(f"a box must overlap its picture of {width} x {height} pixels, but {image} has {box}")
-        affine = crop_affine(*framed(inside, size, trained.about["padding"]), size)
-        crop = torch.from_numpy(warp(picture, affine, size)).permute(2, 0, 1)[None].to(trained.device)
-        unknown = Keypoints(torch.zeros(1, count, 2), torch.zeros(1, count)).to(trained.device)
-        zero = torch.zeros(1, dtype=torch.int64, device=trained.device)
-        batch = Batch(crop, unknown, category=zero, row=zero)
-        found = trained.model.decode(trained.model(batch), batch)
-        xy = apply_affine(invert_affine(affine), found.xy[0].double().cpu().numpy())
-        poses.append(Pose(image, box, xy, found.weight[0].float().cpu().numpy(), category))
-    return poses
+    inside = clip_box(box, width, height)
+    if min(inside[2:]) <= 0:
+        raise ValueError(f"a box must overlap its picture of {width} x {height} pixels, but {image} has {box}")
+    size, count = trained.setting.size, trained.setting.keypoints
+    affine = crop_affine(*framed(inside, size, trained.about["padding"]), size, convention=trained.about["convention"])
+    crop = torch.from_numpy(warp(picture, affine, size)).permute(2, 0, 1)[None].to(trained.device)
+    unknown = Keypoints(torch.zeros(1, count, 2), torch.zeros(1, count)).to(trained.device)
+    zero = torch.zeros(1, dtype=torch.int64, device=trained.device)
+    return Batch(crop, unknown, category=zero, row=zero), affine

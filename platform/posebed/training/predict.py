@@ -38,14 +38,12 @@ def answer(
     part: str,
     progress: Callable[[int], Any] = lambda crops: None,
 ) -> Answers:
-    """Predict every question of a part, in image pixels, and what it cost.
+    """Predict every question of a part, in the boxes that the run names, in image pixels, and what it cost.
 
     Raises:
         ValueError: the part asks nothing.
     """
-    asked = questions(trained.task, pack, split, part)
-    if not asked:
-        raise ValueError(f"the part {part!r} must ask at least one question, but asks none")
+    asked = questions(trained.task, pack, split, part, trained.about["boxes"])
     xy, confidence, seconds = [], [], []
     batches = list[Batch]()
     for batch in question_batches(pack, asked, BATCH, trained.device):
@@ -59,15 +57,27 @@ def answer(
         progress(len(batch))
     episodic = asked[0].episode >= 0
     records = pack.records()
+    queries = [q.query for q in asked]
+    others = [] if episodic else sorted({pack.row[name] for name in split.records(part)} - set(queries))
     predictions = Predictions.from_records(
         pack.categories,
-        [records[q.query] for q in asked],
+        [records[row] for row in queries],
         np.concatenate(xy),
         np.concatenate(confidence),
         [q.episode for q in asked] if episodic else None,
         [[records[s] for s in q.supports] for q in asked] if episodic else None,
+        crop=_crops(pack)[queries],
+        size=pack.size,
+        unasked=[records[row] for row in others if records[row].detection is None],
     )
     return Answers(predictions, _cost(trained, batches[0], float(np.median(seconds)) * 1000))
+
+
+def _crops(pack: Pack) -> np.ndarray:
+    """(N, 4) x, y, width, height of every crop in image pixels."""
+    height, width = pack.size
+    corners = apply_affine(invert_affine(pack.affine), np.array([[0.0, 0.0], [width, height]]))
+    return np.hstack([corners[:, 0], corners[:, 1] - corners[:, 0]])
 
 
 def _cost(trained: Trained, batch: Batch, ms_per_image: float) -> Cost:

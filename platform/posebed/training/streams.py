@@ -19,7 +19,7 @@ from posebed.training.world import World
 
 def training_stream(experiment: Experiment, pack: Pack, split: Split, world: World, epoch: int) -> Loader[Batch]:
     """Micro batches of one epoch for this worker."""
-    rows = np.array([pack.row[record] for record in split.records("train")])
+    rows = np.array(_rows(pack, split, "train", "annotated"))
     who = {"rank": world.rank, "world": world.size, "device": world.device}
     if experiment.task is Task.CATEGORY_SPECIFIC:
         return training_batches(pack, rows, experiment.train, epoch=epoch, seed=experiment.seed, **who)
@@ -38,15 +38,33 @@ class Question:
     episode: int = -1
 
 
-def questions(task: Task, pack: Pack, split: Split, part: str) -> list[Question]:
-    """Everything asked in one part, in a fixed order: its records, or the queries of its written episodes."""
+def questions(task: Task, pack: Pack, split: Split, part: str, boxes: str = "annotated") -> list[Question]:
+    """Everything asked in one part, in a fixed order: its labelled records or, where boxes are to be "detected", those
+    that a detector found; or the queries of its written episodes.
+
+    Raises:
+        ValueError: nothing is asked.
+    """
     if task is Task.CATEGORY_SPECIFIC:
-        return [Question(pack.row[record]) for record in split.records(part)]
-    return [
-        Question(pack.row[query], tuple(pack.row[s] for s in episode.supports), episode.index)
-        for episode in split.episodes(part)
-        for query in episode.queries
-    ]
+        asked = [Question(row) for row in _rows(pack, split, part, boxes)]
+    else:
+        asked = [
+            Question(pack.row[query], tuple(pack.row[s] for s in episode.supports), episode.index)
+            for episode in split.episodes(part)
+            for query in episode.queries
+        ]
+    if not asked:
+        raise ValueError(f"the part {part!r} must hold at least one box that is {boxes}, but holds none")
+    return asked
+
+
+def _rows(pack: Pack, split: Split, part: str, boxes: str) -> list[int]:
+    if boxes == "detected":
+        wanted = pack.index["detection"].is_valid().to_numpy()
+    else:
+        wanted = np.any(pack.keypoints[..., 2] > 0, axis=1)
+    rows = [pack.row[record] for record in split.records(part)]
+    return [row for row in rows if wanted[row]]
 
 
 def question_batches(pack: Pack, asked: Sequence[Question], size: int, device: torch.device) -> Loader[Batch]:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from posebed.config import Section
 from posebed.contracts import Setting, Task
 from posebed.data.pack import Pack
 from posebed.experiment import Experiment
@@ -26,23 +29,58 @@ from posebed.scoring.result import Epoch
 FILES = ("best.safetensors", "last.safetensors", "curve.json")
 """What a run takes from its newest checkpoint."""
 
+ConfigT = TypeVar("ConfigT", bound=Section)
+
 
 def write_trained(folder: Path, outcome: Path, experiment: Experiment) -> None:
     """Copy a job's outcome to its place, whole or not at all."""
-    setting = Pack.open(experiment.pack_folder).setting()
-    unfinished = folder.with_name(folder.name + ".part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    for file in FILES:
-        shutil.copy2(outcome / file, unfinished / file)
+    pack = json.loads((experiment.pack_folder / "about.json").read_text())
     about = experiment.described() | {
         "fingerprint": experiment.fingerprint,
+        **described(Pack.open(experiment.pack_folder).setting(), pack["padding"], pack["convention"]),
+    }
+    with _finished(folder) as unfinished:
+        for file in FILES:
+            shutil.copy2(outcome / file, unfinished / file)
+        (unfinished / "run.json").write_text(json.dumps(about, indent=1))
+
+
+def write_untrained(folder: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write weights that were trained elsewhere as a run with an empty learning curve.
+
+    Args:
+        about: the content of ``run.json``.
+    """
+    with _finished(folder) as unfinished:
+        for name in FILES[:2]:
+            write_weights(weights, unfinished / name)
+        (unfinished / "curve.json").write_text("[]")
+        (unfinished / "run.json").write_text(json.dumps(about, indent=1))
+
+
+def described(setting: Setting, padding: float, convention: str) -> dict[str, Any]:
+    """What ``run.json`` says of the crops that the model was made for."""
+    return {
         "size": list(setting.size),
-        "padding": json.loads((experiment.pack_folder / "about.json").read_text())["padding"],
+        "padding": padding,
+        "convention": convention,
         "keypoints": setting.keypoints,
         "categories": json.loads(categories_to_json(setting.categories)),
     }
-    (unfinished / "run.json").write_text(json.dumps(about, indent=1))
+
+
+def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    # safetensors refuses tensors that share memory, such as tied weights.
+    save_file({name: value.contiguous().clone() for name, value in weights.items()}, path)
+
+
+@contextmanager
+def _finished(folder: Path) -> Iterator[Path]:
+    """A new folder that takes its name when it is whole."""
+    unfinished = folder.with_name(folder.name + ".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    yield unfinished
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)
 
@@ -65,18 +103,35 @@ def open_trained(folder: Path, device: torch.device | str = "cpu") -> Trained:
     Raises:
         LookupError: the folder holds no trained run.
     """
-    if not (folder / "run.json").is_file():
-        raise LookupError(f"{folder} must hold a trained run, but it has no run.json")
-    about = json.loads((folder / "run.json").read_text())
-    spec = importlib.import_module(about["model"]).SPEC
-    categories = categories_from_json(json.dumps(about["categories"]))
-    setting = Setting(size=tuple(about["size"]), keypoints=about["keypoints"], categories=categories)
-    model = spec.model(_without_download(spec.config.model_validate(about["config"])), setting)
+    about = read_about(folder)
+    spec, setting = importlib.import_module(about["model"]).SPEC, setting_of(about)
+    model = spec.model(without_download(spec.config.model_validate(about["config"])), setting)
     model.load_state_dict(load_file(folder / "best.safetensors"))
     curve = tuple(Epoch.model_validate(line) for line in json.loads((folder / "curve.json").read_text()))
     return Trained(model.to(device).eval(), setting, Task(about["task"]), torch.device(device), about, curve)
 
 
-def _without_download(config: Any) -> Any:
-    """The trained weights replace the pretrained ones, which therefore need not be fetched again."""
-    return config.model_copy(update={"weights": "none"}) if hasattr(config, "weights") else config
+def read_about(folder: Path) -> dict[str, Any]:
+    """The whole of ``run.json``.
+
+    Raises:
+        LookupError: the folder holds no trained run.
+    """
+    if not (folder / "run.json").is_file():
+        raise LookupError(f"{folder} must hold a trained run, but it has no run.json")
+    return json.loads((folder / "run.json").read_text())
+
+
+def setting_of(about: Mapping[str, Any]) -> Setting:
+    """What the model of a ``run.json`` was built for."""
+    categories = categories_from_json(json.dumps(about["categories"]))
+    return Setting(size=tuple(about["size"]), keypoints=about["keypoints"], categories=categories)
+
+
+def without_download(config: ConfigT) -> ConfigT:
+    """The config with no pretrained weights, which trained ones replace and which need not be fetched again.
+
+    They are the fields whose names end in ``weights``.
+    """
+    fields = [name for name in type(config).model_fields if name.endswith("weights")]
+    return config.model_copy(update=dict.fromkeys(fields, "none"))

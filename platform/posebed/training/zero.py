@@ -54,9 +54,13 @@ class DeepSpeedEngine:
             "torch_autocast": {"enabled": uses_bfloat16(train.precision, world.device), "dtype": "bfloat16"},
             "steps_per_print": 10**9,
         }
+        turned = _made_plain(model)
         opened: Any = deepspeed.initialize(model=model, optimizer=optimizer, config=settings)
         self._engine, self.optimizer = opened[:2]
         self.module: nn.Module = self._engine.module
+        if train.zero == 0:  # the other stages keep parameters in flat buffers
+            for parameter in turned:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     def __call__(self, batch: Any) -> Any:
         return self._engine(batch)
@@ -82,3 +86,11 @@ class DeepSpeedEngine:
             if self._world.rank:
                 return None
             return {name: value.detach().cpu().clone() for name, value in self.module.state_dict().items()}
+
+
+def _made_plain(model: nn.Module) -> list[nn.Parameter]:
+    """DeepSpeed sends parameters around as plain rows of bytes; the ones that lay with channels innermost."""
+    turned = [p for p in model.parameters() if p.dim() == 4 and p.stride(-1) != 1]
+    for parameter in turned:
+        parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
+    return turned

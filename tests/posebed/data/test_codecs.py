@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from posebed.data.codecs import HeatmapCodec, Kind
 from posebed.pose import Keypoints
 
-KINDS: list[Kind] = ["msra", "dark", "udp"]
+KINDS: list[Kind] = ["msra", "dark", "aligned", "udp"]
 sizes = st.sampled_from([(256, 256), (256, 192), (384, 288)])
 share = st.floats(0.2, 0.8)
 
@@ -46,7 +46,7 @@ def test_msra_decodes_a_continuous_peak_within_a_quarter_cell(size: tuple[int, i
     assert error <= 0.25 + 1e-4
 
 
-@pytest.mark.parametrize("kind", ["dark", "udp"])
+@pytest.mark.parametrize("kind", ["dark", "aligned", "udp"])
 @given(size=sizes, x=share, y=share)
 def test_continuous_peaks_return_points_within_a_hundredth_of_a_cell(
     kind: Kind, size: tuple[int, int], x: float, y: float
@@ -54,7 +54,7 @@ def test_continuous_peaks_return_points_within_a_hundredth_of_a_cell(
     assert returned(codec(kind, size), (x * size[1], y * size[0])) < 0.01
 
 
-@pytest.mark.parametrize(("kind", "cells"), [("msra", 0.75), ("dark", 0.75), ("udp", 1.1)])
+@pytest.mark.parametrize(("kind", "cells"), [("msra", 0.75), ("dark", 0.75), ("aligned", 0.75), ("udp", 1.1)])
 @given(x=st.floats(0, 191), y=st.floats(0, 255))
 def test_points_at_the_border_come_back_within_about_a_cell(kind: Kind, cells: float, x: float, y: float) -> None:
     """The last pixels lie 0.75 beyond the last cell's centre; udp refines there too, on a map that the blur darkens."""
@@ -64,6 +64,14 @@ def test_points_at_the_border_come_back_within_about_a_cell(kind: Kind, cells: f
 def test_udp_puts_the_last_pixel_on_the_last_cell() -> None:
     heatmaps, _ = codec("udp").encode(at((191.0, 255.0)))
     assert heatmaps[0, 0, 63, 47] == 1
+
+
+def test_aligned_cells_have_one_side_and_the_crop_s_middle() -> None:
+    """The width's last pixel falls on its last cell; the height, measured alike, is laid middle on middle."""
+    last, middle = codec("aligned").encode(at((191.0, 127.5), (95.5, 127.5)))[0][0]
+    assert last[31].argmax() == last[32].argmax() == 47
+    torch.testing.assert_close(middle, middle.flip(0))
+    torch.testing.assert_close(middle, middle.flip(1))
 
 
 @pytest.mark.parametrize("kind", KINDS)

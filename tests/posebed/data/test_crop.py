@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posebed.config import Convention
 from posebed.data.crop import (
-    Convention,
     apply_affine,
     clip_box,
     compose,
@@ -25,7 +25,7 @@ boxes = st.tuples(coordinate, coordinate, side, side)
 sizes = st.tuples(st.integers(8, 512), st.integers(8, 512))
 points = st.lists(st.tuples(coordinate, coordinate), min_size=1, max_size=8).map(np.array)
 angles = st.floats(-180, 180)
-conventions = st.sampled_from(["plain", "udp"])
+conventions = st.sampled_from(["plain", "udp", "aligned"])
 
 
 @given(boxes, sizes, angles, conventions, points)
@@ -54,9 +54,17 @@ def test_the_frames_centre_lands_in_the_middle_of_the_crop(
     centre, extent = framed(box, size)
     middle = np.array([size[1], size[0]])
     plain = crop_affine(centre, extent, size, angle)
-    udp = crop_affine(centre, extent, size, angle, "udp")
     np.testing.assert_allclose(apply_affine(plain, centre[None])[0], middle / 2, atol=1e-6)
-    np.testing.assert_allclose(apply_affine(udp, centre[None])[0], (middle - 1) / 2, atol=1e-6)
+    for convention in ("udp", "aligned"):
+        affine = crop_affine(centre, extent, size, angle, convention)
+        np.testing.assert_allclose(apply_affine(affine, centre[None])[0], (middle - 1) / 2, atol=1e-6)
+
+
+def test_aligned_boxes_and_crops_span_from_their_first_pixel_to_their_last() -> None:
+    affine = crop_affine(np.array([50.0, 40.0]), np.array([61.0, 81.0]), (128, 96), convention="aligned")
+    across = apply_affine(affine, np.array([[20.0, 40.0], [80.0, 40.0]]))
+    np.testing.assert_allclose(across, [[0, 63.5], [95, 63.5]], atol=1e-9)
+    assert affine[0, 0] == affine[1, 1]
 
 
 @given(boxes, sizes, angles, points)

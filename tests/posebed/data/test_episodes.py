@@ -69,6 +69,8 @@ def test_every_instance_is_support_and_query_in_time() -> None:
 def test_a_category_that_is_too_small_is_named() -> None:
     with pytest.raises(ValueError, match=r"must have 4 training records or more.* but 'c1' has 3"):
         drawn([8, 3, 9], 3)
+    with pytest.raises(ValueError, match="but 'c1' has 3, 'c2' has 1;"):
+        drawn([8, 3, 1], 3)
 
 
 def test_episodes_are_drawn_anew_in_every_epoch(tiny_pack: Pack) -> None:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from posebed.config import PackConfig
+from posebed.config import Convention, PackConfig
 from posebed.data import pack as pack_module
 from posebed.data.crop import apply_affine, clip_box, crop_affine, framed, warp
 from posebed.data.images import Images
@@ -26,13 +26,17 @@ def write(tiny: Dataset, folder: Path, config: PackConfig = CONFIG) -> Pack:
     return Pack.open(folder)
 
 
-def test_an_evaluation_crop_is_one_warp_from_the_image_byte_for_byte(tiny: Dataset, tiny_pack: Pack) -> None:
+@pytest.mark.parametrize("convention", ["plain", "udp", "aligned"])
+def test_an_evaluation_crop_is_one_warp_from_the_image_byte_for_byte(
+    tiny: Dataset, tmp_path: Path, convention: Convention
+) -> None:
+    pack = write(tiny, tmp_path / "pack", CONFIG.model_copy(update={"convention": convention}))
     for record in tiny.records:
         picture = cv2.imread(str(tiny.root / record.image), cv2.IMREAD_COLOR_RGB)
         assert picture is not None
         box = clip_box(record.box, record.width, record.height)
-        direct = warp(picture, crop_affine(*framed(box, (64, 48)), (64, 48)), (64, 48))
-        assert (tiny_pack.evaluation_crops[[tiny_pack.row[record.record]]][0] == direct).all()
+        direct = warp(picture, crop_affine(*framed(box, (64, 48)), (64, 48), convention=convention), (64, 48))
+        assert (pack.evaluation_crops[[pack.row[record.record]]][0] == direct).all()
 
 
 def test_the_middle_of_a_training_crop_is_the_evaluation_crop(tiny: Dataset, tiny_pack: Pack) -> None:

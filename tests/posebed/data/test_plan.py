@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,8 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posebed.config import EpisodesConfig
-from posebed.data.plan import Episode, draw_episodes, read_episodes, write_episodes
-from posebed.records import Record
+from posebed.data.checks import Reason
+from posebed.data.plan import (
+    Episode,
+    draw_episodes,
+    missed_officially,
+    official_episodes,
+    read_episodes,
+    write_episodes,
+)
+from posebed.records import Category, Problem, Record
 
 
 def record(name: str, category: str, labelled: bool = True) -> Record:
@@ -21,6 +32,17 @@ def record(name: str, category: str, labelled: bool = True) -> Record:
 
 def table(sizes: dict[str, int]) -> list[Record]:
     return [record(f"{category}{i}", category) for category, size in sizes.items() for i in range(size)]
+
+
+CATEGORIES = [Category(name, name, ("nose", "tail")) for name in ("cow", "cat", "dog")]
+Draw = Literal["seeded", "official"]
+Box = tuple[float, float, float, float]
+
+
+def drawn_by(draw: Draw, records: list[Record], config: EpisodesConfig) -> list[Episode]:
+    if draw == "official":
+        return official_episodes(records, CATEGORIES, "test", config)
+    return draw_episodes(records, "test", config, seed=0)
 
 
 sizes = st.dictionaries(st.sampled_from(["cat", "dog", "cow", "fly"]), st.integers(4, 30), min_size=1)
@@ -72,17 +94,67 @@ def test_every_instance_is_drawn_as_support_and_as_query() -> None:
     assert len({name for e in episodes for name in e.queries}) == 8
 
 
-def test_a_support_has_a_labelled_keypoint() -> None:
+@pytest.mark.parametrize("draw", ["seeded", "official"])
+def test_a_record_without_a_labelled_keypoint_is_neither_support_nor_query(draw: Draw) -> None:
     records = [record(f"cat{i}", "cat", labelled=i < 3) for i in range(10)]
-    episodes = draw_episodes(records, "test", EpisodesConfig(shots=2, queries=8), seed=0)
-    assert {name for e in episodes for name in e.supports} == {"cat0", "cat1", "cat2"}
-    assert all(len(e.queries) == 8 for e in episodes)
+    episodes = drawn_by(draw, records, EpisodesConfig(shots=2, queries=1, episodes=50))
+    assert {name for e in episodes for name in (*e.supports, *e.queries)} == {"cat0", "cat1", "cat2"}
 
 
-@pytest.mark.parametrize("sizes", [{"cat": 2, "dog": 9}, {"cat": 1, "dog": 9}])
-def test_a_category_without_a_query_is_refused_by_name(sizes: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=f"more than 2 records .* cat has {sizes['cat']}"):
-        draw_episodes(table(sizes), "test", EpisodesConfig(shots=2), seed=0)
+@pytest.mark.parametrize("draw", ["seeded", "official"])
+@pytest.mark.parametrize("found", [0, 1, 2])
+def test_a_category_without_a_query_is_refused_by_name(draw: Draw, found: int) -> None:
+    records = [*table({"dog": 9}), *(record(f"cat{i}", "cat", labelled=i < found) for i in range(5))]
+    with pytest.raises(
+        ValueError, match=f"must have 3 labelled records .* 2 to show and 1 to ask for, but cat has {found};"
+    ):
+        drawn_by(draw, records, EpisodesConfig(shots=2, queries=1))
+
+
+def test_the_official_draw_is_one_sequence_over_categories_and_records_in_their_order() -> None:
+    records = table({"dog": 20, "cat": 30})
+    config = EpisodesConfig(draw="official", shots=1, queries=2, episodes=2, val_episodes=1)
+    rng = random.Random(1)
+    expected = [(c, [f"{c}{i}" for i in rng.sample(range(n), 3)]) for c, n in (("cat", 30), ("dog", 20)) for _ in "12"]
+    episodes = official_episodes(records, CATEGORIES, "test", config)
+    assert [e.index for e in episodes] == [0, 1, 2, 3]
+    assert [(e.category, [*e.supports, *e.queries]) for e in episodes] == expected
+    assert official_episodes(records[::-1], CATEGORIES, "test", config) != episodes
+    assert official_episodes(records, CATEGORIES[::-1], "test", config) != episodes
+    assert official_episodes(records, CATEGORIES, "val", config)[0] == episodes[0]
+
+
+@pytest.mark.parametrize(
+    ("box", "kept"),
+    [
+        ((0, 0, 5, 5), True),
+        ((8, 8, 5, 5), False),  # its last pixel is the image's, so that it is clipped to nothing
+        ((7, 7, 5, 5), True),
+        ((0, 0, 1, 5), False),
+        ((0, 0, 1.5, 5), True),
+        ((-4, 0, 4.5, 5), True),  # moved into the image rather than cut
+    ],
+    ids=str,
+)
+def test_a_box_that_the_official_loaders_clip_to_nothing_is_not_drawn(box: Box, kept: bool) -> None:
+    records = [replace(r, box=box) if r.record == "cat1" else r for r in table({"cat": 3})]
+    config = EpisodesConfig(draw="official", shots=1, queries=1, episodes=50)
+    names = {name for e in official_episodes(records, CATEGORIES, "test", config) for name in (*e.supports, *e.queries)}
+    assert names == ({"cat0", "cat1", "cat2"} if kept else {"cat0", "cat2"})
+
+
+def test_records_are_missed_officially_unless_the_official_loaders_drop_them_too() -> None:
+    found = [
+        ("1", "cat", Reason.MISSING_IMAGE),
+        ("2", "cat", Reason.VISIBILITY),
+        ("2", "cat", Reason.IMAGE_SIZE),
+        ("3", "cat", Reason.MISSING_IMAGE),
+        ("3", "cat", Reason.BOX_EXTENT),
+        ("4", "dog", Reason.NO_KEYPOINT),
+        ("", "cow", Reason.BAD_SKELETON),
+    ]
+    problems = [Problem("a.json", name, category, "", reason, "", "") for name, category, reason in found]
+    assert missed_officially(problems) == {"cat": 2}
 
 
 @given(sizes=sizes, config=configs)

@@ -36,6 +36,24 @@ def test_protocols_are_never_mixed(result: Make, chosen: list[set[str]]):
     assert len(found) == len({frozenset(names) for names in chosen})
 
 
+def test_runs_in_detected_boxes_are_ordered_by_average_precision(result: Make, score: Callable[..., Score]):
+    protocol = {"boxes": "detected"}
+    runs = [
+        result(key, protocol=protocol, scores=[score("AP", value), score("AR", 0.9)])
+        for key, value in (("a", 0.3), ("b", 0.5))
+    ]
+    (table,) = tables(runs)
+    assert [row.result.key for row in table.rows] == ["b", "a"]
+    assert (table.protocol.headline, table.metrics) == ("AP", ())
+    assert "Highest AP: b with 0.500 on animals" in summary([table])[1]
+    assert table.protocol.title().endswith(", detected boxes")
+
+
+def test_what_a_model_does_itself_parts_no_table(result: Make):
+    (table,) = tables([result("a"), result("b", answered={"flip test": "off", "input": "384 x 384"})])
+    assert len(table.rows) == 2
+
+
 def test_two_definitions_of_the_headline_never_share_a_table(result: Make, score: Callable[..., Score]):
     other = result("b", scores=[score("PCK@0.2", 0.7, definition="Something else.")])
     assert len(tables([result("a"), other])) == 2

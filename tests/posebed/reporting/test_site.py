@@ -68,10 +68,16 @@ def test_the_same_results_make_the_same_page(result: Make, tmp_path: Path):
 
 
 def test_provenance_shows_every_field(result: Make, tmp_path: Path):
-    run = result("a", episodes_hash="9" * 64, seed=17)
+    run = result("a", episodes_hash="9" * 64, seed=17, answered={"flip test": "shifted by one"})
     page = written(tmp_path, [run])
     from_ = run.provenance
-    for value in (*from_.model_dump().values(), run.fingerprint, run.cost.device, *run.protocol.values()):
+    for value in (
+        *from_.model_dump().values(),
+        run.fingerprint,
+        run.cost.device,
+        *run.protocol.values(),
+        *run.answered.values(),
+    ):
         if isinstance(value, str):
             assert value in page
     assert "with uncommitted changes" in page

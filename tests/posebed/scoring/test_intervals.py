@@ -11,7 +11,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def mean_interval(values: np.ndarray, unit: np.ndarray, resamples: int = 400) -> tuple[float, float]:
-    statistic = mean_statistic(values[:, None], unit)
+    statistic = mean_statistic(values[:, None], unit, np.ones(len(unit), bool))
     return interval(resampled(statistic, int(unit.max()) + 1, resamples, np.random.default_rng(0))[:, 0])
 
 

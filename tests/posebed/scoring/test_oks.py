@@ -10,17 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posebed.records import Category
+from posebed.records import Category, Record
 from posebed.scoring.average_precision import OKS_METRICS, category_statistic, centred, image_statistic, weighted_curves
 from posebed.scoring.oks import evaluate
 from posebed.scoring.predictions import Predictions
+from posebed.scoring.suppression import DUPLICATE
 
 Drawn = Callable[..., Predictions]
 seeds = st.integers(0, 2**32 - 1)
 
 
-def values(predictions: Predictions) -> dict[str, float]:
-    evaluations = evaluate(predictions)
+def values(predictions: Predictions, duplicate: float = DUPLICATE) -> dict[str, float]:
+    evaluations = evaluate(predictions, duplicate)
     numbers = category_statistic(evaluations)(np.ones((len(evaluations), 1)))[0]
     return dict(zip((m.name for m in OKS_METRICS), numbers, strict=True))
 
@@ -125,6 +126,65 @@ def test_an_instance_of_which_no_keypoint_counts_is_not_scored(drawn: Drawn) -> 
     assert values(perfect)["AP"] == pytest.approx(1)
 
 
+@given(seed=seeds)
+@settings(max_examples=10, deadline=None)
+def test_predictions_and_truths_in_rows_of_their_own_score_as_side_by_side(drawn: Drawn, seed: int) -> None:
+    p = crowded(drawn, seed, 3, queries=60)
+    assert values(in_detected_boxes(p)) == pytest.approx(values(p), nan_ok=True)
+
+
+def in_detected_boxes(p: Predictions) -> Predictions:
+    """The same predictions and truths, each in a row of its own."""
+    both = stacked(p, p)
+    found, truth = np.arange(2 * len(p)) < len(p), np.arange(2 * len(p)) >= len(p)
+    return replace(
+        both,
+        record=np.char.add(both.record, np.where(found, " found", "")),
+        predicted=found,
+        annotated=truth,
+        counts=both.counts & truth[:, None],
+        labelled=both.labelled & truth[:, None],
+    )
+
+
+def stacked(one: Predictions, other: Predictions) -> Predictions:
+    """The rows of two tables of the same categories, the second under other names."""
+    columns = {f.name: (getattr(one, f.name), getattr(other, f.name)) for f in fields(one)}
+    arrays = {name: np.concatenate(both) for name, both in columns.items() if isinstance(both[0], np.ndarray)}
+    arrays["record"] = np.char.add(arrays["record"], np.repeat(["", " again"], [len(one), len(other)]))
+    return replace(one, **arrays, supports=one.supports + other.supports)
+
+
+def test_a_pose_that_repeats_a_surer_one_is_no_error(drawn: Drawn) -> None:
+    p = drawn(0, queries=20, categories=1, noise=0.0)
+    again = replace(p, annotated=np.zeros(20, bool), counts=np.zeros_like(p.counts), score=p.score * np.float32(0.99))
+    table = stacked(p, again)
+    assert values(table)["AP"] == pytest.approx(values(p)["AP"])
+    assert values(table, duplicate=1)["AP"] < values(p)["AP"]
+
+
+def test_a_category_without_predictions_scores_zero_and_one_without_truths_is_not_scored(drawn: Drawn) -> None:
+    p = in_detected_boxes(drawn(0, queries=20, categories=2, noise=0.0))
+    perfect, blind = values(p), values(p.take(np.flatnonzero(p.annotated | (p.category == 0))))
+    assert blind["AP"] == pytest.approx(perfect["AP"] / 2)
+    deaf = values(p.take(np.flatnonzero(p.predicted | (p.category == 0))))
+    assert deaf["AP"] == pytest.approx(perfect["AP"])
+
+
+def test_a_surer_detection_comes_first(drawn: Drawn) -> None:
+    category = Category("c", "c", ("point",))
+    boxes = [(100.0, 100.0, 50.0, 50.0), (300.0, 300.0, 50.0, 50.0)]
+    found = [
+        Record(name, "image", 640, 640, "c", box, 2500, np.zeros((1, 3), np.float32), detection=sure)
+        for name, box, sure in (("wrong", boxes[0], 0.9), ("right", boxes[1], 0.3))
+    ]
+    truth = Record("truth", "image", 640, 640, "c", boxes[1], 2500, np.array([[310, 310, 2]], np.float32))
+    xy = np.array([[[110.0, 110.0]], [[310.0, 310.0]]])
+    table = Predictions.from_records([category], found, xy, np.full((2, 1), 0.5), unasked=[truth])
+    assert table.score.tolist() == pytest.approx([0.45, 0.15, 0])
+    assert values(table)["AP"] == pytest.approx(0.5)
+
+
 def test_resampled_categories_with_weights_of_one_give_the_values(drawn: Drawn) -> None:
     p = crowded(drawn, 4, 2, queries=80, categories=3)
     evaluations = evaluate(p)
@@ -139,37 +199,33 @@ def test_resampled_images_are_moved_to_centre_on_the_value_within_0_and_1() -> N
 
 
 def as_table(case: dict, sigmas: np.ndarray) -> Predictions:
-    """Annotations and results of a COCO file, which need not pair off, as a table in which each row has both.
-
-    An annotation's prediction lies far away and is less sure than every result, a result's truth lies far away and
-    has no keypoint that counts: neither changes precision or recall.
-    """
+    """Annotations and results of a COCO file, which need not pair off."""
     keys = {c["id"]: str(c["id"]) for c in case["annotations"]["categories"]}
     categories = tuple(Category(key, key, tuple(map(str, range(17))), sigmas=tuple(sigmas)) for key in keys.values())
-    truths, results = case["annotations"]["annotations"], case["detections"]
-    rows = [*truths, *results]
-    points = np.array([row["keypoints"] for row in rows]).reshape(-1, 17, 3)
-    is_truth = (np.arange(len(rows)) < len(truths))[:, None]
-    labelled = is_truth & (points[..., 2] > 0)
-    return Predictions(
-        categories=categories,
-        record=np.arange(len(rows)).astype(str),
-        image=np.array([str(row["image_id"]) for row in rows]),
-        group=np.array([""] * len(rows)),
-        category=np.array([list(keys).index(row["category_id"]) for row in rows]),
-        episode=np.full(len(rows), -1, np.int32),
-        supports=((),) * len(rows),
-        width=np.full(len(rows), 640),
-        height=np.full(len(rows), 480),
-        box=np.array([row.get("bbox", (-1e7, -1e7, 1, 1)) for row in rows], float),
-        area=np.array([row.get("area", 1) for row in rows], float),
-        truth=points[..., :2],
-        labelled=labelled,
-        counts=labelled,
-        xy=np.where(is_truth[..., None], 1e8, points[..., :2]),
-        confidence=np.zeros((len(rows), 17)),
-        score=np.array([row.get("score", -1) for row in rows]),
-    )
+
+    def record(number: int, row: dict) -> Record:
+        points = np.array(row["keypoints"], np.float32).reshape(-1, 3)
+        found = "score" in row
+        box = tuple(row.get("bbox", (0, 0, 1, 1)))
+        picture = str(row["image_id"])
+        return Record(
+            record=str(number),
+            image=picture,
+            width=640,
+            height=480,
+            category=keys[row["category_id"]],
+            box=box,
+            area=row.get("area", 1),
+            keypoints=np.zeros_like(points) if found else points,
+            detection=row.get("score"),
+        )
+
+    results = case["detections"]
+    rows = [record(i, row) for i, row in enumerate([*results, *case["annotations"]["annotations"]])]
+    points = np.array([row["keypoints"] for row in results]).reshape(-1, 17, 3)
+    found, truths = rows[: len(results)], rows[len(results) :]
+    # Of keypoints that are all sure, the score is the detector's.
+    return Predictions.from_records(categories, found, points[..., :2], np.ones(points.shape[:2]), unasked=truths)
 
 
 @pytest.mark.parametrize("case", ["m0", "m1"])
@@ -198,7 +254,7 @@ def test_values_are_those_of_the_reference(parity: Path, case: str, sigmas: str)
     ]
     predictions = as_table(spec, numbers["ap10k_sigmas"] if sigmas == "ap10k_sigmas" else np.array(coco))
     reference = numbers[f"{case}/ap/{sigmas}/stats(AP,AP50,AP75,APM,APL,AR,AR50,AR75,ARM,ARL)"]
-    np.testing.assert_allclose(list(values(predictions).values()), reference[:6], atol=1e-9)
-    curves = np.stack([e.curves[0].T for e in evaluate(predictions)], axis=1)
+    np.testing.assert_allclose(list(values(predictions, duplicate=1).values()), reference[:6], atol=1e-9)
+    curves = np.stack([e.curves[0].T for e in evaluate(predictions, duplicate=1)], axis=1)
     expected = numbers[f"{case}/ap/{sigmas}/precision"][..., 0].mean(1)
     np.testing.assert_allclose(np.nan_to_num(curves, nan=-1), expected, atol=1e-6)

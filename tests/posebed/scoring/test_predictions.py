@@ -70,6 +70,25 @@ def test_the_score_is_the_mean_confidence_above_a_fifth_or_else_of_all(confidenc
     assert predictions.score[0] == pytest.approx(score)
 
 
+def test_a_detected_box_has_no_truth_and_its_score_is_that_of_box_times_pose() -> None:
+    found = replace(record("found", [0, 0, 0]), detection=0.5)
+    truth = record("truth", [2, 1, 0])
+    confidence = np.array([[0.4, 0.6, 0.1]])
+    table = Predictions.from_records([CAT], [found], np.ones((1, 3, 2)), confidence, unasked=[truth])
+    assert table.record.tolist() == ["found", "truth"]
+    assert table.predicted.tolist() == [True, False]
+    assert table.annotated.tolist() == [False, True]
+    assert table.counts.tolist() == [[False] * 3, [True, True, False]]
+    assert table.score.tolist() == pytest.approx([0.25, 0])
+    assert not table.paired
+    assert not table.xy[1].any()
+
+
+def test_a_truth_that_nobody_asked_for_leaves_the_others_paired() -> None:
+    asked, crowd = record("a", [2, 2, 2]), record("crowd", [0, 0, 0])
+    assert Predictions.from_records([CAT], [asked], np.zeros((1, 3, 2)), np.ones((1, 3)), unasked=[crowd]).paired
+
+
 def test_a_record_that_is_predicted_twice_in_one_episode_is_refused(drawn: Drawn) -> None:
     predictions = drawn(0, queries=3)
     with pytest.raises(ValueError, match="'record0001' is there 2 times in episode -1"):

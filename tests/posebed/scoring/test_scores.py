@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posebed.config import ScoringConfig
+from posebed.scoring.animal_kingdom import KEYPOINT_METRICS
+from posebed.scoring.average_precision import OKS_METRICS
 from posebed.scoring.metrics import METRICS
 from posebed.scoring.oks import evaluate
 from posebed.scoring.predictions import Predictions
@@ -94,6 +96,36 @@ def test_instances_and_images_are_counted_once_though_episodes_repeat_them(drawn
     twice = replace(p, record=np.tile(p.record[:5], 2), image=np.tile(p.image[:5], 2))
     scores = score_predictions(twice, FEW)
     assert (scores.instances, scores.images) == (5, len(set(p.image[:5])))
+
+
+def test_in_detected_boxes_instances_alone_are_scored(drawn: Drawn) -> None:
+    p = drawn(0, queries=30, categories=2)
+    rows = np.arange(30)
+    table = replace(p, predicted=rows % 2 == 0, annotated=rows % 2 == 1, counts=p.counts & (rows % 2 == 1)[:, None])
+    scores = score_predictions(table, FEW)
+    assert set(values(scores)) <= {m.name for m in OKS_METRICS}
+    assert "AP" in values(scores)
+    assert scores.by_keypoint == scores.by_keypoint_of_box == {}
+    assert (scores.queries, scores.without_keypoints) == (15, 0)
+
+
+def test_a_truth_that_nobody_asked_for_changes_no_distance(drawn: Drawn) -> None:
+    p = drawn(0, queries=30, categories=1)
+    crowd = np.arange(30) % 3 == 0
+    table = replace(p, predicted=~crowd, counts=p.counts & ~crowd[:, None], labelled=p.labelled & ~crowd[:, None])
+    rest = values(score_predictions(p.take(np.flatnonzero(~crowd)), FEW))
+    found = values(score_predictions(table, FEW))
+    for metric in (*METRICS, *KEYPOINT_METRICS):
+        assert found[metric.name] == pytest.approx(rest[metric.name]), metric.name
+
+
+def test_the_three_of_animal_kingdom_need_one_skeleton_and_no_episodes(drawn: Drawn) -> None:
+    names = {m.name for m in KEYPOINT_METRICS}
+    one, two, shown = (drawn(0, categories=n, episodes=e) for n, e in ((1, False), (2, False), (1, True)))
+    assert names <= set(values(score_predictions(one, FEW)))
+    assert score_predictions(one, FEW).by_keypoint_of_box.keys() == {"name0"}
+    for p in (two, shown):
+        assert not names & set(values(score_predictions(p, FEW)))
 
 
 def test_categories_that_share_a_name_keep_rows_of_their_own(drawn: Drawn) -> None:

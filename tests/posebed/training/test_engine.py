@@ -98,6 +98,18 @@ def test_a_parameter_takes_the_factor_of_its_longest_prefix():
     assert not net.last.weight.requires_grad
 
 
+@pytest.mark.parametrize(
+    ("kinds", "spared"),
+    [((), set()), (("norm",), {"norm.weight", "norm.bias"}), (("bias",), {"first.bias", "last.bias"})],
+)
+def test_weight_decay_spares_the_kinds_of_parameters_that_are_named(kinds: tuple[str, ...], spared: set[str]):
+    net = Net()
+    optimizer = make_optimizer(net, settings(weight_decay=0.1, undecayed=kinds), {"first": 0.1})
+    decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    names = {name for name, p in net.named_parameters() if decay[id(p)] == 0}
+    assert names == spared
+
+
 def test_the_rate_warms_up_and_steps_down():
     train = settings(warmup_steps=500, decay_at=(0.5, 0.9), decay=0.1)
     steps = 10_000

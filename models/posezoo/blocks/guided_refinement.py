@@ -1,0 +1,115 @@
+"""Keypoints that move stage by stage, guided by the graph and the looks that the supports have told.
+
+From Ren et al. 2024 (SDPNet, equation 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from posezoo.blocks.coordinates import moved, offset_head
+from posezoo.blocks.deformable import DeformableAttention
+from posezoo.blocks.messages import Messages
+from posezoo.blocks.refinement import FeedForward, PositionHead
+
+# B batch, K keypoints, C channels, T stages
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What stages are told besides the query's tokens."""
+
+    support: Tensor
+    """(B, K, C), what the supports say that keypoints look like."""
+    graph: Tensor | None
+    """(B, K, K), row i telling whom keypoint i hears; None where stages have no messages."""
+    maps: Tensor
+    """(B, C, h, w), of the query."""
+    hidden: Tensor
+    """(B, K), True for keypoints that the others must not see."""
+
+
+class OffsetCoefficient(nn.Module):
+    """Factors between 0 and 2, at first 1, from the support's token, or from its difference to the query's."""
+
+    def __init__(self, width: int, difference: bool, heads: int = 1, points: int = 1) -> None:
+        """One factor per keypoint, or one per offset where ``heads`` and ``points`` are those of the attention."""
+        super().__init__()
+        self.counts = (heads, 1, points, 1)
+        self.query = nn.Linear(width, width) if difference else None
+        self.support = nn.Linear(width, width, bias=False)
+        final = nn.Linear(width, heads * points)
+        nn.init.zeros_(final.weight)
+        nn.init.zeros_(final.bias)
+        self.layers = nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), final)
+
+    def forward(self, query: Tensor, support: Tensor) -> Tensor:
+        """Tokens (B, K, C) to (B, K, heads, 1, points, 1)."""
+        evidence = self.support(support)
+        if self.query is not None:
+            evidence = self.query(query) - evidence
+        return 2 * self.layers(evidence).float().sigmoid().unflatten(2, self.counts)
+
+
+class Stage(nn.Module):
+    """Keypoints hear their neighbours, see each other, and look at the map around themselves."""
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        feed_forward: int,
+        dropout: float,
+        points: int,
+        messages: Messages | None,
+        coefficient: OffsetCoefficient | None,
+    ) -> None:
+        """``points`` are those that each head of the deformable attention looks at."""
+        super().__init__()
+        self.messages, self.coefficient = messages, coefficient
+        self.self_attn = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
+        self.deformable = DeformableAttention(width, heads, 1, points)
+        self.feed_forward = FeedForward(width, feed_forward, dropout)
+        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width) for _ in range(3))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, position: Tensor, points: Tensor, guide: Guide) -> Tensor:
+        if self.messages is not None and guide.graph is not None:
+            x = self.messages(x, guide.graph)
+        placed = x + position
+        seen, _ = self.self_attn(placed, placed, x, key_padding_mask=guide.hidden, need_weights=False)
+        x = self.norm1(x + self.dropout(seen))
+        factor = 1.0 if self.coefficient is None else self.coefficient(x, guide.support)
+        x = self.norm2(x + self.dropout(self.deformable(x + position, points, [guide.maps], factor)))
+        return self.norm3(x + self.dropout(self.feed_forward(x, None)))
+
+
+class GuidedRefinement(nn.Module):
+    """Each stage moves the points which the one before left; no gradient runs through those."""
+
+    def __init__(self, width: int, stages: Iterable[Stage]) -> None:
+        super().__init__()
+        self.position = PositionHead(width)
+        self.stages = nn.ModuleList(stages)
+        self.offsets = nn.ModuleList(offset_head(width) for _ in self.stages)
+
+    def forward(self, x: Tensor, start: Tensor, identifier: Tensor, guide: Guide) -> Tensor:
+        """
+        Args:
+            x: (B, K, C), the query's tokens of the keypoints.
+            start: (B, K, 2), shares of the crop.
+            identifier: (K, C), what tells keypoints apart.
+
+        Returns:
+            (T, B, K, 2), the points of each stage.
+        """
+        points, found = start.detach(), list[Tensor]()
+        for stage, offset in zip(self.stages, self.offsets, strict=True):
+            x = stage(x, self.position(points) + identifier, points, guide)
+            found.append(moved(points, offset(x)))
+            points = found[-1].detach()
+        return torch.stack(found)

@@ -1,0 +1,129 @@
+"""Feature mining: keypoints look at each other, then at many places of a picture around themselves and their neighbours.
+
+From Chen et al. 2025 (FMMP); deformable attention is Zhu et al.'s (arXiv 2010.04159).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from posezoo.blocks.deformable import compass
+from posezoo.blocks.refinement import FeedForward
+from posezoo.blocks.sampling import read
+
+# N samples, K keypoints, C channels, M references of a keypoint, T cells of all maps
+
+
+class SeparateLinear(nn.Module):
+    """As many linear layers as there are groups, each for its own."""
+
+    def __init__(self, groups: int, width: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(groups, outputs, width))
+        self.bias = nn.Parameter(torch.zeros(groups, outputs))
+
+    def forward(self, x: Tensor, within: Tensor | float = 1.0) -> Tensor:
+        """(N, K, groups, width) to (N, K, groups, outputs); ``within`` multiplies the bias."""
+        return torch.einsum("nkgc,gdc->nkgd", x, self.weight) + within * self.bias
+
+
+class StructureAttention(nn.Module):
+    """One whole deformable attention around each reference of a keypoint, the keypoint itself being the first.
+
+    What the others see is joined and added. Places are read before they are projected, for they are far fewer than
+    what projecting all cells would come to.
+    """
+
+    def __init__(self, width: int, heads: int, sizes: Sequence[tuple[int, int]], points: int, references: int) -> None:
+        """``sizes`` are height and width of the maps.
+
+        Raises:
+            ValueError: the width is no multiple of the heads.
+        """
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width must be a multiple of heads, but is {width} with {heads} heads")
+        self.sizes, self.shape = tuple(sizes), (references, heads, len(sizes), points)
+        self.sampling_offsets = nn.Linear(width, 2 * math.prod(self.shape))
+        self.attention_weights = nn.Linear(width, math.prod(self.shape))
+        self.value_proj = SeparateLinear(references * heads, width, width // heads)
+        self.output_proj = SeparateLinear(references, width, width)
+        self.projector = nn.Linear((references - 1) * width, width) if references > 1 else None
+        self.reset(width)
+
+    def reset(self, width: int) -> None:
+        """Offsets start as steps in as many directions as there are heads, all of them seen equally."""
+        for layer in (self.sampling_offsets, self.attention_weights):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            self.sampling_offsets.bias.view(*self.shape, 2).copy_(compass(*self.shape[1:]))
+        bound = math.sqrt(3 / width)  # Xavier's, of square matrices
+        for layer in (self.value_proj, self.output_proj):
+            nn.init.uniform_(layer.weight, -bound, bound)
+        if self.projector:
+            nn.init.zeros_(self.projector.bias)
+
+    def forward(self, query: Tensor, references: Tensor, cells: Tensor) -> Tensor:
+        """
+        Args:
+            query: (N, K, C).
+            references: (N, K, M, 2), x and y as shares of the picture.
+            cells: (N, T, C), of one map after the other.
+
+        Returns:
+            (N, K, C).
+        """
+        offsets = self.sampling_offsets(query).unflatten(2, (*self.shape, 2))
+        weights = self.attention_weights(query).unflatten(2, (*self.shape[:2], -1)).softmax(-1).unflatten(-1, self.shape[2:])
+        # In the precision of the references: half of it would not tell neighbouring pixels apart.
+        size = references.new_tensor([(width, height) for height, width in self.sizes])
+        places = references[:, :, :, None, None, None] + offsets / size[:, None]
+        seen, within = read(cells, self.sizes, places.flatten(2, 3), weights.flatten(2, 3))
+        values = self.value_proj(seen, within[..., None])
+        found = self.output_proj(values.flatten(2).unflatten(2, (self.shape[0], -1)))
+        if self.projector is None:
+            return found[:, :, 0]
+        return found[:, :, 0] + self.projector(found[:, :, 1:].flatten(2)).relu()
+
+
+class Miner(nn.Module):
+    """Self-attention over keypoints and structure-aware attention to a picture, each followed by a small network."""
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        sizes: Sequence[tuple[int, int]],
+        points: int,
+        references: int,
+        feed_forward: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
+        self.self_network = FeedForward(width, feed_forward, dropout)
+        self.deform_attn = StructureAttention(width, heads, sizes, points, references)
+        self.network = FeedForward(width, feed_forward, dropout)
+        self.self_norm1, self.self_norm2, self.norm1, self.norm2 = (nn.LayerNorm(width) for _ in range(4))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Tensor, code: Tensor, references: Tensor, cells: Tensor, hidden: Tensor | None = None
+    ) -> Tensor:
+        """
+        Args:
+            x, code: (N, K, C), keypoints and where they are believed to be.
+            references, cells: as in ``StructureAttention``.
+            hidden: (N, K), true for keypoints that the others must not see.
+        """
+        placed = x + code
+        seen, _ = self.self_attn(placed, placed, x, key_padding_mask=hidden, need_weights=False)
+        x = self.self_norm1(x + self.dropout(seen))
+        x = self.self_norm2(x + self.dropout(self.self_network(x, None)))
+        x = self.norm1(x + self.dropout(self.deform_attn(x + code, references, cells)))
+        return self.norm2(x + self.dropout(self.network(x, None)))

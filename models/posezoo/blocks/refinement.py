@@ -1,0 +1,108 @@
+"""The second stage of regression: keypoints look at the picture again from where they are believed to be, and move.
+
+From Shi et al. 2023 (CapeFormer, section 3.4); parameters are named as in the released weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from posezoo.blocks.coordinates import moved, offset_head, sine_code
+
+# B batch, K keypoints, C channels, h w cells of the picture
+
+
+class FeedForward(nn.Module):
+    """Two linear layers."""
+
+    def __init__(self, width: int, inner: int, dropout: float) -> None:
+        super().__init__()
+        self.linear1, self.linear2 = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, links: Tensor | None) -> Tensor:
+        return self.linear2(self.dropout(self.linear1(x).relu()))
+
+
+class RefinementLayer(nn.Module):
+    """Keypoints see each other, then the picture; content and position go side by side into the second look."""
+
+    def __init__(self, width: int, heads: int, feed_forward: nn.Module, dropout: float) -> None:
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
+        self.multihead_attn = nn.MultiheadAttention(2 * width, heads, dropout, vdim=width, batch_first=True)
+        self.choker = nn.Linear(2 * width, width)
+        self.feed_forward = feed_forward
+        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width) for _ in range(3))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Tensor, position: Tensor, cells: Tensor, keys: Tensor, hidden: Tensor, links: Tensor | None
+    ) -> Tensor:
+        placed = x + position
+        seen, _ = self.self_attn(placed, placed, x, key_padding_mask=hidden, need_weights=False)
+        x = self.norm1(x + self.dropout(seen))
+        seen, _ = self.multihead_attn(torch.cat([x, position], 2), keys, cells, need_weights=False)
+        x = self.norm2(x + self.dropout(self.choker(seen)))
+        return self.norm3(x + self.dropout(self.feed_forward(x, links)))
+
+
+class PositionHead(nn.Module):
+    """The sine code of a point, then two linear layers with GELU between them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
+
+    def forward(self, points: Tensor) -> Tensor:
+        first, second = self.layers
+        return second(nn.functional.gelu(first(sine_code(points, self.width // 2))))
+
+
+class Refinement(nn.Module):
+    """Layers that each move the points which the one before left; no gradient runs through those."""
+
+    def __init__(
+        self, layers: int, width: int, heads: int, feed_forward: Callable[[], nn.Module], dropout: float
+    ) -> None:
+        """``feed_forward`` makes a layer's network, called with tokens (B, K, C) and the links of the keypoints."""
+        super().__init__()
+        self.layers = nn.ModuleList(RefinementLayer(width, heads, feed_forward(), dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.ref_point_head = PositionHead(width)
+        self.offsets = nn.ModuleList(offset_head(width) for _ in range(layers))
+
+    def forward(
+        self,
+        cells: Tensor,
+        keypoints: Tensor,
+        cell_code: Tensor,
+        keypoint_code: Tensor,
+        hidden: Tensor,
+        start: Tensor,
+        links: Tensor | None = None,
+    ) -> Tensor:
+        """
+        Args:
+            cells, keypoints, cell_code, keypoint_code, hidden: as in ``matching.Fusion``.
+            start: (B, K, 2), shares of the picture.
+            links: whatever the feed-forward networks need to know.
+
+        Returns:
+            (layers, B, K, 2): the points of each layer, from normalised tokens. The next layer starts where the
+            tokens lead that are not normalised.
+        """
+        keys = torch.cat([cells, cell_code.to(cells.dtype).expand_as(cells)], 2)
+        points, placed, found = start.detach(), start, list[Tensor]()
+        for layer, offset in zip(self.layers, self.offsets, strict=True):
+            position = self.ref_point_head(placed) + keypoint_code
+            keypoints = layer(keypoints, position, cells, keys, hidden, links)
+            found.append(moved(points, offset(self.norm(keypoints))))
+            points = moved(points.detach(), offset(keypoints))
+            placed = points.detach()
+        return torch.stack(found)

@@ -1,0 +1,185 @@
+"""What CapeFormer and its descendants share: keypoints are matched with the query, then refined layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from posebed.config import Positive, Section, Share
+from posebed.contracts import Inner, Setting
+from posebed.data.codecs import HeatmapCodec
+from posebed.pose import EpisodeBatch, Keypoints
+from posezoo.blocks.coordinates import distance, grid_code, over_keypoints, to_pixels, to_shares
+from posezoo.blocks.features import Features, grid
+from posezoo.blocks.matching import Fusion, Proposals, expectation, expectation_near_peak, heatmap_error, unseen
+from posezoo.blocks.normalise import Normalise
+from posezoo.blocks.pooling import mean_over_shots
+from posezoo.blocks.refinement import Refinement
+
+# B batch, S shots, K keypoints, C channels, h w cells of the map, L layers of refinement
+
+PUBLISHED_TRAINING = {
+    "epochs": 200,
+    "batch_size": 16,
+    "optimizer": "adam",
+    "lr": 1e-5,
+    "warmup_steps": 1000,
+    "decay_at": (0.8, 0.9),
+    "augment": {"scale": 0.15, "rotation": 15.0},
+}
+"""The recipe of CapeFormer and of GraphCape."""
+
+
+class TwoStageConfig(Section):
+    backbone: str
+    """A model of timm, with or without the tag of its weights."""
+    weights: str = "timm"
+    """ImageNet weights: ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of
+    a file, or ``none``."""
+    stride: Positive = 32
+    """Of the backbone's map."""
+    width: Annotated[int, Field(gt=0, multiple_of=4)] = 256
+    """Channels of a token."""
+    heads: Positive = 8
+    encoder_layers: Positive = 3
+    decoder_layers: Positive = 3
+    feed_forward: Positive = 2048
+    """Channels within a layer."""
+    dropout: Share = 0.1
+    heatmap_weight: Annotated[float, Field(ge=0)] = 2.0
+    """Of the similarity maps' loss; the proposals' and each layer's have weight 1."""
+
+
+@dataclass(frozen=True)
+class Support:
+    """What the supports tell: computed once, it serves every query of the episode."""
+
+    tokens: Tensor
+    """(B, K, C)"""
+    mask: Tensor
+    """(B, K), 1 where every shot shows the keypoint."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """Points are shares of the crop."""
+
+    similarity: Tensor
+    """(B, K, h, w), of any range."""
+    proposal: Tensor
+    """(B, K, 2), from the whole similarity map."""
+    points: Tensor
+    """(L, B, K, 2), the last layer's being the best."""
+    mask: Tensor
+    """(B, K), 1 where every shot shows the keypoint."""
+
+
+class TwoStage(nn.Module):
+    """Keypoints without a code of their own, and layers that know no links. Subclasses give both."""
+
+    cell_code: Tensor
+
+    def __init__(
+        self,
+        config: TwoStageConfig,
+        setting: Setting,
+        backbone: Features,
+        map_stride: int,
+        feed_forward: Callable[[], nn.Module],
+    ) -> None:
+        """``map_stride`` is that of the map that keypoints are matched on, which the backbone's is resized to;
+        ``feed_forward`` as in ``refinement.Refinement``."""
+        super().__init__()
+        self.size, self.grid, self.heatmap_weight = setting.size, grid(setting.size, map_stride), config.heatmap_weight
+        self.names = tuple(category.keypoints for category in setting.categories)
+        self.codec = HeatmapCodec(setting.size, grid(setting.size, 4), sigma=2.0)
+        width, layer = config.width, (config.width, config.heads)
+        self.backbone = backbone
+        self.normalise = Normalise(backbone.mean, backbone.std)
+        self.input_proj = nn.Conv2d(backbone.channels[0], width, 1)
+        self.query_proj = nn.Linear(backbone.channels[0], width)
+        self.encoder = Fusion(config.encoder_layers, *layer, config.feed_forward, config.dropout)
+        self.proposal_generator = Proposals(width)
+        self.decoder = Refinement(config.decoder_layers, *layer, feed_forward, config.dropout)
+        self.register_buffer("cell_code", grid_code(*self.grid, width // 2), persistent=False)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Xavier's uniform weights for all matrices, except the last of each offset head, which stays 0."""
+        parts = (self.input_proj, self.query_proj, self.encoder, self.proposal_generator, self.decoder)
+        for parameter in (p for part in parts for p in part.parameters() if p.dim() > 1):
+            nn.init.xavier_uniform_(parameter)
+        for head in self.decoder.offsets:
+            nn.init.zeros_(head.get_parameter("6.weight"))
+
+    def keypoint_code(self, count: int) -> Tensor:
+        """(K, C), what tells keypoints apart besides their looks: nothing."""
+        return self.cell_code.new_zeros(count, self.cell_code.shape[1])
+
+    def links(self, category: Tensor, mask: Tensor) -> Tensor | None:
+        """What the feed-forward networks of the refinement know of the categories (B,) and the keypoints shown."""
+        return None
+
+    def forward(self, batch: EpisodeBatch) -> Located:
+        return self.locate(batch, self.encode_support(batch))
+
+    def encode_support(self, batch: EpisodeBatch) -> Support:
+        maps = self._maps(batch.support_image.flatten(0, 1))
+        heatmaps, weight = self.codec.encode(batch.support)
+        pooled, mask = mean_over_shots(maps, heatmaps, weight)
+        return Support(self.query_proj(pooled), mask)
+
+    def locate(self, batch: EpisodeBatch, support: Support) -> Located:
+        """The query's side, from its picture and category."""
+        cells = self.input_proj(self._maps(batch.image)).flatten(2).transpose(1, 2)
+        codes = (self.cell_code, self.keypoint_code(support.tokens.shape[1]))
+        cells, keypoints = self.encoder(cells, support.tokens, *codes, support.mask == 0)
+        similarity = self.proposal_generator(cells, keypoints, self.grid)
+        links = self.links(batch.category, support.mask)
+        start = expectation_near_peak(similarity)
+        points = self.decoder(cells, keypoints, *codes, unseen(support.mask), start, links)
+        return Located(similarity, expectation(similarity), points, support.mask)
+
+    def _maps(self, image: Tensor) -> Tensor:
+        (maps,) = self.backbone(self.normalise(image))
+        if maps.shape[2:] == self.grid:
+            return maps
+        return functional.interpolate(maps, self.grid, mode="bilinear", align_corners=False)
+
+    def losses(self, prediction: Located, batch: EpisodeBatch) -> Mapping[str, Tensor]:
+        """Over the keypoints that the query and every support show, the mean in each query."""
+        target, weight = self.codec.encode(batch.keypoints)
+        weight = weight * prediction.mask
+        truth = to_shares(batch.keypoints.xy, self.size)
+        layers = distance(prediction.points, truth, weight)
+        return {
+            "heatmap": self.heatmap_weight * over_keypoints(heatmap_error(prediction.similarity, target), weight),
+            "proposal": distance(prediction.proposal, truth, weight),
+            **{f"layer{number}": loss for number, loss in enumerate(layers)},
+        }
+
+    def decode(self, prediction: Located, batch: EpisodeBatch) -> Keypoints:
+        """Points of the last layer. The method knows no confidence: the largest similarity, after the sigmoid, stands
+        for it, and 0 where a support does not show the keypoint."""
+        confidence = prediction.similarity.flatten(2).amax(2).sigmoid() * prediction.mask
+        return Keypoints(to_pixels(prediction.points[-1], self.size), confidence)
+
+    def inspect(self, batch: EpisodeBatch) -> Mapping[str, Inner]:
+        """Where each keypoint of the first query's category is proposed."""
+        names = self.names[int(batch.category[0])]
+        return {"similarity": Inner(self(batch).similarity[:, : len(names)].sigmoid(), names)}
+
+
+def released(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The official names of the head, which CapeFormer and GraphCape share."""
+    return {_own_name(name): tensor for name, tensor in state.items()}
+
+
+def _own_name(name: str) -> str:
+    name = name.removeprefix("keypoint_head.").removeprefix("transformer.")
+    return name.replace("kpt_branch.", "decoder.offsets.").replace(".mlp.", ".") if name.startswith("kpt_") else name

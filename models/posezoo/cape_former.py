@@ -1,0 +1,102 @@
+"""CapeFormer: keypoints are matched with the query, and the proposals are refined by a transformer.
+
+Left open by the paper and settled here: the query's and the supports' pictures pass the backbone one after the other,
+so that batch norm sees them as two batches; the identifier's dropout falls on single numbers of the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from torch import Tensor, nn
+
+from posebed.config import Positive, Share
+from posebed.contracts import Claim, ModelSpec, Paper, Setting, Task
+from posebed.space import Choice
+from posezoo.blocks import two_stage
+from posezoo.blocks.coordinates import grid_code
+from posezoo.blocks.features import Features
+from posezoo.blocks.refinement import FeedForward
+from posezoo.blocks.two_stage import PUBLISHED_TRAINING, TwoStage, TwoStageConfig
+
+
+class Config(TwoStageConfig):
+    backbone: str = "resnet50.tv_in1k"
+    slots: Positive = 100
+    """Keypoints that the identifier counts to; no category may have more."""
+    identifier: bool = True
+    """Tell keypoints apart by a code of their index. Without it their order means nothing."""
+    identifier_dropout: Share = 0.0
+
+
+class CapeFormer(TwoStage):
+    """Only keypoints that the data have take part: further slots are hidden from them and would change nothing."""
+
+    identifier: Tensor
+
+    def __init__(self, config: Config, setting: Setting) -> None:
+        """
+        Raises:
+            ValueError: a category has more keypoints than slots, or the crop is no multiple of the stride.
+        """
+        if setting.keypoints > config.slots:
+            raise ValueError(
+                f"slots must be {setting.keypoints} or more, the keypoints of the data's largest category, but are "
+                f"{config.slots}"
+            )
+        feed_forward = partial(FeedForward, config.width, config.feed_forward, config.dropout)
+        backbone = Features(config.backbone, config.weights, (config.stride,), setting.size)
+        super().__init__(config, setting, backbone, config.stride, feed_forward)
+        code = grid_code(1, config.slots, config.width // 2) * config.identifier
+        self.register_buffer("identifier", code, persistent=False)
+        self.identifier_dropout = nn.Dropout(config.identifier_dropout)
+
+    def keypoint_code(self, count: int) -> Tensor:
+        return self.identifier_dropout(self.identifier[:count])
+
+
+def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The official names; the backbone stands in a release twice, for supports and for the query."""
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in two_stage.released(state).items():
+        for part in ("encoder_sample.", "encoder_query."):
+            name = name.replace(part, "backbone.trunk.")
+        if name.startswith("decoder.layers."):
+            name = name.replace(".linear", ".feed_forward.linear")
+        renamed[name] = tensor
+    return renamed
+
+
+def _claims(shots: int, average: float, *values: float) -> tuple[Claim, ...]:
+    source = "Matching Is Not Enough, as in Dynamic Support Information Mining, table 5"
+    splits = [*(f"split {number}" for number in range(1, len(values) + 1)), "average"]
+    return tuple(
+        Claim("MP-100", split, f"{shots}-shot", "PCK@0.2", value, source)
+        for split, value in zip(splits, (*values, average), strict=True)
+    )
+
+
+SPEC = ModelSpec(
+    tasks=(Task.CATEGORY_AGNOSTIC,),
+    config=Config,
+    model=CapeFormer,
+    space={
+        "model.decoder_layers": Choice(1, 2, 3, 4, 5, 6),
+        "model.feed_forward": Choice(256, 768, 2048),
+        "model.heatmap_weight": Choice(0.0, 1.0, 2.0, 5.0),
+        "model.identifier_dropout": Choice(0.0, 0.5),
+        "train.lr": Choice(1e-5, 3e-5, 1e-4),
+    },
+    paper=Paper(
+        "Matching Is Not Enough: A Two-Stage Framework for Category-Agnostic Pose Estimation",
+        2023,
+        "CVPR 2023",
+        (
+            *_claims(1, 85.31, 89.45, 84.88, 83.59, 83.53, 85.09),
+            *_claims(5, 89.30, 91.94, 88.92, 89.40, 88.01, 88.25),
+        ),
+    ),
+    train=PUBLISHED_TRAINING,
+    released=released,
+)

@@ -1,0 +1,141 @@
+"""GraphCape (Pose Anything): CapeFormer whose keypoints tell their linked neighbours what they have seen.
+
+Left open by the paper and settled here as in the released code: a neighbour's message is divided by its own number of
+links; keypoints that a support does not show have no links.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from posebed.config import Positive, Share
+from posebed.contracts import Claim, ModelSpec, Paper, Setting, Task
+from posebed.space import Choice
+from posezoo.blocks import two_stage
+from posezoo.blocks.features import Features
+from posezoo.blocks.refinement import FeedForward
+from posezoo.blocks.two_stage import PUBLISHED_TRAINING, TwoStage, TwoStageConfig
+
+# B batch, K keypoints, C channels
+
+
+class Config(TwoStageConfig):
+    backbone: str = "swinv2_tiny_window16_256.ms_in1k"
+    map_stride: Positive = 16
+    """Of the map that keypoints are matched on, to which the backbone's is enlarged."""
+    drop_path: Share = 0.2
+    """Probability of leaving out the backbone's last block, falling to 0 for its first; 0.3 with SwinV2-S."""
+    feed_forward: Positive = 768
+    graph: Literal["pre", "off"] = "pre"
+    """Where messages run along links: in the first layer of each feed-forward network of the refinement, or nowhere."""
+
+
+class GraphFeedForward(nn.Module):
+    """Two linear layers, of which the first has one matrix for a keypoint itself and one for its neighbours."""
+
+    def __init__(self, width: int, inner: int, dropout: float) -> None:
+        super().__init__()
+        self.linear1, self.linear2 = nn.Linear(width, 2 * inner), nn.Linear(inner, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, links: Tensor) -> Tensor:
+        """``x`` is (B, K, C), ``links`` as in ``adjacency``."""
+        parts = self.linear1(x).unflatten(2, (2, -1))
+        own, told = links.to(parts.dtype).unbind(1)
+        gathered = own @ parts[:, :, 0] + told.transpose(1, 2) @ parts[:, :, 1]
+        return self.linear2(self.dropout(gathered.relu()))
+
+
+def adjacency(linked: Tensor, mask: Tensor) -> Tensor:
+    """(B, 2, K, K): who hears itself, and who (row) is heard by whom (column), each row shared out to a sum of 1.
+
+    Args:
+        linked: (B, K, K), true where a link is, in either direction.
+        mask: (B, K), 1 for keypoints that take part.
+    """
+    told = (linked | linked.transpose(1, 2)) * mask[:, :, None] * mask[:, None]
+    told = told / told.sum(2, keepdim=True).clamp(min=1)
+    return torch.stack([torch.diag_embed(mask), told], 1)
+
+
+class GraphCape(TwoStage):
+    linked: Tensor
+
+    def __init__(self, config: Config, setting: Setting) -> None:
+        network = FeedForward if config.graph == "off" else GraphFeedForward
+        feed_forward = partial(network, config.width, config.feed_forward, config.dropout)
+        backbone = Features(
+            config.backbone,
+            config.weights,
+            (config.stride,),
+            setting.size,
+            final_norm=True,
+            drop_path_rate=config.drop_path,
+        )
+        super().__init__(config, setting, backbone, config.map_stride, feed_forward)
+        linked = torch.zeros(len(setting.categories), setting.keypoints, setting.keypoints, dtype=torch.bool)
+        for number, category in enumerate(setting.categories):
+            for a, b in category.limbs:
+                linked[number, a, b] = True
+        self.register_buffer("linked", linked, persistent=False)
+
+    def links(self, category: Tensor, mask: Tensor) -> Tensor:
+        return adjacency(self.linked[category], mask)
+
+
+def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The official names, without what the backbone computes itself and what stands behind its last map."""
+    kept = {name: tensor for name, tensor in two_stage.released(state).items() if not _UNUSED.search(name)}
+    return {_own_name(name): tensor[..., 0] if name.endswith(".ffn1.conv.weight") else tensor for name, tensor in kept.items()}
+
+
+_UNUSED = re.compile(r"relative_(coords_table|position_index)$|attn_mask$|^backbone\.head\.")
+
+
+def _own_name(name: str) -> str:
+    """Official stages end with the halving that timm's next one begins with."""
+    name = re.sub(r"layers\.(\d+)\.downsample", lambda match: f"layers.{int(match[1]) + 1}.downsample", name)
+    name = name.replace("backbone.", "backbone.trunk.")
+    return re.sub(r"\.ffn1(\.conv)?\.", ".feed_forward.linear1.", name).replace(".ffn2.", ".feed_forward.linear2.")
+
+
+def _claims(size: str, shots: int, *values: float) -> tuple[Claim, ...]:
+    setting, source = f"{size}, {shots}-shot", "README of orhir/PoseAnything"
+    return tuple(
+        Claim("MP-100", f"split {split}", setting, "PCK@0.2", value, source)
+        for split, value in enumerate(values, start=1)
+    )
+
+
+SPEC = ModelSpec(
+    tasks=(Task.CATEGORY_AGNOSTIC,),
+    config=Config,
+    model=GraphCape,
+    space={
+        "model.graph": Choice("pre", "off"),
+        "model.map_stride": Choice(16, 32),
+        "model.decoder_layers": Choice(1, 2, 3, 4, 5, 6),
+        "model.feed_forward": Choice(256, 768, 2048),
+        "model.heatmap_weight": Choice(0.0, 1.0, 2.0, 5.0),
+        "train.lr": Choice(1e-5, 3e-5, 1e-4),
+    },
+    paper=Paper(
+        "A Graph-Based Approach for Category-Agnostic Pose Estimation",
+        2024,
+        "arXiv:2311.17891",
+        (
+            *_claims("SwinV2-T", 1, 91.19, 87.81, 85.68, 85.87, 85.61),
+            *_claims("SwinV2-T", 5, 94.24, 91.32, 90.15, 90.37, 89.73),
+            *_claims("SwinV2-S", 1, 94.73, 89.79, 90.69, 88.09, 90.11),
+            *_claims("SwinV2-S", 5, 96.67, 91.48, 92.62, 90.95, 92.41),
+        ),
+    ),
+    train=PUBLISHED_TRAINING,
+    released=released,
+)

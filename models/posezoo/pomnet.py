@@ -1,0 +1,227 @@
+"""POMNet: keypoints of the supports and the query see each other, then each keypoint is matched with the picture.
+
+Only keypoints that exist, which every support shows, are matched: all of a batch at once, against one map per picture.
+In evaluation the numbers are those of the released code. In training its batch norm sees one keypoint after the other,
+padded ones too; here it sees the keypoints that exist together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from posebed.config import Positive, Section, Share
+from posebed.contracts import Claim, Inner, ModelSpec, Paper, Setting, Task
+from posebed.data.codecs import HeatmapCodec
+from posebed.pose import EpisodeBatch, Keypoints
+from posebed.space import Choice
+from posezoo.blocks.deconv import heatmap_head
+from posezoo.blocks.features import Features, grid
+from posezoo.blocks.heatmap import decode, heatmap_loss
+from posezoo.blocks.keypoint_interaction import Interaction
+from posezoo.blocks.matching import unseen
+from posezoo.blocks.normalise import Normalise
+from posezoo.blocks.pooling import mean_over_shots
+from posezoo.blocks.token_convolution import TokenConvolution
+from posezoo.blocks.two_stage import Support
+
+AT_ONCE = 256
+"""Keypoints that are matched together in evaluation, where memory is bounded by it and nothing else changes."""
+
+# B batch, K keypoints, N of them that exist, C channels, h w cells of the backbone's map
+
+
+class Config(Section):
+    backbone: str = "resnet50.tv_in1k"
+    """A model of timm, with or without the tag of its weights."""
+    weights: str = "timm"
+    """ImageNet weights: ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of
+    a file, or ``none``."""
+    shared_backbone: bool = False
+    """One backbone for supports and query, instead of one for each."""
+    stride: Positive = 32
+    """Of the backbone's map."""
+    width: Annotated[int, Field(gt=0, multiple_of=4)] = 256
+    """Channels of a token, and of the decoder."""
+    transformer: bool = True
+    """Without it features of supports are matched as they are: the released code's matching baseline, which however
+    trains on one keypoint of an episode, drawn at random."""
+    heads: Positive = 8
+    encoder_layers: Positive = 3
+    """In which cells of the query see each other."""
+    decoder_layers: Positive = 3
+    """In which keypoints see each other and the query."""
+    feed_forward: Positive = 2048
+    """Channels within a layer."""
+    dropout: Share = 0.1
+    deconvs: Annotated[int, Field(ge=0)] = 3
+    """Doublings of the resolution; the heatmaps have stride ``stride`` / 2^``deconvs``."""
+    slots: Positive = 100
+    """Keypoints that the loss is a mean over, those that do not exist counting as 0; no category may have more."""
+
+
+@dataclass(frozen=True)
+class Matched:
+    heatmaps: Tensor
+    """(B, K, h, w), 0 for keypoints that do not exist."""
+    mask: Tensor
+    """(B, K), 1 where every support shows it."""
+
+
+class Matching(nn.Module):
+    """One heatmap for a keypoint and a picture."""
+
+    def __init__(self, channels: int, width: int, deconvs: int) -> None:
+        super().__init__()
+        self.relation = TokenConvolution(channels, channels, width)
+        self.norm = nn.BatchNorm2d(width)
+        self.head = heatmap_head(width, width, deconvs, 1)
+        self.head.to(memory_format=torch.channels_last)
+
+    def forward(self, tokens: Tensor, cells: Tensor, exists: Tensor) -> Tensor:
+        """Tokens (B, K, C) and cells (B, C, h, w) to heatmaps (B, K, H, W), 0 where none ``exists`` (B, K)."""
+        of, keypoint = exists.nonzero(as_tuple=True)
+        relation = self.norm(self.relation(tokens[of, keypoint], cells, of)).relu()
+        relation = relation.contiguous(memory_format=torch.channels_last)
+        parts = [relation] if self.training else relation.split(AT_ONCE)
+        found = torch.cat([self.head(part)[:, 0].float() for part in parts])
+        return found.new_zeros(*exists.shape, *found.shape[1:]).index_put((of, keypoint), found)
+
+
+class POMNet(nn.Module):
+    def __init__(self, config: Config, setting: Setting) -> None:
+        """
+        Raises:
+            ValueError: a category has more keypoints than slots, or the crop is no multiple of the stride.
+        """
+        super().__init__()
+        if setting.keypoints > config.slots:
+            raise ValueError(
+                f"slots must be {setting.keypoints} or more, the keypoints of the data's largest category, but are "
+                f"{config.slots}"
+            )
+        self.slots, self.names = config.slots, tuple(category.keypoints for category in setting.categories)
+        cells = grid(setting.size, config.stride)
+        self.codec = HeatmapCodec(setting.size, (cells[0] << config.deconvs, cells[1] << config.deconvs), sigma=2.0)
+        backbone = partial(Features, config.backbone, config.weights, (config.stride,), setting.size)
+        self.backbone = backbone()
+        self.support_backbone = None if config.shared_backbone else backbone()
+        self.normalise = Normalise(self.backbone.mean, self.backbone.std)
+        channels = self.backbone.channels[0]
+        self.interaction = None
+        if config.transformer:
+            layers = (config.encoder_layers, config.decoder_layers)
+            inner = (config.heads, layers, config.feed_forward, config.dropout)
+            self.interaction = Interaction(channels, cells, config.width, *inner)
+        self.matching = Matching(config.width if self.interaction else channels, config.width, config.deconvs)
+
+    def forward(self, batch: EpisodeBatch) -> Matched:
+        return self.locate(batch, self.encode_support(batch))
+
+    def encode_support(self, batch: EpisodeBatch) -> Support:
+        (maps,) = (self.support_backbone or self.backbone)(self.normalise(batch.support_image.flatten(0, 1)))
+        heatmaps, weight = self.codec.encode(batch.support)
+        return Support(*mean_over_shots(maps, heatmaps, weight))
+
+    def locate(self, batch: EpisodeBatch, support: Support) -> Matched:
+        """The query's side, from its picture."""
+        (cells,) = self.backbone(self.normalise(batch.image))
+        keypoints, hidden = support.tokens, unseen(support.mask)
+        if self.interaction:
+            cells, keypoints = self.interaction(cells, keypoints, hidden)
+        return Matched(self.matching(keypoints, cells, ~hidden), support.mask)
+
+    def losses(self, prediction: Matched, batch: EpisodeBatch) -> Mapping[str, Tensor]:
+        target, weight = self.codec.encode(batch.keypoints)
+        padding = self.slots / weight.shape[1]
+        return {"heatmap": heatmap_loss(prediction.heatmaps, target, weight * prediction.mask) / padding}
+
+    def decode(self, prediction: Matched, batch: EpisodeBatch) -> Keypoints:
+        """The heatmaps' peaks; the confidence is 0 where a support does not show the keypoint."""
+        points = decode(self.codec, prediction.heatmaps)
+        return Keypoints(points.xy, points.weight * prediction.mask)
+
+    def inspect(self, batch: EpisodeBatch) -> Mapping[str, Inner]:
+        """The heatmaps of the first query's category."""
+        names = self.names[int(batch.category[0])]
+        return {"heatmaps": Inner(self(batch).heatmaps[:, : len(names)], names)}
+
+
+_RELEASED = (
+    (r"^encoder_query\.", "backbone.trunk."),
+    (r"^encoder_sample\.", "support_backbone.trunk."),
+    (r"^keypoint_head\.(input_proj|query_proj)", r"interaction.\1"),
+    (r"^keypoint_head\.relation_model\.conv\.conv\.", "matching.relation."),
+    (r"^keypoint_head\.relation_model\.conv\.bn\.", "matching.norm."),
+    (r"^keypoint_head\.(deconv_layers|final_layer)\.", r"matching.head.\1."),
+    (r"^keypoint_head\.transformer\.decoder\.post_norm\.", "interaction.norm."),
+    (r"^keypoint_head\.transformer\.encoder\.layers\.", "interaction.cells."),
+    (r"^keypoint_head\.transformer\.decoder\.layers\.", "interaction.keypoints."),
+    (r"\.attentions\.0\.attn\.", ".own.attention."),
+    (r"\.attentions\.1\.attn\.", ".picture.attention."),
+    (r"\.ffns\.0\.layers\.0\.0\.", ".feed_forward.linear1."),
+    (r"\.ffns\.0\.layers\.1\.", ".feed_forward.linear2."),
+    (r"\.norms\.0\.", ".own.norm."),
+    (r"^(interaction\.cells\.\d+)\.norms\.1\.", r"\1.feed_forward.norm."),
+    (r"\.norms\.1\.", ".picture.norm."),
+    (r"\.norms\.2\.", ".feed_forward.norm."),
+)
+"""Patterns of official names and what stands for them, one after the other."""
+
+
+def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The official names."""
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        for pattern, ours in _RELEASED:
+            name = re.sub(pattern, ours, name)
+        renamed[name] = tensor
+    return renamed
+
+
+def _claims(shots: int, average: float, *values: float) -> tuple[Claim, ...]:
+    source = "Pose for Everything, as in Dynamic Support Information Mining, table 5"
+    splits = [*(f"split {number}" for number in range(1, len(values) + 1)), "average"]
+    return tuple(
+        Claim("MP-100", split, f"{shots}-shot", "PCK@0.2", value, source)
+        for split, value in zip(splits, (*values, average), strict=True)
+    )
+
+
+SPEC = ModelSpec(
+    tasks=(Task.CATEGORY_AGNOSTIC,),
+    config=Config,
+    model=POMNet,
+    space={
+        "model.shared_backbone": Choice(False, True),
+        "model.encoder_layers": Choice(1, 3, 6),
+        "model.decoder_layers": Choice(1, 3, 6),
+        "train.lr": Choice(5e-5, 1e-4, 5e-4),
+    },
+    paper=Paper(
+        "Pose for Everything: Towards Category-Agnostic Pose Estimation",
+        2022,
+        "arXiv:2207.10387",
+        (
+            *_claims(1, 79.70, 84.23, 78.25, 78.17, 78.68, 79.17),
+            *_claims(5, 80.71, 84.72, 79.61, 78.00, 80.38, 80.85),
+        ),
+    ),
+    train={
+        "epochs": 210,
+        "batch_size": 256,
+        "optimizer": "adam",
+        "lr": 5e-4,
+        "warmup_steps": 500,
+        "decay_at": (170 / 210, 200 / 210),
+        "augment": {"scale": 0.15, "rotation": 15.0},
+    },
+    released=released,
+)

@@ -1,0 +1,419 @@
+"""SDPNet: supports that see each other say what keypoints look like and how they hang together; both guide the query.
+
+No code was released. What the paper leaves open is settled as close to CapeFormer as it goes:
+
+- Equation 8 cannot lower the graph of equation 3, see ``blocks.structure``; links are sigmoid gates here by default,
+  scaled by the root of an embedding's channels. Their number K counts the keypoints that are shown.
+- The graph's weight in the loss is 0.01, the pose's 1; poses are completed by three layers of messages, after hiding
+  0.3 of the visible keypoints, and all visible ones are in the loss. Keypoints that a shot does not show are hidden.
+- There are three stages, two layers of interaction, two of messages and four embedding spaces. The interaction of the
+  structure has weights of its own; to its tokens the sine code of the coordinates is added, through two layers.
+- Learned codes tell up to five shots apart, a fixed sine code of the index tells keypoints apart. Both enter queries
+  and keys of the interaction between supports. Their order therefore means something, unless ``order_codes`` is 0.
+- A keypoint needs one visible shot. The losses take those that every shot shows, as the evaluation does.
+- Supports and query pass the backbone one after the other, and one projection of its maps serves both.
+- The dynamic kernel is made of the mean over keypoints that are shown, and starts as one that changes nothing;
+  coefficients of offsets start at 1. "K_str" of the query in equation 6 is read as the query's keypoint tokens.
+- Without high resolution, as with ResNet-50, keypoints are refined on the coarse map, as it leaves the fusion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from posebed.config import Positive, Section, Share
+from posebed.contracts import Claim, Inner, ModelSpec, Paper, Setting, Task
+from posebed.data.codecs import HeatmapCodec
+from posebed.pose import EpisodeBatch, Keypoints
+from posebed.space import Choice
+from posezoo.blocks.coordinates import distance, grid_code, over_keypoints, to_pixels, to_shares
+from posezoo.blocks.cross_instance import Aggregation, How
+from posezoo.blocks.dynamic_convolution import DynamicConvolution
+from posezoo.blocks.features import Features, grid
+from posezoo.blocks.fine_coarse import FineCoarse
+from posezoo.blocks.guided_refinement import Guide, GuidedRefinement, OffsetCoefficient, Stage
+from posezoo.blocks.hrnet import HRNet
+from posezoo.blocks.matching import Fusion, Proposals, expectation, expectation_near_peak, heatmap_error, unseen
+from posezoo.blocks.messages import FixedModulation, Messages, PoseCompletion, SelfModulation
+from posezoo.blocks.normalise import Normalise
+from posezoo.blocks.refinement import PositionHead
+from posezoo.blocks.structure import (
+    AttentionScores,
+    ConcatenationScores,
+    GlobalScores,
+    Sparsity,
+    Structure,
+    mean_over_keypoints,
+)
+from posezoo.blocks.two_stage import PUBLISHED_TRAINING
+
+# B batch, S shots, K keypoints, C channels, h w cells of the coarse map, T stages
+
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Config(Section):
+    backbone: str = "hrnet"
+    """``hrnet``, or a model of timm, with or without the tag of its weights."""
+    weights: str = "timm"
+    """ImageNet weights: ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of
+    a file, or ``none``."""
+    hrnet_width: Positive = 32
+    hrnet_blocks: Positive = 4
+    hrnet_modules: tuple[Positive, Positive, Positive] = (1, 4, 3)
+    """Of HRNet as in the model ``hrnet``."""
+    stride: Positive = 32
+    """Of the map on which keypoints are matched."""
+    fine_strides: tuple[Positive, ...] | None = None
+    """Of the maps that add up, from fine to coarse, to the high-resolution map; none for no such map. By default, as
+    in the paper, 4 alone with HRNet, whose finest map has seen all others, and none with other backbones."""
+    dynamic_convolution: bool = True
+    """Convolve the high-resolution map with kernels that the supports choose."""
+    kernel: Literal[3, 5, 7, 9] = 7
+    """Side of those kernels."""
+    width: Annotated[int, Field(gt=0, multiple_of=4)] = 256
+    """Channels of a token."""
+    heads: Positive = 8
+    feed_forward: Positive = 2048
+    """Channels within a layer."""
+    dropout: Share = 0.1
+    encoder_layers: Positive = 3
+    """Of the fusion of query and supports."""
+    stages: Positive = 3
+    """Of the refinement."""
+    points: Positive = 4
+    """That each head of the deformable attention looks at."""
+    slots: Positive = 100
+    """Keypoints that the identifier counts to; no category may have more."""
+    identifier: bool = True
+    """Tell keypoints apart by a code of their index. Without it their order means nothing."""
+    aggregation: How = "cross_instance"
+    """Of several supports: their average, or weighted by a learned quality, before or after they have seen each other.
+    """
+    interaction_layers: Positive = 2
+    order_codes: Annotated[int, Field(ge=0)] = 5
+    """Shots that learned codes tell apart; those beyond start over. Without any, their order means nothing."""
+    graph: Literal["none", "global", "concatenation", "attention"] = "attention"
+    """The structure: none; regressed from all keypoints' mean, or from each pair; or multi-head attention."""
+    graph_spaces: Positive = 4
+    """Embedding spaces of that attention."""
+    sparsity: Sparsity = "gates"
+    """How scores become links, and what keeps them few."""
+    structure_weight: Weight = 0.01
+    """Of the links' density in the loss; 0 for no sparsity constraint."""
+    graph_layers: Positive = 2
+    """Of messages in each stage."""
+    modulation: Literal["shared", "fixed", "self"] = "self"
+    """Of messages: by one matrix for all keypoints, factors of each index besides, or factors of each token's own."""
+    offset_coefficient: Literal["none", "support", "difference"] = "difference"
+    """Of the deformable attention's offsets: computed from nothing, from the support's token, or from its difference
+    to the query's."""
+    coefficient_per: Literal["keypoint", "offset"] = "keypoint"
+    pose_weight: Weight = 1.0
+    """Of the completed support poses in the loss; 0 to complete none."""
+    pose_layers: Positive = 3
+    """Of messages that complete them."""
+    mask_ratio: Share = 0.3
+    """Of the visible keypoints that are hidden for it."""
+    heatmap_weight: Weight = 2.0
+    """Of the similarity maps' loss; the proposals' and each stage's have weight 1."""
+
+    @model_validator(mode="after")
+    def _width_divides(self) -> Config:
+        for name in ("heads", "graph_spaces"):
+            if self.width % getattr(self, name):
+                raise ValueError(f"width must be a multiple of {name}, but is {self.width} with {getattr(self, name)}")
+        return self
+
+    @property
+    def fine(self) -> tuple[int, ...]:
+        """``fine_strides`` with its default."""
+        if self.fine_strides is None:
+            return (4,) if self.backbone == "hrnet" else ()
+        return self.fine_strides
+
+
+@dataclass(frozen=True)
+class Support:
+    """What the supports tell: computed once, it serves every query of the episode."""
+
+    visible: Tensor
+    """(B, S, K), 1 where a shot shows the keypoint."""
+    tokens: Tensor
+    """(B, K, C), what keypoints look like."""
+    kernels: Tensor | None
+    """(B, C, kernel, kernel), of the dynamic convolution."""
+    graph: Tensor | None
+    """(B, K, K), row i telling whom keypoint i hears."""
+    density: Tensor | None
+    """(B,), of the graph."""
+
+    @property
+    def shown(self) -> Tensor:
+        """(B, K), 1 where some shot shows the keypoint."""
+        return self.visible.amax(1)
+
+
+@dataclass(frozen=True)
+class Located:
+    """Points are shares of the crop."""
+
+    similarity: Tensor
+    """(B, K, h, w), of any range."""
+    proposal: Tensor
+    """(B, K, 2), from the whole similarity map."""
+    points: Tensor
+    """(T, B, K, 2), the last stage's being the best."""
+    support: Support
+    completed: Tensor | None = None
+    """(B, S, K, 2), the supports' points from some of them; in training alone."""
+
+
+class SDPNet(nn.Module):
+    """Only keypoints that the data have take part: further slots are hidden from them and would change nothing."""
+
+    cell_code: Tensor
+    identifier: Tensor
+
+    def __init__(self, config: Config, setting: Setting) -> None:
+        """
+        Raises:
+            ValueError: a category has more keypoints than slots, or the crop is no multiple of a stride.
+        """
+        super().__init__()
+        if setting.keypoints > config.slots:
+            raise ValueError(
+                f"slots must be {setting.keypoints} or more, the keypoints of the data's largest category, but are "
+                f"{config.slots}"
+            )
+        self.config, self.size, self.grid = config, setting.size, grid(setting.size, config.stride)
+        self.names = tuple(category.keypoints for category in setting.categories)
+        self.codec = HeatmapCodec(setting.size, grid(setting.size, 4), sigma=2.0)
+        width, layer = config.width, (config.width, config.heads, config.feed_forward, config.dropout)
+        interaction = (config.aggregation, config.interaction_layers, *layer, config.order_codes)
+        self.normalise, self.maps = _maps(config, setting.size)
+        self.semantic = Aggregation(*interaction)
+        dynamic = config.fine and config.dynamic_convolution
+        self.dynamic_convolution = DynamicConvolution(width, config.kernel) if dynamic else None
+        self.structure: Structure | None = None
+        self.completion: PoseCompletion | None = None
+        if config.graph != "none":
+            self.position = PositionHead(width)
+            self.structural = Aggregation(*interaction)
+            self.structure = Structure(_scores(config), config.sparsity)
+            self.completion = PoseCompletion(config.pose_layers, width) if config.pose_weight else None
+        self.fusion = Fusion(config.encoder_layers, *layer)
+        self.proposals = Proposals(width)
+        self.refinement = GuidedRefinement(width, (_stage(config) for _ in range(config.stages)))
+        self.register_buffer("cell_code", grid_code(*self.grid, width // 2), persistent=False)
+        code = grid_code(1, config.slots, width // 2) * config.identifier
+        self.register_buffer("identifier", code, persistent=False)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Xavier's uniform weights for all matrices, except those that start from 0 and the backbone's."""
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear) and not name.startswith("maps.backbone.") and module.weight.any():
+                nn.init.xavier_uniform_(module.weight)
+
+    def forward(self, batch: EpisodeBatch) -> Located:
+        support = self.encode_support(batch)
+        located = self.locate(batch, support)
+        if not self.training or self.completion is None or support.graph is None:
+            return located
+        kept = torch.rand(support.visible.shape, device=support.visible.device) >= self.config.mask_ratio
+        points = to_shares(batch.support.xy, self.size)
+        return replace(located, completed=self.completion(points, kept & (support.visible > 0), support.graph))
+
+    def encode_support(self, batch: EpisodeBatch) -> Support:
+        heatmaps, visible = self.codec.encode(batch.support)
+        image = self.normalise(batch.support_image.flatten(0, 1))
+        tokens = self.maps.pooled(image, heatmaps.flatten(0, 1)).unflatten(0, visible.shape[:2])
+        shown, identifier = visible.amax(1), self.identifier[: visible.shape[2]]
+        semantic = self.semantic(tokens, visible, identifier)
+        kernels, graph, density = None, None, None
+        if self.dynamic_convolution is not None:
+            kernels = self.dynamic_convolution.kernels(mean_over_keypoints(semantic, shown))
+        if self.structure is not None:
+            placed = tokens + self.position(to_shares(batch.support.xy, self.size)) * visible[..., None]
+            graph, density = self.structure(self.structural(placed, visible, identifier), shown)
+        return Support(visible, semantic, kernels, graph, density)
+
+    def locate(self, batch: EpisodeBatch, support: Support) -> Located:
+        """The query's side, from its picture alone."""
+        coarse, fine = self.maps(self.normalise(batch.image))
+        shown, identifier = support.shown, self.identifier[: support.tokens.shape[1]]
+        cells = coarse.flatten(2).transpose(1, 2)
+        cells, keypoints = self.fusion(cells, support.tokens, self.cell_code, identifier, shown == 0)
+        similarity = self.proposals(cells, keypoints, self.grid)
+        if fine is None:
+            fine = cells.transpose(1, 2).unflatten(2, self.grid)
+        elif self.dynamic_convolution is not None and support.kernels is not None:
+            fine = self.dynamic_convolution(fine, support.kernels)
+        guide = Guide(support.tokens, support.graph, fine, unseen(shown))
+        points = self.refinement(keypoints, expectation_near_peak(similarity), identifier, guide)
+        return Located(similarity, expectation(similarity), points, support)
+
+    def losses(self, prediction: Located, batch: EpisodeBatch) -> Mapping[str, Tensor]:
+        """Of the query, over the keypoints that it and every support show; of the supports, over those they show."""
+        config, support = self.config, prediction.support
+        target, weight = self.codec.encode(batch.keypoints)
+        weight = weight * support.visible.prod(1)
+        truth = to_shares(batch.keypoints.xy, self.size)
+        terms = {
+            "heatmap": config.heatmap_weight * over_keypoints(heatmap_error(prediction.similarity, target), weight),
+            "proposal": distance(prediction.proposal, truth, weight),
+            **{f"stage{number}": loss for number, loss in enumerate(distance(prediction.points, truth, weight), 1)},
+        }
+        if support.density is not None:
+            terms["structure"] = config.structure_weight * support.density.mean()
+        if prediction.completed is not None:
+            pose, visible = to_shares(batch.support.xy, self.size), support.visible
+            error = distance(prediction.completed.flatten(1, 2), pose.flatten(1, 2), visible.flatten(1))
+            terms["pose"] = config.pose_weight * error
+        return terms
+
+    def decode(self, prediction: Located, batch: EpisodeBatch) -> Keypoints:
+        """Points of the last stage. The method knows no confidence: the largest similarity, after the sigmoid, stands
+        for it, and 0 where no support shows the keypoint."""
+        confidence = prediction.similarity.flatten(2).amax(2).sigmoid() * prediction.support.shown
+        return Keypoints(to_pixels(prediction.points[-1], self.size), confidence)
+
+    def inspect(self, batch: EpisodeBatch) -> Mapping[str, Inner]:
+        """Of the first query's category, where each keypoint is proposed, and (as in figure 5) whom it (row) hears."""
+        names = self.names[int(batch.category[0])]
+        count = len(names)
+        prediction = self(batch)
+        inner = {"similarity": Inner(prediction.similarity[:, :count].sigmoid(), names)}
+        graph = prediction.support.graph
+        if graph is not None:
+            inner["structure"] = Inner(graph[:, None, :count, :count], names, over_picture=False)
+        return inner
+
+
+def _maps(config: Config, size: tuple[int, int]) -> tuple[Normalise, FineCoarse]:
+    strides = sorted({*config.fine, config.stride})
+    if config.backbone == "hrnet":
+        hrnet = (config.hrnet_width, config.weights, config.hrnet_blocks, config.hrnet_modules)
+        backbone, normalise = HRNet(*hrnet, strides), Normalise()
+    else:
+        backbone = Features(config.backbone, config.weights, strides, size)
+        normalise = Normalise(backbone.mean, backbone.std)
+    fine = [strides.index(stride) for stride in config.fine]
+    return normalise, FineCoarse(backbone, backbone.channels, strides.index(config.stride), fine, config.width)
+
+
+def _scores(config: Config) -> nn.Module:
+    if config.graph == "global":
+        return GlobalScores(config.width, config.slots)
+    if config.graph == "concatenation":
+        return ConcatenationScores(config.width)
+    return AttentionScores(config.width, config.graph_spaces)
+
+
+def _stage(config: Config) -> Stage:
+    width, messages, coefficient = config.width, None, None
+    if config.graph != "none":
+        modulation = {
+            "shared": lambda: None,
+            "fixed": lambda: FixedModulation(width, config.slots),
+            "self": lambda: SelfModulation(width),
+        }[config.modulation]()
+        messages = Messages(config.graph_layers, width, modulation)
+    if config.offset_coefficient != "none":
+        counts = (config.heads, config.points) if config.coefficient_per == "offset" else (1, 1)
+        coefficient = OffsetCoefficient(width, config.offset_coefficient == "difference", *counts)
+    layer = (width, config.heads, config.feed_forward, config.dropout)
+    return Stage(*layer, config.points, messages, coefficient)
+
+
+ABLATIONS: Mapping[str, Mapping[str, tuple[Mapping[str, Any], float]]] = {
+    "table 1": {
+        "average": ({"aggregation": "average"}, 92.97),
+        "AW": ({"aggregation": "weighted"}, 93.21),
+        "AW, CI": ({}, 93.54),
+    },
+    "table 2": {
+        "low resolution": ({"fine_strides": ()}, 92.84),
+        "HR": ({"dynamic_convolution": False}, 93.38),
+        "HR, DC": ({}, 93.54),
+    },
+    "table 3": {
+        "no graph": ({"graph": "none"}, 93.01),
+        "GR, SC, SEM": ({"graph": "global"}, 93.17),
+        "CR, SC, SEM": ({"graph": "concatenation"}, 93.48),
+        "MA, SEM": ({"structure_weight": 0.0}, 92.87),
+        "MA, SC, SM": ({"modulation": "shared"}, 93.15),
+        "MA, SC, MM": ({"modulation": "fixed"}, 93.22),
+        "MA, SC, SEM": ({}, 93.54),
+    },
+    "table 4": {
+        "standard": ({"offset_coefficient": "none"}, 93.17),
+        "SB, SM": ({"offset_coefficient": "support"}, 93.06),
+        "DB, UM": ({"coefficient_per": "offset"}, 93.32),
+        "DB, SM": ({}, 93.54),
+    },
+}
+"""The paper's ablations: table, row, what the row changes in the config, and its PCK@0.2 with HRNet-W32, three shots
+and split 1. AW weighting by quality, CI cross-instance interaction; HR high resolution, DC dynamic convolution; GR and
+CR regression from all keypoints and from pairs, MA attention, SC sparsity constraint, SM shared matrix, MM modulation
+matrix, SEM self-information modulation; in table 4 SB and DB coefficients from the support and from the difference, UM
+one per offset, SM one per keypoint."""
+
+RESNET50 = {"backbone": "resnet50.tv_in1k"}
+"""The config of table 5's rows with that backbone."""
+
+_SOURCE = "Dynamic Support Information Mining for Category-Agnostic Pose Estimation"
+
+
+def _claims(backbone: str, shots: int, *values: float) -> tuple[Claim, ...]:
+    splits = [*(f"split {number}" for number in range(1, len(values))), "average"]
+    return tuple(
+        Claim("MP-100", split, f"{backbone}, {shots}-shot", "PCK@0.2", value, f"{_SOURCE}, table 5")
+        for split, value in zip(splits, values, strict=True)
+    )
+
+
+_ABLATED = tuple(
+    Claim("MP-100", "split 1", f"HRNet-W32, 3-shot, {row}", "PCK@0.2", value, f"{_SOURCE}, {table}")
+    for table, rows in ABLATIONS.items()
+    for row, (_, value) in rows.items()
+)
+
+SPEC = ModelSpec(
+    tasks=(Task.CATEGORY_AGNOSTIC,),
+    config=Config,
+    model=SDPNet,
+    space={
+        "model.structure_weight": Choice(1e-4, 1e-3, 1e-2, 0.1, 1.0),
+        "model.sparsity": Choice("gates", "relu", "entropy", "off_diagonal"),
+        "model.pose_weight": Choice(0.1, 0.5, 1.0, 5.0),
+        "model.mask_ratio": Choice(0.15, 0.3, 0.5, 0.7),
+        "model.graph_spaces": Choice(1, 4, 8),
+        "model.graph_layers": Choice(1, 2, 3),
+        "model.kernel": Choice(3, 5, 7, 9),
+        "model.stages": Choice(1, 2, 3, 4),
+        "model.interaction_layers": Choice(1, 2, 3),
+        "model.points": Choice(4, 8),
+        "train.lr": Choice(1e-5, 3e-5, 1e-4),
+    },
+    paper=Paper(
+        _SOURCE,
+        2024,
+        "CVPR 2024",
+        (
+            *_claims("ResNet-50", 1, 90.03, 85.42, 84.22, 84.17, 85.95, 85.96),
+            *_claims("ResNet-50", 5, 92.65, 89.64, 89.46, 88.57, 88.74, 89.81),
+            *_claims("HRNet-W32", 1, 91.54, 86.72, 85.49, 85.77, 87.26, 87.36),
+            *_claims("HRNet-W32", 5, 93.68, 90.23, 89.67, 89.08, 89.46, 90.42),
+            *_ABLATED,
+        ),
+    ),
+    train=PUBLISHED_TRAINING,
+)

@@ -1,0 +1,152 @@
+"""Published runs for ``params.yaml``: the entries that each of them needs, and how they get there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from posebed import catalog
+from posebed.config import Params, Section, merged, read_params
+from posebed.contracts import Claim, DatasetSpec, Preset
+from posebed.records import write_text
+
+ZOO = "posezoo"
+Entries = dict[str, dict[str, Any]]
+"""Section of the parameters to key to entry."""
+
+
+def all_presets() -> Mapping[str, Preset]:
+    """Every preset of the zoo, by name."""
+    return catalog.presets(ZOO)
+
+
+def headline(preset: Preset) -> Claim:
+    """The claim that stands for all of a preset: its AP, or else the mean of its PCK, which comes last."""
+    return next((claim for claim in preset.claims if claim.metric == "AP"), preset.claims[-1])
+
+
+def entries(name: str, seed: int = 0) -> Entries:
+    """Everything that ``params.yaml`` must say of a preset; where it starts from another one, of that as well.
+
+    Args:
+        seed: of the run and, where a few records are drawn for training, of the split.
+
+    Raises:
+        LookupError: no preset of that name.
+    """
+    preset: Preset = catalog.preset(ZOO, name)
+    apart = f"-seed{seed}" if seed else ""
+    few = preset.split.get("few_shot")
+    data = _data_key(preset.data)
+    split = f"{data}-{few}shot{apart}" if few else data
+    pack = f"{data}-{'x'.join(map(str, preset.pack['size']))}"
+    pack += f"-{preset.pack['convention']}" if "convention" in preset.pack else ""
+    run = {"preset": name, "model": preset.model, "split": split, "pack": pack}
+    run |= {"boxes": preset.boxes} if preset.boxes != "annotated" else {}
+    run |= {"seed": seed} if seed else {}
+    own: Entries = {
+        "data": {data: dict(preset.data)},
+        "splits": {split: {"data": data, **preset.split, **({"seed": seed} if few and seed else {})}},
+        "packs": {pack: {"data": data, **preset.pack}},
+        "models": {preset.model: {}},
+    }
+    if preset.init_from is None:
+        return own | {"runs": {name + apart: run}}
+    return merged(entries(preset.init_from), own, {"finetunes": {name + apart: {"init_from": preset.init_from, **run}}})
+
+
+def combined(names: Sequence[str], seed: int = 0) -> Entries:
+    """The entries of several presets."""
+    return merged(*(entries(name, seed) for name in names))
+
+
+def _data_key(data: Mapping[str, Any]) -> str:
+    """From source and options, such as ``ap10k-split1``."""
+    words = [data["source"]]
+    for name, value in data.get("options", {}).items():
+        words.append(f"{name}{value}" if isinstance(value, int) else name if Path(value).suffix else value)
+    return "-".join(words).replace("_", "-")
+
+
+def as_yaml(wanted: Entries) -> str:
+    """The entries as they stand in a file of their own."""
+    text = ""
+    for section, of_section in wanted.items():
+        for key, entry in of_section.items():
+            text = inserted(text, section, key, entry)
+    return text
+
+
+def add(wanted: Entries, path: Path) -> list[str]:
+    """Write entries into a file of parameters, whose own text stays as it is; returns the places that are new.
+
+    Data may lie elsewhere than an entry says, and a model may have settings for other runs; any other entry that is
+    already there must be the same.
+
+    Raises:
+        ValueError: an entry of the same key says something else, or the file is none of parameters.
+    """
+    present, text = read_params(path), path.read_text(encoding="utf-8")
+    new: list[str] = []
+    for section, of_section in wanted.items():
+        there: Mapping[str, Section] = getattr(present, section)
+        for key, entry in of_section.items():
+            if key not in there:
+                text = inserted(text, section, key, entry)
+                new.append(f"{section}.{key}")
+            elif not _same(section, there[key], entry):
+                raise ValueError(
+                    f"{section}.{key} must be {_flow(entry)} for the preset, but {path} has another entry of that key"
+                )
+    Params.model_validate(yaml.safe_load(text))
+    write_text(text, path)
+    return new
+
+
+def _same(section: str, there: Section, entry: Mapping[str, Any]) -> bool:
+    wanted = type(there).model_validate(entry)
+    free = {"data": {"path", "invalid"}, "models": {"config", "train"}}.get(section, set())
+    return there.model_dump(exclude=free) == wanted.model_dump(exclude=free)
+
+
+def inserted(text: str, section: str, key: str, entry: Mapping[str, Any]) -> str:
+    """YAML text with one entry more, in one line at the end of its section; nothing else changes."""
+    line = f"{key}: {_flow(entry)}"
+    root = yaml.compose(text, yaml.SafeLoader)
+    sections = {k.value: (k, v) for k, v in root.value} if isinstance(root, yaml.MappingNode) else {}
+    if section not in sections:
+        gap = "\n" if text.strip() else ""
+        return f"{text.rstrip()}{gap}\n{section}:\n  {line}\n".lstrip("\n")
+    name, value = sections[section]
+    if not isinstance(value, yaml.MappingNode) or not value.value:
+        return f"{text[: name.end_mark.index]}:\n  {line}{text[value.end_mark.index :]}"
+    if value.flow_style:
+        end = value.end_mark.index - 1
+        return f"{text[:end]}, {line}{text[end:]}"
+    block = text[: value.end_mark.index].splitlines(keepends=True)
+    # Blank lines and comments at the margin belong to what follows.
+    while not block[-1].strip() or block[-1].startswith("#"):
+        block.pop()
+    head = "".join(block)
+    gap = "" if head.endswith("\n") else "\n"
+    return f"{head}{gap}{' ' * value.value[0][0].start_mark.column}{line}\n{text[len(head) :]}"
+
+
+def _flow(entry: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(entry), default_flow_style=True, sort_keys=False, width=float("inf")).strip()
+
+
+def absent_data(wanted: Entries) -> list[str]:
+    """One sentence for every dataset that is not there yet: where it belongs and where to get it."""
+    lines: list[str] = []
+    for key, entry in wanted["data"].items():
+        spec: DatasetSpec = catalog.load("posebed.datasets", entry["source"])
+        if not Path(entry["path"]).exists():
+            lines.append(
+                f"data.{key}: {spec.title} must lie in {entry['path']}, but does not yet; get it from {spec.source}; "
+                f"licence: {spec.licence}"
+            )
+    return lines

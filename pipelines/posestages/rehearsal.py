@@ -1,0 +1,111 @@
+"""A dry run: everything that training a preset takes, on a few pictures of noise at a reduced size, on a CPU.
+
+The model is built at its full size as well, without memory, so that settings that do not fit one another are found.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from posebed import catalog
+from posebed.config import PackConfig, Params
+from posebed.contracts import DatasetSpec, Preset, Setting
+from posebed.data.loader import training_batches
+from posebed.data.pack import Pack, write_pack
+from posebed.experiment import Experiment, decide
+from posebed.pose import Keypoints
+from posebed.records import Category, Record
+from posebed.training.engine import make_optimizer
+from posebed.training.trained import without_download
+from posestages.presets import ZOO, entries
+
+PICTURES = 2
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    parameters: int
+    """At full size."""
+    size: tuple[int, int]
+    """Of the crops of the step."""
+    losses: dict[str, float]
+    seconds: float
+
+
+def rehearse(name: str, folder: Path) -> Rehearsal:
+    """One training step and one prediction of a preset, with random weights, in an empty folder.
+
+    Raises:
+        LookupError: no such preset, or something that it names.
+        ValueError: settings that do not fit one another.
+    """
+    started = time.perf_counter()
+    preset: Preset = catalog.preset(ZOO, name)
+    params = Params.model_validate(entries(name))
+    experiment = decide(params, name, ZOO, folder, folder)
+    dataset: DatasetSpec = catalog.load("posebed.datasets", preset.data["source"])
+    dataset.options.model_validate(preset.data.get("options", {}))
+    assert dataset.skeleton is not None
+    config, pack = without_download(experiment.config), params.packs[experiment.pack]
+    setting = Setting(pack.size, len(dataset.skeleton.keypoints), (dataset.skeleton,))
+    with torch.device("meta"):
+        parameters = sum(p.numel() for p in experiment.spec.model(config, setting).parameters())
+    torch.manual_seed(0)
+    model, setting = _reduced(experiment, config, setting)
+    small = _drawn(dataset.skeleton, pack.model_copy(update={"size": setting.size}), folder)
+    losses, points = _step(experiment, model, small)
+    wrong = [n for n, value in losses.items() if not np.isfinite(value)]
+    if wrong or not points.xy.isfinite().all():
+        raise ValueError(f"a step of preset {name} must give finite numbers, but gives {losses}")
+    return Rehearsal(parameters, setting.size, losses, time.perf_counter() - started)
+
+
+def _reduced(experiment: Experiment, config: Any, setting: Setting) -> tuple[Any, Setting]:
+    """The model for crops of about a quarter of the height and width, or of all of it where it takes no other."""
+    height, width = (-(-side // 128) * 32 for side in setting.size)
+    small = replace(setting, size=(height, width))
+    try:
+        return experiment.spec.model(config, small), small
+    except ValueError:
+        return experiment.spec.model(config, setting), setting
+
+
+def _drawn(skeleton: Category, config: PackConfig, folder: Path) -> Pack:
+    """Pictures of noise in which every keypoint is labelled somewhere."""
+    rng = np.random.default_rng(0)
+    height, width = config.size
+    records: list[Record] = []
+    for number in range(PICTURES):
+        cv2.imwrite(str(folder / f"{number}.png"), rng.integers(0, 256, (height, width, 3), np.uint8))
+        xy = rng.uniform(1, (width - 1, height - 1), (len(skeleton.keypoints), 2))
+        keypoints = np.column_stack([xy, np.full(len(xy), 2)])
+        box = (0.0, 0.0, float(width), float(height))
+        records.append(
+            Record(str(number), f"{number}.png", width, height, skeleton.key, box, float(width * height), keypoints)
+        )
+    write_pack(records, [skeleton], folder, config, folder / "pack")
+    return Pack.open(folder / "pack")
+
+
+def _step(experiment: Experiment, model: Any, pack: Pack) -> tuple[dict[str, float], Keypoints]:
+    """The losses of one optimizer step, and what the model then answers."""
+    train = experiment.train.model_copy(
+        update={"batch_size": PICTURES, "micro_batch": None, "workers": 1, "draws": None}
+    )
+    optimizer = make_optimizer(model, train, experiment.spec.learning_rates(experiment.config))
+    (batch,) = training_batches(pack, np.arange(PICTURES), train, epoch=1, seed=0)
+    model.train()
+    losses = model.losses(model(batch), batch)
+    sum(losses.values(), torch.zeros(())).backward()
+    optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        points = model.decode(model(batch), batch)
+    return {name: value.item() for name, value in losses.items()}, points
