@@ -2,7 +2,8 @@
 
 Forward, losses and backward; 256 x 256, batch 4, float32, one thread. The models take turns, so that a machine that
 slows down slows all of them, and processor time is taken, which other processes disturb least. Multiply-adds are those
-of the forward pass in training, per picture. Peak memory is the resident memory that building the model and two steps add to a process of their own.
+of the forward pass in training, per picture. Peak memory is the resident memory that building the model and two steps
+add to a process of their own.
 
 Usage: python benchmarks/models.py [--rounds N] [--switches] [--parts] [NAME ...]
 """
@@ -15,7 +16,8 @@ import resource
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import timm
@@ -88,11 +90,11 @@ def some_batch() -> Batch:
 
 
 def step_of(model: Any, forward: Callable[[Batch], Any] | None = None) -> Step:
-    batch = some_batch()
+    batch, run = some_batch(), model if forward is None else forward
 
     def step() -> None:
         model.zero_grad()
-        losses = model.losses((forward or model)(batch), batch)
+        losses = model.losses(run(batch), batch)
         sum(losses.values(), torch.zeros(())).backward()
 
     return step
@@ -114,10 +116,15 @@ def ratio(took: Mapping[str, list[float]], name: str, base: str) -> float:
     return statistics.median(a / b for a, b in zip(took[name], took[base], strict=True))
 
 
-def multiply_adds(model: Any) -> float:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+def counted(model: Any) -> FlopCounterMode:
+    """Of one forward pass in training."""
+
+    def linear(rows: Sequence[int], weight: Sequence[int], *_: object, **__: object) -> int:
+        return 2 * prod(rows) * weight[0]
+
+    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_linear: linear}) as counter:
         model(some_batch())
-    return counter.get_total_flops() / 2 / BATCH
+    return counter
 
 
 def peak(name: str) -> int:
@@ -139,8 +146,10 @@ def compare(names: list[str], rounds: int) -> None:
     for line in HEADER:
         print(f"{'':20}{line[0]:>11}{line[1]:>11}{line[2]:>8}{line[3]:>8}{line[4]:>11}{line[5]:>12}{line[6]:>9}")
     for name, model in models.items():
+        parameters = sum(p.numel() for p in model.parameters())
+        operations = counted(model).get_total_flops() / 2 / BATCH
         print(
-            f"{name:20}{sum(p.numel() for p in model.parameters()) / 1e6:11.1f}{multiply_adds(model) / 1e9:11.2f}"
+            f"{name:20}{parameters / 1e6:11.1f}{operations / 1e9:11.2f}"
             f"{peaks[name] / 1024:8.0f}{statistics.median(took[name]) * 1000:8.0f}{ratio(took, name, BASE):11.2f}"
             f"{ratio(took, name, BARE):12.2f}{WANTED.get(name, ''):>9}"
         )
@@ -182,10 +191,8 @@ def parts(names: list[str], rounds: int) -> None:
     """What each part of a model takes of the forward pass's time, and what of its multiply-adds."""
     for name in names:
         model = built(name)
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            model(some_batch())
-        counts = counter.get_flop_counts()
-        took = _timed(model, rounds)
+        counter = counted(model)
+        counts, took = counter.get_flop_counts(), _timed(model, rounds)
         whole, operations = took.pop(""), counter.get_total_flops()
         took["outside of parts"] = whole - sum(took.values())
         print(f"{name}: {whole / rounds * 1000:.0f} ms forward")

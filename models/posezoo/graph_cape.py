@@ -21,6 +21,7 @@ from posezoo.blocks import two_stage
 from posezoo.blocks.features import Features
 from posezoo.blocks.refinement import FeedForward
 from posezoo.blocks.two_stage import PUBLISHED_TRAINING, TwoStage, TwoStageConfig
+from posezoo.blocks.window_attention import quicken
 
 # B batch, K keypoints, C channels
 
@@ -78,6 +79,7 @@ class GraphCape(TwoStage):
             final_norm=True,
             drop_path_rate=config.drop_path,
         )
+        quicken(backbone)
         super().__init__(config, setting, backbone, config.map_stride, feed_forward)
         linked = torch.zeros(len(setting.categories), setting.keypoints, setting.keypoints, dtype=torch.bool)
         for number, category in enumerate(setting.categories):
@@ -86,13 +88,17 @@ class GraphCape(TwoStage):
         self.register_buffer("linked", linked, persistent=False)
 
     def links(self, category: Tensor, mask: Tensor) -> Tensor:
-        return adjacency(self.linked[category], mask)
+        count = mask.shape[1]
+        return adjacency(self.linked[category, :count, :count], mask)
 
 
 def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """The official names, without what the backbone computes itself and what stands behind its last map."""
     kept = {name: tensor for name, tensor in two_stage.released(state).items() if not _UNUSED.search(name)}
-    return {_own_name(name): tensor[..., 0] if name.endswith(".ffn1.conv.weight") else tensor for name, tensor in kept.items()}
+    return {
+        _own_name(name): tensor[..., 0] if name.endswith(".ffn1.conv.weight") else tensor
+        for name, tensor in kept.items()
+    }
 
 
 _UNUSED = re.compile(r"relative_(coords_table|position_index)$|attn_mask$|^backbone\.head\.")

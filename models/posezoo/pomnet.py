@@ -83,12 +83,11 @@ class Matching(nn.Module):
         self.relation = TokenConvolution(channels, channels, width)
         self.norm = nn.BatchNorm2d(width)
         self.head = heatmap_head(width, width, deconvs, 1)
-        self.head.to(memory_format=torch.channels_last)
 
-    def forward(self, tokens: Tensor, cells: Tensor, exists: Tensor) -> Tensor:
-        """Tokens (B, K, C) and cells (B, C, h, w) to heatmaps (B, K, H, W), 0 where none ``exists`` (B, K)."""
+    def forward(self, cells: Tensor, tokens: Tensor, exists: Tensor) -> Tensor:
+        """Cells (B, C, h, w) and tokens (B, K, C) to heatmaps (B, K, H, W), 0 where none ``exists`` (B, K)."""
         of, keypoint = exists.nonzero(as_tuple=True)
-        relation = self.norm(self.relation(tokens[of, keypoint], cells, of)).relu()
+        relation = self.norm(self.relation(cells, tokens[of, keypoint], of)).relu()
         relation = relation.contiguous(memory_format=torch.channels_last)
         parts = [relation] if self.training else relation.split(AT_ONCE)
         found = torch.cat([self.head(part)[:, 0].float() for part in parts])
@@ -121,6 +120,8 @@ class POMNet(nn.Module):
             inner = (config.heads, layers, config.feed_forward, config.dropout)
             self.interaction = Interaction(channels, cells, config.width, *inner)
         self.matching = Matching(config.width if self.interaction else channels, config.width, config.deconvs)
+        # As the pictures do: else every convolution turns its weights around, and its gradients back.
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, batch: EpisodeBatch) -> Matched:
         return self.locate(batch, self.encode_support(batch))
@@ -136,7 +137,7 @@ class POMNet(nn.Module):
         keypoints, hidden = support.tokens, unseen(support.mask)
         if self.interaction:
             cells, keypoints = self.interaction(cells, keypoints, hidden)
-        return Matched(self.matching(keypoints, cells, ~hidden), support.mask)
+        return Matched(self.matching(cells, keypoints, ~hidden), support.mask)
 
     def losses(self, prediction: Matched, batch: EpisodeBatch) -> Mapping[str, Tensor]:
         target, weight = self.codec.encode(batch.keypoints)

@@ -164,8 +164,11 @@ class PromptPose(nn.Module):
         # The released code narrows this one where the backbone is a transformer.
         channels = keypoints if _is_transformer(config.backbone) else config.channels
         self.upconv = heatmap_head(keypoints, channels, deconvs, keypoints) if config.pixel_weight else None
-        scale = nn.Parameter(torch.tensor(log(1 / 0.07)), requires_grad=config.temperature == "learnt")
+        # A scalar would be simpler, but engines that send parameters as bytes refuse those without an axis.
+        scale = nn.Parameter(torch.tensor([log(1 / 0.07)]), requires_grad=config.temperature == "learnt")
         self.logit_scale = scale if config.semantic_weight else None
+        # As the pictures are laid out; else every step would turn every convolution's weights around.
+        self.to(memory_format=torch.channels_last)
 
     def sight(self, image: Tensor) -> Sight:
         """Of pictures (B, 3, H, W) in 0..255."""
@@ -284,6 +287,8 @@ def _renamed(name: str) -> str:
 def _translated(name: str, tensor: Tensor) -> Tensor:
     if name == "backbone.class_embedding":
         return 2 * tensor
+    if name == "logit_scale":
+        return tensor[None]
     if name == "text_encoder.positional_embedding":
         # The release keeps the first rows alone. Prompts of more tokens shall not pass unnoticed.
         missing = tensor.new_full((CONTEXT_LENGTH - len(tensor), tensor.shape[1]), float("nan"))

@@ -12,8 +12,8 @@ No code was released. What the paper leaves open is settled as close to CapeForm
   and keys of the interaction between supports. Their order therefore means something, unless ``order_codes`` is 0.
 - A keypoint needs one visible shot. The losses take those that every shot shows, as the evaluation does.
 - Supports and query pass the backbone one after the other, and one projection of its maps serves both.
-- The dynamic kernel is made of the mean over keypoints that are shown, and starts as one that changes nothing;
-  coefficients of offsets start at 1. "K_str" of the query in equation 6 is read as the query's keypoint tokens.
+- The dynamic kernel is made of the mean over keypoints that are shown, and starts as one that changes nothing.
+- "K_str" of the query in equation 6 is read as the query's keypoint tokens.
 - Without high resolution, as with ResNet-50, keypoints are refined on the coarse map, as it leaves the fusion.
 """
 
@@ -366,7 +366,7 @@ CR regression from all keypoints and from pairs, MA attention, SC sparsity const
 matrix, SEM self-information modulation; in table 4 SB and DB coefficients from the support and from the difference, UM
 one per offset, SM one per keypoint."""
 
-RESNET50 = {"backbone": "resnet50.tv_in1k"}
+RESNET50: Mapping[str, Any] = {"backbone": "resnet50.tv_in1k"}
 """The config of table 5's rows with that backbone."""
 
 _SOURCE = "Dynamic Support Information Mining for Category-Agnostic Pose Estimation"

@@ -41,8 +41,8 @@ class Config(HeatmapConfig):
     heads: Positive = 12
     """Of the attention: 12, 12 and 16."""
     weights: str = "timm"
-    """Weights by masked autoencoding on ImageNet: ``timm``; another tag of timm's for the same architecture; the path of
-    a file; or ``none``."""
+    """Weights by masked autoencoding on ImageNet: ``timm``; another tag of timm's for the same architecture; the path
+    of a file; or ``none``."""
     head: Literal["classic", "simple"] = "classic"
     """Two transposed convolutions, or bilinear enlargement alone."""
     channels: Positive = 256
@@ -92,9 +92,7 @@ def build(config: Config, setting: Setting) -> HeatmapModel:
 
 def learning_rates(config: Config) -> Mapping[str, float]:
     """The head and the last normalisation at the full rate, each block slower than the next, the patches slowest."""
-    blocks = {
-        f"backbone.trunk.blocks.{i}.": config.layer_decay ** (config.depth - i) for i in range(config.depth)
-    }
+    blocks = {f"backbone.trunk.blocks.{i}.": config.layer_decay ** (config.depth - i) for i in range(config.depth)}
     slowest = config.layer_decay ** (config.depth + 1)
     return {"backbone.trunk.patch_embed.": slowest, "backbone.trunk.pos_embed": slowest, **blocks}
 

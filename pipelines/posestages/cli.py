@@ -189,12 +189,12 @@ def _list_presets() -> None:
     from posestages.presets import all_presets, headline
 
     table = Table(title="Presets", title_justify="left")
-    for column in ("preset", "model", "dataset", "setting", "claimed", "source"):
-        table.add_column(column, no_wrap=column == "preset")
+    for column in ("preset", "claimed", "on", "setting", "source"):
+        table.add_column(column, no_wrap=column in ("preset", "claimed"))
     for name, preset in all_presets().items():
         claim = headline(preset)
-        dataset, claimed = f"{claim.dataset} {claim.split}", f"{claim.metric} {claim.value:.1f}"
-        table.add_row(name, preset.model, dataset, claim.setting, claimed, claim.source)
+        claimed, data = f"{claim.metric} {claim.value:.1f}", f"{claim.dataset} {claim.split}"
+        table.add_row(name, claimed, data, claim.setting, claim.source)
     console.print(table)
 
 

@@ -58,8 +58,13 @@ def _protocol(about: dict[str, Any]) -> dict[str, str]:
         "padding": f"{about['padding']:g}",
         "OKS sigmas": _sigmas(about["categories"]),
         "OKS-NMS": f"{DUPLICATE:g}",
-        **({"shots": str(about["shots"])} if about["shots"] else {}),
+        **(_episodes(about) if about["shots"] else {}),
     }
+
+
+def _episodes(about: dict[str, Any]) -> dict[str, str]:
+    split = json.loads((split_folder(about["split"]) / "about.json").read_text())
+    return {"shots": str(about["shots"]), "episodes": split["draw"]}
 
 
 def _sigmas(categories: list[dict[str, Any]]) -> str:

@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from posebed.config import FinetuneConfig, read_params
+from posebed.contracts import Task
+from posebed.data.episodes import must_supply
 from posebed.data.pack import Pack
 from posebed.data.splits import read_split
 from posebed.experiment import Experiment, decide
@@ -30,7 +32,7 @@ def experiment_of(key: str) -> Experiment:
     Its model is built once for nothing, so that what it refuses, and weights that are not there, are told before any
     worker starts.
     """
-    from posebed.training.streams import questions
+    from posebed.training.streams import questions, training_rows
     from posebed.training.transfer import initial_model
 
     params = read_params(PARAMS)
@@ -40,7 +42,10 @@ def experiment_of(key: str) -> Experiment:
     pack = Pack.open(experiment.pack_folder)
     setting = pack.setting()
     experiment.check_fits(setting.categories)
-    questions(experiment.task, pack, read_split(experiment.split_folder), "test", experiment.boxes)
+    split = read_split(experiment.split_folder)
+    questions(experiment.task, pack, split, "test", experiment.boxes)
+    if experiment.task is Task.CATEGORY_AGNOSTIC:
+        must_supply(pack, training_rows(pack, split), experiment.training_shots)
     _, line = initial_model(experiment, setting)
     if line and os.environ.get("RANK", "0") == "0":
         print(line, file=sys.stderr)

@@ -25,13 +25,15 @@ Calls = Mapping[str, list[tuple[tuple[Any, ...], Any]]]
 def built(model: str, config: Mapping[str, Any], case: Case) -> tuple[Any, Released]:
     """A model of the zoo in eval mode with the case's weights, and the mapping by which they came in.
 
-    Each sample of the batch has a category of its own.
+    Each sample of the batch has a category of its own. It has all the keypoints that there is room for: the reference
+    gives numbers for its padding as well.
     """
     spec = catalog.load("posezoo", model)
-    links = case.spec.get("skeleton", [[] for _ in case.spec["real_keypoints"]])
+    names = tuple(f"k{number}" for number in range(case.spec["K"]))
+    skeletons = case.spec.get("skeleton", [[] for _ in case.spec["real_keypoints"]])
     categories = tuple(
-        Category(f"c{number}", f"c{number}", tuple(f"k{k}" for k in range(count)), limbs=tuple(map(tuple, limbs)))
-        for number, (count, limbs) in enumerate(zip(case.spec["real_keypoints"], links, strict=True))
+        Category(f"c{number}", f"c{number}", names, limbs=tuple(map(tuple, limbs)))
+        for number, limbs in enumerate(skeletons)
     )
     width, height = case.spec["image_size"]
     settings = spec.config(**{"weights": "none", "dropout": 0.0, **config})

@@ -34,8 +34,8 @@ def outputs(case: Case) -> Outputs:
     batch = episode_of(case)
     found: list[Tensor] = []
     with torch.no_grad():
-        calls = watched(model.backbone, STAGES, lambda: found.append(model._maps(batch.image)))
-        support = model._maps(batch.support_image[:, 0])
+        calls = watched(model.backbone, STAGES, lambda: found.append(model.maps_of(batch.image)))
+        support = model.maps_of(batch.support_image[:, 0])
         _, weight = model.codec.encode(batch.support)
     return {
         **{f"backbone.layers{i}(img_q)": calls[name][0][1].flatten(1, 2) for i, name in enumerate(STAGES)},

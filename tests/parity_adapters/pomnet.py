@@ -40,11 +40,11 @@ def evaluated(model: POMNet, batch: EpisodeBatch) -> dict[str, Tensor]:
         calls = watched(model, [*STAGES, *LAYERS, *layers], lambda: found.append(model(batch)))
         ((_, (cells, keypoints)),) = calls["interaction"]
         every = torch.ones(keypoints.shape[:2], dtype=torch.bool)
-        maps = model.matching(keypoints, cells, every)
+        maps = model.matching(cells, keypoints, every)
         tokens = torch.stack([model.interaction.norm(calls[layer][0][1]).transpose(0, 1) for layer in layers])
         first = torch.zeros_like(every)
         first[:, 0] = True
-        ((_, relation),) = watched(model, ["matching.norm"], lambda: model.matching(keypoints, cells, first))[
+        ((_, relation),) = watched(model, ["matching.norm"], lambda: model.matching(cells, keypoints, first))[
             "matching.norm"
         ]
     exists = found[0].mask > 0

@@ -13,7 +13,7 @@ from posestages.train import experiment_of
     ("entry", "told"),
     [
         ("model: simple_baseline, config: {weights: lost.pth}", "weights must be a file, but lost.pth is none"),
-        ("model: simple_baseline, config: {stride: 24}", "must have maps at strides"),
+        ("model: simple_baseline, config: {stride: 24}", "height and width of the crop must be multiples of 24"),
         ("model: simple_baseline, preset: hrnet-w32-ap10k", "model must be hrnet, as its preset hrnet-w32-ap10k says"),
         ("model: simple_baseline, preset: hrnet-w33-ap10k", "a preset must be one that `posebed presets` lists"),
     ],

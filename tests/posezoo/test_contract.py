@@ -29,12 +29,31 @@ TWO_STAGE = {
     "encoder_layers": 1,
     "decoder_layers": 2,
 }
+ADAPTIVE = {"weights": "none", "backbone": "resnet10t", "stride": 8, "deconvs": 1, "channels": 32}
 TINY: dict[str, dict[str, Any]] = {
     "cape_former": {**TWO_STAGE, "slots": 8},
+    "fine_tune": {**ADAPTIVE, "steps": 2},
+    "fmmp": {
+        "weights": "none",
+        "backbone": "resnet10t",
+        "width": 32,
+        "heads": 4,
+        "feed_forward": 64,
+        "dropout": 0.0,
+        "layers": 2,
+        "references": 3,
+        "slots": 8,
+    },
     "graph_cape": {**TWO_STAGE, "map_stride": 8, "drop_path": 0.0},
     "hrnet": {"weights": "none", "width": 8, "blocks": 1, "modules": (1, 1, 1)},
     "kitpose": {"weights": "none", "width": 8, "blocks": 1, "modules": (1, 1, 1), "parts": 2, "dim": 64, "cutmix": 0.0},
+    "maml": {**ADAPTIVE, "part": "head", "steps": 1, "test_steps": 2},
     "mean_pose": {},
+    "pomnet": {
+        **{name: value for name, value in TWO_STAGE.items() if name != "decoder_layers"},
+        "decoder_layers": 1,
+        "deconvs": 1,
+    },
     "prompt_pose": {
         "weights": "none",
         "backbone": "resnet10t",
@@ -47,10 +66,9 @@ TINY: dict[str, dict[str, Any]] = {
     "proto_net": {"weights": "none", "backbone": "resnet10t", "stride": 8},
     "sdpnet": {
         "weights": "none",
-        "hrnet_width": 8,
-        "hrnet_blocks": 1,
-        "hrnet_modules": (1, 1, 1),
+        "backbone": "resnet10t",
         "stride": 8,
+        "fine_strides": (8,),
         "width": 32,
         "heads": 4,
         "feed_forward": 64,
@@ -154,10 +172,12 @@ def test_one_step_lowers_the_loss_on_one_batch(name: str, task: Task) -> None:
 def test_gradients_reach_every_trainable_parameter(name: str, task: Task) -> None:
     model = built(name)
     batch = drawn(task)
-    # Layers that start from 0 let nothing through before the first step.
-    loss_of(model, batch).backward()
-    torch.optim.Adam((p for p in model.parameters() if p.requires_grad), lr=1e-3).step()
-    model.zero_grad()
+    optimizer = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), lr=1e-3)
+    # Layers that start from 0 let nothing through before a step, and there may be one behind another.
+    for _ in range(2):
+        loss_of(model, batch).backward()
+        optimizer.step()
+        optimizer.zero_grad()
     loss_of(model, batch).backward()
     gradients = {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
     assert all(g is not None and g.isfinite().all() for g in gradients.values())

@@ -17,7 +17,7 @@ from posebed import catalog
 
 CHECKED_ELSEWHERE = {"codecs", "codecs_legacy", "warps_flip", "metrics"}
 """Folders without a model, which the tests of the data and of the metrics read."""
-WITHOUT_A_MODEL = {"fmmp", "graphcape"}
+WITHOUT_A_MODEL = {"graphcape"}
 """Folders of models that the zoo does not have."""
 ADAPTED = [n for n in catalog.names("parity_adapters") if n not in ("case", "episodes", "heatmap_models", "two_stage")]
 

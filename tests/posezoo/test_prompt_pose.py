@@ -20,7 +20,7 @@ from posebed.contracts import Setting
 from posebed.pose import Batch, Keypoints
 from posebed.records import Category
 from posezoo.blocks.contrast import at_cells, cells, contrast, sampled
-from posezoo.blocks.joint_space import ClipResNet, ClipTransformer
+from posezoo.blocks.joint_space import ClipResNet, ClipTransformer, SkippingBlock
 from posezoo.blocks.prompts import keypoint_names
 from posezoo.blocks.text import ClipText, MiniLM
 from posezoo.prompt_pose import Config, PromptPose, build, learning_rates
@@ -121,6 +121,36 @@ def test_clip_s_towers_take_crops_that_are_not_square(backbone: str) -> None:
     model = built(tall, **SMALL, backbone=backbone)
     prediction = model(replace(batch, image=batch.image[..., : SIDE // 2]))
     assert prediction.heatmaps.shape == (2, len(NAMES), SIDE // 4, SIDE // 8)
+
+
+def test_a_skipped_branch_leaves_a_picture_as_it_was_and_the_others_take_its_share() -> None:
+    torch.manual_seed(0)
+    block = SkippingBlock(64, 1, 0.5)
+    for parameter in block.mlp.parameters():
+        torch.nn.init.zeros_(parameter)
+    tokens = torch.randn(16, 5, 64)
+    branch = block.eval()(tokens) - tokens
+    added = block.train()(tokens) - tokens
+    kept = added.flatten(1).any(1)
+    assert kept.any() and not kept.all()
+    torch.testing.assert_close(added[kept], 2 * branch[kept])
+
+
+def test_every_parameter_has_a_gradient_where_a_branch_is_skipped_by_all() -> None:
+    block = SkippingBlock(64, 1, 1 - 1e-9)
+    tokens = torch.randn(2, 5, 64)
+    out = block(tokens)
+    out.sum().backward()
+    assert torch.equal(out, tokens)
+    assert all(p.grad is not None and not p.grad.any() for p in block.parameters())
+
+
+@pytest.mark.parametrize("backbone", ["clip_resnet50", "clip_vit_b16"])
+def test_parameters_can_be_counted_without_memory(backbone: str) -> None:
+    with torch.device("meta"):
+        counted = built(**SMALL, backbone=backbone)
+    real = built(**SMALL, backbone=backbone)
+    assert [p.shape for p in counted.parameters()] == [p.shape for p in real.parameters()]
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-from timm.layers import resample_abs_pos_embed
+from timm.layers.pos_embed import resample_abs_pos_embed
 from torch.utils.flop_counter import FlopCounterMode
 
 from posebed.contracts import Setting
@@ -18,7 +18,7 @@ from posezoo.blocks.normalise import IMAGENET_MEAN
 from posezoo.simple_baseline import SPEC, Config
 
 ANIMAL = Category("animal", "animal", tuple("abcdefghijklmnopq"))
-TINY_VIT = {"embed_dim": 32, "depth": 2, "num_heads": 2}
+TINY_VIT: dict[str, Any] = {"embed_dim": 32, "depth": 2, "num_heads": 2}
 
 
 def built(size: tuple[int, int], **config: Any) -> Any:

@@ -14,7 +14,7 @@ from posebed.records import Category
 from posezoo.vit_pose import SPEC, Config
 
 ANIMAL = Category("animal", "animal", tuple("abcdefghijklmnopq"))
-TINY = {"weights": "none", "width": 32, "depth": 2, "heads": 2, "channels": 8}
+TINY: dict[str, Any] = {"weights": "none", "width": 32, "depth": 2, "heads": 2, "channels": 8}
 
 
 def built(size: tuple[int, int] = (64, 48), **config: Any) -> Any:
@@ -80,7 +80,9 @@ def test_the_learning_rate_decays_from_the_head_to_the_patches() -> None:
 def test_names_of_the_release_are_the_model_s() -> None:
     own = built().state_dict()
     theirs = {
-        n.replace("backbone.trunk.norm.", "backbone.last_norm.").replace("trunk.", "").replace("head.", "keypoint_head.")
+        n.replace("backbone.trunk.norm.", "backbone.last_norm.")
+        .replace("trunk.", "")
+        .replace("head.", "keypoint_head.")
         for n in own
     }
     assert SPEC.released is not None
@@ -88,7 +90,7 @@ def test_names_of_the_release_are_the_model_s() -> None:
 
 
 def test_weights_of_a_plain_transformer_fill_it_at_any_size(tmp_path: Any) -> None:
-    plain = timm.create_model("vit_base_patch16_224", embed_dim=32, depth=2, num_heads=2)
+    plain: Any = timm.create_model("vit_base_patch16_224", embed_dim=32, depth=2, num_heads=2)
     torch.save(plain.state_dict(), tmp_path / "vit.pth")
     trunk = built(weights=str(tmp_path / "vit.pth")).backbone.trunk
     torch.testing.assert_close(trunk.blocks[1].mlp.fc2.weight, plain.blocks[1].mlp.fc2.weight)
@@ -96,7 +98,7 @@ def test_weights_of_a_plain_transformer_fill_it_at_any_size(tmp_path: Any) -> No
 
 
 def test_weights_of_another_width_are_refused(tmp_path: Any) -> None:
-    plain = timm.create_model("vit_base_patch16_224", embed_dim=64, depth=2, num_heads=2)
+    plain: Any = timm.create_model("vit_base_patch16_224", embed_dim=64, depth=2, num_heads=2)
     torch.save(plain.state_dict(), tmp_path / "vit.pth")
     with pytest.raises(ValueError, match="must have the module's shapes"):
         built(weights=str(tmp_path / "vit.pth"))

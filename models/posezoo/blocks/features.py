@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import timm
-from timm.layers import resample_abs_pos_embed
+from timm.layers.pos_embed import resample_abs_pos_embed
 from timm.models import get_pretrained_cfg_value
 from torch import Tensor, nn
 

@@ -34,7 +34,7 @@ class Guide:
 
 
 class OffsetCoefficient(nn.Module):
-    """Factors between 0 and 2, at first 1, from the support's token, or from its difference to the query's."""
+    """Factors between 0 and 2 from the support's token, or from its difference to the query's."""
 
     def __init__(self, width: int, difference: bool, heads: int = 1, points: int = 1) -> None:
         """One factor per keypoint, or one per offset where ``heads`` and ``points`` are those of the attention."""
@@ -42,10 +42,7 @@ class OffsetCoefficient(nn.Module):
         self.counts = (heads, 1, points, 1)
         self.query = nn.Linear(width, width) if difference else None
         self.support = nn.Linear(width, width, bias=False)
-        final = nn.Linear(width, heads * points)
-        nn.init.zeros_(final.weight)
-        nn.init.zeros_(final.bias)
-        self.layers = nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), final)
+        self.layers = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, heads * points))
 
     def forward(self, query: Tensor, support: Tensor) -> Tensor:
         """Tokens (B, K, C) to (B, K, heads, 1, points, 1)."""

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from posebed.contracts import Setting
 from posebed.pose import Keypoints
+from posezoo.blocks.neighbours import nearest_on_graph
 
 # B batch, S pictures of a sample, K slots
 
@@ -43,6 +44,17 @@ class Padding:
         (a, shown_a), (b, shown_b) = (_at(end, xy, weight) for end in self.ends.unbind(2))
         share = self.share[:, None, :, None]
         return Keypoints(share * a + (1 - share) * b, torch.minimum(shown_a, shown_b))
+
+    def neighbours(self, visible: Tensor, count: int, *, hidden_too: bool) -> Tensor:
+        """(B, S, K, count), for each of S pictures as in ``nearest_on_graph``.
+
+        Args:
+            visible: (B, S, K).
+            hidden_too: whether keypoints that are hidden may be listed. Mixed ones never are.
+        """
+        listed = visible | ~self.mixed[:, None] if hidden_too else visible
+        links = self.links[:, None].masked_fill(~listed[:, :, None], torch.inf)
+        return nearest_on_graph(links.flatten(0, 1), visible.flatten(0, 1), count).unflatten(0, visible.shape[:2])
 
 
 class KeypointPadding(nn.Module):

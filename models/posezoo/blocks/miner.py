@@ -1,4 +1,4 @@
-"""Feature mining: keypoints look at each other, then at many places of a picture around themselves and their neighbours.
+"""Feature mining: keypoints look at each other, then at a picture around themselves and around their neighbours.
 
 From Chen et al. 2025 (FMMP); deformable attention is Zhu et al.'s (arXiv 2010.04159).
 """
@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from posezoo.blocks.deformable import compass
+from posezoo.blocks.linear import Linear
 from posezoo.blocks.refinement import FeedForward
 from posezoo.blocks.sampling import read
 
-# N samples, K keypoints, C channels, M references of a keypoint, T cells of all maps
+# N samples, K keypoints, C channels, M references of a keypoint, T cells of all maps with their frames
 
 
 class SeparateLinear(nn.Module):
@@ -27,8 +28,8 @@ class SeparateLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(groups, outputs))
 
     def forward(self, x: Tensor, within: Tensor | float = 1.0) -> Tensor:
-        """(N, K, groups, width) to (N, K, groups, outputs); ``within`` multiplies the bias."""
-        return torch.einsum("nkgc,gdc->nkgd", x, self.weight) + within * self.bias
+        """(groups, n, width) to (groups, n, outputs); ``within`` multiplies the bias."""
+        return x @ self.weight.transpose(1, 2) + within * self.bias[:, None]
 
 
 class StructureAttention(nn.Module):
@@ -48,47 +49,47 @@ class StructureAttention(nn.Module):
         if width % heads:
             raise ValueError(f"width must be a multiple of heads, but is {width} with {heads} heads")
         self.sizes, self.shape = tuple(sizes), (references, heads, len(sizes), points)
-        self.sampling_offsets = nn.Linear(width, 2 * math.prod(self.shape))
-        self.attention_weights = nn.Linear(width, math.prod(self.shape))
+        self.sampling_offsets = Linear(width, 2 * math.prod(self.shape))
+        self.attention_weights = Linear(width, math.prod(self.shape))
         self.value_proj = SeparateLinear(references * heads, width, width // heads)
         self.output_proj = SeparateLinear(references, width, width)
-        self.projector = nn.Linear((references - 1) * width, width) if references > 1 else None
-        self.reset(width)
+        self.projector = Linear((references - 1) * width, width) if references > 1 else None
+        self.reset()
 
-    def reset(self, width: int) -> None:
+    def reset(self) -> None:
         """Offsets start as steps in as many directions as there are heads, all of them seen equally."""
         for layer in (self.sampling_offsets, self.attention_weights):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
         with torch.no_grad():
             self.sampling_offsets.bias.view(*self.shape, 2).copy_(compass(*self.shape[1:]))
-        bound = math.sqrt(3 / width)  # Xavier's, of square matrices
+        bound = math.sqrt(3 / self.output_proj.weight.shape[2])  # Xavier's, of square matrices
         for layer in (self.value_proj, self.output_proj):
             nn.init.uniform_(layer.weight, -bound, bound)
-        if self.projector:
-            nn.init.zeros_(self.projector.bias)
 
     def forward(self, query: Tensor, references: Tensor, cells: Tensor) -> Tensor:
         """
         Args:
             query: (N, K, C).
             references: (N, K, M, 2), x and y as shares of the picture.
-            cells: (N, T, C), of one map after the other.
+            cells: (N, T, C), from ``sampling.framed``.
 
         Returns:
             (N, K, C).
         """
-        offsets = self.sampling_offsets(query).unflatten(2, (*self.shape, 2))
-        weights = self.attention_weights(query).unflatten(2, (*self.shape[:2], -1)).softmax(-1).unflatten(-1, self.shape[2:])
+        count, heads, levels, points = self.shape
+        offsets = self.sampling_offsets(query).unflatten(2, (*self.shape, 2)).permute(2, 3, 0, 1, 4, 5, 6)
+        weights = self.attention_weights(query).unflatten(2, (count * heads, -1)).permute(2, 0, 1, 3).softmax(3)
         # In the precision of the references: half of it would not tell neighbouring pixels apart.
-        size = references.new_tensor([(width, height) for height, width in self.sizes])
-        places = references[:, :, :, None, None, None] + offsets / size[:, None]
-        seen, within = read(cells, self.sizes, places.flatten(2, 3), weights.flatten(2, 3))
-        values = self.value_proj(seen, within[..., None])
-        found = self.output_proj(values.flatten(2).unflatten(2, (self.shape[0], -1)))
+        size = references.new_tensor([(width, height) for height, width in self.sizes])[:, None]
+        places = references.permute(2, 0, 1, 3)[:, None, :, :, None, None] + offsets / size
+        seen, within = read(cells, self.sizes, places.flatten(0, 1), weights.unflatten(3, (levels, points)))
+        values = self.value_proj(seen.flatten(1, 2), within.flatten(1)[..., None])
+        joined = values.unflatten(0, (count, heads)).transpose(1, 2).flatten(2)
+        found = self.output_proj(joined).unflatten(1, query.shape[:2])
         if self.projector is None:
-            return found[:, :, 0]
-        return found[:, :, 0] + self.projector(found[:, :, 1:].flatten(2)).relu()
+            return found[0]
+        return found[0] + self.projector(found[1:].permute(1, 2, 0, 3).flatten(2)).relu()
 
 
 class Miner(nn.Module):
@@ -105,9 +106,9 @@ class Miner(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
+        self.deform_attn = StructureAttention(width, heads, sizes, points, references)
         self.self_attn = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
         self.self_network = FeedForward(width, feed_forward, dropout)
-        self.deform_attn = StructureAttention(width, heads, sizes, points, references)
         self.network = FeedForward(width, feed_forward, dropout)
         self.self_norm1, self.self_norm2, self.norm1, self.norm2 = (nn.LayerNorm(width) for _ in range(4))
         self.dropout = nn.Dropout(dropout)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from posezoo.blocks.linear import Linear
 
 
 class Pyramid(nn.Module):
@@ -14,16 +15,17 @@ class Pyramid(nn.Module):
 
     def __init__(self, channels: Sequence[int], width: int) -> None:
         super().__init__()
-        self.laterals = nn.ModuleList(nn.Conv2d(number, width, 1) for number in channels)
+        self.laterals = nn.ModuleList(Linear(number, width) for number in channels)
         for layer in self.laterals:
             nn.init.xavier_uniform_(layer.get_parameter("weight"))
             nn.init.zeros_(layer.get_parameter("bias"))
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """(N, C, h, w) each, from coarse to fine, to as many of the common width."""
+        """(N, C, h, w) each, from coarse to fine, to as many of the common width, with channels innermost in memory."""
         found: list[Tensor] = []
-        for lateral, finer in zip(self.laterals, maps, strict=True):
-            projected = lateral(finer)
-            above = functional.interpolate(found[-1], projected.shape[2:]) if found else torch.zeros_like(projected)
-            found.append(projected + above)
+        for lateral, level in zip(self.laterals, maps, strict=True):
+            projected = lateral(level.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            if found:
+                projected = projected + functional.interpolate(found[-1], projected.shape[2:])
+            found.append(projected)
         return found

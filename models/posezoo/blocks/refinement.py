@@ -6,7 +6,6 @@ From Shi et al. 2023 (CapeFormer, section 3.4); parameters are named as in the r
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +64,11 @@ class PositionHead(nn.Module):
 
 
 class Refinement(nn.Module):
-    """Layers that each move the points which the one before left; no gradient runs through those."""
+    """Layers that each move the points which the one before left.
+
+    As in the released code a layer's points pass their gradient to the next one's, not further, and the proposals get
+    theirs through the code of the first positions alone.
+    """
 
     def __init__(
         self, layers: int, width: int, heads: int, feed_forward: Callable[[], nn.Module], dropout: float

@@ -1,55 +1,107 @@
-"""Few points read from many cells: weighted sums of features between the cells of maps."""
+"""Few places read from many cells: weighted sums of what maps hold between their cells.
+
+Nothing is computed for cells that no place is near, neither here nor by layers that stand behind instead of in front.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 from torch.nn import functional
 
-# N samples, T cells of all levels, C channels, L levels, P points
+# N samples, G groups of queries, K queries, L levels, P points, C channels, T cells of all levels with their frames
+
+Sizes = Sequence[tuple[int, int]]
+"""Height and width of each level."""
 
 
-def read(
-    cells: Tensor, sizes: Sequence[tuple[int, int]], places: Tensor, weights: Tensor
-) -> tuple[Tensor, Tensor]:
+def framed(levels: Sequence[Tensor]) -> Tensor:
+    """Maps (N, C, h, w), each with a frame of zeros around it, as rows (N, T, C)."""
+    rows = [functional.pad(level.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).flatten(1, 2) for level in levels]
+    return torch.cat(rows, 1)
+
+
+def read(cells: Tensor, sizes: Sizes, places: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Bilinear values at places, 0 beyond the border, summed with weights over levels and points.
 
-    Nothing is computed for cells that no place is near.
-
     Args:
-        cells: (N, T, C), of one map after the other.
-        sizes: height and width of each map.
-        places: (N, ..., L, P, 2), x and y as shares of the maps.
-        weights: (N, ..., L, P).
+        cells: (N, T, C), from ``framed``.
+        places: (G, N, K, L, P, 2), x and y as shares of the maps.
+        weights: (G, N, K, L, P).
 
     Returns:
-        (N, ..., C), and (N, ...), how much of the weights fell on cells.
+        (G, N, K, C), and (G, N, K), how much of the weights fell on the maps.
     """
-    index, share = _corners(sizes, places)
-    share = share * weights[..., None]
-    bags, within = share.flatten(-3), share.sum((-3, -2, -1))
-    start = torch.arange(len(cells), device=cells.device).view(-1, *[1] * (index.dim() - 1)) * cells.shape[1]
-    table = cells.flatten(0, 1).to(share.dtype)
-    total = functional.embedding_bag(
-        (index + start).view(-1, bags.shape[-1]), table, mode="sum", per_sample_weights=bags.flatten(0, -2)
-    )
-    return total.view(*within.shape, -1), within
-
-
-def _corners(sizes: Sequence[tuple[int, int]], places: Tensor) -> tuple[Tensor, Tensor]:
-    """(..., L, P, 4) both: the numbers of the cells around each place and their shares, 0 for those beyond."""
     size = places.new_tensor([(width, height) for height, width in sizes])[:, None]
-    before = places * size - 0.5
-    first = before.floor()
-    rest = before - first
-    ends = torch.stack([first, first + 1], -1)
-    share = torch.stack([1 - rest, rest], -1) * ((ends >= 0) & (ends < size[..., None]))
-    x, y = ends.clamp(min=0).minimum(size[..., None] - 1).long().unbind(-2)
-    counts = [height * width for height, width in sizes]
-    level = torch.tensor([(sum(counts[:n]), width) for n, (_, width) in enumerate(sizes)], device=places.device)
-    start, width = level.view(-1, 1, 1, 2).unbind(-1)
-    index = start[..., None] + y[..., :, None] * width[..., None] + x[..., None, :]
-    share_x, share_y = share.unbind(-2)
-    return index.flatten(-2), (share_y[..., :, None] * share_x[..., None, :]).flatten(-2)
+    cell = (places * size - 0.5).clamp(min=torch.full_like(size, -1), max=size)
+    first = torch.minimum(cell.detach().floor(), size - 1)
+    # On the frame, which lies at -1 and at the size, nothing is left.
+    within_x, within_y = (1 - (-cell).relu() - (cell - size + 1).relu()).unbind(-1)
+    index = _rows(first.int(), sizes, len(cells), cells.shape[1])
+    table = cells.flatten(0, 1).to(places.dtype)
+    total = _sums(table, index.flatten(0, 2).flatten(1), _corners(cell - first, weights).flatten(0, 2).flatten(1))
+    return total.unflatten(0, places.shape[:3]), (within_x * within_y * weights).sum((-2, -1))
+
+
+def mean_of_maps(cells: Tensor, sizes: Sizes, points: Tensor) -> Tensor:
+    """(N, K, C), the mean over maps at points (N, K, 2)."""
+    weights = points.new_full((1, *points.shape[:2], len(sizes), 1), 1 / len(sizes))
+    return read(cells, sizes, points[None, :, :, None, None].expand(*weights.shape, 2), weights)[0][0]
+
+
+def _rows(first: Tensor, sizes: Sizes, samples: int, rows: int) -> Tensor:
+    """The numbers of the four cells from ``first`` (G, N, K, L, P, 2) on, (G, N, K, L, P, 4)."""
+    lines = [width + 2 for _, width in sizes]
+    starts = [sum((height + 2) * (width + 2) for height, width in sizes[:n]) for n in range(len(sizes))]
+    around = [[start + y * line + x for y in (1, 2) for x in (1, 2)] for start, line in zip(starts, lines, strict=True)]
+    sample = rows * torch.arange(samples, dtype=first.dtype, device=first.device)
+    x, y = first.unbind(-1)
+    corner = x + y * first.new_tensor(lines)[:, None] + sample[:, None, None, None]
+    return corner[..., None] + first.new_tensor(around)[:, None]
+
+
+def _corners(rest: Tensor, weights: Tensor) -> Tensor:
+    """Bilinear shares of the four cells times weights, (..., 4), where ``rest`` (..., 2) leads on from the first."""
+    x, y = rest.unbind(-1)
+    lower = weights * y
+    upper = weights - lower
+    upper_right, lower_right = upper * x, lower * x
+    return torch.stack([upper - upper_right, upper_right, lower - lower_right, lower_right], -1)
+
+
+def _sums(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    """Rows of a table (T, C) summed with weights: index and weights (n, m) give (n, C)."""
+    total = functional.embedding_bag(index, table.detach(), mode="sum", per_sample_weights=weights)
+    return _GradientOfRows.apply(total, table, index, weights)  # pyright: ignore[reportReturnType]
+
+
+class _GradientOfRows(Function):
+    """Hands sums on, and in the backward pass gives the table its gradient, which on a CPU is several times slower
+    where torch's ``embedding_bag`` does it."""
+
+    @staticmethod
+    def forward(ctx: Any, total: Tensor, table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(index, weights)
+        ctx.rows = len(table)
+        return total.view_as(total)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        """What a row gave to sums is itself a sum with weights: of the gradients of those sums."""
+        (gradient,), (index, weights) = gradients, ctx.saved_tensors
+        if not ctx.needs_input_grad[1]:
+            return gradient, None, None, None
+        row, order = index.flatten().sort()
+        starts = torch.searchsorted(row, torch.arange(ctx.rows, dtype=row.dtype, device=row.device), out_int32=True)
+        to_table = functional.embedding_bag(
+            order.to(row.dtype) // index.shape[1],
+            gradient.contiguous(),
+            starts,
+            mode="sum",
+            per_sample_weights=weights.flatten().index_select(0, order),
+        )
+        return gradient, to_table, None, None

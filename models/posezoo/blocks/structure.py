@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 # B batch, K keypoints, C channels, M embedding spaces
 
@@ -74,12 +75,14 @@ class Structure(nn.Module):
     ``entropy``       softmax, sum over spaces        -a log a of the scaled links a
     ``off_diagonal``  softmax, sum over spaces        the same, without a keypoint's link to itself
     ================  ==============================  ==========================================
+
+    The first two can also be lowered by links that are all fainter, which changes no scaled row.
     """
 
     def __init__(self, scores: nn.Module, form: Sparsity) -> None:
         super().__init__()
         self.scores = scores
-        self.activation, self.cost = _FORMS[form]
+        self.form, self.cost = _FORMS[form]
 
     def forward(self, x: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
         """
@@ -93,8 +96,7 @@ class Structure(nn.Module):
         pairs = shown[:, :, None] * shown[:, None]
         scores = self.scores(x, shown).float()
         scores = scores.masked_fill(pairs[:, None] == 0, torch.finfo(scores.dtype).min)
-        links = self.activation(scores).sum(1) * pairs
-        graph = links / links.sum(2, keepdim=True).clamp(min=1e-6)
+        links, graph = (matrix * pairs for matrix in self.form(scores))
         return graph, self.cost(links, graph).sum((1, 2)) / pairs.sum((1, 2)).clamp(min=1)
 
 
@@ -103,8 +105,19 @@ def mean_over_keypoints(x: Tensor, shown: Tensor) -> Tensor:
     return (x * shown[..., None]).sum(1) / shown.sum(1, keepdim=True).clamp(min=1)
 
 
-def _softmax(scores: Tensor) -> Tensor:
-    return scores.softmax(-1)
+def _gates(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Scaled as logarithms, which tell links apart however faint they are."""
+    return scores.sigmoid().sum(1), functional.logsigmoid(scores).logsumexp(1).softmax(2)
+
+
+def _relu(scores: Tensor) -> tuple[Tensor, Tensor]:
+    links = scores.relu().sum(1)
+    return links, links / links.sum(2, keepdim=True).clamp(min=1e-6)
+
+
+def _softmax(scores: Tensor) -> tuple[Tensor, Tensor]:
+    links = scores.softmax(3)
+    return links.sum(1), links.mean(1)
 
 
 def _links(links: Tensor, graph: Tensor) -> Tensor:
@@ -119,9 +132,9 @@ def _off_diagonal(links: Tensor, graph: Tensor) -> Tensor:
     return links - torch.diag_embed(links.diagonal(dim1=1, dim2=2))
 
 
-_FORMS: dict[Sparsity, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
-    "gates": (torch.sigmoid, _links),
-    "relu": (torch.relu, _links),
+_FORMS: dict[Sparsity, tuple[Callable[[Tensor], tuple[Tensor, Tensor]], Callable[[Tensor, Tensor], Tensor]]] = {
+    "gates": (_gates, _links),
+    "relu": (_relu, _links),
     "entropy": (_softmax, _entropy),
     "off_diagonal": (_softmax, _off_diagonal),
     "printed": (_softmax, _links),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -57,7 +58,10 @@ class TwoStageConfig(Section):
 
 @dataclass(frozen=True)
 class Support:
-    """What the supports tell: computed once, it serves every query of the episode."""
+    """What the supports tell: computed once, it serves every query of the episode.
+
+    K counts the keypoints of the batch's largest category.
+    """
 
     tokens: Tensor
     """(B, K, C)"""
@@ -78,11 +82,23 @@ class Located:
     mask: Tensor
     """(B, K), 1 where every shot shows the keypoint."""
 
+    def padded(self, keypoints: int) -> Located:
+        """The same with so many keypoints; those behind are 0 throughout."""
+        more = keypoints - self.mask.shape[1]
+        return Located(
+            functional.pad(self.similarity, (0, 0, 0, 0, 0, more)),
+            functional.pad(self.proposal, (0, 0, 0, more)),
+            functional.pad(self.points, (0, 0, 0, more)),
+            functional.pad(self.mask, (0, more)),
+        )
+
 
 class TwoStage(nn.Module):
     """Keypoints without a code of their own, and layers that know no links. Subclasses give both."""
 
     cell_code: Tensor
+    counts: Tensor
+    """(categories,), the keypoints of each."""
 
     def __init__(
         self,
@@ -107,6 +123,8 @@ class TwoStage(nn.Module):
         self.proposal_generator = Proposals(width)
         self.decoder = Refinement(config.decoder_layers, *layer, feed_forward, config.dropout)
         self.register_buffer("cell_code", grid_code(*self.grid, width // 2), persistent=False)
+        counts = torch.tensor([len(names) for names in self.names], dtype=torch.int64)
+        self.register_buffer("counts", counts, persistent=False)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -129,23 +147,27 @@ class TwoStage(nn.Module):
         return self.locate(batch, self.encode_support(batch))
 
     def encode_support(self, batch: EpisodeBatch) -> Support:
-        maps = self._maps(batch.support_image.flatten(0, 1))
-        heatmaps, weight = self.codec.encode(batch.support)
+        maps = self.maps_of(batch.support_image.flatten(0, 1))
+        # Padding is hidden from all other keypoints, so that what lies behind the largest category needs no work.
+        longest = int(self.counts[batch.category].max())
+        shown = Keypoints(batch.support.xy[:, :, :longest], batch.support.weight[:, :, :longest])
+        heatmaps, weight = self.codec.encode(shown)
         pooled, mask = mean_over_shots(maps, heatmaps, weight)
         return Support(self.query_proj(pooled), mask)
 
     def locate(self, batch: EpisodeBatch, support: Support) -> Located:
         """The query's side, from its picture and category."""
-        cells = self.input_proj(self._maps(batch.image)).flatten(2).transpose(1, 2)
+        cells = self.input_proj(self.maps_of(batch.image)).flatten(2).transpose(1, 2)
         codes = (self.cell_code, self.keypoint_code(support.tokens.shape[1]))
         cells, keypoints = self.encoder(cells, support.tokens, *codes, support.mask == 0)
         similarity = self.proposal_generator(cells, keypoints, self.grid)
         links = self.links(batch.category, support.mask)
         start = expectation_near_peak(similarity)
         points = self.decoder(cells, keypoints, *codes, unseen(support.mask), start, links)
-        return Located(similarity, expectation(similarity), points, support.mask)
+        located = Located(similarity, expectation(similarity), points, support.mask)
+        return located.padded(batch.keypoints.weight.shape[1])
 
-    def _maps(self, image: Tensor) -> Tensor:
+    def maps_of(self, image: Tensor) -> Tensor:
         (maps,) = self.backbone(self.normalise(image))
         if maps.shape[2:] == self.grid:
             return maps

@@ -19,12 +19,17 @@ from posebed.training.world import World
 
 def training_stream(experiment: Experiment, pack: Pack, split: Split, world: World, epoch: int) -> Loader[Batch]:
     """Micro batches of one epoch for this worker."""
-    rows = np.array(_rows(pack, split, "train", "annotated"))
+    rows = training_rows(pack, split)
     who = {"rank": world.rank, "world": world.size, "device": world.device}
     if experiment.task is Task.CATEGORY_SPECIFIC:
         return training_batches(pack, rows, experiment.train, epoch=epoch, seed=experiment.seed, **who)
-    shots = experiment.shots
+    shots = experiment.training_shots
     return training_episode_batches(pack, rows, shots, experiment.train, epoch=epoch, seed=experiment.seed, **who)
+
+
+def training_rows(pack: Pack, split: Split) -> np.ndarray:
+    """Rows of the labelled records of the training part."""
+    return np.array(_rows(pack, split, "train", "annotated"))
 
 
 @dataclass(frozen=True)

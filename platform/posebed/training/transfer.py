@@ -100,7 +100,7 @@ def keypoint_axes(own: State, build: Build, setting: Setting) -> dict[str, tuple
 
 def same_keypoints(setting: Setting, given: Setting) -> dict[int, int]:
     """From positions in one skeleton to those of the same keypoints in the other: names of the same words, in any
-    order, case and spelling of the gaps (``left_eye`` and ``Eye_Left``)."""
+    order, case and spelling of the gaps (``left_eye``, ``Eye_Left`` and ``L_Eye``)."""
     there = {_words(name): i for i, name in reversed(list(enumerate(_names(given))))}
     return {i: there[_words(name)] for i, name in enumerate(_names(setting)) if _words(name) in there}
 
@@ -111,8 +111,12 @@ def _names(setting: Setting) -> tuple[str, ...]:
     return next(iter(skeletons)) if len(skeletons) == 1 else ()
 
 
+_LETTERS = {"l": "left", "r": "right", "f": "front", "b": "back"}
+"""Words that some datasets shorten, as Animal-Pose in ``L_F_Paw``."""
+
+
 def _words(name: str) -> tuple[str, ...]:
-    return tuple(sorted(re.findall(r"[^\W_]+", name.lower())))
+    return tuple(sorted(_LETTERS.get(word, word) for word in re.findall(r"[^\W_]+", name.lower())))
 
 
 def _placed(

@@ -77,6 +77,11 @@ def test_keypoint_axes_are_those_that_grow_with_the_keypoints():
     assert axes["trunk.weight"] == ()
 
 
+@pytest.mark.parametrize("theirs", ["L_F_Paw", "Left front paw", "front_paw_left"])
+def test_names_are_the_same_in_every_spelling(theirs: str):
+    assert same_keypoints(setting("nose", "left_front_paw"), setting(theirs, "left_eye")) == {1: 0}
+
+
 @given(st.permutations(["nose", "left_eye", "right_eye", "left_ear", "tail"]))
 def test_the_same_skeleton_in_any_order_is_matched_whole(names: list[str]):
     other = setting(*(name.upper().replace("_", " ") for name in names))

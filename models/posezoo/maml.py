@@ -1,0 +1,136 @@
+"""MAML on heatmaps: weights from which a few steps on an episode's supports lead to ones that answer its queries.
+
+The method is Finn et al.'s (2017). MP-100's tables quote it without a definition: this is our re-implementation, on
+SimpleBaseline's network with a channel for each index of a keypoint. Batch norm takes its running statistics
+throughout, so that an episode's weights see no other episode; in training one plain pass over the batch moves them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from posebed.contracts import Claim, ModelSpec, Paper, Setting, Task
+from posebed.pose import EpisodeBatch, Keypoints
+from posebed.space import Choice, LogUniform
+from posezoo.blocks.adaptation import Adaptive, AdaptiveConfig, Supports, Weights, supports_of
+
+# B batch, K keypoints, h w heatmap
+
+Steps = Annotated[int, Field(ge=0)]
+
+
+class Config(AdaptiveConfig):
+    steps: Steps = 3
+    """Of gradient descent on the supports, in training."""
+    test_steps: Steps = 10
+    """In evaluation."""
+    second_order: bool = False
+    """Differentiate through the steps, instead of taking their gradients for constants."""
+
+
+class MAML(Adaptive):
+    def __init__(self, config: Config, setting: Setting) -> None:
+        super().__init__(config, setting)
+        self.steps, self.test_steps, self.second_order = config.steps, config.test_steps, config.second_order
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self._batch_norm(counting=False)
+        return self
+
+    def _batch_norm(self, counting: bool) -> None:
+        for layer in self.network.modules():
+            if isinstance(layer, nn.BatchNorm2d | nn.SyncBatchNorm):
+                layer.train(counting)
+
+    def forward(self, batch: EpisodeBatch) -> Tensor:
+        """Heatmaps (B, K, h, w) of the queries."""
+        if not self.training:
+            return self.answered(batch)
+        self._count(torch.cat([batch.image, batch.support_image.flatten(0, 1)]))
+        start = dict(self.network.named_parameters())
+        fitted = [self.descended(start, each, self.steps) for each in supports_of(batch)]
+        return torch.cat([self.by(weights, image[None]) for weights, image in zip(fitted, batch.image, strict=True)])
+
+    @torch.no_grad()
+    def _count(self, image: Tensor) -> None:
+        """Move batch norm's running statistics, in single precision: autocast would keep weights without gradients."""
+        self._batch_norm(counting=True)
+        with torch.autocast(image.device.type, enabled=False):
+            self.network(image)
+        self._batch_norm(counting=False)
+
+    def fitted(self, supports: Supports) -> Weights:
+        start = {name: tensor.detach() for name, tensor in self.network.named_parameters()}
+        for tensor in self.free(start).values():
+            tensor.requires_grad_()
+        found = self.descended(start, supports, self.test_steps)
+        return {name: tensor.detach() for name, tensor in found.items()}
+
+    def descended(self, weights: Weights, supports: Supports, steps: int) -> Weights:
+        """So many steps of gradient descent on the supports."""
+        second_order = self.second_order and self.training
+        for _ in range(steps):
+            free = self.free(weights)
+            loss = self.error(self.by(weights, supports.image), supports.keypoints)
+            slopes = torch.autograd.grad(loss, list(free.values()), create_graph=second_order)
+            moved = {name: free[name] - self.inner_lr * slope for name, slope in zip(free, slopes, strict=True)}
+            weights = {**weights, **moved}
+        return weights
+
+    def losses(self, prediction: Tensor, batch: EpisodeBatch) -> Mapping[str, Tensor]:
+        """Over the keypoints that the query and every support show."""
+        weight = batch.keypoints.weight * batch.support.weight.prod(1)
+        return {"heatmap": self.error(prediction, Keypoints(batch.keypoints.xy, weight))}
+
+    def decode(self, prediction: Tensor, batch: EpisodeBatch) -> Keypoints:
+        return self.decoded(prediction, batch)
+
+
+def _claims(shots: int, average: float, *values: float) -> tuple[Claim, ...]:
+    source = "Dynamic Support Information Mining for Category-Agnostic Pose Estimation, table 5"
+    splits = [*(f"split {number}" for number in range(1, len(values) + 1)), "average"]
+    return tuple(
+        Claim("MP-100", split, f"{shots}-shot", "PCK@0.2", value, source)
+        for split, value in zip(splits, (*values, average), strict=True)
+    )
+
+
+SPEC = ModelSpec(
+    tasks=(Task.CATEGORY_AGNOSTIC,),
+    config=Config,
+    model=MAML,
+    space={
+        "model.inner_lr": Choice(1e-3, 3e-3, 1e-2, 3e-2),
+        "model.steps": Choice(1, 3, 5),
+        "model.test_steps": Choice(5, 10, 20),
+        "model.part": Choice("final", "head", "all"),
+        "model.second_order": Choice(False, True),
+        "train.lr": LogUniform(1e-5, 1e-3),
+    },
+    paper=Paper(
+        "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks",
+        2017,
+        "arXiv:1703.03400",
+        (
+            *_claims(1, 61.50, 68.14, 54.72, 64.19, 63.24, 57.20),
+            *_claims(5, 62.50, 70.03, 55.98, 63.21, 64.79, 58.47),
+        ),
+    ),
+    train={
+        "epochs": 200,
+        "batch_size": 16,
+        "optimizer": "adam",
+        "lr": 1e-4,
+        "warmup_steps": 1000,
+        "decay_at": (0.8, 0.9),
+        "augment": {"scale": 0.15, "rotation": 15.0},
+    },
+    # Fitted weights are made from whole parameters, which stage 3 scatters.
+    max_zero=2,
+)
