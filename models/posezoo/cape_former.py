@@ -12,8 +12,9 @@ from functools import partial
 from torch import Tensor, nn
 
 from posebed.config import Positive, Share
-from posebed.contracts import Claim, ModelSpec, Paper, Setting, Task
+from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.space import Choice
+from posezoo._mp100 import mp100_claims
 from posezoo.blocks import two_stage
 from posezoo.blocks.coordinates import grid_code
 from posezoo.blocks.features import Features
@@ -68,14 +69,7 @@ def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor
     return renamed
 
 
-def _claims(shots: int, average: float, *values: float) -> tuple[Claim, ...]:
-    source = "Matching Is Not Enough, as in Dynamic Support Information Mining, table 5"
-    splits = [*(f"split {number}" for number in range(1, len(values) + 1)), "average"]
-    return tuple(
-        Claim("MP-100", split, f"{shots}-shot", "PCK@0.2", value, source)
-        for split, value in zip(splits, (*values, average), strict=True)
-    )
-
+_SOURCE = "Matching Is Not Enough, as in Dynamic Support Information Mining, table 5"
 
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_AGNOSTIC,),
@@ -93,8 +87,8 @@ SPEC = ModelSpec(
         2023,
         "CVPR 2023",
         (
-            *_claims(1, 85.31, 89.45, 84.88, 83.59, 83.53, 85.09),
-            *_claims(5, 89.30, 91.94, 88.92, 89.40, 88.01, 88.25),
+            *mp100_claims(_SOURCE, "1-shot", 89.45, 84.88, 83.59, 83.53, 85.09, 85.31),
+            *mp100_claims(_SOURCE, "5-shot", 91.94, 88.92, 89.40, 88.01, 88.25, 89.30),
         ),
     ),
     train=PUBLISHED_TRAINING,

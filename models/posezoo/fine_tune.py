@@ -17,10 +17,11 @@ from pydantic import Field
 from torch import Tensor
 
 from posebed.config import AugmentConfig
-from posebed.contracts import Claim, ModelSpec, Paper, Setting, Task
+from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.data.augment import augmentation, draw, warp_torch
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice, LogUniform
+from posezoo._mp100 import mp100_claims
 from posezoo.blocks.adaptation import Adaptive, AdaptiveConfig, Supports, Weights
 
 # B batch, S shots, K keypoints, h w heatmap
@@ -87,14 +88,7 @@ class FineTune(Adaptive):
         return self.decoded(prediction[:, 0], batch)
 
 
-def _claims(shots: int, average: float, *values: float) -> tuple[Claim, ...]:
-    source = "Dynamic Support Information Mining for Category-Agnostic Pose Estimation, table 5"
-    splits = [*(f"split {number}" for number in range(1, len(values) + 1)), "average"]
-    return tuple(
-        Claim("MP-100", split, f"{shots}-shot", "PCK@0.2", value, source)
-        for split, value in zip(splits, (*values, average), strict=True)
-    )
-
+_SOURCE = "Dynamic Support Information Mining for Category-Agnostic Pose Estimation, table 5"
 
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_AGNOSTIC,),
@@ -111,8 +105,8 @@ SPEC = ModelSpec(
         2022,
         "arXiv:2207.10387",
         (
-            *_claims(1, 63.58, 70.60, 57.04, 66.06, 65.00, 59.20),
-            *_claims(5, 64.61, 71.67, 57.84, 66.76, 66.53, 60.24),
+            *mp100_claims(_SOURCE, "1-shot", 70.60, 57.04, 66.06, 65.00, 59.20, 63.58),
+            *mp100_claims(_SOURCE, "5-shot", 71.67, 57.84, 66.76, 66.53, 60.24, 64.61),
         ),
     ),
     train={

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Literal
 
@@ -89,8 +89,16 @@ class Support:
 
     cells: Tensor
     """(B, S, T, C)"""
-    keypoints: Keypoints
-    """(B, S, K), as shares of the crop."""
+    weight: Tensor
+    """(B, S, K), of the keypoints in all slots."""
+    code: Tensor
+    """(B, S, K, C), of which they are and where."""
+    references: Tensor
+    """(B, S, K, M, 2), where each of them looks around, as shares of the crop."""
+    neighbours: Tensor
+    """(B, K, M), around which keypoints each of them looks in the query."""
+    told: Tensor
+    """(B, K, C), what the first layer makes of the supports."""
     padding: Padding
 
 
@@ -147,11 +155,11 @@ class FMMP(nn.Module):
         # All pictures in one batch: so batch norm sees supports and queries alike.
         cells = self._cells(torch.cat([batch.support_image.flatten(0, 1), batch.image]))
         supports = cells[: -len(batch)].unflatten(0, batch.support_image.shape[:2])
-        return self._mine(self._filled(batch, supports), cells[-len(batch) :])
+        return self._mine(self._seen(batch, supports), cells[-len(batch) :])
 
     def encode_support(self, batch: EpisodeBatch) -> Support:
         cells = self._cells(batch.support_image.flatten(0, 1))
-        return self._filled(batch, cells.unflatten(0, batch.support_image.shape[:2]))
+        return self._seen(batch, cells.unflatten(0, batch.support_image.shape[:2]))
 
     def locate(self, batch: EpisodeBatch, support: Support) -> Located:
         """The query's side, from its picture."""
@@ -161,46 +169,60 @@ class FMMP(nn.Module):
         """(N, T, C), from the coarsest map to the finest."""
         return framed(self.pyramid(self.backbone(self.normalise(images))[::-1]))
 
-    def _filled(self, batch: EpisodeBatch, cells: Tensor) -> Support:
+    def _seen(self, batch: EpisodeBatch, cells: Tensor) -> Support:
+        """``cells`` are those of the supports, (B, S, T, C)."""
         padding = self.padding(batch.category, self.config.padding if self.training else self.config.test_padding)
-        return Support(cells, padding.fill(self._shares(batch.support)), padding)
+        keypoints = padding.fill(self._shares(batch.support))
+        lists, query_lists = self._neighbours(padding, keypoints.weight > 0)
+        where, shape = keypoints.xy.flatten(0, 1), cells.shape[:2]
+        support = Support(
+            cells,
+            keypoints.weight,
+            code=self._code(where).unflatten(0, shape),
+            references=picked(where, lists.flatten(0, 1)).unflatten(0, shape),
+            neighbours=query_lists,
+            told=_over_shots(mean_of_maps(cells.flatten(0, 1), self.sizes, where), keypoints.weight),
+            padding=padding,
+        )
+        return replace(support, told=self._told(support, support.told, layer=0))
 
     def _shares(self, keypoints: Keypoints) -> Keypoints:
         return Keypoints(to_shares(keypoints.xy, self.size), keypoints.weight)
 
-    def _mine(self, support: Support, cells: Tensor) -> Located:
-        """Layer by layer the supports are mined for what the query has shown, and the query for what they show."""
-        weight, shots = support.keypoints.weight, support.keypoints.weight.shape[1]
-        lists, query_lists = self._neighbours(support)
-        where, pictures = support.keypoints.xy.flatten(0, 1), support.cells.flatten(0, 1)
-        hidden = weight.flatten(0, 1) == 0
-        # Attention must rest on something; what a picture without keypoints tells counts for nothing.
-        given = (self._code(where), picked(where, lists), pictures, hidden & ~hidden.all(1, keepdim=True))
-        x = _over_shots(mean_of_maps(pictures, self.sizes, where), weight)
-        points, found = torch.full_like(support.keypoints.xy[:, 0], 0.5), list[Tensor]()
-        for layer, offset in enumerate(self.offsets):
-            if self.support_miners:
-                miner = self.support_miners[layer % len(self.support_miners)]
-                x = _over_shots(miner(x.repeat_interleave(shots, 0), *given), weight)
-            miner = self.query_miners[layer % len(self.query_miners)]
-            x = miner(x, self._code(points), picked(points, query_lists), cells)
-            found.append(moved(points, offset(x)))
-            points = found[-1].detach()
-        return Located(torch.stack(found), weight.amax(1), support.padding)
+    def _neighbours(self, padding: Padding, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, S, K, M) for each support, and (B, K, M) for the query."""
+        find = partial(padding.neighbours, count=self.config.references, hidden_too=self.config.hidden_neighbours)
+        lists = find(visible)
+        if self.config.query_neighbours == "last" or visible.shape[1] == 1:
+            return lists, lists[:, -1]
+        return lists, find(visible.any(1, keepdim=True))[:, 0]
 
     def _code(self, points: Tensor) -> Tensor:
         return self.point_head(points) + self.identifier
 
-    def _neighbours(self, support: Support) -> tuple[Tensor, Tensor]:
-        """(B S, K, M) for each support, and (B, K, M) for the query."""
-        find = partial(
-            support.padding.neighbours, count=self.config.references, hidden_too=self.config.hidden_neighbours
-        )
-        visible = support.keypoints.weight > 0
-        lists = find(visible)
-        if self.config.query_neighbours == "last" or visible.shape[1] == 1:
-            return lists.flatten(0, 1), lists[:, -1]
-        return lists.flatten(0, 1), find(visible.any(1, keepdim=True))[:, 0]
+    def _told(self, support: Support, x: Tensor, layer: int) -> Tensor:
+        """(B, K, C), what a layer makes of the supports, given what the one before made of the query."""
+        if not self.support_miners:
+            return x
+        hidden = support.weight == 0
+        # Attention must rest on something; what a picture without keypoints tells counts for nothing.
+        hidden = hidden & ~hidden.all(2, keepdim=True)
+        each = (t.flatten(0, 1) for t in (support.code, support.references, support.cells, hidden))
+        miner = self.support_miners[layer % len(self.support_miners)]
+        return _over_shots(miner(x.repeat_interleave(support.weight.shape[1], 0), *each), support.weight)
+
+    def _mine(self, support: Support, cells: Tensor) -> Located:
+        """In turns the query is mined for what the supports tell, and the supports for what the query has shown."""
+        x, found = support.told, list[Tensor]()
+        points = support.references.new_full((*x.shape[:2], 2), 0.5)
+        for layer, offset in enumerate(self.offsets):
+            if layer:
+                x = self._told(support, x, layer)
+            miner = self.query_miners[layer % len(self.query_miners)]
+            x = miner(x, self._code(points), picked(points, support.neighbours), cells)
+            found.append(moved(points, offset(x)))
+            points = found[-1].detach()
+        return Located(torch.stack(found), support.weight.amax(1), support.padding)
 
     def losses(self, prediction: Located, batch: EpisodeBatch) -> Mapping[str, Tensor]:
         """Distances of the real and of the mixed keypoints that the query shows, summed over the layers."""

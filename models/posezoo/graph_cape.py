@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from posebed.config import Positive, Share
-from posebed.contracts import Claim, ModelSpec, Paper, Setting, Task
+from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.space import Choice
+from posezoo._mp100 import mp100_claims
 from posezoo.blocks import two_stage
 from posezoo.blocks.features import Features
 from posezoo.blocks.refinement import FeedForward
@@ -111,13 +112,7 @@ def _own_name(name: str) -> str:
     return re.sub(r"\.ffn1(\.conv)?\.", ".feed_forward.linear1.", name).replace(".ffn2.", ".feed_forward.linear2.")
 
 
-def _claims(size: str, shots: int, *values: float) -> tuple[Claim, ...]:
-    setting, source = f"{size}, {shots}-shot", "README of orhir/PoseAnything"
-    return tuple(
-        Claim("MP-100", f"split {split}", setting, "PCK@0.2", value, source)
-        for split, value in enumerate(values, start=1)
-    )
-
+_SOURCE = "README of orhir/PoseAnything"
 
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_AGNOSTIC,),
@@ -136,10 +131,10 @@ SPEC = ModelSpec(
         2024,
         "arXiv:2311.17891",
         (
-            *_claims("SwinV2-T", 1, 91.19, 87.81, 85.68, 85.87, 85.61),
-            *_claims("SwinV2-T", 5, 94.24, 91.32, 90.15, 90.37, 89.73),
-            *_claims("SwinV2-S", 1, 94.73, 89.79, 90.69, 88.09, 90.11),
-            *_claims("SwinV2-S", 5, 96.67, 91.48, 92.62, 90.95, 92.41),
+            *mp100_claims(_SOURCE, "SwinV2-T, 1-shot", 91.19, 87.81, 85.68, 85.87, 85.61),
+            *mp100_claims(_SOURCE, "SwinV2-T, 5-shot", 94.24, 91.32, 90.15, 90.37, 89.73),
+            *mp100_claims(_SOURCE, "SwinV2-S, 1-shot", 94.73, 89.79, 90.69, 88.09, 90.11),
+            *mp100_claims(_SOURCE, "SwinV2-S, 5-shot", 96.67, 91.48, 92.62, 90.95, 92.41),
         ),
     ),
     train=PUBLISHED_TRAINING,

@@ -14,9 +14,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from posebed.contracts import Claim, ModelSpec, Paper, Setting, Task
+from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice, LogUniform
+from posezoo._mp100 import mp100_claims
 from posezoo.blocks.adaptation import Adaptive, AdaptiveConfig, Supports, Weights, supports_of
 
 # B batch, K keypoints, h w heatmap
@@ -92,14 +93,7 @@ class MAML(Adaptive):
         return self.decoded(prediction, batch)
 
 
-def _claims(shots: int, average: float, *values: float) -> tuple[Claim, ...]:
-    source = "Dynamic Support Information Mining for Category-Agnostic Pose Estimation, table 5"
-    splits = [*(f"split {number}" for number in range(1, len(values) + 1)), "average"]
-    return tuple(
-        Claim("MP-100", split, f"{shots}-shot", "PCK@0.2", value, source)
-        for split, value in zip(splits, (*values, average), strict=True)
-    )
-
+_SOURCE = "Dynamic Support Information Mining for Category-Agnostic Pose Estimation, table 5"
 
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_AGNOSTIC,),
@@ -118,8 +112,8 @@ SPEC = ModelSpec(
         2017,
         "arXiv:1703.03400",
         (
-            *_claims(1, 61.50, 68.14, 54.72, 64.19, 63.24, 57.20),
-            *_claims(5, 62.50, 70.03, 55.98, 63.21, 64.79, 58.47),
+            *mp100_claims(_SOURCE, "1-shot", 68.14, 54.72, 64.19, 63.24, 57.20, 61.50),
+            *mp100_claims(_SOURCE, "5-shot", 70.03, 55.98, 63.21, 64.79, 58.47, 62.50),
         ),
     ),
     train={

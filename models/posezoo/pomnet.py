@@ -18,10 +18,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from posebed.config import Positive, Section, Share
-from posebed.contracts import Claim, Inner, ModelSpec, Paper, Setting, Task
+from posebed.contracts import Inner, ModelSpec, Paper, Setting, Task
 from posebed.data.codecs import HeatmapCodec
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice
+from posezoo._mp100 import mp100_claims
 from posezoo.blocks.deconv import heatmap_head
 from posezoo.blocks.features import Features, grid
 from posezoo.blocks.heatmap import decode, heatmap_loss
@@ -187,14 +188,7 @@ def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor
     return renamed
 
 
-def _claims(shots: int, average: float, *values: float) -> tuple[Claim, ...]:
-    source = "Pose for Everything, as in Dynamic Support Information Mining, table 5"
-    splits = [*(f"split {number}" for number in range(1, len(values) + 1)), "average"]
-    return tuple(
-        Claim("MP-100", split, f"{shots}-shot", "PCK@0.2", value, source)
-        for split, value in zip(splits, (*values, average), strict=True)
-    )
-
+_SOURCE = "Pose for Everything, as in Dynamic Support Information Mining, table 5"
 
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_AGNOSTIC,),
@@ -211,8 +205,8 @@ SPEC = ModelSpec(
         2022,
         "arXiv:2207.10387",
         (
-            *_claims(1, 79.70, 84.23, 78.25, 78.17, 78.68, 79.17),
-            *_claims(5, 80.71, 84.72, 79.61, 78.00, 80.38, 80.85),
+            *mp100_claims(_SOURCE, "1-shot", 84.23, 78.25, 78.17, 78.68, 79.17, 79.70),
+            *mp100_claims(_SOURCE, "5-shot", 84.72, 79.61, 78.00, 80.38, 80.85, 80.71),
         ),
     ),
     train={

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from posebed.config import Positive, Section
-from posebed.contracts import Claim, ModelSpec, Paper, Setting, Task
+from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.data.codecs import HeatmapCodec
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice, LogUniform
+from posezoo._mp100 import mp100_claims
 from posezoo.blocks.deconv import deconvolutions
 from posezoo.blocks.features import Features, grid
 from posezoo.blocks.normalise import Normalise
@@ -127,13 +128,7 @@ def _near(peak: Tensor, cells: int) -> Tensor:
     return (torch.arange(cells, device=peak.device) - peak).abs() <= reach
 
 
-def _claims(shots: int, *values: float) -> tuple[Claim, ...]:
-    source = "Dynamic Support Information Mining for Category-Agnostic Pose Estimation, table 5"
-    return tuple(
-        Claim("MP-100", f"split {split}", f"{shots}-shot", "PCK@0.2", value, source)
-        for split, value in enumerate(values, start=1)
-    )
-
+_SOURCE = "Dynamic Support Information Mining for Category-Agnostic Pose Estimation, table 5"
 
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_AGNOSTIC,),
@@ -150,8 +145,8 @@ SPEC = ModelSpec(
         2017,
         "arXiv:1703.05175",
         (
-            *_claims(1, 46.05, 40.84, 49.13, 43.34, 44.54),
-            *_claims(5, 60.31, 53.51, 61.92, 58.44, 58.61),
+            *mp100_claims(_SOURCE, "1-shot", 46.05, 40.84, 49.13, 43.34, 44.54),
+            *mp100_claims(_SOURCE, "5-shot", 60.31, 53.51, 61.92, 58.44, 58.61),
         ),
     ),
     train={

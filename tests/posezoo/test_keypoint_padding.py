@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -41,15 +41,15 @@ def points(seed: int, pictures: int = 2) -> Keypoints:
 @pytest.mark.parametrize("mode", MODES)
 def test_mixed_points_lie_on_links_at_the_same_share_in_every_picture(mode: Mode) -> None:
     padding = KeypointPadding(SETTING, SLOTS)(ALL, mode)
-    given = points(0)
-    filled = padding.fill(given)
+    real = points(0)
+    filled = padding.fill(real)
     assert filled.xy.shape == (3, 2, SLOTS, 2)
-    torch.testing.assert_close(filled.xy[:, :, :3], given.xy[:, :, :3], rtol=0, atol=0)
+    torch.testing.assert_close(filled.xy[:, :, :3], real.xy[:, :, :3], rtol=0, atol=0)
     for b, category in enumerate(CATEGORIES):
         for slot in padding.mixed[b].nonzero()[:, 0].tolist():
             ends = tuple(padding.ends[b, slot].tolist())
             assert ends in category.limbs and slot >= len(category.keypoints)
-            share, (near, far) = padding.share[b, slot], (given.xy[b, :, end] for end in ends)
+            share, (near, far) = padding.share[b, slot], (real.xy[b, :, end] for end in ends)
             torch.testing.assert_close(filled.xy[b, :, slot], share * near + (1 - share) * far)
 
 
@@ -136,6 +136,7 @@ def ordered(links: Sequence[tuple[int, int]], slots: int) -> Tensor:
 pairs = st.tuples(st.integers(0, 6), st.integers(0, 6)).filter(lambda pair: pair[0] != pair[1])
 
 
+@settings(deadline=None)
 @given(st.lists(pairs, max_size=12), st.lists(st.booleans(), min_size=7, max_size=7), st.integers(1, 9))
 def test_neighbours_are_those_of_a_textbook_s_search(
     links: list[tuple[int, int]], visible: list[bool], count: int
