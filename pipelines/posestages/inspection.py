@@ -41,7 +41,7 @@ def inspect_pictures(run: str, paths: Sequence[Path], boxes: Path | None, out: P
                 found = trained.model.inspect(batch)
             crop = batch.image[0].permute(1, 2, 0).cpu().numpy()
             for name, inner in found.items():
-                file = out / f"{path.stem}-{number}-{name}.png"
+                file = out / f"{path.stem} {number} {name}.png".replace(" ", "-")
                 write_picture(_sheet(crop, inner), file)
                 written.append(file)
     return written
