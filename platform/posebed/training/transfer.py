@@ -116,7 +116,8 @@ _LETTERS = {"l": "left", "r": "right", "f": "front", "b": "back"}
 
 
 def _words(name: str) -> tuple[str, ...]:
-    return tuple(sorted(_LETTERS.get(word, word) for word in re.findall(r"[^\W_]+", name.lower())))
+    words: list[str] = re.findall(r"[^\W_]+", name.lower())
+    return tuple(sorted(_LETTERS.get(word, word) for word in words))
 
 
 def _placed(
