@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from posebed.config import Positive, Share
 from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.space import Choice
-from posezoo._mp100 import mp100_claims
 from posezoo.blocks import two_stage
 from posezoo.blocks.coordinates import grid_code
 from posezoo.blocks.features import Features
 from posezoo.blocks.refinement import FeedForward
+from posezoo.blocks.slots import must_suffice
 from posezoo.blocks.two_stage import PUBLISHED_TRAINING, TwoStage, TwoStageConfig
 
 
@@ -41,11 +41,7 @@ class CapeFormer(TwoStage):
         Raises:
             ValueError: a category has more keypoints than slots, or the crop is no multiple of the stride.
         """
-        if setting.keypoints > config.slots:
-            raise ValueError(
-                f"slots must be {setting.keypoints} or more, the keypoints of the data's largest category, but are "
-                f"{config.slots}"
-            )
+        must_suffice(config.slots, setting)
         feed_forward = partial(FeedForward, config.width, config.feed_forward, config.dropout)
         backbone = Features(config.backbone, config.weights, (config.stride,), setting.size)
         super().__init__(config, setting, backbone, config.stride, feed_forward)
@@ -69,8 +65,6 @@ def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor
     return renamed
 
 
-_SOURCE = "Matching Is Not Enough, as in Dynamic Support Information Mining, table 5"
-
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_AGNOSTIC,),
     config=Config,
@@ -86,10 +80,6 @@ SPEC = ModelSpec(
         "Matching Is Not Enough: A Two-Stage Framework for Category-Agnostic Pose Estimation",
         2023,
         "CVPR 2023",
-        (
-            *mp100_claims(_SOURCE, "1-shot", 89.45, 84.88, 83.59, 83.53, 85.09, 85.31),
-            *mp100_claims(_SOURCE, "5-shot", 91.94, 88.92, 89.40, 88.01, 88.25, 89.30),
-        ),
     ),
     train=PUBLISHED_TRAINING,
     released=released,

@@ -21,7 +21,6 @@ from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.data.augment import augmentation, draw, warp_torch
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice, LogUniform
-from posezoo._mp100 import mp100_claims
 from posezoo.blocks.adaptation import Adaptive, AdaptiveConfig, Supports, Weights
 
 # B batch, S shots, K keypoints, h w heatmap
@@ -88,8 +87,6 @@ class FineTune(Adaptive):
         return self.decoded(prediction[:, 0], batch)
 
 
-_SOURCE = "Dynamic Support Information Mining for Category-Agnostic Pose Estimation, table 5"
-
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_AGNOSTIC,),
     config=Config,
@@ -104,10 +101,6 @@ SPEC = ModelSpec(
         "Pose for Everything: Towards Category-Agnostic Pose Estimation",
         2022,
         "arXiv:2207.10387",
-        (
-            *mp100_claims(_SOURCE, "1-shot", 70.60, 57.04, 66.06, 65.00, 59.20, 63.58),
-            *mp100_claims(_SOURCE, "5-shot", 71.67, 57.84, 66.76, 66.53, 60.24, 64.61),
-        ),
     ),
     train={
         "epochs": 210,

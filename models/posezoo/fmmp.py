@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from posebed.config import Positive, Section, Share
-from posebed.contracts import Claim, ModelSpec, Paper, Setting, Task
+from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice
 from posezoo.blocks.coordinates import distance, grid_code, moved, offset_head, to_pixels, to_shares
@@ -31,6 +31,7 @@ from posezoo.blocks.normalise import Normalise
 from posezoo.blocks.pyramid import Pyramid
 from posezoo.blocks.refinement import PositionHead
 from posezoo.blocks.sampling import framed, mean_of_maps
+from posezoo.blocks.two_stage import PUBLISHED_TRAINING
 
 # B batch, S shots, K slots for keypoints, C channels, M references of a keypoint, T cells of all maps, L layers
 
@@ -249,7 +250,11 @@ def _over_shots(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """The official names. What there is one attention for each reference for, is one tensor here."""
+    """The official names. What there is one attention for each reference for, is one tensor here.
+
+    The released weights were trained with ``reversed_chains``, ``hidden_neighbours`` and ``query_neighbours: last``, as
+    the presets ``fmmp-*`` have it.
+    """
     renamed: dict[str, Tensor] = {}
     apart = defaultdict[str, dict[int, Tensor]](dict)
     for name, tensor in state.items():
@@ -282,22 +287,6 @@ def _own_name(name: str) -> str:
     return name
 
 
-def _claims() -> tuple[Claim, ...]:
-    metric, note = "mPCK@.05-.20", "a third party's note on the paper, not checked against it"
-    parts = {
-        "without support miner, references and mixup": 69.82,
-        "without references and mixup": 73.18,
-        "without mixup": 76.23,
-        "without mixup loss": 77.41,
-    }
-    return (
-        Claim("MP-100", "split 1", "1-shot", metric, 78.7, "README of chenbys/FMMP"),
-        Claim("MP-100", "average", "1-shot", metric, 73.42, note),
-        Claim("MP-100", "average", "5-shot", metric, 78.02, note),
-        *(Claim("MP-100", "split 1", f"1-shot, {part}", metric, value, note) for part, value in parts.items()),
-    )
-
-
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_AGNOSTIC,),
     config=Config,
@@ -317,16 +306,7 @@ SPEC = ModelSpec(
         "Recurrent Feature Mining and Keypoint Mixup Padding for Category-Agnostic Pose Estimation",
         2025,
         "arXiv:2503.21140",
-        _claims(),
     ),
-    train={
-        "epochs": 200,
-        "batch_size": 16,
-        "optimizer": "adam",
-        "lr": 1e-4,
-        "warmup_steps": 1000,
-        "decay_at": (0.8, 0.9),
-        "augment": {"scale": 0.15, "rotation": 15.0},
-    },
+    train={**PUBLISHED_TRAINING, "lr": 1e-4},
     released=released,
 )

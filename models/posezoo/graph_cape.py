@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from posebed.config import Positive, Share
 from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.space import Choice
-from posezoo._mp100 import mp100_claims
 from posezoo.blocks import two_stage
 from posezoo.blocks.features import Features
 from posezoo.blocks.refinement import FeedForward
@@ -112,8 +111,6 @@ def _own_name(name: str) -> str:
     return re.sub(r"\.ffn1(\.conv)?\.", ".feed_forward.linear1.", name).replace(".ffn2.", ".feed_forward.linear2.")
 
 
-_SOURCE = "README of orhir/PoseAnything"
-
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_AGNOSTIC,),
     config=Config,
@@ -130,12 +127,6 @@ SPEC = ModelSpec(
         "A Graph-Based Approach for Category-Agnostic Pose Estimation",
         2024,
         "arXiv:2311.17891",
-        (
-            *mp100_claims(_SOURCE, "SwinV2-T, 1-shot", 91.19, 87.81, 85.68, 85.87, 85.61),
-            *mp100_claims(_SOURCE, "SwinV2-T, 5-shot", 94.24, 91.32, 90.15, 90.37, 89.73),
-            *mp100_claims(_SOURCE, "SwinV2-S, 1-shot", 94.73, 89.79, 90.69, 88.09, 90.11),
-            *mp100_claims(_SOURCE, "SwinV2-S, 5-shot", 96.67, 91.48, 92.62, 90.95, 92.41),
-        ),
     ),
     train=PUBLISHED_TRAINING,
     released=released,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from posebed.config import Positive
-from posebed.contracts import Claim, ModelSpec, Paper, Setting, Task
+from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.space import Choice, LogUniform
 from posezoo.blocks.deconv import heatmap_head
 from posezoo.blocks.features import grid
@@ -41,9 +41,6 @@ def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor
     return {name.replace("keypoint_head.", "head."): tensor for name, tensor in state.items()}
 
 
-_README = "original README of HRNet"
-_KITPOSE = "KITPose README, table 2"
-
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_SPECIFIC,),
     config=Config,
@@ -58,12 +55,6 @@ SPEC = ModelSpec(
         "Deep High-Resolution Representation Learning for Human Pose Estimation",
         2019,
         "arXiv:1902.09212",
-        (
-            Claim("COCO", "val", "HRNet-W32, 256x192, detected boxes", "AP", 74.4, _README),
-            Claim("COCO", "val", "HRNet-W48, 256x192, detected boxes", "AP", 75.1, _README),
-            Claim("AP-10K", "val", "HRNet-W32, 256x256", "AP", 73.8, _KITPOSE),
-            Claim("AP-10K", "val", "HRNet-W48, 256x256", "AP", 74.9, _KITPOSE),
-        ),
     ),
     train=PUBLISHED_TRAINING,
     released=released,

@@ -24,7 +24,7 @@ Paper and released code, where they differ or leave something open:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
@@ -32,7 +32,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from posebed.config import Positive, Share
-from posebed.contracts import Claim, Inner, ModelSpec, Paper, Setting, Task
+from posebed.contracts import Inner, ModelSpec, Paper, Setting, Task
 from posebed.data.codecs import HeatmapCodec, Kind
 from posebed.pose import Batch, Keypoints
 from posebed.space import Choice
@@ -275,18 +275,6 @@ def _renamed(name: str) -> str:
     return name
 
 
-def _claims() -> Iterator[Claim]:
-    source = "KITPose README, table {}"
-    for width, size, ap in ((32, 256, 76.6), (48, 256, 77.3), (32, 384, 77.2), (48, 384, 77.9)):
-        yield Claim("AP-10K", "val", f"E2C4, HRNet-W{width}, {size}x{size}", "AP", ap, source.format(2))
-    for width, ap, pck in ((32, 75.1, 58.8), (48, 76.7, 59.1)):
-        setting = f"HRNet-W{width}, 256x256"
-        yield Claim("AnimalPose", "val", f"E2C5, {setting}", "AP", ap, source.format(3))
-        yield Claim("AnimalKingdom", "P3", f"E2C6, {setting}", "PCK@0.05", pck, source.format(4))
-    for width, size, ap in ((32, "256x192", 75.4), (48, "256x192", 76.4), (48, "384x288", 77.3)):
-        yield Claim("COCO", "test-dev", f"E2C4, HRNet-W{width}, {size}, detected boxes", "AP", ap, source.format(10))
-
-
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_SPECIFIC,),
     config=Config,
@@ -310,7 +298,6 @@ SPEC = ModelSpec(
         "Estimation",
         2025,
         "arXiv:2502.18214",
-        tuple(_claims()),
     ),
     train={
         "epochs": 250,

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice, LogUniform
-from posezoo._mp100 import mp100_claims
 from posezoo.blocks.adaptation import Adaptive, AdaptiveConfig, Supports, Weights, supports_of
 
 # B batch, K keypoints, h w heatmap
@@ -93,8 +92,6 @@ class MAML(Adaptive):
         return self.decoded(prediction, batch)
 
 
-_SOURCE = "Dynamic Support Information Mining for Category-Agnostic Pose Estimation, table 5"
-
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_AGNOSTIC,),
     config=Config,
@@ -111,10 +108,6 @@ SPEC = ModelSpec(
         "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks",
         2017,
         "arXiv:1703.03400",
-        (
-            *mp100_claims(_SOURCE, "1-shot", 68.14, 54.72, 64.19, 63.24, 57.20, 61.50),
-            *mp100_claims(_SOURCE, "5-shot", 70.03, 55.98, 63.21, 64.79, 58.47, 62.50),
-        ),
     ),
     train={
         "epochs": 200,

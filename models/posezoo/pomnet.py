@@ -22,7 +22,6 @@ from posebed.contracts import Inner, ModelSpec, Paper, Setting, Task
 from posebed.data.codecs import HeatmapCodec
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice
-from posezoo._mp100 import mp100_claims
 from posezoo.blocks.deconv import heatmap_head
 from posezoo.blocks.features import Features, grid
 from posezoo.blocks.heatmap import decode, heatmap_loss
@@ -30,6 +29,7 @@ from posezoo.blocks.keypoint_interaction import Interaction
 from posezoo.blocks.matching import unseen
 from posezoo.blocks.normalise import Normalise
 from posezoo.blocks.pooling import mean_over_shots
+from posezoo.blocks.slots import must_suffice
 from posezoo.blocks.token_convolution import TokenConvolution
 from posezoo.blocks.two_stage import Support
 
@@ -102,11 +102,7 @@ class POMNet(nn.Module):
             ValueError: a category has more keypoints than slots, or the crop is no multiple of the stride.
         """
         super().__init__()
-        if setting.keypoints > config.slots:
-            raise ValueError(
-                f"slots must be {setting.keypoints} or more, the keypoints of the data's largest category, but are "
-                f"{config.slots}"
-            )
+        must_suffice(config.slots, setting)
         self.slots, self.names = config.slots, tuple(category.keypoints for category in setting.categories)
         cells = grid(setting.size, config.stride)
         self.codec = HeatmapCodec(setting.size, (cells[0] << config.deconvs, cells[1] << config.deconvs), sigma=2.0)
@@ -188,8 +184,6 @@ def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor
     return renamed
 
 
-_SOURCE = "Pose for Everything, as in Dynamic Support Information Mining, table 5"
-
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_AGNOSTIC,),
     config=Config,
@@ -204,10 +198,6 @@ SPEC = ModelSpec(
         "Pose for Everything: Towards Category-Agnostic Pose Estimation",
         2022,
         "arXiv:2207.10387",
-        (
-            *mp100_claims(_SOURCE, "1-shot", 84.23, 78.25, 78.17, 78.68, 79.17, 79.70),
-            *mp100_claims(_SOURCE, "5-shot", 84.72, 79.61, 78.00, 80.38, 80.85, 80.71),
-        ),
     ),
     train={
         "epochs": 210,

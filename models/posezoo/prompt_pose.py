@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from posebed.config import Positive
-from posebed.contracts import Claim, Inner, ModelSpec, Paper, Setting, Task
+from posebed.contracts import Inner, ModelSpec, Paper, Setting, Task
 from posebed.data.codecs import HeatmapCodec
 from posebed.pose import Batch, Keypoints
 from posebed.space import Choice, Uniform
@@ -317,22 +317,6 @@ SPEC = ModelSpec(
         "PromptPose: Language Prompt Helps Animal Pose Estimation",
         2022,
         "arXiv:2206.11752",
-        (
-            Claim("AP-10K", "val", "CLIP ResNet-50, 256x256", "AP", 72.9, "PromptPose, table 1"),
-            Claim("AP-10K", "val", "CLIP ViT-B/16, 256x256", "AP", 73.1, "PromptPose, table 1"),
-            Claim("AP-10K", "val, 20-shot", "CLIP ResNet-50, 256x256", "AP", 54.0, "PromptPose, table 2"),
-            Claim("AP-10K", "val, 20-shot", "CLIP ViT-B/16, 256x256", "AP", 58.6, "PromptPose, table 2"),
-            Claim("AP-10K", "val", "CLIP ResNet-50 after COCO, 256x256", "AP", 75.2, "PromptPose, table 3"),
-            Claim("AP-10K", "val", "CLIP ViT-B/16 after COCO, 256x256", "AP", 74.2, "PromptPose, table 3"),
-            Claim("AP-10K", "val, 20-shot", "CLIP ResNet-50 after COCO, 256x256", "AP", 62.6, "PromptPose, table 4"),
-            Claim("AP-10K", "val, 20-shot", "CLIP ViT-B/16 after COCO, 256x256", "AP", 64.1, "PromptPose, table 4"),
-            Claim("AP-10K", "val", "CLIP ResNet-50 with pixel loss alone", "AP", 72.1, "PromptPose, table 5"),
-            Claim("AP-10K", "val", "CLIP ResNet-50 without prompt encoder", "AP", 72.6, "PromptPose, table 5"),
-            Claim("AP-10K", "val", "CLIP ResNet-50 without semantic loss", "AP", 72.3, "PromptPose, table 5"),
-            Claim("COCO", "val", "CLIP ResNet-50", "AP", 73.0, "PromptPose, table 3"),
-            Claim("COCO", "val", "CLIP ViT-B/16", "AP", 73.3, "PromptPose, table 3"),
-            Claim("AP-10K", "val", "CLIP ViT-B/16, 256x256", "AP", 74.3, "KITPose README, table 2"),
-        ),
     ),
     train={
         **PUBLISHED_TRAINING,

@@ -19,7 +19,6 @@ from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.data.codecs import HeatmapCodec
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice, LogUniform
-from posezoo._mp100 import mp100_claims
 from posezoo.blocks.deconv import deconvolutions
 from posezoo.blocks.features import Features, grid
 from posezoo.blocks.normalise import Normalise
@@ -65,26 +64,36 @@ class ProtoNet(nn.Module):
 
     def forward(self, batch: EpisodeBatch) -> Tensor:
         """Scores (B, K, h, w), of which the softmax over cells says where the keypoint is."""
-        images = torch.cat([batch.image, batch.support_image.flatten(0, 1)])
-        maps = self.deconvs(self.backbone(self.normalise(images))[0]).float()
-        query, support = maps[: len(batch)], maps[len(batch) :]
-        # Distances are small differences of large products: half precision would not do.
-        with torch.autocast(maps.device.type, enabled=False):
-            return self._scores(query, self._prototypes(support, batch.support))
+        # All pictures in one batch: so batch norm sees supports and queries alike.
+        maps = self._maps(torch.cat([batch.image, batch.support_image.flatten(0, 1)]))
+        return self._scores(maps[: len(batch)], self._prototypes(maps[len(batch) :], batch.support))
+
+    def encode_support(self, batch: EpisodeBatch) -> Tensor:
+        """The prototypes (B, K, C)."""
+        return self._prototypes(self._maps(batch.support_image.flatten(0, 1)), batch.support)
+
+    def locate(self, batch: EpisodeBatch, support: Tensor) -> Tensor:
+        return self._scores(self._maps(batch.image), support)
+
+    def _maps(self, images: Tensor) -> Tensor:
+        return self.deconvs(self.backbone(self.normalise(images))[0]).float()
 
     def _prototypes(self, maps: Tensor, support: Keypoints) -> Tensor:
         """(B, K, C), the mean over the shots that show a keypoint; 0 where none does. ``maps`` are (B S, C, h, w)."""
         flat = Keypoints(support.xy.flatten(0, 1), support.weight.flatten(0, 1))
         heatmaps, weight = self.support.encode(flat)
         shots = support.weight.shape[:2]
-        pooled = support_pooling(maps, heatmaps).unflatten(0, shots)
+        with torch.autocast(maps.device.type, enabled=False):
+            pooled = support_pooling(maps, heatmaps).unflatten(0, shots)
         weight = weight.unflatten(0, shots)[..., None]
         return (pooled * weight).sum(1) / weight.sum(1).clamp(min=1)
 
     def _scores(self, query: Tensor, prototypes: Tensor) -> Tensor:
         if self.distance == "cosine":
             query, prototypes = functional.normalize(query, dim=1), functional.normalize(prototypes, dim=2)
-        product = torch.einsum("bchw,bkc->bkhw", query, prototypes)
+        # Distances are small differences of large products: half precision would not do.
+        with torch.autocast(query.device.type, enabled=False):
+            product = torch.einsum("bchw,bkc->bkhw", query, prototypes)
         if self.distance == "cosine":
             return product / self.temperature
         lengths = query.square().sum(1)[:, None] + prototypes.square().sum(2)[:, :, None, None]
@@ -128,8 +137,6 @@ def _near(peak: Tensor, cells: int) -> Tensor:
     return (torch.arange(cells, device=peak.device) - peak).abs() <= reach
 
 
-_SOURCE = "Dynamic Support Information Mining for Category-Agnostic Pose Estimation, table 5"
-
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_AGNOSTIC,),
     config=Config,
@@ -144,10 +151,6 @@ SPEC = ModelSpec(
         "Prototypical Networks for Few-shot Learning",
         2017,
         "arXiv:1703.05175",
-        (
-            *mp100_claims(_SOURCE, "1-shot", 46.05, 40.84, 49.13, 43.34, 44.54),
-            *mp100_claims(_SOURCE, "5-shot", 60.31, 53.51, 61.92, 58.44, 58.61),
-        ),
     ),
     train={
         "epochs": 200,

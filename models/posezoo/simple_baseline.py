@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from posebed.config import Positive, Share
-from posebed.contracts import Claim, ModelSpec, Paper, Setting, Task
+from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.space import Choice, LogUniform
 from posezoo.blocks.deconv import heatmap_head
 from posezoo.blocks.features import Features, grid
@@ -81,11 +81,6 @@ SPEC = ModelSpec(
         "Simple Baselines for Human Pose Estimation and Tracking",
         2018,
         "arXiv:1804.06208",
-        (
-            Claim("AP-10K", "val", "ResNet-50, 256x256", "AP", 70.2, "PromptPose, table 1"),
-            Claim("AP-10K", "val", "ResNet-101, 256x256", "AP", 70.6, "KITPose README, table 2"),
-            Claim("AnimalPose", "val", "ResNet-101, 256x256", "AP", 69.6, "KITPose README, table 3"),
-        ),
     ),
     train=PUBLISHED_TRAINING,
     learning_rates=learning_rates,

@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor
 
 from posebed.config import Positive, Share
-from posebed.contracts import Claim, ModelSpec, Paper, Setting, Task
+from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.data.codecs import Kind
 from posebed.space import Choice, LogUniform, Uniform
 from posezoo.blocks.deconv import enlarging_head, heatmap_head
@@ -107,8 +107,6 @@ def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor
     return {ours(name): tensor for name, tensor in state.items()}
 
 
-_KITPOSE = "KITPose README, table 2"
-
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_SPECIFIC,),
     config=Config,
@@ -124,10 +122,6 @@ SPEC = ModelSpec(
         "ViTPose: Simple Vision Transformer Baselines for Human Pose Estimation",
         2022,
         "arXiv:2204.12484",
-        (
-            Claim("AP-10K", "val", "ViTPose-B, 256x192", "AP", 66.3, _KITPOSE),
-            Claim("AP-10K", "val", "ViTPose-L, 256x192", "AP", 71.2, _KITPOSE),
-        ),
     ),
     train={
         **PUBLISHED_TRAINING,

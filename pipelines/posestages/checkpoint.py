@@ -1,4 +1,8 @@
-"""Official checkpoints as runs: names mapped to ours, all of them accounted for, and a run that predicts."""
+"""Official checkpoints as runs: names mapped to ours, all of them accounted for, and a run that predicts.
+
+A category-agnostic run of this kind knows no categories. It finds the poses of those that supports show it, or of the
+test episodes of its data once that is prepared, split and packed.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,8 @@ from pydantic import ValidationError
 
 from posebed import catalog
 from posebed.config import Params, sentence
-from posebed.contracts import DatasetSpec, Setting
+from posebed.contracts import DatasetSpec, ModelSpec, Setting, Task
+from posebed.datasets import mp100
 from posebed.experiment import Experiment, decide
 from posebed.provenance import file_hash
 from posestages.presets import ZOO, Entries, entries
@@ -46,7 +51,7 @@ def import_checkpoint(model: str, file: Path, run: str, origin: Origin) -> Path:
     if spec.released is None:
         raise ValueError(f"the model must be one with an official release, but none is known of {model}")
     pack = params.packs[experiment.pack]
-    setting = _setting(params.data[experiment.data].source, pack.size)
+    setting = _setting(experiment.task, params.data[experiment.data].source, pack.size)
     config = without_download(experiment.config)
     built: Any = spec.model(config, setting)
     # By what pictures are normalised stands in the code of releases, not in their files.
@@ -63,10 +68,10 @@ def _params(model: str, run: str, origin: Origin) -> Params:
     if (origin.preset is None) == (origin.data is None):
         raise ValueError("--preset or --data must say what the checkpoint was made for, but there are both or none")
     if origin.preset is None:
-        data = str(origin.data)
+        data, spec = str(origin.data), catalog.load(ZOO, model)
         wanted: Entries = {
             "data": {data: {"source": data, "path": f"datasets/{data}"}},
-            "splits": {data: {"data": data, "by": "official"}},
+            "splits": {data: {"data": data, "by": "official", **_episodes(spec)}},
             "packs": {data: {"data": data, "size": origin.size}},
             "models": {model: {}},
             "runs": {run: {"model": model, "split": data, "pack": data}},
@@ -84,13 +89,20 @@ def _params(model: str, run: str, origin: Origin) -> Params:
         raise ValueError(sentence(error, "import-checkpoint")) from error
 
 
+def _episodes(spec: ModelSpec) -> dict[str, Any]:
+    return {"episodes": {"draw": "official"}} if spec.tasks == (Task.CATEGORY_AGNOSTIC,) else {}
+
+
 def _experiment(params: Params, key: str, config: Mapping[str, Any]) -> Experiment:
     chosen = params.all_runs[key]
     experiment = decide(params, key, ZOO, split_folder(chosen.split), pack_folder(chosen.pack))
     return experiment.with_overrides({f"model.{name}": value for name, value in config.items()})
 
 
-def _setting(source: str, size: tuple[int, int]) -> Setting:
+def _setting(task: Task, source: str, size: tuple[int, int]) -> Setting:
+    """The skeleton of the data; of a category-agnostic model none, and the most keypoints that MP-100 showed it."""
+    if task is Task.CATEGORY_AGNOSTIC:
+        return Setting(size, max(mp100.KEYPOINTS), ())
     dataset: DatasetSpec = catalog.load("posebed.datasets", source)
     if dataset.skeleton is None:
         raise ValueError(f"--data must be a dataset whose skeleton is known, but that of {source} lies in its files")

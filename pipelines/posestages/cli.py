@@ -129,17 +129,26 @@ def train(key: Annotated[str, typer.Argument(help="An entry under runs: in param
     console.print(f"The run: {stage.run_folder(key) / 'train'}", highlight=False)
 
 
+Support = Annotated[
+    Path | None,
+    typer.Option(help="For a category-agnostic run: annotated pictures of what to look for, COCO JSON or a folder."),
+]
+SupportCategory = Annotated[str | None, typer.Option("--category", help="Of --support, where it has several.")]
+
+
 @app.command()
 def predict(
     run: Annotated[str, typer.Argument(help="A trained run, by its key or folder.")],
     images: Annotated[list[Path], typer.Argument(help="Pictures.")],
     boxes: Annotated[Path | None, typer.Option(help="COCO JSON with boxes; else each picture is one box.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for poses.json and the drawn pictures.")] = Path("poses"),
+    support: Support = None,
+    category: SupportCategory = None,
 ) -> None:
     """Find poses in pictures; writes COCO keypoints JSON and pictures with the pose drawn on."""
     from posestages.pictures import predict_pictures
 
-    count = predict_pictures(run, images, boxes, out)
+    count = predict_pictures(run, images, boxes, out, support, category)
     console.print(f"{count} poses: {out / 'poses.json'} and a picture of each image", highlight=False)
 
 
@@ -149,11 +158,13 @@ def inspect(
     images: Annotated[list[Path], typer.Argument(help="Pictures.")],
     boxes: Annotated[Path | None, typer.Option(help="COCO JSON with boxes; else each picture is one box.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the drawn maps.")] = Path("maps"),
+    support: Support = None,
+    category: SupportCategory = None,
 ) -> None:
     """Draw what a model computes on its way to a pose: score maps, body parts, attention."""
     from posestages.inspection import inspect_pictures
 
-    written = inspect_pictures(run, images, boxes, out)
+    written = inspect_pictures(run, images, boxes, out, support, category)
     console.print(f"{len(written)} pictures in {out}", highlight=False)
 
 
@@ -192,26 +203,27 @@ def _list_presets() -> None:
     for column in ("preset", "claimed", "on", "setting", "source"):
         table.add_column(column, no_wrap=column in ("preset", "claimed"))
     for name, preset in all_presets().items():
-        claim = headline(preset)
-        claimed, data = f"{claim.metric} {claim.value:.1f}", f"{claim.dataset} {claim.split}"
-        table.add_row(name, claimed, data, claim.setting, claim.source)
+        if claim := headline(preset):
+            claimed, data = f"{claim.metric} {claim.value:.4g}", f"{claim.dataset} {claim.split}"
+            table.add_row(name, claimed, data, claim.setting, claim.source)
+        else:
+            table.add_row(name, "none known")
     console.print(table)
 
 
 def _rehearse(names: list[str]) -> None:
     from tempfile import TemporaryDirectory
 
-    from posestages.rehearsal import rehearse
+    from posestages.rehearsal import alike, rehearse
 
-    for name in names:
+    for group in alike(names):
         with TemporaryDirectory() as folder:
-            done = rehearse(name, Path(folder))
+            done = rehearse(group[0], Path(folder))
         height, width = done.size
-        console.print(
-            f"{name}: {done.parameters / 1e6:.1f} M parameters, one step at {height}x{width}, {done.seconds:.1f} s",
-            highlight=False,
-            soft_wrap=True,
-        )
+        step = f"{done.parameters / 1e6:.1f} M parameters, one step at {height}x{width}, {done.seconds:.1f} s"
+        for name in group:
+            console.print(f"{name}: {step}", highlight=False, soft_wrap=True)
+            step = f"as {group[0]}"
 
 
 @app.command("import-checkpoint")
@@ -219,17 +231,23 @@ def import_checkpoint(
     model: Annotated[str, typer.Argument(help="A model of the zoo.")],
     file: Annotated[Path, typer.Argument(help="State dictionary of an official release.")],
     out: Annotated[str, typer.Option(help="Key of the new run.")],
-    preset: Annotated[str | None, typer.Option(help="The published run that the file is from.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="The published run that the file is from, and whose settings it needs.")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="Or the dataset that it was made for.")] = None,
     size: Annotated[str, typer.Option(help="With --data: height x width of its crops.")] = "256x256",
     settings: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE of the model's config.")] = None,
 ) -> None:
     """Make a run that predicts from an official checkpoint; every tensor must find its place."""
+    from posebed import catalog
+    from posebed.contracts import Task
     from posestages.checkpoint import Origin, import_checkpoint, read_size
 
     origin = Origin(preset, data, read_size(size), _named_values(settings, "--set"))
     folder = import_checkpoint(model, file, out, origin)
     console.print(f"The run: {folder}; `posebed predict {out} PICTURES` uses it", highlight=False)
+    if catalog.load("posezoo", model).tasks == (Task.CATEGORY_AGNOSTIC,):
+        console.print("It knows no categories: show it some by --support.", highlight=False)
 
 
 @app.command()

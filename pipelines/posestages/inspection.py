@@ -10,33 +10,41 @@ import numpy as np
 from posebed.contracts import Inner
 from posebed.data.images import Images
 from posebed.reporting.maps import map_sheet, matrix_sheet
-from posestages.pictures import open_run, read_boxes, whole, write_picture
+from posestages.pictures import boxes_of, open_run, whole, write_picture
 
 
-def inspect_pictures(run: str, paths: Sequence[Path], boxes: Path | None, out: Path) -> list[Path]:
+def inspect_pictures(
+    run: str,
+    paths: Sequence[Path],
+    boxes: Path | None,
+    out: Path,
+    support: Path | None = None,
+    category: str | None = None,
+) -> list[Path]:
     """Draw everything that the model of a run shows for each box of the pictures; returns the files written.
 
     Args:
-        run, boxes: as in ``pictures.predict_pictures``.
+        run, boxes, support, category: as in ``pictures.predict_pictures``.
 
     Raises:
         ValueError: the model shows nothing.
     """
     import torch
 
-    from posebed.training.pictures import cropped
+    from posebed.training.pictures import cropped, supports
 
-    trained = open_run(run)
+    trained, shots = open_run(run, support, category)
+    wanted = boxes_of(paths, boxes)
     if not hasattr(trained.model, "inspect"):
         raise ValueError(
             f"a run that is inspected must be of a model with inner maps, but {trained.about['model']} has none"
         )
+    shown = supports(trained, shots.pictures()) if shots else None
     written: list[Path] = []
-    wanted = read_boxes(boxes, paths) if boxes else {}
     for path in paths:
         picture = Images(path.parent).decode(path.name)
         for number, box in enumerate(wanted.get(path) or [whole(picture)]):
-            batch, _ = cropped(trained, path, picture, box)
+            batch, _ = cropped(trained, picture, box, shown)
             with torch.no_grad():
                 found = trained.model.inspect(batch)
             crop = batch.image[0].permute(1, 2, 0).cpu().numpy()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -14,13 +15,19 @@ from rich.progress import track
 
 from posebed.data.images import Images
 from posebed.records import Category, Dataset, Record, write_text
-from posebed.reporting.draw import CELL, contact_sheet, draw_pose
+from posebed.reporting.draw import CELL, LEAST, contact_sheet, draw_pose
 from posestages.stage import run_folder
+from posestages.support import Shots, beside, read_shots
+
+if TYPE_CHECKING:
+    from posebed.training.pictures import Pose
+    from posebed.training.trained import Trained
 
 Box = tuple[float, float, float, float]
 
 SURE = 0.1
-"""Keypoints below this confidence are written to the JSON but not drawn."""
+"""Keypoints below this confidence are written to the JSON but not drawn. Category-agnostic models know little of their
+confidence, so that of theirs all are drawn that some support shows."""
 
 
 def draw_sheet(dataset: Dataset, out: Path, count: int, chosen: Sequence[str]) -> None:
@@ -61,26 +68,33 @@ def _annotated(picture: np.ndarray, record: Record, category: Category) -> np.nd
     return draw_pose(part, xy, record.keypoints[:, 2] > 0, category, longest=CELL, numbered=True)
 
 
-def predict_pictures(run: str, paths: Sequence[Path], boxes: Path | None, out: Path) -> int:
+def predict_pictures(
+    run: str,
+    paths: Sequence[Path],
+    boxes: Path | None,
+    out: Path,
+    support: Path | None = None,
+    category: str | None = None,
+) -> int:
     """Find poses, write ``poses.json`` (COCO keypoints) and a drawn picture of each image; returns their number.
 
     Args:
         run: a key below ``runs/``, or the folder of a trained run.
         boxes: a COCO file whose pictures are matched by file name; by default each picture is one box.
+        support, category: as in ``open_run``.
     """
-    from posebed.training.pictures import pose_in_boxes
+    from posebed.training.pictures import pose_in_boxes, supports
 
-    trained = open_run(run)
-    wanted = read_boxes(boxes, paths) if boxes else {}
+    trained, shots = open_run(run, support, category)
+    wanted = boxes_of(paths, boxes)
+    shown = supports(trained, shots.pictures()) if shots else None
     poses: list[Any] = []
     drawn: list[tuple[Path, np.ndarray]] = []
     for path in track(paths, "finding poses"):
         picture = Images(path.parent).decode(path.name)
-        height, width = picture.shape[:2]
-        found = pose_in_boxes(trained, path, picture, wanted.get(path) or [whole(picture)])
-        for pose in found:
-            picture = draw_pose(picture, pose.xy, pose.confidence > SURE, pose.category, longest=max(height, width))
-        drawn.append((path, picture))
+        found = pose_in_boxes(trained, path, picture, wanted.get(path) or [whole(picture)], shown)
+        picture = _with_poses(picture, found, 0.0 if shots else SURE)
+        drawn.append((path, beside(picture, shots) if shots else picture))
         poses += found
     out.mkdir(parents=True, exist_ok=True)
     for number, (path, picture) in enumerate(drawn):
@@ -89,20 +103,63 @@ def predict_pictures(run: str, paths: Sequence[Path], boxes: Path | None, out: P
     return len(poses)
 
 
-def open_run(run: str) -> Any:
-    """The trained run of that key below ``runs/``, or in that folder, on the device there is."""
+def _with_poses(picture: np.ndarray, poses: Sequence[Pose], sure: float) -> np.ndarray:
+    """A small picture is enlarged first, so that marks do not hide it."""
+    factor = max(1.0, LEAST / max(picture.shape[:2]))
+    picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    for pose in poses:
+        xy = (pose.xy + 0.5) * factor - 0.5
+        picture = draw_pose(picture, xy, pose.confidence > sure, pose.category)
+    return picture
+
+
+def open_run(run: str, support: Path | None, category: str | None) -> tuple[Trained, Shots | None]:
+    """The trained run of that key below ``runs/``, or in that folder, on the device there is; and what a
+    category-agnostic one is to look for.
+
+    Args:
+        support: annotated pictures as ``support.read_shots`` takes them, for such a run alone.
+        category: of those, where there are several.
+
+    Raises:
+        ValueError: supports where the run takes none, or none where it needs some. Else as ``support.read_shots``.
+    """
     import torch
 
-    from posebed.training.trained import open_trained
+    from posebed.contracts import Task
+    from posebed.training.trained import open_trained, read_about, setting_of
 
     folder = Path(run) if (Path(run) / "run.json").is_file() else run_folder(run) / "train"
-    return open_trained(folder, "cuda" if torch.cuda.is_available() else "cpu")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    about = read_about(folder)
+    if about["task"] == Task.CATEGORY_SPECIFIC:
+        if support or category:
+            raise ValueError(f"a run with --support must be category-agnostic, but {run} knows its one skeleton itself")
+        return open_trained(folder, device), None
+    if support is None:
+        raise ValueError(f"{run} is category-agnostic and must be given --support, annotated pictures, but got none")
+    shots = read_shots(support, category)
+    setting = setting_of(about)
+    # Models whose outputs are numbered keep theirs.
+    largest = max(setting.keypoints, len(shots.category.keypoints))
+    return open_trained(folder, device, replace(setting, keypoints=largest, categories=(shots.category,))), shots
 
 
 def whole(picture: np.ndarray) -> Box:
     """The picture as one box."""
     height, width = picture.shape[:2]
     return (0.0, 0.0, float(width), float(height))
+
+
+def boxes_of(paths: Sequence[Path], file: Path | None) -> dict[Path, list[Box]]:
+    """The boxes of each picture by its file name, none of any without a file.
+
+    Raises:
+        ValueError: a picture is not there. Else as ``read_boxes``.
+    """
+    if missing := [str(path) for path in paths if not path.is_file()]:
+        raise ValueError(f"pictures must be files, but there is no {', '.join(missing[:5])}")
+    return read_boxes(file, paths) if file else {}
 
 
 def read_boxes(file: Path, paths: Sequence[Path]) -> dict[Path, list[Box]]:
@@ -136,7 +193,7 @@ def _coco(poses: Sequence[Any], paths: Sequence[Path], category: Category) -> di
                 "image_id": place[pose.image],
                 "category_id": 1,
                 "bbox": list(pose.box),
-                "keypoints": [v for (x, y) in pose.xy.tolist() for v in (round(x, 2), round(y, 2), 2)],
+                "keypoints": _flat(pose),
                 "confidence": [round(c, 4) for c in pose.confidence.tolist()],
                 "score": round(float(pose.confidence.mean()), 4),
             }
@@ -151,6 +208,12 @@ def _coco(poses: Sequence[Any], paths: Sequence[Path], category: Category) -> di
             }
         ],
     }
+
+
+def _flat(pose: Pose) -> list[float]:
+    """x, y, v of every keypoint; 0, 0, 0 of one that the model knows nothing of."""
+    known = zip(pose.xy.tolist(), pose.confidence > 0, strict=True)
+    return [value for (x, y), v in known for value in ((round(x, 2), round(y, 2), 2) if v else (0, 0, 0))]
 
 
 def write_picture(picture: np.ndarray, path: Path) -> None:

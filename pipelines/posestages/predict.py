@@ -12,15 +12,18 @@ from posebed.data.splits import read_split
 from posebed.records import write_text
 from posebed.scoring.predictions import write_predictions
 from posebed.training.predict import answer
-from posebed.training.trained import open_trained
+from posebed.training.trained import open_trained, read_about
 from posestages.stage import only_key, pack_folder, run, run_folder, split_folder
 
 
 def predict(key: str) -> None:
     """Write ``runs/KEY/predicted``: ``predictions.parquet`` and ``cost.json``."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trained = open_trained(run_folder(key) / "train", device)
-    pack, split = Pack.open(pack_folder(trained.about["pack"])), read_split(split_folder(trained.about["split"]))
+    folder = run_folder(key) / "train"
+    about = read_about(folder)
+    pack, split = Pack.open(pack_folder(about["pack"])), read_split(split_folder(about["split"]))
+    # A run whose weights were imported knows no categories.
+    trained = open_trained(folder, device, pack.setting())
     answers = answer(trained, pack, split, "test")
     out = run_folder(key) / "predicted"
     write_predictions(answers.predictions, out / "predictions.parquet")

@@ -23,9 +23,10 @@ def all_presets() -> Mapping[str, Preset]:
     return catalog.presets(ZOO)
 
 
-def headline(preset: Preset) -> Claim:
-    """The claim that stands for all of a preset: its AP, or else the mean of its PCK, which comes last."""
-    return next((claim for claim in preset.claims if claim.metric == "AP"), preset.claims[-1])
+def headline(preset: Preset) -> Claim | None:
+    """The claim that stands for all of a preset: its AP, or else the last, such as the mean of its PCK."""
+    of_all = [claim for claim in preset.claims if claim.metric == "AP"]
+    return next(iter((*of_all, *preset.claims[::-1])), None)
 
 
 def entries(name: str, seed: int = 0) -> Entries:
@@ -41,7 +42,7 @@ def entries(name: str, seed: int = 0) -> Entries:
     apart = f"-seed{seed}" if seed else ""
     few = preset.split.get("few_shot")
     data = _data_key(preset.data)
-    split = f"{data}-{few}shot{apart}" if few else data
+    split = _split_key(data, preset.split) + (apart if few else "")
     pack = f"{data}-{'x'.join(map(str, preset.pack['size']))}"
     pack += f"-{preset.pack['convention']}" if "convention" in preset.pack else ""
     run = {"preset": name, "model": preset.model, "split": split, "pack": pack}
@@ -71,13 +72,17 @@ def _data_key(data: Mapping[str, Any]) -> str:
     return "-".join(words).replace("_", "-")
 
 
+def _split_key(data: str, split: Mapping[str, Any]) -> str:
+    """From the data, what is held out and the number of shots, such as ``mp100-split1-vehicle-5shot``."""
+    held = [name.replace(" ", "-") for name in split.get("test", ())]
+    shots = split.get("few_shot") or split.get("episodes", {}).get("shots")
+    return "-".join([data, *held, *([f"{shots}shot"] if shots else [])])
+
+
 def as_yaml(wanted: Entries) -> str:
     """The entries as they stand in a file of their own."""
-    text = ""
-    for section, of_section in wanted.items():
-        for key, entry in of_section.items():
-            text = inserted(text, section, key, entry)
-    return text
+    sections = {section: [f"  {key}: {_flow(entry)}\n" for key, entry in of.items()] for section, of in wanted.items()}
+    return "\n".join(f"{section}:\n{''.join(lines)}" for section, lines in sections.items())
 
 
 def add(wanted: Entries, path: Path) -> list[str]:

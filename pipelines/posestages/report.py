@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from posebed import catalog
 from posebed.config import Params, read_params
 from posebed.data.images import Images
 from posebed.records import read_records
 from posebed.reporting.gallery import GalleryPicture, gallery_of
 from posebed.reporting.site import DataProblems, write_report
 from posebed.scoring.result import Result, read_result
+from posestages.presets import ZOO
 from posestages.stage import PARAMS, prepared, run, run_folder
 
 OUT = Path("report")
@@ -36,7 +38,9 @@ def report(params: Params, out: Path = OUT) -> Path:
     """Write the page and return its path."""
     results = read_results(params)
     used = sorted({result.data for result in results})
-    return write_report(results, _gallery(results), [_problems(data) for data in used], out)
+    repeated = {key: run.preset for key, run in params.all_runs.items() if run.preset}
+    published = {key: catalog.preset(ZOO, preset).claims for key, preset in repeated.items()}
+    return write_report(results, _gallery(results), [_problems(data) for data in used], out, published=published)
 
 
 def _gallery(results: list[Result]) -> list[GalleryPicture]:

@@ -61,6 +61,8 @@ def train(key: str) -> None:
         decided = background.submit(experiment_of, key)
         connect(PACKAGES)
         experiment = decided.result()
+    if not experiment.train.epochs:
+        return take_over(experiment)
 
     from posebed.jobs.launch import forget, launch
     from posebed.training.trained import write_trained
@@ -75,6 +77,8 @@ def train(key: str) -> None:
 def train_without_ray(key: str) -> None:
     """Train in this process and write ``runs/KEY/train``; under torchrun every worker calls it."""
     experiment = experiment_of(key)
+    if not experiment.train.epochs:
+        return take_over(experiment)
     from posebed.training.log import FolderLog
     from posebed.training.loop import train as loop
     from posebed.training.trained import write_trained
@@ -85,6 +89,15 @@ def train_without_ray(key: str) -> None:
     with log.latest() as checkpoint:
         if log.leads and checkpoint:
             write_trained(run_folder(experiment.key) / "train", checkpoint, experiment)
+
+
+def take_over(experiment: Experiment) -> None:
+    """Write ``runs/KEY/train`` with the weights that the run starts from."""
+    from posebed.training.trained import about_of, write_untrained
+    from posebed.training.transfer import initial_model
+
+    model, _ = initial_model(experiment, Pack.open(experiment.pack_folder).setting())
+    write_untrained(run_folder(experiment.key) / "train", model.state_dict(), about_of(experiment))
 
 
 class Mirror:

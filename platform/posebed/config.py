@@ -57,7 +57,8 @@ class SplitConfig(Section):
     by: Literal["image", "category", "family", "official"] = "image"
     """What keeps together: a group of images, a whole category, a whole family, or the dataset's own parts."""
     val: Share | tuple[str, ...] = 0.1
-    """A share of the groups, categories or families; or, by category and family, the names held out."""
+    """A share of the groups, categories or families; or, by category and family, the names held out. By category, a
+    family's name stands for its categories."""
     test: Share | tuple[str, ...] = 0.2
     few_shot: Positive | None = None
     """Keep the training records of this many images per category, drawn with the seed; a category that has fewer keeps
@@ -110,7 +111,8 @@ class AugmentConfig(Section):
 class TrainConfig(Section):
     """How a model is trained. A model's own SPEC sets its paper's values; params.yaml overrides them."""
 
-    epochs: Positive = 210
+    epochs: Annotated[int, Field(ge=0)] = 210
+    """0, under ``finetunes``, takes the weights as they are: the same model on other questions, such as more shots."""
     batch_size: Positive = 64
     """Images per optimizer step, over all workers."""
     micro_batch: Positive | None = None

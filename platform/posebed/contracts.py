@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from posebed.config import Section, TrainConfig
 from posebed.records import Category, Dataset
@@ -20,7 +20,7 @@ from posebed.space import Space
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from posebed.pose import Batch, Keypoints
+    from posebed.pose import Batch, EpisodeBatch, Keypoints
 
 BatchT = TypeVar("BatchT", bound="Batch", contravariant=True)
 PredictionT = TypeVar("PredictionT")
@@ -60,6 +60,21 @@ class PoseModel(Protocol[BatchT, PredictionT]):
 
     def decode(self, prediction: PredictionT, batch: BatchT) -> Keypoints:
         """(B, K) coordinates in crop pixels, with confidences in 0..1."""
+        ...
+
+
+@runtime_checkable
+class SupportEncoder(Protocol):
+    """A category-agnostic model that looks at supports without the query, so that in evaluation it does so once for
+    all queries of an episode: ``locate(batch, encode_support(batch))`` is what ``forward`` would predict."""
+
+    def encode_support(self, batch: EpisodeBatch) -> Any:
+        """What the supports tell: a tensor, or a dataclass of tensors, of such dataclasses and of None, each tensor
+        with one row for every row of the batch."""
+        ...
+
+    def locate(self, batch: EpisodeBatch, support: Any) -> Any:
+        """The prediction; pictures of supports are not looked at."""
         ...
 
 
@@ -118,7 +133,6 @@ class Paper:
     year: int
     reference: str
     """arXiv number or DOI."""
-    claims: tuple[Claim, ...] = ()
 
 
 def _no_factors(config: Any) -> Mapping[str, float]:

@@ -166,6 +166,8 @@ def decide(
     train = _validated(TrainConfig, place, spec.train, shared.train, run.train)
     if train.engine == "deepspeed" and train.zero > spec.max_zero:
         raise ValueError(f"{place}.train.zero must be at most {spec.max_zero} for {run.model}, but is {train.zero}")
+    if not train.epochs and init_folder is None:
+        raise ValueError(f"{place}.train.epochs must be 1 or more, as it starts from no other run, but is 0")
     episodes = params.splits[run.split].episodes
     task = _task(place, run, spec, episodes is not None)
     if train.shots and task is Task.CATEGORY_SPECIFIC:

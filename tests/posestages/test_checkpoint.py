@@ -14,11 +14,19 @@ from torch import Tensor
 
 from parity_adapters.case import cases
 from posebed import catalog
+from posebed.config import PackConfig, SplitConfig
 from posebed.contracts import Setting
-from posebed.training.trained import open_trained
+from posebed.data.pack import write_pack
+from posebed.data.plan import Episode
+from posebed.data.splits import Split, write_split
+from posebed.records import Category, Record
+from posebed.scoring.predictions import read_predictions
+from posebed.training.trained import open_trained, read_about
 from posestages.checkpoint import Origin, import_checkpoint, read_size
 from posestages.cli import app
 from posestages.pictures import predict_pictures
+from posestages.predict import predict
+from posestages.stage import pack_folder, run_folder, split_folder
 
 SMALL = {"width": 8, "blocks": 1, "modules": [1, 1, 1]}
 ORIGIN = Origin(data="ap10k", size=(64, 64), config=SMALL)
@@ -155,3 +163,99 @@ def test_official_names_and_shapes_load(empty: Path, parity: Path, folder: str, 
     origin = Origin(data=data, size=(height, width), config=config)
     import_checkpoint(model, empty / "official.pth", "official", origin)
     assert predict_pictures("official", [picture(empty)], None, empty / "poses") == 1
+
+
+SLIM = {"backbone": "test_resnet", "weights": "none", "width": 16, "heads": 2, "feed_forward": 16}
+AGNOSTIC: dict[str, dict[str, Any]] = {
+    "cape_former": {**SLIM, "encoder_layers": 1, "decoder_layers": 1},
+    "graph_cape": {**SLIM, "encoder_layers": 1, "decoder_layers": 1, "drop_path": 0.0},
+    "fmmp": {**SLIM, "layers": 1},
+    "pomnet": {**SLIM, "encoder_layers": 1, "decoder_layers": 1},
+}
+"""The models of any category that are released, made small."""
+THEIRS = {
+    "cape_former": {"backbone.trunk.": "encoder_sample.", "feed_forward.linear": "linear"},
+    "graph_cape": {"backbone.trunk.": "backbone."},
+    "fmmp": {"backbone.trunk.": "backbone."},
+    "pomnet": {},
+}
+"""What their releases call parts of them."""
+CATEGORIES = [Category("kite", "kite", tuple("abcd"), limbs=((0, 1), (1, 2))), Category("pin", "pin", ("head", "tip"))]
+
+
+def episodes_for(run: str, shots: int) -> int:
+    """The pack and the split that the run names, with one episode for each of two categories; the number of queries."""
+    about, rng = read_about(run_folder(run) / "train"), np.random.default_rng(0)
+    records: list[Record] = []
+    for category in CATEGORIES:
+        for number in range(shots + 2):
+            name = f"{category.key}{number}"
+            cv2.imwrite(f"{name}.png", rng.integers(0, 256, (64, 64, 3), np.uint8))
+            points = np.column_stack(
+                [rng.uniform(5, 60, (len(category.keypoints), 2)), np.full(len(category.keypoints), 2)]
+            )
+            records.append(Record(name, f"{name}.png", 64, 64, category.key, (0.0, 0.0, 64.0, 64.0), 4096.0, points))
+    write_pack(records, CATEGORIES, Path(), PackConfig(data="d", size=tuple(about["size"])), pack_folder(about["pack"]))
+    names = {c.key: [r.record for r in records if r.category == c.key] for c in CATEGORIES}
+    plan = [Episode(i, c, tuple(of[:shots]), tuple(of[shots:])) for i, (c, of) in enumerate(names.items())]
+    split = Split({r.record: "test" for r in records}, {"test": plan})
+    write_split(split_folder(about["split"]), split, records, SplitConfig(data="d"))
+    return 2 * len(plan)
+
+
+def small_release(model: str) -> tuple[Path, Origin]:
+    spec = catalog.load("posezoo", model)
+    built = spec.model(spec.config(**AGNOSTIC[model]), Setting((64, 64), 4, tuple(CATEGORIES)))
+    state = {}
+    for name, tensor in built.state_dict().items():
+        for ours, theirs in THEIRS[model].items():
+            name = name.replace(ours, theirs)
+        state[name] = tensor
+    torch.save(state, "official.pth")
+    return Path("official.pth"), Origin(data="mp100", size=(64, 64), config=AGNOSTIC[model])
+
+
+@pytest.mark.parametrize("model", AGNOSTIC)
+def test_an_imported_run_of_any_category_answers_the_episodes_of_its_data(empty: Path, model: str):
+    file, origin = small_release(model)
+    folder = import_checkpoint(model, file, "official", origin)
+    assert read_about(folder)["categories"] == []
+    queries = episodes_for("official", shots=1)
+    predict("official")
+    found = read_predictions(run_folder("official") / "predicted/predictions.parquet")
+    assert len(found) == queries
+
+
+@pytest.mark.parametrize("model", AGNOSTIC)
+def test_an_incomplete_or_foreign_release_is_refused_in_one_sentence(empty: Path, model: str):
+    file, origin = small_release(model)
+    state = torch.load(file, weights_only=True)
+    del state[next(name for name in state if name.endswith("conv1.0.weight"))]
+    torch.save(state | {"optimizer.step": torch.zeros(1)}, file)
+    with pytest.raises(ValueError, match=r"missing \S*conv1.0.weight, and unexpected optimizer.step$") as refusal:
+        import_checkpoint(model, file, "official", origin)
+    assert "\n" not in str(refusal.value)
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("folder", "model", "preset", "shots"),
+    [
+        ("capeformer", "cape_former", "cape-former-r50-mp100-split1-1shot", 1),
+        ("graphcape", "graph_cape", "graph-cape-t-mp100-split1-1shot", 1),
+        ("fmmp", "fmmp", "fmmp-r50-mp100-split3-5shot", 5),
+        ("pomnet", "pomnet", "pomnet-r50-mp100-split1-1shot", 1),
+    ],
+)
+def test_official_releases_of_any_category_load(
+    empty: Path, parity: Path, folder: str, model: str, preset: str, shots: int
+):
+    """Whole, with the tables that a backbone makes by itself, under the preset's settings."""
+    case = cases(parity / folder)[0]
+    kept = {name: torch.zeros(shape) for name, shape, _ in case.variant["state_dict"] if name not in case.state}
+    torch.save({"state_dict": {**case.state, **kept}, "meta": {}}, "official.pth")
+    run = import_checkpoint(model, Path("official.pth"), "official", Origin(preset=preset))
+    assert read_about(run)["config"].get("reversed_chains", True), "as the released code of FMMP"
+    queries = episodes_for("official", shots)
+    predict("official")
+    assert len(read_predictions(run_folder("official") / "predicted/predictions.parquet")) == queries

@@ -15,7 +15,7 @@ from posebed.config import Params, read_params
 from posestages.cli import app
 from posestages.prepare import main as prepare
 from posestages.presets import add, all_presets, as_yaml, combined, entries, inserted
-from posestages.rehearsal import rehearse
+from posestages.rehearsal import alike, rehearse
 
 TUNED = "prompt-pose-vit-b-coco-ap10k-20shot"
 
@@ -28,6 +28,7 @@ def test_the_list_names_every_preset(capsys: pytest.CaptureFixture[str]):
     presets()
     told = capsys.readouterr().out
     assert all(name in told for name in all_presets())
+    assert "PCK@0.2 83.53" in told and "none known" in told
 
 
 def test_all_presets_stand_in_one_file_of_parameters():
@@ -38,7 +39,9 @@ def test_all_presets_stand_in_one_file_of_parameters():
         preset = all_presets()[name]
         assert run.preset == name and run.boxes == preset.boxes
         assert params.packs[run.pack].size == tuple(preset.pack["size"])
-        assert params.splits[run.split].few_shot == preset.split.get("few_shot")
+        split = params.splits[run.split]
+        assert split.few_shot == preset.split.get("few_shot")
+        assert (split.episodes and split.episodes.shots) == preset.split.get("episodes", {}).get("shots")
 
 
 def test_a_fine_tuned_preset_brings_the_run_that_it_starts_from():
@@ -151,6 +154,27 @@ def test_listing_presets_imports_no_torch():
     code = f"import sys; {listed}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("False\n")
+
+
+def test_presets_that_differ_in_the_part_of_the_data_alone_share_a_dry_run():
+    groups = [group for group in alike(list(all_presets())) if group[0].startswith("fmmp-")]
+    assert [len(group) for group in groups] == [5, 5, 1, 1, 1, 1], "five splits each, and the four ablations"
+
+
+def test_a_super_category_that_is_held_out_is_a_split_of_its_own():
+    found = Params.model_validate(entries("cape-former-r50-mp100-human-face-1shot"))
+    split = found.splits["mp100-split1-human-face-1shot"]
+    assert (split.by, split.test, split.val) == ("category", ("human face",), 0.1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["fmmp-r50-mp100-split2-1shot", "sdpnet-r50-mp100-split1-5shot", "cape-former-r50-mp100-vehicle-1shot"],
+)
+def test_a_dry_run_shows_episodes_where_a_preset_has_them(name: str, tmp_path: Path):
+    done = rehearse(name, tmp_path)
+    assert done.parameters > 30e6 and done.size == (64, 64)
+    assert done.losses and all(value > 0 for value in done.losses.values())
 
 
 @pytest.mark.parametrize(

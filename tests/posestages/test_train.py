@@ -1,12 +1,19 @@
-"""What a run refuses, it refuses before any worker starts."""
+"""What a run refuses, it refuses before any worker starts; and runs that only ask other questions."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from posestages.train import experiment_of
+from posebed.config import ScoringConfig, read_params
+from posestages import stage
+from posestages.predict import predict
+from posestages.score import score
+from posestages.split import split
+from posestages.train import experiment_of, train_without_ray
 
 
 @pytest.mark.parametrize(
@@ -25,3 +32,34 @@ def test_what_a_model_refuses_is_told_when_the_run_is_decided(project: Path, ent
     )
     with pytest.raises((ValueError, LookupError), match=told):
         experiment_of("new")
+
+
+STARTED = """
+finetunes:
+  more-shots: {init_from: prototypes, model: proto_net, split: two-shots, pack: small, train: {epochs: 0}}
+"""
+TWO_SHOTS = """
+  two-shots:
+    {data: quads, by: category, val: [cow], test: [fox], episodes: {shots: 2, queries: 3, episodes: 4, val_episodes: 2}}
+"""
+
+
+def test_no_epochs_take_the_weights_as_they_are_to_other_questions(project: Path):
+    text = (project / "params.yaml").read_text().replace("finetunes: {}", STARTED)
+    (project / "params.yaml").write_text(text.replace("splits:\n", "splits:" + TWO_SHOTS))
+    split(read_params(project / "params.yaml"), "two-shots", stage.prepared("quads"), stage.split_folder("two-shots"))
+    train_without_ray("prototypes")
+    train_without_ray("more-shots")
+    trained, taken = (
+        load_file(stage.run_folder(key) / "train/best.safetensors") for key in ("prototypes", "more-shots")
+    )
+    assert trained.keys() == taken.keys() and all(torch.equal(trained[name], taken[name]) for name in trained)
+    predict("more-shots")
+    assert score("more-shots", ScoringConfig(resamples=10)).protocol["shots"] == "2"
+
+
+def test_a_run_that_starts_from_no_other_needs_epochs(project: Path):
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("epochs: 4", "epochs: 0"))
+    with pytest.raises(ValueError, match=r"runs\.baseline\.train\.epochs must be 1 or more"):
+        experiment_of("baseline")

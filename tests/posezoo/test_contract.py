@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from posebed import catalog
-from posebed.contracts import Setting, Task
+from posebed.contracts import Setting, SupportEncoder, Task
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 from posebed.records import Category
 from posebed.space import Choice
+from posebed.training.episodes import predicted as answered
 
 TWO_STAGE = {
     "weights": "none",
@@ -97,12 +98,12 @@ CASES = [(name, task) for name in catalog.names("posezoo") for task in catalog.l
 each_model = pytest.mark.parametrize(("name", "task"), CASES, ids=lambda value: str(value))
 
 
-def built(name: str, seed: int = 0) -> Any:
+def built(name: str, seed: int = 0, setting: Setting = SETTING) -> Any:
     if name not in TINY:
         pytest.fail(f"TINY must say how {name} is made small for tests, but has only {', '.join(TINY)}")
     spec = catalog.load("posezoo", name)
     torch.manual_seed(seed)
-    return spec.model(spec.config(**TINY[name]), SETTING)
+    return spec.model(spec.config(**TINY[name]), setting)
 
 
 def discs(count: int, generator: np.random.Generator) -> tuple[Tensor, Keypoints]:
@@ -129,6 +130,24 @@ def drawn(task: Task, count: int = 4, seed: int = 0) -> Batch:
     shots = (count, SHOTS)
     support = Keypoints(points.xy.unflatten(0, shots), points.weight.unflatten(0, shots))
     return EpisodeBatch(image, keypoints, category, row, shown.unflatten(0, shots), support)
+
+
+SMALLER = Category("bit", "bit", ("a", "b"), limbs=((0, 1),))
+TWO_KINDS = replace(SETTING, categories=(replace(SETTING.categories[0], limbs=((0, 1), (1, 2), (2, 3))), SMALLER))
+EPISODES = [7, 7, 7, 2, 2, 4]
+
+
+def episodes() -> EpisodeBatch:
+    """Queries of ``EPISODES``, the second of which is of the smaller kind; some supports hide keypoints."""
+    one, queries = drawn(Task.CATEGORY_AGNOSTIC, 3), drawn(Task.CATEGORY_SPECIFIC, 6, seed=1)
+    assert isinstance(one, EpisodeBatch)
+    shown = one.support.weight.clone()
+    shown[0, 0, 1] = shown[2, :, 3] = 0
+    shown[1, :, 2:] = 0
+    which = torch.tensor([0, 0, 0, 1, 1, 2])
+    category = torch.tensor([0, 1, 0])[which]
+    support = Keypoints(one.support.xy[which], shown[which])
+    return EpisodeBatch(queries.image, queries.keypoints, category, queries.row, one.support_image[which], support)
 
 
 def loss_of(model: Any, batch: Batch, seed: int = 0) -> Tensor:
@@ -230,6 +249,21 @@ def test_the_order_of_the_shots_does_not_matter(name: str, task: Task) -> None:
     support = Keypoints(batch.support.xy.flip(1), batch.support.weight.flip(1))
     turned = replace(batch, support_image=batch.support_image.flip(1), support=support)
     same(predicted(model, turned), predicted(model, batch))
+
+
+@torch.no_grad()
+@each_model
+def test_supports_looked_at_once_tell_every_query_the_same(name: str, task: Task) -> None:
+    model = built(name, setting=TWO_KINDS)
+    model.eval()
+    offered = isinstance(model, SupportEncoder)
+    if not offered:
+        pytest.skip("does not look at supports without a query")
+    batch = episodes()
+    same(model.decode(answered(model, batch, EPISODES), batch), predicted(model, batch))
+    support = model.encode_support(batch)
+    blind = replace(batch, support_image=torch.zeros_like(batch.support_image))
+    same(model.decode(model.locate(blind, support), blind), predicted(model, batch))
 
 
 @each_model

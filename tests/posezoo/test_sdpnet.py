@@ -21,7 +21,9 @@ from posezoo.blocks.matching import expectation_near_peak
 from posezoo.blocks.messages import Messages, PoseCompletion
 from posezoo.blocks.pooling import support_pooling
 from posezoo.blocks.structure import AttentionScores, Structure
-from posezoo.sdpnet import ABLATIONS, RESNET50, SPEC, Config, SDPNet
+from posezoo.presets.mp100 import METHODS
+from posezoo.presets.mp100_ablations import SDPNET
+from posezoo.sdpnet import SPEC, Config, SDPNet
 
 SIDE, SHOTS, SHOWN, PADDED = 64, 2, 4, 6
 CATEGORY = Category("blob", "blob", tuple("abcd"))
@@ -80,7 +82,7 @@ def total(model: SDPNet, batch: EpisodeBatch) -> Tensor:
     return torch.stack(list(model.losses(model(batch), batch).values())).sum()
 
 
-ROWS = {f"{table}, {row}": dict(changes) for table, rows in ABLATIONS.items() for row, (changes, _) in rows.items()}
+ROWS = {"full": {}, **{name: dict(row.config) for name, row in SDPNET.items()}}
 
 
 @pytest.mark.parametrize("overrides", [*ROWS.values(), *FURTHER.values()], ids=[*ROWS, *FURTHER])
@@ -96,11 +98,6 @@ def test_every_row_of_the_tables_trains_all_of_its_parameters(overrides: dict[st
     untouched = {name for name, g in gradients.items() if g is not None and not g.any()}
     assert untouched <= {"structure.scores.score.bias", "structure.scores.layers.2.bias"}
     assert located(model.eval(), batch).isfinite().all()
-
-
-def test_the_full_method_stands_in_every_table() -> None:
-    full = [value for rows in ABLATIONS.values() for changes, value in rows.values() if not changes]
-    assert full == [93.54] * len(ABLATIONS)
 
 
 def test_more_padding_changes_nothing() -> None:
@@ -388,7 +385,9 @@ def test_the_published_model_has_the_size_that_its_description_gives() -> None:
 
     with torch.device("meta"):
         hrnet = size(HRNet(32, "none", strides=(4, 32)))
-    with_hrnet, with_resnet = (SPEC.model(Config(weights="none", **changes), setting) for changes in ({}, RESNET50))
+    with_hrnet, with_resnet = (
+        SPEC.model(Config(weights="none", **changes), setting) for changes in ({}, METHODS["sdpnet-r50"].config)
+    )
     assert size(with_hrnet) == hrnet + by_hand(7, (32, 256))
     assert size(with_resnet) == 23_508_032 + by_hand(0, (2048,))
     assert size(with_hrnet) / 1e6 == pytest.approx(49.9, abs=0.1)

@@ -5,6 +5,7 @@ Its channels are the keypoints by their index within a category. How weights are
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -101,7 +102,7 @@ class Network(nn.Module):
         return self.head(self.backbone(self.normalise(image))[0]).float()
 
 
-class Adaptive(nn.Module):
+class Adaptive(nn.Module, ABC):
     """Subclasses say what weights become on an episode's supports. The stored ones stay as they are."""
 
     def __init__(self, config: AdaptiveConfig, setting: Setting) -> None:
@@ -112,9 +113,9 @@ class Adaptive(nn.Module):
         self.part, self.inner_lr = PARTS[config.part], config.inner_lr
         self._last: tuple[tuple[int, ...], Weights] | None = None
 
+    @abstractmethod
     def fitted(self, supports: Supports) -> Weights:
         """Detached weights for the queries of an episode."""
-        raise NotImplementedError
 
     def train(self, mode: bool = True) -> Self:
         """The mode; what was fitted to the last episode is forgotten, as stored weights may change before the next."""

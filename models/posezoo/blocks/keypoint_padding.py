@@ -17,6 +17,7 @@ from torch.nn import functional
 from posebed.contracts import Setting
 from posebed.pose import Keypoints
 from posezoo.blocks.neighbours import nearest_on_graph
+from posezoo.blocks.slots import must_suffice
 
 # B batch, S pictures of a sample, K slots
 
@@ -77,15 +78,11 @@ class KeypointPadding(nn.Module):
             ValueError: a category has more keypoints than slots.
         """
         super().__init__()
-        if setting.keypoints > slots:
-            raise ValueError(
-                f"slots must be {setting.keypoints} or more, the keypoints of the data's largest category, but are "
-                f"{slots}"
-            )
+        must_suffice(slots, setting)
         self.slots, self.alpha, self.reverse = slots, alpha, reverse
         categories = setting.categories
         limbs = [len(category.limbs) for category in categories]
-        ends = torch.zeros(len(categories), max(1, *limbs), 2, dtype=torch.int64)
+        ends = torch.zeros(len(categories), max([1, *limbs]), 2, dtype=torch.int64)
         links = torch.full((len(categories), slots, slots), -1)
         for number, category in enumerate(categories):
             # The first of several links between two keypoints is the one that counts.

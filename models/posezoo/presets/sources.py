@@ -82,3 +82,14 @@ COCO = Source(
 )
 COCO_TEST_DEV = Source("COCO test-dev2017", "test-dev", COCO.data, boxes="detected")
 """Its annotations are with the competition's server; what runs here is val2017."""
+
+
+def mp100(split: int, shots: int) -> Source:
+    """One of MP-100's five splits, with the official test episodes of so many shots."""
+    return Source(
+        "MP-100",
+        f"split {split}",
+        {"source": "mp100", "path": "datasets/mp100", "options": {"split": split}},
+        ("PCK@0.2",),
+        split={"by": "official", "episodes": {"shots": shots, "draw": "official"}},
+    )

@@ -30,9 +30,14 @@ Crops = tuple[Tensor, Keypoints]
 
 
 def exact(pack: Pack, rows: np.ndarray, device: torch.device) -> Crops:
-    """The crops of these rows as they were cut from the image, and their keypoints."""
+    """The crops of these rows as they were cut from the image, and their keypoints.
+
+    A row that occurs several times, such as the support of many queries, is read and sent once.
+    """
     xy, labelled = _annotated(pack, rows)
-    return _channels_first(_sent(pack.evaluation_crops[rows], device)), _keypoints(xy, labelled, device)
+    distinct, place = np.unique(rows, return_inverse=True)
+    pixels = _sent(pack.evaluation_crops[distinct], device)[torch.from_numpy(place).to(device)]
+    return _channels_first(pixels), _keypoints(xy, labelled, device)
 
 
 def augmented(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Generic, TypeVar
@@ -97,19 +97,16 @@ def training_episode_batches(
     return _training(pack, episodes, train, (seed, epoch), rank, world, device)
 
 
-def evaluation_batches(
-    pack: Pack, tuples: np.ndarray, batch_size: int, device: torch.device | str = "cpu"
-) -> Loader[Batch]:
-    """The exact crops of (n, S + 1) rows in their order: supports, where the task has any, and last the query."""
+def evaluation_batches(pack: Pack, parts: Sequence[np.ndarray], device: torch.device | str = "cpu") -> Loader[Batch]:
+    """The exact crops of every part as a batch: (n, S + 1) rows, supports, where the task has any, and last the
+    query."""
     device = torch.device(device)
-    starts = range(0, len(tuples), batch_size)
 
     def batches() -> Iterator[Batch]:
-        for start in starts:
-            part = tuples[start : start + batch_size]
+        for part in parts:
             yield batch(pack, part, exact(pack, part.ravel(), device))
 
-    return Loader(batches, len(starts))
+    return Loader(batches, len(parts))
 
 
 def _training(

@@ -140,7 +140,7 @@ def _held_out(records: Sequence[Record], categories: Sequence[Category], config:
     if "" in present:
         nameless = sorted({r.category for r in records if not name_of[r.category]})
         raise ValueError(f"by family, every category must have one, but {', '.join(nameless)} has none")
-    part_of_name = _held_out_names(present, config)
+    part_of_name = _held_out_names(present, _families(present, categories) if config.by == "category" else {}, config)
     parts: dict[str, str] = {}
     for unit in _together(records):
         wanted = {r.record: part_of_name[name_of[r.category]] for r in unit}
@@ -149,13 +149,24 @@ def _held_out(records: Sequence[Record], categories: Sequence[Category], config:
     return parts
 
 
-def _held_out_names(names: Sequence[str], config: SplitConfig) -> dict[str, str]:
+def _families(present: Sequence[str], categories: Sequence[Category]) -> dict[str, list[str]]:
+    """The categories that are present, by those families that are not called like one of them."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for category in categories:
+        if category.key in present and category.family and category.family not in present:
+            found[category.family].append(category.key)
+    return found
+
+
+def _held_out_names(names: Sequence[str], groups: Mapping[str, Sequence[str]], config: SplitConfig) -> dict[str, str]:
+    """The part of every name. The name of a group stands for those of its members."""
     part_of = dict.fromkeys(names, "train")
     given = {part: getattr(config, part) for part in ("test", "val")}
     for part, wanted in given.items():
-        for name in wanted if isinstance(wanted, tuple) else ():
+        for name in (n for w in wanted for n in groups.get(w, [w])) if isinstance(wanted, tuple) else ():
             if part_of.get(name) != "train":
-                reason = f"is in {part_of[name]} as well" if name in part_of else f"is none of {', '.join(names)}"
+                known = ", ".join([*names, *sorted(groups)])
+                reason = f"is in {part_of[name]} as well" if name in part_of else f"is none of {known}"
                 raise LookupError(f"{part} must hold out a {config.by} of the data, but {name!r} {reason}")
             part_of[name] = part
     free = [name for name in names if part_of[name] == "train"]

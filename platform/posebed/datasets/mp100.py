@@ -46,6 +46,9 @@ HELD_OUT: dict[int, dict[str, tuple[int, ...]]] = {
 }
 """The official category ids of every split; the others of 1 to 100 train."""
 
+KEYPOINTS = (8, 68)
+"""Of its smallest categories, skirt and table, and of its largest, the human face."""
+
 _FAMILIES: dict[str, tuple[int, ...]] = {
     "human body": (72,),
     "human face": (18, 40),

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from posebed.contracts import Paper
+from posebed.contracts import Claim
 from posebed.records import DEFAULT_SIGMA, write_text
 from posebed.reporting.chart import series
 from posebed.reporting.compare import (
@@ -62,12 +62,12 @@ def write_report(
     problems: Sequence[DataProblems],
     folder: Path,
     title: str = "Pose estimation benchmark",
-    papers: Mapping[str, Paper] | None = None,
+    published: Mapping[str, Sequence[Claim]] | None = None,
 ) -> Path:
     """Write ``index.html`` and its tables as CSV into the folder, and return the page's path.
 
     Args:
-        papers: Model to the paper whose claims stand with its runs.
+        published: Run to the numbers that are published for what it repeats.
 
     Raises:
         ValueError: two results have one key, or a picture is of a run without a result.
@@ -89,7 +89,7 @@ def write_report(
         summary=summary(compared),
         sections=[_section(table, gallery) for table in compared],
         problems=problems,
-        papers=papers or {},
+        published=published or {},
         anchors={key: f"run-{i}" for i, key in enumerate(keys)},
         keypoint_metric=HEADLINE,
         floor=FLOOR,

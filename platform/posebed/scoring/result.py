@@ -53,10 +53,11 @@ class Epoch(Section):
 class Cost(Section):
     parameters: int
     gflops: float | None
-    """Billions of multiply-adds for one crop (with its supports), which the papers of the field call GFLOPs;
-    None where the model makes none."""
+    """Billions of multiply-adds for one crop, which the papers of the field call GFLOPs: with all that is computed of
+    its supports, as if no other query shared them. None where the model makes none."""
     ms_per_image: float
-    """Prediction time per crop, median over batches."""
+    """Prediction time per crop, median over batches; of the time for supports, the share of one of the queries that
+    are answered with them."""
     train_seconds: float
     device: str
 

@@ -1,19 +1,26 @@
-"""A trained category-specific model on anybody's pictures: boxes in, poses in image pixels out."""
+"""A trained model on anybody's pictures: boxes in, poses in image pixels out.
+
+A category-agnostic model is shown annotated pictures of what it is to look for, which it may never have seen before.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from posebed.contracts import Task
+from posebed.contracts import SupportEncoder
 from posebed.data.crop import apply_affine, clip_box, crop_affine, framed, invert_affine, warp
-from posebed.pose import Batch, Keypoints
-from posebed.records import Category
+from posebed.pose import Batch, EpisodeBatch, Keypoints
+from posebed.records import Category, Record
 from posebed.training.trained import Trained
+
+# S shots, K keypoints, H W the crops' height and width
 
 Box = tuple[float, float, float, float]
 
@@ -32,40 +39,93 @@ class Pose:
     category: Category
 
 
+@dataclass(frozen=True)
+class Supports:
+    """Annotated crops of a category, as a category-agnostic model sees them."""
+
+    image: Tensor
+    """(1, S, 3, H, W)"""
+    keypoints: Keypoints
+    """(1, S, K)"""
+    told: Any
+    """What the model makes of them, once for all queries; None where it does not look at them without a query."""
+
+
 @torch.no_grad()
-def pose_in_boxes(trained: Trained, image: Path, picture: np.ndarray, boxes: Sequence[Box]) -> list[Pose]:
+def supports(trained: Trained, shots: Iterable[tuple[np.ndarray, Record]]) -> Supports:
+    """Crops of annotated records on their RGB pictures (H, W, 3).
+
+    Args:
+        trained: opened for the category of the records.
+    """
+    crops, points = list[Tensor](), list[np.ndarray]()
+    for picture, record in shots:
+        crop, affine = _crop(trained, picture, record.box)
+        crops.append(crop)
+        xy, labelled = apply_affine(affine, record.keypoints[:, :2]), record.keypoints[:, 2] > 0
+        padded = np.zeros((trained.setting.keypoints, 3), np.float32)
+        padded[: len(xy)] = np.column_stack([xy, labelled]) * labelled[:, None]
+        points.append(padded)
+    image, annotated = torch.stack(crops)[None], torch.from_numpy(np.stack(points))[None].to(trained.device)
+    seen = Supports(image, Keypoints(annotated[..., :2], annotated[..., 2]), None)
+    if not isinstance(trained.model, SupportEncoder):
+        return seen
+    return Supports(seen.image, seen.keypoints, trained.model.encode_support(_episode(_query(trained, crops[0]), seen)))
+
+
+@torch.no_grad()
+def pose_in_boxes(
+    trained: Trained, image: Path, picture: np.ndarray, boxes: Sequence[Box], shown: Supports | None = None
+) -> list[Pose]:
     """One pose per box of an RGB picture (H, W, 3).
 
+    Args:
+        shown: what to look for, which a category-agnostic model must be told.
+
     Raises:
-        ValueError: the model is category-agnostic and would need annotated supports; or a box misses the picture.
+        ValueError: a box misses the picture.
     """
-    poses: list[Pose] = []
+    category, poses = trained.setting.categories[0], list[Pose]()
+    count = len(category.keypoints)
     for box in boxes:
-        batch, affine = cropped(trained, image, picture, box)
-        found = trained.model.decode(trained.model(batch), batch)
-        xy = apply_affine(invert_affine(affine), found.xy[0].double().cpu().numpy())
-        confidence = found.weight[0].float().cpu().numpy()
-        poses.append(Pose(image, box, xy, confidence, trained.setting.categories[0]))
+        batch, affine = cropped(trained, picture, box, shown)
+        told = shown.told if shown else None
+        prediction = trained.model(batch) if told is None else trained.model.locate(batch, told)
+        found = trained.model.decode(prediction, batch)
+        xy = apply_affine(invert_affine(affine), found.xy[0, :count].double().cpu().numpy())
+        poses.append(Pose(image, box, xy, found.weight[0, :count].float().cpu().numpy(), category))
     return poses
 
 
-def cropped(trained: Trained, image: Path, picture: np.ndarray, box: Box) -> tuple[Batch, np.ndarray]:
+def cropped(trained: Trained, picture: np.ndarray, box: Box, shown: Supports | None) -> tuple[Batch, np.ndarray]:
     """What the model sees of a box, as a batch of one, and the affine (2, 3) from the picture to it.
 
     Raises:
-        ValueError: as ``pose_in_boxes``.
+        ValueError: the box misses the picture.
     """
-    if trained.task is Task.CATEGORY_AGNOSTIC:
-        raise ValueError(
-            f"a run that predicts from boxes alone must be category-specific, but {trained.about['key']} is not"
-        )
+    crop, affine = _crop(trained, picture, box)
+    query = _query(trained, crop)
+    return (_episode(query, shown) if shown else query), affine
+
+
+def _query(trained: Trained, crop: Tensor) -> Batch:
+    """Of unknown keypoints and the first category."""
+    count = trained.setting.keypoints
+    unknown = Keypoints(torch.zeros(1, count, 2), torch.zeros(1, count)).to(trained.device)
+    zero = torch.zeros(1, dtype=torch.int64, device=trained.device)
+    return Batch(crop[None], unknown, category=zero, row=zero)
+
+
+def _episode(query: Batch, shown: Supports) -> EpisodeBatch:
+    return EpisodeBatch(query.image, query.keypoints, query.category, query.row, shown.image, shown.keypoints)
+
+
+def _crop(trained: Trained, picture: np.ndarray, box: Box) -> tuple[Tensor, np.ndarray]:
+    """(3, H, W) and the affine (2, 3) from the picture to it."""
     height, width = picture.shape[:2]
     inside = clip_box(box, width, height)
     if min(inside[2:]) <= 0:
-        raise ValueError(f"a box must overlap its picture of {width} x {height} pixels, but {image} has {box}")
-    size, count = trained.setting.size, trained.setting.keypoints
+        raise ValueError(f"a box must overlap its picture of {width} x {height} pixels, but is {box}")
+    size = trained.setting.size
     affine = crop_affine(*framed(inside, size, trained.about["padding"]), size, convention=trained.about["convention"])
-    crop = torch.from_numpy(warp(picture, affine, size)).permute(2, 0, 1)[None].to(trained.device)
-    unknown = Keypoints(torch.zeros(1, count, 2), torch.zeros(1, count)).to(trained.device)
-    zero = torch.zeros(1, dtype=torch.int64, device=trained.device)
-    return Batch(crop, unknown, category=zero, row=zero), affine
+    return torch.from_numpy(warp(picture, affine, size)).permute(2, 0, 1).to(trained.device), affine

@@ -17,7 +17,8 @@ from posebed.data.splits import Split
 from posebed.pose import Batch
 from posebed.scoring.predictions import Predictions
 from posebed.scoring.result import Cost
-from posebed.training.streams import question_batches, questions
+from posebed.training.episodes import predicted
+from posebed.training.streams import in_batches, question_batches, questions
 from posebed.training.trained import Trained
 from posebed.training.world import device_name
 
@@ -40,16 +41,19 @@ def answer(
 ) -> Answers:
     """Predict every question of a part, in the boxes that the run names, in image pixels, and what it cost.
 
+    Supports are read once for all queries of their episode and, by models that offer to, looked at once.
+
     Raises:
         ValueError: the part asks nothing.
     """
     asked = questions(trained.task, pack, split, part, trained.about["boxes"])
+    together = in_batches(asked, BATCH)
+    gflops = _gflops(trained.model, next(iter(question_batches(pack, [asked[:1]], trained.device))))
     xy, confidence, seconds = [], [], []
-    batches = list[Batch]()
-    for batch in question_batches(pack, asked, BATCH, trained.device):
-        batches = batches or [batch]
+    for some, batch in zip(together, question_batches(pack, together, trained.device), strict=True):
         started = time.perf_counter()
-        found = trained.model.decode(trained.model(batch), batch)
+        prediction = predicted(trained.model, batch, [question.episode for question in some])
+        found = trained.model.decode(prediction, batch)
         to_image = invert_affine(pack.affine[batch.row.cpu().numpy()])
         xy.append(apply_affine(to_image, found.xy.double().cpu().numpy()))
         confidence.append(found.weight.float().cpu().numpy())
@@ -70,7 +74,14 @@ def answer(
         size=pack.size,
         unasked=[records[row] for row in others if records[row].detection is None],
     )
-    return Answers(predictions, _cost(trained, batches[0], float(np.median(seconds)) * 1000))
+    cost = Cost(
+        parameters=sum(p.numel() for p in trained.model.parameters()),
+        gflops=gflops,
+        ms_per_image=float(np.median(seconds)) * 1000,
+        train_seconds=sum(line.seconds for line in trained.curve),
+        device=device_name(trained.device),
+    )
+    return Answers(predictions, cost)
 
 
 def _crops(pack: Pack) -> np.ndarray:
@@ -80,14 +91,8 @@ def _crops(pack: Pack) -> np.ndarray:
     return np.hstack([corners[:, 0], corners[:, 1] - corners[:, 0]])
 
 
-def _cost(trained: Trained, batch: Batch, ms_per_image: float) -> Cost:
+def _gflops(model: Any, crop: Batch) -> float | None:
+    """Billions of multiply-adds for one crop, its supports not shared with any other."""
     with FlopCounterMode(display=False) as counter:
-        trained.model(batch)
-    flops = counter.get_total_flops() / len(batch)
-    return Cost(
-        parameters=sum(p.numel() for p in trained.model.parameters()),
-        gflops=flops / 2e9 if flops else None,  # the counter counts a multiply-add as two
-        ms_per_image=ms_per_image,
-        train_seconds=sum(line.seconds for line in trained.curve),
-        device=device_name(trained.device),
-    )
+        model(crop)
+    return counter.get_total_flops() / 2e9 or None  # the counter counts a multiply-add as two

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -72,7 +73,21 @@ def _rows(pack: Pack, split: Split, part: str, boxes: str) -> list[int]:
     return [row for row in rows if wanted[row]]
 
 
-def question_batches(pack: Pack, asked: Sequence[Question], size: int, device: torch.device) -> Loader[Batch]:
-    """The exact crops of the questions, in their order."""
-    rows = np.array([(*question.supports, question.query) for question in asked])
-    return evaluation_batches(pack, rows, size, device)
+def in_batches(asked: Sequence[Question], size: int) -> list[list[Question]]:
+    """The questions in their order, at most so many at a time. An episode that fits is never parted, so that its
+    supports are looked at once."""
+    batches: list[list[Question]] = []
+    for _, episode in groupby(asked, key=lambda question: question.episode):
+        together = list(episode)
+        for part in (together[start : start + size] for start in range(0, len(together), size)):
+            if batches and len(batches[-1]) + len(part) <= size:
+                batches[-1] += part
+            else:
+                batches.append(part)
+    return batches
+
+
+def question_batches(pack: Pack, batches: Sequence[Sequence[Question]], device: torch.device) -> Loader[Batch]:
+    """The exact crops of the questions of every batch."""
+    rows = [np.array([(*question.supports, question.query) for question in asked]) for asked in batches]
+    return evaluation_batches(pack, rows, device)

@@ -34,15 +34,22 @@ ConfigT = TypeVar("ConfigT", bound=Section)
 
 def write_trained(folder: Path, outcome: Path, experiment: Experiment) -> None:
     """Copy a job's outcome to its place, whole or not at all."""
-    pack = json.loads((experiment.pack_folder / "about.json").read_text())
-    about = experiment.described() | {
-        "fingerprint": experiment.fingerprint,
-        **described(Pack.open(experiment.pack_folder).setting(), pack["padding"], pack["convention"]),
-    }
+    about = about_of(experiment)
     with _finished(folder) as unfinished:
         for file in FILES:
             shutil.copy2(outcome / file, unfinished / file)
         (unfinished / "run.json").write_text(json.dumps(about, indent=1))
+
+
+def about_of(experiment: Experiment) -> dict[str, Any]:
+    """The content of ``run.json``."""
+    pack = json.loads((experiment.pack_folder / "about.json").read_text())
+    setting = Pack.open(experiment.pack_folder).setting()
+    return {
+        **experiment.described(),
+        "fingerprint": experiment.fingerprint,
+        **described(setting, pack["padding"], pack["convention"]),
+    }
 
 
 def write_untrained(folder: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -97,16 +104,26 @@ class Trained:
     curve: tuple[Epoch, ...]
 
 
-def open_trained(folder: Path, device: torch.device | str = "cpu") -> Trained:
+def open_trained(folder: Path, device: torch.device | str = "cpu", setting: Setting | None = None) -> Trained:
     """Build a run's model and load its best weights.
+
+    Args:
+        setting: of other categories than those that the model was trained for, if it is category-agnostic.
 
     Raises:
         LookupError: the folder holds no trained run.
+        ValueError: the setting has more keypoints than the model has room for.
     """
     about = read_about(folder)
-    spec, setting = importlib.import_module(about["model"]).SPEC, setting_of(about)
+    spec, setting = importlib.import_module(about["model"]).SPEC, setting or setting_of(about)
     model = spec.model(without_download(spec.config.model_validate(about["config"])), setting)
-    model.load_state_dict(load_file(folder / "best.safetensors"))
+    weights, room = load_file(folder / "best.safetensors"), about["keypoints"]
+    if setting.keypoints > room and any(weights[n].shape != own.shape for n, own in model.state_dict().items()):
+        raise ValueError(
+            f"{about['key']} must be asked for at most {room} keypoints, as many as its model has outputs, but is "
+            f"asked for {setting.keypoints}"
+        )
+    model.load_state_dict(weights)
     curve = tuple(Epoch.model_validate(line) for line in json.loads((folder / "curve.json").read_text()))
     return Trained(model.to(device).eval(), setting, Task(about["task"]), torch.device(device), about, curve)
 

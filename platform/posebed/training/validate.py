@@ -10,7 +10,7 @@ from posebed.data.splits import Split
 from posebed.experiment import Experiment
 from posebed.pose import Batch, EpisodeBatch
 from posebed.training.engine import Engine
-from posebed.training.streams import question_batches, questions
+from posebed.training.streams import in_batches, question_batches, questions
 from posebed.training.world import World, summed
 
 THRESHOLD = 0.2
@@ -23,24 +23,23 @@ def validate(experiment: Experiment, engine: Engine, pack: Pack, split: Split, w
     It chooses the best checkpoint; the numbers of the report come from the table of predictions.
     """
     asked = questions(experiment.task, pack, split, "val")
+    batches = in_batches(asked, max(1, experiment.train.batch_size // world.size // experiment.train.accumulation()))
     # Workers take turns and make equally many batches, as sharded weights need all of them at every forward pass:
-    # some ask once more what another has asked, and do not count the answer.
-    rounds = -(-len(asked) // world.size)
-    mine = [asked[(i * world.size + world.rank) % len(asked)] for i in range(rounds)]
-    counted = torch.tensor([i * world.size + world.rank < len(asked) for i in range(rounds)], device=world.device)
-    size = max(1, experiment.train.batch_size // world.size // experiment.train.accumulation())
+    # some ask once more what another has asked, and do not count the answers.
+    turns = range(world.rank, -(-len(batches) // world.size) * world.size, world.size)
+    mine = [batches[turn % len(batches)] for turn in turns]
     reach = torch.from_numpy(THRESHOLD * longest_sides(pack) * pack.affine[:, 0, 0]).to(world.device)
     engine.module.eval()
     model = engine.module
-    shares = []
-    for batch in question_batches(pack, mine, size, world.device):
+    total = torch.zeros((), dtype=torch.float64, device=world.device)
+    for turn, batch in zip(turns, question_batches(pack, mine, world.device), strict=True):
         found = model.decode(engine(batch), batch)  # pyright: ignore[reportCallIssue]
         away = (found.xy.double() - batch.keypoints.xy).norm(dim=-1)
         weight = counting(batch)
         right = (away < reach[batch.row, None]) * weight
-        shares.append(right.sum(1) / weight.sum(1).clamp(min=1))
-    total = summed((torch.cat(shares) * counted).sum(), world)
-    return total.item() / len(asked)
+        if turn < len(batches):
+            total += (right.sum(1) / weight.sum(1).clamp(min=1)).sum()
+    return summed(total, world).item() / len(asked)
 
 
 def longest_sides(pack: Pack) -> np.ndarray:

@@ -91,7 +91,7 @@ def test_too_few_episodes_for_a_batch_are_drawn_on(tiny_pack: Pack) -> None:
 
 def test_supports_and_query_are_shown_in_their_places(tiny_pack: Pack) -> None:
     episodes = np.array([[0, 1, 4], [0, 1, 5], [0, 1, 6], [17, 12, 14]])
-    batches = list(evaluation_batches(tiny_pack, episodes, 3))
+    batches = list(evaluation_batches(tiny_pack, [episodes[:3], episodes[3:]]))
     assert [b.row.tolist() for b in batches] == [[4, 5, 6], [14]]
     for batch, rows in zip(batches, (episodes[:3], episodes[3:]), strict=True):
         assert isinstance(batch, EpisodeBatch)

@@ -76,7 +76,7 @@ def test_padded_and_unlabelled_keypoints_have_no_weight_and_no_place(tiny_pack: 
 
 def test_evaluation_keeps_the_order_and_shows_exact_crops(tiny_pack: Pack) -> None:
     rows = np.array([3, 1, 17, 4, 0])
-    batches = list(evaluation_batches(tiny_pack, rows[:, None], 2))
+    batches = list(evaluation_batches(tiny_pack, np.split(rows[:, None], [2, 4])))
     seen = joined(batches)
     assert [len(b) for b in batches] == [2, 2, 1]
     assert seen["row"].tolist() == rows.tolist()
@@ -88,7 +88,7 @@ def test_evaluation_keeps_the_order_and_shows_exact_crops(tiny_pack: Pack) -> No
 
 def test_training_without_augmentation_shows_evaluation_crops(tiny_pack: Pack) -> None:
     seen = joined(one_epoch(tiny_pack, 0, train(augment=AugmentConfig())))
-    exact = joined(evaluation_batches(tiny_pack, seen["row"].numpy()[:, None], 8))
+    exact = joined(evaluation_batches(tiny_pack, [seen["row"].numpy()[:, None]]))
     difference = (seen["image"].int() - exact["image"].int()).abs()
     assert difference.max() <= 3  # cv2 counts in 1/32 of a pixel
     torch.testing.assert_close(seen["xy"], exact["xy"], atol=1e-4, rtol=0)
@@ -96,7 +96,7 @@ def test_training_without_augmentation_shows_evaluation_crops(tiny_pack: Pack) -
 
 def test_mirrored_animals_trade_left_and_right(tiny_pack: Pack) -> None:
     seen = joined(one_epoch(tiny_pack, 0, train(augment=AugmentConfig(flip=1))))
-    exact = joined(evaluation_batches(tiny_pack, seen["row"].numpy()[:, None], 8))
+    exact = joined(evaluation_batches(tiny_pack, [seen["row"].numpy()[:, None]]))
     dogs = seen["category"] == 0
     swapped = torch.tensor([1, 0, 2, 4, 3, 5])
     assert torch.equal(seen["weight"][dogs], exact["weight"][dogs][:, swapped])
@@ -112,7 +112,7 @@ def test_keypoints_move_with_their_pixels(tiny_pack: Pack) -> None:
     rows = ROWS[tiny_pack.category == 1]
     bodies = Bodies.of(tiny_pack.categories, 6)
     turned, points = augmented(tiny_pack, bodies, rows, config, draw(np.random.default_rng(0), 6), torch.device("cpu"))
-    exact = joined(evaluation_batches(tiny_pack, rows[:, None], 6))
+    exact = joined(evaluation_batches(tiny_pack, [rows[:, None]]))
 
     def colours(image: Tensor, xy: Tensor) -> Tensor:
         grid = xy[:, None] / torch.tensor([47, 63]) * 2 - 1

@@ -144,6 +144,22 @@ def test_named_categories_are_held_out() -> None:
     assert len({r.category for r in records if part[r.record] == "test"}) == 2
 
 
+@pytest.mark.parametrize("test", [("cats",), ("lion", "tiger")])
+def test_a_family_is_held_out_of_categories_by_its_name(test: tuple[str, ...]) -> None:
+    records = [record(f"{c}{i}", c) for c in FAMILIES for i in range(3)]
+    part = divide(records, CATEGORIES, config(by="category", val=0.2, test=test))
+    shown = {p: {r.category for r in records if part[r.record] == p} for p in PARTS}
+    assert shown["test"] == {"lion", "tiger"}
+    assert len(shown["val"]) == 1 and len(shown["train"]) == 3, "single categories of the other families validate"
+
+
+def test_a_category_goes_before_a_family_of_its_name() -> None:
+    categories = [Category("face", "face", ("nose",), "head"), *(Category(c, c, ("nose",), "face") for c in "abc")]
+    records = [record(f"{c.key}{i}", c.key) for c in categories for i in range(3)]
+    part = divide(records, categories, config(by="category", test=("face",)))
+    assert {r.category for r in records if part[r.record] == "test"} == {"face"}
+
+
 def test_a_picture_that_shows_a_held_out_category_is_kept_from_training() -> None:
     records = [record(i, c, image=i // 2) for i, c in enumerate(["lion", "cow", "tiger", "cow", "wolf", "wolf"])]
     part = divide(records, CATEGORIES, config(by="category", val=("tiger",), test=("lion",)))
@@ -202,7 +218,9 @@ def test_a_category_with_fewer_images_keeps_all_and_is_told(tmp_path: Path) -> N
         ({"val": 0.6, "test": 0.5}, "leave a share to train"),
         ({"test": ("lion",)}, "test must be a share"),
         ({"by": "category", "test": ("dragon",)}, "'dragon' is none of bison, cow"),
+        ({"by": "category", "test": ("dragon",)}, "wolf, cats, cattle, dogs"),
         ({"by": "category", "val": ("lion",), "test": ("lion",)}, "'lion' is in test as well"),
+        ({"by": "category", "val": ("lion",), "test": ("cats",)}, "'lion' is in test as well"),
         ({"by": "category", "val": 0.9, "test": 0.9}, "none in train"),
         ({"by": "official"}, "18 of 18 have none"),
     ],

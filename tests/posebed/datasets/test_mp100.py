@@ -200,9 +200,10 @@ def test_a_category_without_links_gets_a_spanning_tree_and_a_note(tmp_path: Path
     assert [note for note in dataset.notes if "spanning tree" in note and "face-40" in note]
 
 
-def test_whole_families_can_be_held_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("by", "val"), [("family", ["vehicle"]), ("category", ["thing32", "thing38", "thing51"])])
+def test_whole_families_can_be_held_out(tmp_path: Path, by: str, val: list[str]) -> None:
     make(tmp_path / "raw")
-    held = {"by": "family", "val": ["vehicle"], "test": ["furniture"]}
+    held = {"by": by, "val": val, "test": ["furniture"]}
     config = params(tmp_path / "raw", across={**held, "episodes": {"queries": 2, "episodes": 3, "val_episodes": 1}})
     prepare(config, "mp", tmp_path / "mp")
     split(config, "across", tmp_path / "mp", tmp_path / "across")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from posebed.contracts import Claim, Paper
+from posebed.contracts import Claim
 from posebed.reporting.gallery import GalleryPicture
 from posebed.reporting.site import DataProblems, amount, data_uri, duration, flat, signed, write_report
 from posebed.scoring.result import Result
@@ -85,10 +85,10 @@ def test_provenance_shows_every_field(result: Make, tmp_path: Path):
         assert text in page
 
 
-def test_claims_of_a_paper_stand_with_its_runs_alone(result: Make, tmp_path: Path):
-    paper = Paper("A title", 2019, "1902.09212", (Claim("COCO", "val", "256x192", "AP", 74.4, "Table 1"),))
-    page = written(tmp_path, [result("a")], papers={"hrnet": paper})
-    assert "A title" in page and "74.4" in page
+def test_published_numbers_stand_with_the_run_that_repeats_them_alone(result: Make, tmp_path: Path):
+    claims = (Claim("COCO", "val", "256x192", "AP", 74.4, "Table 1"),)
+    page = written(tmp_path, [result("a"), result("b")], published={"a": claims})
+    assert page.count("Published for the setting") == 1 and "74.4" in page
     leaders = page[page.index('class="leaders"') : page.index("</table>")]
     assert "74.4" not in leaders
 

@@ -1,0 +1,186 @@
+"""MP-100's tables: every method that the zoo has, on its five splits, with one and five shots.
+
+Supports are as many in training as in the test. The test episodes are those of POMNet's and CapeFormer's code; FMMP's
+own are drawn in another order of categories. Averages stand with each of the five runs that they are taken over.
+
+What the papers leave open is settled as each model's file says, and besides so:
+
+- ProtoNet, MAML and Fine-tune are quoted without a definition: these are our re-implementations.
+- ``fmmp-*`` link the points of a chain, choose neighbours and train as the released code does, from which its numbers
+  come. An import of the released checkpoint needs that, too: name one of these presets.
+- GraphCape's small backbone was pretrained by SimMIM, whose weights timm does not have: timm's own for ImageNet stand
+  in for them. Links are the files' own, where they have them.
+- CapeFormer's four runs across super-categories validate on a tenth of the other categories, drawn with the split's
+  seed, where the released configurations do so on the test part itself. We have no published number of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from posebed.contracts import Claim, Preset
+from posezoo.presets.sources import mp100
+
+SPLITS, SHOTS = (1, 2, 3, 4, 5), (1, 5)
+SUPER_CATEGORIES = ("human body", "human face", "vehicle", "furniture")
+"""Those that the released configurations hold out, one at a time."""
+
+_TABLE = "SDPNet, table 5"
+_CAPEFORMER, _GRAPHCAPE, _FMMP = (f"{name} README" for name in ("CapeFormer", "GraphCape", "FMMP"))
+NOTE = "note of a third party on FMMP, unchecked"
+OTHER_NOTE = "note of a third party on GenCape, unchecked"
+LISTING = "listing of a third party, shots inferred"
+MEAN = "mPCK@.05-.20"
+
+
+@dataclass(frozen=True)
+class Row:
+    place: str
+    shots: int
+    values: tuple[float, ...] = ()
+    """On splits 1, 2 and so on."""
+    average: float | None = None
+    """Over the five splits, where it is published."""
+    metric: str = "PCK@0.2"
+
+    def claims(self, method: str, split: int) -> Iterator[Claim]:
+        setting = f"{method}, {self.shots}-shot"
+        if self.average is not None:
+            yield Claim("MP-100", "average", setting, self.metric, self.average, self.place)
+        if split <= len(self.values):
+            yield Claim("MP-100", f"split {split}", setting, self.metric, self.values[split - 1], self.place)
+
+
+@dataclass(frozen=True)
+class Method:
+    name: str
+    """The paper's, and the backbone."""
+    model: str
+    rows: tuple[Row, ...]
+    """The one to be shown first is the last."""
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    train: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def preset(self, split: int, shots: int) -> Preset:
+        claims = [claim for row in self.rows if row.shots == shots for claim in row.claims(self.name, split)]
+        claims.sort(key=lambda claim: claim.split != "average")
+        return mp100(split, shots).preset(self.model, self.config, self.train, tuple(claims))
+
+
+METHODS = {
+    "proto-net-r50": Method(
+        "ProtoNet, ResNet-50",
+        "proto_net",
+        (
+            Row(_TABLE, 1, (46.05, 40.84, 49.13, 43.34, 44.54), 44.78),
+            Row(_TABLE, 5, (60.31, 53.51, 61.92, 58.44, 58.61), 58.56),
+        ),
+    ),
+    "maml-r50": Method(
+        "MAML, ResNet-50",
+        "maml",
+        (
+            Row(_TABLE, 1, (68.14, 54.72, 64.19, 63.24, 57.20), 61.50),
+            Row(_TABLE, 5, (70.03, 55.98, 63.21, 64.79, 58.47), 62.50),
+        ),
+    ),
+    "fine-tune-r50": Method(
+        "Fine-tune, ResNet-50",
+        "fine_tune",
+        (
+            Row(_TABLE, 1, (70.60, 57.04, 66.06, 65.00, 59.20), 63.58),
+            Row(_TABLE, 5, (71.67, 57.84, 66.76, 66.53, 60.24), 64.61),
+        ),
+    ),
+    "pomnet-r50": Method(
+        "POMNet, ResNet-50",
+        "pomnet",
+        (
+            Row(NOTE, 1, average=64.53, metric=MEAN),
+            Row(NOTE, 5, average=68.28, metric=MEAN),
+            Row(LISTING, 5, (71.31, 67.59, 66.41, 67.78, 68.31), metric=MEAN),
+            Row(_TABLE, 1, (84.23, 78.25, 78.17, 78.68, 79.17), 79.70),
+            Row(_TABLE, 5, (84.72, 79.61, 78.00, 80.38, 80.85), 80.71),
+        ),
+    ),
+    "cape-former-r50": Method(
+        "CapeFormer, ResNet-50",
+        "cape_former",
+        (
+            Row(NOTE, 1, average=70.58, metric=MEAN),
+            Row(NOTE, 5, average=75.45, metric=MEAN),
+            # Split 4 with one shot is 0.06 better than in the paper, to whose average only the other number leads.
+            Row(_CAPEFORMER, 1, (89.45, 84.88, 83.59, 83.59, 85.09)),
+            Row(_CAPEFORMER, 5, (91.94, 88.92, 89.40, 88.01, 88.25)),
+            Row(_TABLE, 1, (89.45, 84.88, 83.59, 83.53, 85.09), 85.31),
+            Row(_TABLE, 5, (91.94, 88.92, 89.40, 88.01, 88.25), 89.30),
+        ),
+    ),
+    "sdpnet-r50": Method(
+        "SDPNet, ResNet-50",
+        "sdpnet",
+        (
+            Row(_TABLE, 1, (90.03, 85.42, 84.22, 84.17, 85.95), 85.96),
+            Row(_TABLE, 5, (92.65, 89.64, 89.46, 88.57, 88.74), 89.81),
+        ),
+        {"backbone": "resnet50.tv_in1k"},
+    ),
+    "sdpnet-hrnet-w32": Method(
+        "SDPNet, HRNet-W32",
+        "sdpnet",
+        (
+            Row(_TABLE, 1, (91.54, 86.72, 85.49, 85.77, 87.26), 87.36),
+            Row(_TABLE, 5, (93.68, 90.23, 89.67, 89.08, 89.46), 90.42),
+        ),
+    ),
+    "graph-cape-t": Method(
+        "GraphCape-T, SwinV2-Tiny",
+        "graph_cape",
+        (
+            Row(_GRAPHCAPE, 1, (91.19, 87.81, 85.68, 85.87, 85.61)),
+            Row(_GRAPHCAPE, 5, (94.24, 91.32, 90.15, 90.37, 89.73)),
+        ),
+    ),
+    "graph-cape-s": Method(
+        "GraphCape-S, SwinV2-Small",
+        "graph_cape",
+        (
+            Row(OTHER_NOTE, 1, average=90.68),
+            Row(OTHER_NOTE, 5, average=92.83),
+            Row(_GRAPHCAPE, 1, (94.73, 89.79, 90.69, 88.09, 90.11)),
+            Row(_GRAPHCAPE, 5, (96.67, 91.48, 92.62, 90.95, 92.41)),
+        ),
+        {"backbone": "swinv2_small_window16_256.ms_in1k", "drop_path": 0.3},
+        {"batch_size": 8},
+    ),
+    "fmmp-r50": Method(
+        "FMMP, ResNet-50",
+        "fmmp",
+        (
+            Row(NOTE, 1, (78.72,), 73.42, MEAN),
+            Row(NOTE, 5, average=78.02, metric=MEAN),
+            Row(_FMMP, 1, (78.7,), metric=MEAN),
+        ),
+        {"reversed_chains": True, "hidden_neighbours": True, "query_neighbours": "last"},
+    ),
+}
+
+
+def _across(super_category: str) -> Preset:
+    """All super-categories but one train."""
+    method, source = METHODS["cape-former-r50"], mp100(1, 1)
+    held = {"by": "category", "val": 0.1, "test": [super_category], "episodes": {"shots": 1}}
+    return replace(source, split=held).preset(method.model, method.config, method.train, ())
+
+
+PRESETS: Mapping[str, Preset] = {
+    **{
+        f"{name}-mp100-split{split}-{shots}shot": method.preset(split, shots)
+        for name, method in METHODS.items()
+        for shots in SHOTS
+        for split in SPLITS
+    },
+    **{f"cape-former-r50-mp100-{name.replace(' ', '-')}-1shot": _across(name) for name in SUPER_CATEGORIES},
+}

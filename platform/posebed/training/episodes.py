@@ -1,0 +1,32 @@
+"""Queries of one episode share their supports: what those tell is computed once, where the model offers to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posebed.contracts import SupportEncoder
+from posebed.pose import Batch, EpisodeBatch
+
+
+def predicted(model: Any, batch: Batch, episodes: Sequence[int]) -> Any:
+    """The model's prediction for a batch, of which rows with the same number in ``episodes`` share their supports."""
+    if not (isinstance(batch, EpisodeBatch) and isinstance(model, SupportEncoder)):
+        return model(batch)
+    _, first, episode = np.unique(episodes, return_index=True, return_inverse=True)
+    support = model.encode_support(taken(batch, torch.from_numpy(first).to(batch.row.device)))
+    return model.locate(batch, taken(support, torch.from_numpy(episode).to(batch.row.device)))
+
+
+def taken(thing: Any, rows: Tensor) -> Any:
+    """The same with these rows alone of every tensor in it: of a tensor, of None, or of a dataclass of such."""
+    if thing is None:
+        return None
+    if isinstance(thing, Tensor):
+        return thing[rows]
+    return replace(thing, **{field.name: taken(getattr(thing, field.name), rows) for field in fields(thing)})
