@@ -136,6 +136,8 @@ class FMMP(nn.Module):
         code = grid_code(1, config.slots, config.width // 2) * config.identifier
         self.register_buffer("identifier", code, persistent=False)
         self._initialise()
+        # As the pictures do: else every convolution turns its weights around, and its gradients back.
+        self.to(memory_format=torch.channels_last)
 
     def _miners(self, count: int) -> nn.ModuleList:
         c = self.config

@@ -141,6 +141,8 @@ class KITPose(nn.Module):
         self.kit = _transformer(config, setting, channels, self.size) if config.kit else None
         self.codec = HeatmapCodec(setting.size, self.size, config.sigma, config.target)
         self.flip_test = FlipTest(config.flip_test, setting)
+        # As the pictures do: else every convolution turns its weights around, and its gradients back.
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, batch: Batch) -> Prediction:
         """In training of pictures that may be mixed; in evaluation with the means of the flip test."""

@@ -212,6 +212,8 @@ class SDPNet(nn.Module):
         code = grid_code(1, config.slots, width // 2) * config.identifier
         self.register_buffer("identifier", code, persistent=False)
         self._initialise()
+        # As the pictures do: else every convolution turns its weights around, and its gradients back.
+        self.to(memory_format=torch.channels_last)
 
     def _initialise(self) -> None:
         """Xavier's uniform weights for all matrices, except those that start from 0 and the backbone's."""

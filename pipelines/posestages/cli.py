@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -199,13 +200,12 @@ def presets(
 def _list_presets() -> None:
     from posestages.presets import all_presets, headline
 
-    table = Table(title="Presets", title_justify="left")
-    for column in ("preset", "claimed", "on", "setting", "source"):
-        table.add_column(column, no_wrap=column in ("preset", "claimed"))
+    table = Table("preset", "claimed", "of", title="Presets", title_justify="left", box=box.SIMPLE_HEAD)
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for name, preset in all_presets().items():
         if claim := headline(preset):
-            claimed, data = f"{claim.metric} {claim.value:.4g}", f"{claim.dataset} {claim.split}"
-            table.add_row(name, claimed, data, claim.setting, claim.source)
+            of = f"{claim.setting}; {claim.dataset} {claim.split} ({claim.source})"
+            table.add_row(name, f"{claim.metric} {claim.value:.4g}", of)
         else:
             table.add_row(name, "none known")
     console.print(table)

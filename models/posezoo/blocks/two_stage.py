@@ -126,6 +126,8 @@ class TwoStage(nn.Module):
         counts = torch.tensor([len(names) for names in self.names], dtype=torch.int64)
         self.register_buffer("counts", counts, persistent=False)
         self._initialise()
+        # As the pictures do: else every convolution turns its weights around, and its gradients back.
+        self.to(memory_format=torch.channels_last)
 
     def _initialise(self) -> None:
         """Xavier's uniform weights for all matrices, except the last of each offset head, which stays 0."""

@@ -1,0 +1,135 @@
+"""How the cost of category-agnostic models grows with shots and keypoints, in multiples of 1 shot and 17 keypoints.
+
+One query of 128 x 128, float32, one thread. All keypoints are visible, linked in a chain, and as many as the model has
+slots, so that FMMP pads nothing. An answer is forward and decoding in evaluation, with all that supports cost. Its
+multiply-adds are counted apart for batched products of matrices, which attention is made of, and for everything else.
+"bend" is the price of one more shot or keypoint at the end of the row over that at its start: 1 is linear. MAML and
+Fine-tune take 3 steps on the supports of an answer, instead of 10 and 50.
+
+Usage: python benchmarks/growth.py [--rounds N] [--out FILE.svg] [NAME ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from cases import CASES, Step, answer, counted, in_turns, ratio, some_batch, training_step
+from markupsafe import Markup
+from step import as_a_worker
+
+from posebed import reporting
+from posebed.contracts import Setting
+from posebed.records import Category
+from posebed.reporting.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, axis, end_labels, frame, line, series
+
+SIDE = 128
+SWEEPS = {"shots": (1, 3, 5, 10), "keypoints": (17, 35, 70, 100)}
+NAMES = [name for name, case in CASES.items() if case.episodic]
+FEW_STEPS = {"maml": {"test_steps": 3}, "fine_tune": {"steps": 3}}
+TIMES, COUNTS = ("training step", "answer"), ("batched products", "all else")
+
+Multiples = Mapping[str, Sequence[float]]
+"""Of the first number of a sweep, for each of ``TIMES`` and ``COUNTS``."""
+
+
+def made(name: str, shots: int, keypoints: int) -> tuple[Step, Step]:
+    """A training step and an answer."""
+    case, points = CASES[name], range(keypoints)
+    chain = Category("chain", "chain", tuple(map(str, points)), limbs=tuple(pairwise(points)))
+    slots = {"slots": keypoints} if "slots" in case.spec.config.model_fields else {}
+    setting = Setting((SIDE, SIDE), keypoints, (chain,))
+    model, batch = case.built(setting, **slots, **FEW_STEPS.get(name, {})), some_batch(setting, 1, shots)
+    return training_step(model, batch), answer(model, batch)
+
+
+def growth(name: str, sweep: str, rounds: int) -> Multiples:
+    first = {other: numbers[0] for other, numbers in SWEEPS.items()}
+    cases = {str(number): made(name, **{**first, sweep: number}) for number in SWEEPS[sweep]}
+    found: dict[str, list[float]] = {}
+    for place, what in enumerate(TIMES):
+        took = in_turns({number: case[place] for number, case in cases.items()}, rounds)
+        found[what] = [ratio(took, number, next(iter(cases))) for number in cases]
+    counts = zip(*(multiply_adds(case[1]) for case in cases.values()), strict=True)
+    return found | {what: [n / each[0] for n in each] for what, each in zip(COUNTS, counts, strict=True) if each[0]}
+
+
+def multiply_adds(step: Step) -> tuple[int, int]:
+    """Of batched products, and of everything else."""
+    by_operation = counted(step).get_flop_counts()["Global"]
+    products = sum(n for operation, n in by_operation.items() if "bmm" in str(operation) or "dot" in str(operation))
+    return products, sum(by_operation.values()) - products
+
+
+def bend(numbers: Sequence[int], multiples: Sequence[float]) -> float:
+    spans = zip(pairwise(multiples), pairwise(numbers), strict=True)
+    prices = [(after - before) / (b - a) for (before, after), (a, b) in spans]
+    return prices[-1] / prices[0] if prices[0] else 1.0
+
+
+def row(multiples: Multiples, what: str, sweep: str) -> str:
+    if what not in multiples:
+        return f"{'none':>36}"
+    price = f"{bend(SWEEPS[sweep], multiples[what]):8.2f}" if what in COUNTS else " " * 8
+    return "".join(f"{multiple:7.2f}" for multiple in multiples[what]) + price
+
+
+def chart(grown: Mapping[str, Mapping[str, Multiples]], sweep: str, what: str) -> Markup:
+    x = axis(SWEEPS[sweep], LEFT, RIGHT)
+    y = axis([1, *(m for found in grown.values() for m in found[sweep][what])], BOTTOM, TOP)
+    marks, ends = list[Markup](), list[tuple[int, float, float]]()
+    for index, (name, found) in enumerate(grown.items()):
+        points = [(x(number), y(m)) for number, m in zip(SWEEPS[sweep], found[sweep][what], strict=True)]
+        marks.append(line(index, name, points))
+        ends.append((index, *points[-1]))
+    title = f"{what}, times that of {SWEEPS[sweep][0]}"
+    return frame(f"Cost of a {title}, by {sweep}", x, y, sweep, title, [*marks, end_labels(ends)])
+
+
+def drawn(grown: Mapping[str, Mapping[str, Multiples]]) -> str:
+    """An SVG that stands alone, with the report's charts and style."""
+    style = Markup((files(reporting) / "page" / "style.css").read_text(encoding="utf-8"))  # noqa: S704
+    charts = [chart(grown, sweep, what) for what in TIMES for sweep in SWEEPS]
+    place = Markup('<svg x="{}" y="{}" width="{}" height="{}">{}</svg>').format
+    placed = [place(i % 2 * WIDTH, i // 2 * HEIGHT, WIDTH, HEIGHT, each) for i, each in enumerate(charts)]
+    named = [
+        Markup('<text class="mark {}" x="{}" y="{}">{} {}</text>').format(
+            series(i), LEFT + i % 5 * 145, 2 * HEIGHT + 25 + i // 5 * 18, i + 1, name
+        )
+        for i, name in enumerate(grown)
+    ]
+    width, height = 2 * WIDTH + 16, 2 * HEIGHT + 70
+    return Markup(
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="-8 -8 {0} {1}" width="{0}" height="{1}"><style>{2}</style>'
+        '<rect x="-8" y="-8" width="100%" height="100%" fill="var(--paper)"/>{3}<g class="chart">{4}</g></svg>'
+    ).format(width, height, style, Markup().join(placed), Markup().join(named))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; by default all")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, metavar="FILE.svg", help="where to draw the times")
+    options = parser.parse_args()
+    if unknown := [name for name in options.names if name not in NAMES]:
+        parser.error(f"NAME must be one of {', '.join(NAMES)}, but is {', '.join(unknown)}")
+    torch.set_num_threads(1)
+    grown: dict[str, dict[str, Multiples]] = {}
+    print(" " * 34 + "".join(f"{sweep:>7}{'':28} " for sweep in SWEEPS))
+    print(" " * 34 + "".join("".join(f"{n:7}" for n in numbers) + "    bend" for numbers in SWEEPS.values()))
+    for name in options.names or NAMES:
+        grown[name] = {sweep: growth(name, sweep, options.rounds) for sweep in SWEEPS}
+        for what in (*TIMES, *COUNTS):
+            print(f"{name:14}{what:20}" + "".join(row(grown[name][sweep], what, sweep) for sweep in SWEEPS), flush=True)
+    if options.out:
+        options.out.write_text(drawn(grown), encoding="utf-8")
+        print(f"drawn: {options.out}")
+
+
+if __name__ == "__main__":
+    as_a_worker()
+    main()
