@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from safetensors.torch import load_file
 
 from posebed.config import ScoringConfig, read_params
 from posestages import stage
+from posestages.pack import pack
 from posestages.predict import predict
+from posestages.prepare import prepare
 from posestages.score import score
 from posestages.split import split
 from posestages.train import experiment_of, train_without_ray
@@ -63,3 +66,21 @@ def test_a_run_that_starts_from_no_other_needs_epochs(project: Path):
     (project / "params.yaml").write_text(text.replace("epochs: 4", "epochs: 0"))
     with pytest.raises(ValueError, match=r"runs\.baseline\.train\.epochs must be 1 or more"):
         experiment_of("baseline")
+
+
+def test_weights_are_not_taken_as_they_are_to_keypoints_that_they_do_not_know(project: Path):
+    started = "other: {init_from: baseline, model: simple_baseline, split: renamed, pack: renamed, train: {epochs: 0}}"
+    annotations = Path(shutil.copytree("data/menagerie/quads", "data/menagerie/renamed")) / "annotations.json"
+    annotations.write_text(annotations.read_text().replace('"nose"', '"snout"'))
+    text = (project / "params.yaml").read_text().replace("finetunes: {}", f"finetunes:\n  {started}")
+    for section in ("data", "splits", "packs"):
+        entry = "source: coco_folder, path: data/menagerie/renamed" if section == "data" else "data: renamed"
+        text = text.replace(f"{section}:\n", f"{section}:\n  renamed: {{{entry}}}\n", 1)
+    (project / "params.yaml").write_text(text)
+    params = read_params(project / "params.yaml")
+    prepare(params, "renamed", stage.prepared("renamed"))
+    split(params, "renamed", stage.prepared("renamed"), stage.split_folder("renamed"))
+    pack(params, "renamed", stage.prepared("renamed"), stage.pack_folder("renamed"))
+    train_without_ray("baseline")
+    with pytest.raises(ValueError, match="must have no keypoint that baseline has not learnt, but new are snout"):
+        experiment_of("other")

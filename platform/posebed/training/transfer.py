@@ -47,17 +47,23 @@ def initial_model(experiment: Experiment, setting: Setting) -> tuple[Any, str]:
         )
     given, source = setting_of(about), load_file(folder / "best.safetensors")
     try:
-        state, line = transferred(model.state_dict(), source, lambda s: spec.model(config, s), setting, given)
+        state, new, line = transferred(model.state_dict(), source, lambda s: spec.model(config, s), setting, given)
     except ValueError as error:
         raise ValueError(f"{experiment.key} cannot start from {experiment.init_from}: {error}") from error
+    if new and not experiment.train.epochs:
+        raise ValueError(
+            f"{experiment.key} without epochs must have no keypoint that {experiment.init_from} has not learnt, but "
+            f"new are {', '.join(new)}"
+        )
     model.load_state_dict(state)
     return model, f"{experiment.key} starts from {experiment.init_from}: {line}"
 
 
 def transferred(
     own: State, source: State, build: Build, setting: Setting, given: Setting
-) -> tuple[dict[str, Tensor], str]:
-    """A model's weights after those of another of the same architecture, and one line on what was taken.
+) -> tuple[dict[str, Tensor], list[str], str]:
+    """A model's weights after those of another of the same architecture, the names of keypoints whose weights are its
+    own still, and one line on what was taken.
 
     Tensors without a keypoint axis are copied whole; on keypoint axes the entries of keypoints that both have by name.
 
@@ -83,11 +89,15 @@ def transferred(
     matched = same_keypoints(setting, given)
     state = {name: _placed(t, source[name], axes[name], matched, setting, given) for name, t in own.items()}
     by_keypoint = sum(bool(found) for found in axes.values())
-    new = [name for i, name in enumerate(_names(setting)) if i not in matched]
-    return state, (
+    if not by_keypoint:
+        return state, [], f"{len(own)} tensors copied"
+    names = _names(setting) or tuple(map(str, range(setting.keypoints)))
+    new = [name for i, name in enumerate(names) if i not in matched]
+    line = (
         f"{len(own) - by_keypoint} tensors copied; in {by_keypoint} more {len(matched)} of {setting.keypoints} "
         f"keypoints by name, new are {', '.join(new) or 'none'}"
     )
+    return state, new, line
 
 
 def keypoint_axes(own: State, build: Build, setting: Setting) -> dict[str, tuple[int, ...]]:
@@ -100,7 +110,10 @@ def keypoint_axes(own: State, build: Build, setting: Setting) -> dict[str, tuple
 
 def same_keypoints(setting: Setting, given: Setting) -> dict[int, int]:
     """From positions in one skeleton to those of the same keypoints in the other: names of the same words, in any
-    order, case and spelling of the gaps (``left_eye``, ``Eye_Left`` and ``L_Eye``)."""
+    order, case and spelling of the gaps (``left_eye``, ``Eye_Left`` and ``L_Eye``). Several skeletons have the same
+    keypoints when they are the same skeletons."""
+    if setting.categories == given.categories:
+        return {i: i for i in range(setting.keypoints)}
     there = {_words(name): i for i, name in reversed(list(enumerate(_names(given))))}
     return {i: there[_words(name)] for i, name in enumerate(_names(setting)) if _words(name) in there}
 

@@ -44,7 +44,8 @@ def moved() -> tuple[dict, dict, dict, str]:
     """Weights before, weights of the source, weights after, and what is told."""
     target, source = Model(ANIMALS), Model(PEOPLE)
     before, given = dict(target.state_dict()), dict(source.state_dict())
-    after, line = transferred(before, given, Model, ANIMALS, PEOPLE)
+    after, new, line = transferred(before, given, Model, ANIMALS, PEOPLE)
+    assert new == ["neck"]
     return before, given, after, line
 
 
@@ -63,6 +64,14 @@ def test_keypoints_of_the_same_name_take_their_entries_and_the_others_keep_their
     assert torch.equal(after["pairs"][[0, 2]][:, [0, 2]], source["pairs"][[2, 1]][:, [2, 1]])
     assert torch.equal(after["pairs"][1], before["pairs"][1])
     assert "2 of 3 keypoints by name" in line and "new are neck" in line
+
+
+def test_several_skeletons_are_matched_when_they_are_the_same():
+    several = Setting((64, 64), 3, (*ANIMALS.categories, Category("fish", "fish", ("nose", "tail"))))
+    source = dict(Model(several).state_dict())
+    after, new, _ = transferred(dict(Model(several).state_dict()), source, Model, several, several)
+    assert not new and all(torch.equal(after[name], source[name]) for name in source)
+    assert transferred(dict(Model(several).state_dict()), source, Model, several, ANIMALS)[1] == ["0", "1", "2"]
 
 
 def test_nothing_of_the_given_weights_is_changed():
