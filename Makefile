@@ -28,7 +28,7 @@ demo: setup ## Draw built-in data, train and compare models on it, end with a re
 
 test: setup ## Run all tests
 	@echo "==> Running the tests; those that need data from elsewhere say so"
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup ## Check style and types
 	@echo "==> Checking style (ruff) and types (pyright)"

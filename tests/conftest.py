@@ -18,6 +18,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--parity", default=os.environ.get("POSEBED_PARITY"), help="folder of reference numbers")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def _folder(request: pytest.FixtureRequest, option: str) -> Path:
     given = request.config.getoption(option)
     if not given:

@@ -23,7 +23,7 @@ LONG = """
     model: simple_baseline
     split: quads
     pack: small
-    train: {epochs: 30, checkpoint_every: 1, draws: 160}
+    train: {epochs: 16, checkpoint_every: 1, draws: 160}
 """
 PATIENCE = 240
 
@@ -100,7 +100,7 @@ def test_a_run_whose_worker_and_then_whose_driver_is_killed_ends_as_an_undisturb
     assert not Path("runs/long/train").exists()
 
     finish(start("long"))
-    assert epochs("long") == list(range(1, 31))
+    assert epochs("long") == list(range(1, 17))
     assert_equal(weights("long"), undisturbed)
     assert not checkpoints()
 
