@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from posebed.config import Positive, Section
-from posebed.contracts import ModelSpec, Paper, Setting, Task
+from posebed.contracts import Inner, ModelSpec, Paper, Setting, Task
 from posebed.data.codecs import HeatmapCodec
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice, LogUniform
@@ -56,6 +56,7 @@ class ProtoNet(nn.Module):
         grid(setting.size, config.stride)
         self.distance, self.temperature, self.sigma = config.distance, config.temperature, config.sigma
         self.pixels = config.stride / 2**config.deconvs
+        self.names = tuple(category.keypoints for category in setting.categories)
         self.backbone = Features(config.backbone, config.weights, (config.stride,))
         self.normalise = Normalise(self.backbone.mean, self.backbone.std)
         self.deconvs = deconvolutions(self.backbone.channels[0], config.channels, config.deconvs)
@@ -131,6 +132,12 @@ class ProtoNet(nn.Module):
         cell = torch.stack([(near.sum(2) * x).sum(2), (near.sum(3) * y).sum(2)], -1) / total[..., None]
         shown = batch.support.weight.amax(1) > 0
         return Keypoints((cell + 0.5) * self.pixels - 0.5, total.clamp(max=1) * shown)
+
+    def inspect(self, batch: EpisodeBatch) -> Mapping[str, Inner]:
+        """Where each keypoint of the first query's category may be, after the softmax."""
+        names = self.names[int(batch.category[0])]
+        scores = self(batch)[:, : len(names)]
+        return {"probability": Inner(scores.flatten(2).softmax(2).view_as(scores), names)}
 
 
 def _near(peak: Tensor, cells: int) -> Tensor:

@@ -22,6 +22,7 @@ from posestages.pictures import open_run, predict_pictures
 from posestages.stage import run
 from posestages.support import beside, read_shots
 from posestages.train import train_without_ray
+from posezoo.proto_net import ProtoNet
 
 NAMES = ["tip", "left wing", "right wing", "tail", "end"]
 
@@ -211,7 +212,13 @@ def test_the_command_ends_in_one_sentence_and_exit_code_2(
     assert told in capsys.readouterr().err
 
 
-def test_a_model_without_inner_maps_is_not_inspected(here: Path):
+def test_where_a_model_sees_each_keypoint_is_drawn(here: Path):
+    (written,) = inspect_pictures("prototypes", [Path("0.jpg")], None, Path("maps"), kites(here / "kites"))
+    assert written == Path("maps/0-0-probability.png") and cv2.imread(str(written)) is not None
+
+
+def test_a_model_without_inner_maps_is_not_inspected(here: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(ProtoNet, "inspect")
     with pytest.raises(ValueError, match="must be of a model with inner maps"):
         inspect_pictures("prototypes", [Path("0.jpg")], None, Path("maps"), kites(here / "kites"))
 

@@ -22,7 +22,8 @@ from posebed.training.streams import in_batches, question_batches, questions
 from posebed.training.trained import Trained
 from posebed.training.world import device_name
 
-BATCH = 32
+BATCH = 64
+"""Crops at a time: four episodes of 15 queries."""
 
 
 @dataclass(frozen=True)
