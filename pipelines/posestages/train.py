@@ -47,7 +47,7 @@ def experiment_of(key: str) -> Experiment:
     if experiment.task is Task.CATEGORY_AGNOSTIC:
         must_supply(pack, training_rows(pack, split), experiment.training_shots)
     _, line = initial_model(experiment, setting)
-    if line and os.environ.get("RANK", "0") == "0":
+    if line and _leads():
         print(line, file=sys.stderr)
     return experiment
 
@@ -91,8 +91,15 @@ def train_without_ray(key: str) -> None:
             write_trained(run_folder(experiment.key) / "train", checkpoint, experiment)
 
 
+def _leads() -> bool:
+    """Whether this is the only process, or the first of those that torchrun starts."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def take_over(experiment: Experiment) -> None:
     """Write ``runs/KEY/train`` with the weights that the run starts from."""
+    if not _leads():
+        return
     from posebed.training.trained import about_of, write_untrained
     from posebed.training.transfer import initial_model
 
