@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from posebed.config import Positive, Section, Share
 from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.pose import EpisodeBatch, Keypoints
-from posebed.space import Choice
+from posebed.space import Choice, When
 from posezoo.blocks.coordinates import distance, grid_code, moved, offset_head, to_pixels, to_shares
 from posezoo.blocks.features import Features, grid
 from posezoo.blocks.keypoint_padding import KeypointPadding, Mode, Padding
@@ -298,7 +298,7 @@ SPEC = ModelSpec(
         "model.layers": Choice(1, 2, 3, 4, 5),
         "model.references": Choice(1, 2, 4, 8, 12),
         "model.mixup_weight": Choice(0.0, 0.25, 0.5, 1.0),
-        "model.mixup_alpha": Choice(0.5, 1.0, 2.0, 1e6),
+        "model.mixup_alpha": When("model.mixup_weight", (0.25, 0.5, 1.0), Choice(0.5, 1.0, 2.0, 1e6)),
         "model.points": Choice(2, 4, 8),
         "model.feed_forward": Choice(256, 1024),
         "model.test_padding": Choice("equal", "zero", "mixup"),

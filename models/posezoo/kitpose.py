@@ -35,7 +35,7 @@ from posebed.config import Positive, Share
 from posebed.contracts import Inner, ModelSpec, Paper, Setting, Task
 from posebed.data.codecs import HeatmapCodec, Kind
 from posebed.pose import Batch, Keypoints
-from posebed.space import Choice
+from posebed.space import Choice, When
 from posezoo.blocks.cutmix import CutMix
 from posezoo.blocks.deconv import deconvolutions
 from posezoo.blocks.features import Features, grid
@@ -286,10 +286,10 @@ SPEC = ModelSpec(
         "model.layers": Choice(1, 2, 3, 4),
         "model.dim": Choice(512, 768, 1024, 2048),
         "model.ratio": Choice(2, 3, 4),
-        "model.clustering": Choice("k-medoids", "k-means", "skeleton"),
+        "model.clustering": When("model.parts", (2, 3, 4, 5, 6, 7, 8), Choice("k-medoids", "k-means", "skeleton")),
         "model.ghrl_weight": Choice(0.0, 0.1, 0.5, 1.0, 2.0, 5.0),
-        "model.ghrl_beta": Choice(1.0, 2.0),
-        "model.ghrl_sigma": Choice(3.0, 4.0, 6.0),
+        "model.ghrl_beta": When("model.ghrl_weight", (0.1, 0.5, 1.0, 2.0, 5.0), Choice(1.0, 2.0)),
+        "model.ghrl_sigma": When("model.ghrl_weight", (0.1, 0.5, 1.0, 2.0, 5.0), Choice(3.0, 4.0, 6.0)),
         "model.adaptive_beta": Choice(0.0, 0.5, 1.0, 2.0),
         "model.cutmix": Choice(0.0, 0.5, 1.0),
         "train.lr": Choice(2e-4, 5e-4, 1e-3),

@@ -14,14 +14,15 @@ from typing import Any
 from posebed import provenance
 from posebed.config import ScoringConfig, read_params
 from posebed.records import DEFAULT_SIGMA, write_text
+from posebed.reporting.trace import TRACKED, Tracked
 from posebed.scoring.predictions import read_predictions
 from posebed.scoring.result import Cost, Epoch, Provenance, Result, write_result
 from posebed.scoring.scores import score_predictions
 from posebed.scoring.suppression import DUPLICATE
 from posestages.stage import PARAMS, only_key, prepared, run, run_folder, split_folder
 
-STARTS = {"init_from": "started from", "imported": "weights imported from"}
-"""What ``run.json`` may name as the origin of weights, and how it is said."""
+STARTS = {"init_from": "started from", "imported": "weights imported from", "params_from": "parameters from"}
+"""What ``run.json`` may name as the origin of weights or parameters, and how it is said."""
 LOCK = Path("requirements.lock.txt")
 
 
@@ -108,13 +109,15 @@ def _provenance(about: dict[str, Any], curve: list[Epoch], checkpoint: Path) -> 
 
 
 def mirror(results: list[Result]) -> None:
-    """Write results to the tracker. One that is out of reach is told and costs nothing: the files are the truth."""
+    """Write results to the tracker, and where into ``runs/KEY/tracked.json``. One that is out of reach is told and
+    costs nothing: the files are the truth."""
     from posebed.reporting.tracking import Tracker, Unreachable
 
     try:
         tracker = Tracker()
         for result in results:
-            tracker.log_result(result)
+            where = Tracked(run=tracker.log_result(result), tracker=tracker.address)
+            write_text(where.model_dump_json(), run_folder(result.key) / TRACKED)
     except Unreachable as error:
         print(f"the tracker is out of reach; `posebed track` fills it later: {error}", file=sys.stderr)
 

@@ -13,13 +13,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from posebed.config import FinetuneConfig, read_params
+from posebed.config import FinetuneConfig, TunedConfig, read_params
 from posebed.contracts import Task
 from posebed.data.episodes import must_supply
 from posebed.data.pack import Pack
 from posebed.data.splits import read_split
 from posebed.experiment import Experiment, decide
 from posebed.scoring.result import Epoch
+from posebed.scoring.search_result import read_best
 from posestages.stage import PARAMS, entry, only_key, pack_folder, run, run_folder, split_folder
 
 PACKAGES = ("posebed", "posezoo", "posestages")
@@ -38,7 +39,8 @@ def experiment_of(key: str) -> Experiment:
     params = read_params(PARAMS)
     chosen = entry("runs", params.all_runs, key)
     start = run_folder(chosen.init_from) / "train" if isinstance(chosen, FinetuneConfig) else None
-    experiment = decide(params, key, ZOO, split_folder(chosen.split), pack_folder(chosen.pack), start)
+    found = read_best(run_folder(chosen.params_from)) if isinstance(chosen, TunedConfig) else None
+    experiment = decide(params, key, ZOO, split_folder(chosen.split), pack_folder(chosen.pack), start, found)
     pack = Pack.open(experiment.pack_folder)
     setting = pack.setting()
     experiment.check_fits(setting.categories)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -194,6 +194,65 @@ class FinetuneConfig(RunConfig):
     """The run or fine-tuning whose best weights it starts from; keypoints are matched by name."""
 
 
+class BudgetConfig(Section):
+    """What a search may spend; it starts no further trial once one of these is used up. Trials under way end."""
+
+    trials: Positive | None = None
+    """Finished, stopped early or failed."""
+    epochs: Positive | None = None
+    """Of all trials together."""
+    device_seconds: Annotated[float, Field(gt=0)] | None = None
+    """Training and validation time of all trials together, times the workers of each."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> BudgetConfig:
+        if not (self.trials or self.epochs or self.device_seconds):
+            raise ValueError("a budget must say trials, epochs or device_seconds, but says none")
+        return self
+
+
+class SearchConfig(RunConfig):
+    """A run whose settings are varied. Its trials are judged on the validation part and never see the test part."""
+
+    budget: BudgetConfig
+    seed: int = 1000
+    """Of every trial, and of the sampler. A run that takes its parameters from here must have another one."""
+    space: dict[str, Any] = {}
+    """Narrows or widens the model's own space: dotted names to a list, to ``{low, high}`` with ``log: true`` or a
+    ``step``, or, to leave a dimension out, to null; ``when: {NAME: [values]}`` makes one depend on an earlier one."""
+    only: tuple[str, ...] = ()
+    """Of the model's own space take these dimensions alone."""
+    sampler: Literal["tpe", "random", "gp", "cmaes", "nsga2"] = "tpe"
+    scheduler: Literal["asha", "median", "none"] = "asha"
+    """Who stops poor trials early: asynchronous successive halving, or the median of the others, or nobody."""
+    grace: Positive = 1
+    """Epochs that every trial is given."""
+    reduction: Annotated[int, Field(ge=2)] = 3
+    """Of asha: one trial in so many goes on from each rung to the next, which lies so many times as far."""
+    cost: Literal["gflops", "parameters"] | None = None
+    """A second objective, to be low, beside the validation, to be high."""
+    warm_start: Annotated[tuple[str, ...], Field(validation_alias=AliasChoices("from", "warm_start"))] = ()
+    """``from``: names of studies in the same storage whose finished trials the sampler learns from."""
+    cpus_per_trial: Positive = 1
+    """Of a trial with one worker, where there is no accelerator."""
+    gpus_per_trial: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of a trial with one worker, where there are accelerators; 0.25 lets four share one."""
+
+    @field_validator("warm_start", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+
+SEARCH = "search@"
+"""Stands before the key of a search where runs and searches are named alike; no key of a run has an @."""
+
+
+class TunedConfig(RunConfig):
+    params_from: Annotated[str, Field(pattern=f"^{SEARCH}")]
+    """``search@KEY``: the best trial of that search is laid below the run's own settings."""
+
+
 class ScoringConfig(Section):
     resamples: Positive = 1000
     """Bootstrap resamples behind every interval."""
@@ -213,12 +272,35 @@ class Params(Section):
     finetunes: dict[Key, FinetuneConfig] = {}
     """Runs that start where another ended. They stand apart because DVC knows no dependency that only some entries
     of a section have."""
+    searches: dict[Key, SearchConfig] = {}
+    tuned: dict[Key, TunedConfig] = {}
+    """Runs that take parameters from a search; apart for the same reason."""
     scoring: ScoringConfig = ScoringConfig()
 
     @property
     def all_runs(self) -> dict[str, RunConfig]:
-        """The entries of ``runs`` and ``finetunes``; no key is in both."""
-        return {**self.runs, **self.finetunes}
+        """The entries of ``runs``, ``finetunes`` and ``tuned``; no key is in two of them."""
+        return {**self.runs, **self.finetunes, **self.tuned}
+
+    def place_of(self, key: str) -> tuple[str, RunConfig]:
+        """Where in the file a run stands, or the search ``search@KEY``; and its entry.
+
+        Raises:
+            LookupError: there is none of that key.
+        """
+        sections: dict[str, Mapping[str, RunConfig]] = {
+            "runs": self.runs,
+            "finetunes": self.finetunes,
+            "tuned": self.tuned,
+            "searches": {SEARCH + k: s for k, s in self.searches.items()},
+        }
+        for section, entries in sections.items():
+            if key in entries:
+                return f"{section}.{key.removeprefix(SEARCH)}", entries[key]
+        raise LookupError(
+            f"runs must have an entry {key!r}, but there is "
+            f"{', '.join([*self.all_runs, *sections['searches']]) or 'none'}"
+        )
 
     @model_validator(mode="after")
     def _names_refer(self) -> Params:
@@ -227,9 +309,16 @@ class Params(Section):
             *_unknown("packs", "data", {k: p.data for k, p in self.packs.items()}, self.data),
             *_unknown("finetunes", "init_from", {k: f.init_from for k, f in self.finetunes.items()}, self.all_runs),
             *_circles(self.finetunes),
+            *_same_seeds(self.tuned, self.searches),
         ]
-        wrong += [f"runs and finetunes must share no key, but have {k}" for k in self.runs if k in self.finetunes]
-        for section, runs in (("runs", self.runs), ("finetunes", self.finetunes)):
+        sections: dict[str, Mapping[str, RunConfig]] = {
+            "runs": self.runs,
+            "finetunes": self.finetunes,
+            "tuned": self.tuned,
+        }
+        keys = [key for runs in sections.values() for key in runs]
+        wrong += [f"runs, finetunes and tuned must share no key, but have {k}" for k in {*keys} if keys.count(k) > 1]
+        for section, runs in (sections | {"searches": self.searches}).items():
             wrong += self._of_other_data(section, runs)
             for field, known in (("split", self.splits), ("pack", self.packs), ("model", self.models)):
                 wrong += _unknown(section, field, {k: getattr(r, field) for k, r in runs.items()}, known)
@@ -256,6 +345,22 @@ def _circles(finetunes: Mapping[str, FinetuneConfig]) -> list[str]:
             way.append(finetunes[way[-1]].init_from)
         if way[-1] == key:
             lines.append(f"finetunes.{key}.init_from must lead to a run, but leads back to itself: {', '.join(way)}")
+    return lines
+
+
+def _same_seeds(tuned: Mapping[str, TunedConfig], searches: Mapping[str, SearchConfig]) -> list[str]:
+    """A line per run whose search is not there, is of another model, or was made with the run's own seed, which would
+    flatter it."""
+    lines: list[str] = []
+    for key, run in tuned.items():
+        search = searches.get(run.params_from.removeprefix(SEARCH))
+        if search is None:
+            known = ", ".join(SEARCH + name for name in searches) or "nothing"
+            lines.append(f"tuned.{key}.params_from must name a search, but is {run.params_from!r}; there is {known}")
+        elif search.model != run.model:
+            lines.append(f"tuned.{key}.model must be {search.model}, that of its search, but is {run.model}")
+        elif search.seed == run.seed:
+            lines.append(f"tuned.{key}.seed must be another one than its search has, but both are {run.seed}")
     return lines
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from posebed.config import Section, TrainConfig
 from posebed.records import Category, Dataset
-from posebed.space import Space
+from posebed.space import Choice, LogUniform, Space, Uniform, check_order
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -139,6 +139,15 @@ def _no_factors(config: Any) -> Mapping[str, float]:
     return {}
 
 
+SEARCHED_EVERYWHERE: Space = {
+    "train.lr": LogUniform(1e-5, 1e-2),
+    "train.weight_decay": Choice(0.0, 1e-4, 1e-2, 0.1),
+    "train.augment.scale": Uniform(0.0, 0.5),
+    "train.augment.rotation": Uniform(0.0, 60.0),
+}
+"""What a search may vary of any model; a model's own space may say otherwise of the same names."""
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """A model of the zoo, as the platform sees it."""
@@ -149,7 +158,8 @@ class ModelSpec:
     model: Callable[[Any, Setting], Any]
     """Builds the ``PoseModel`` from its config and the setting; called on every worker."""
     space: Space
-    """What a search may vary: ``model.NAME`` of the config, ``train.NAME`` of TrainConfig."""
+    """What a search may vary, beside ``SEARCHED_EVERYWHERE``: ``model.NAME`` of the config, ``train.NAME`` of
+    TrainConfig."""
     paper: Paper | None = None
     train: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The published training settings, laid over TrainConfig's defaults."""
@@ -162,6 +172,7 @@ class ModelSpec:
     not know keep their names, so that they can be told; None where nothing was released."""
 
     def __post_init__(self) -> None:
+        check_order(self.space)
         known = {f"model.{n}" for n in self.config.model_fields} | {f"train.{n}" for n in TrainConfig.model_fields}
         unknown = [name for name in self.space if _head(name) not in known]
         if unknown:

@@ -19,7 +19,17 @@ from pydantic import ValidationError
 
 import posebed
 from posebed import catalog
-from posebed.config import FinetuneConfig, ModelConfig, Params, RunConfig, Section, TrainConfig, merged, sentence
+from posebed.config import (
+    FinetuneConfig,
+    ModelConfig,
+    Params,
+    RunConfig,
+    Section,
+    TrainConfig,
+    TunedConfig,
+    merged,
+    sentence,
+)
 from posebed.contracts import ModelSpec, Preset, Task
 from posebed.provenance import file_hash
 from posebed.records import Category
@@ -52,6 +62,8 @@ class Experiment:
     """The run whose best weights it starts from."""
     init_folder: Path | None = None
     """Where that run lies."""
+    params_from: str | None = None
+    """The search whose best trial it takes parameters from; they stand in ``config`` and ``train``."""
 
     @property
     def training_shots(self) -> int:
@@ -68,19 +80,30 @@ class Experiment:
         Raises:
             ValueError: a name or value that the sections refuse.
         """
-        layers: dict[str, dict[str, Any]] = {"model": {}, "train": {}}
-        for name, value in overrides.items():
-            head, _, rest = name.partition(".")
-            if head not in layers or not rest:
-                raise ValueError(f"an override must be named model.NAME or train.NAME, but is {name!r}")
-            for part in reversed(rest.split(".")):
-                value = {part: value}
-            layers[head] = merged(layers[head], value)
+        config, train = _layers(overrides)
         return replace(
             self,
-            config=_validated(type(self.config), self.key, self.config.model_dump(), layers["model"]),
-            train=_validated(TrainConfig, self.key, self.train.model_dump(), layers["train"]),
+            config=_validated(type(self.config), self.key, self.config.model_dump(), config),
+            train=_validated(TrainConfig, self.key, self.train.model_dump(), train),
         )
+
+    def value_of(self, name: str) -> Any:
+        """What is decided under a dotted name.
+
+        Raises:
+            LookupError: nothing is named so.
+        """
+        head, _, rest = name.partition(".")
+        place: Any = {"model": self.config, "train": self.train}.get(head)
+        for part in rest.split("."):
+            known = type(place).model_fields if isinstance(place, Section) else {}
+            if part not in known:
+                raise LookupError(
+                    f"{self.key}: {name} must name a parameter, but {part!r} is none; there is "
+                    f"{', '.join(known) or 'model and train'}"
+                )
+            place = getattr(place, part)
+        return place
 
     def described(self) -> dict[str, Any]:
         """Everything decided, as plain values for JSON."""
@@ -98,6 +121,7 @@ class Experiment:
             "boxes": self.boxes,
             "preset": self.preset,
             "init_from": self.init_from,
+            "params_from": self.params_from,
         }
 
     def check_fits(self, categories: Sequence[Category]) -> None:
@@ -139,27 +163,47 @@ class Experiment:
         return digest.hexdigest()
 
 
+def _layers(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Dotted names as nested settings of the model's config and of the training."""
+    layers: dict[str, dict[str, Any]] = {"model": {}, "train": {}}
+    for name, value in overrides.items():
+        head, _, rest = name.partition(".")
+        if head not in layers or not rest:
+            raise ValueError(f"an override must be named model.NAME or train.NAME, but is {name!r}")
+        for part in reversed(rest.split(".")):
+            value = {part: value}
+        layers[head] = merged(layers[head], value)
+    return layers["model"], layers["train"]
+
+
 def _sources(folder: Path) -> Iterable[Path]:
     return sorted(folder.rglob("*.py"))
 
 
 def decide(
-    params: Params, key: str, zoo: str, split_folder: Path, pack_folder: Path, init_folder: Path | None = None
+    params: Params,
+    key: str,
+    zoo: str,
+    split_folder: Path,
+    pack_folder: Path,
+    init_folder: Path | None = None,
+    found: Mapping[str, Any] | None = None,
 ) -> Experiment:
-    """The experiment of one entry under ``runs:`` or ``finetunes:``.
+    """The experiment of one run, or of the search ``search@KEY``.
 
     The settings are laid over one another: TrainConfig's defaults, the model's published settings, the entry under
-    ``models:`` or, in its place, the preset, and the run's own.
+    ``models:`` or, in its place, the preset, what a search found, and the run's own.
 
     Args:
         init_folder: of a fine-tuning, where the run that it starts from lies.
+        found: dotted names to the values that a search found best.
 
     Raises:
-        LookupError: no model or preset of that name.
+        LookupError: no run, model or preset of that name.
         ValueError: settings that a section refuses, or that do not go together.
     """
-    place = f"{'finetunes' if key in params.finetunes else 'runs'}.{key}"
-    run = _over_preset(place, params.all_runs[key], zoo)
+    place, run = params.place_of(key)
+    run = _over_preset(place, run, zoo, found or {})
     spec: ModelSpec = catalog.load(zoo, run.model)
     # What a project sets for all runs of a model would make a published result another one.
     shared = ModelConfig() if run.preset else params.models[run.model]
@@ -189,17 +233,21 @@ def decide(
         preset=run.preset,
         init_from=run.init_from if isinstance(run, FinetuneConfig) else None,
         init_folder=init_folder and init_folder.absolute(),
+        params_from=run.params_from if isinstance(run, TunedConfig) else None,
     )
 
 
-def _over_preset(place: str, run: RunConfig, zoo: str) -> RunConfig:
-    """The run with its preset's settings wherever it says nothing itself."""
-    if run.preset is None:
-        return run
-    preset: Preset = catalog.preset(zoo, run.preset)
-    if preset.model != run.model:
-        raise ValueError(f"{place}.model must be {preset.model}, as its preset {run.preset} says, but is {run.model}")
-    below = {"config": preset.config, "train": preset.train, "boxes": preset.boxes}
+def _over_preset(place: str, run: RunConfig, zoo: str, found: Mapping[str, Any]) -> RunConfig:
+    """The run with its preset's settings, and what a search found, wherever it says nothing itself."""
+    config, train = _layers(found)
+    below: dict[str, Any] = {"config": config, "train": train}
+    if run.preset is not None:
+        preset: Preset = catalog.preset(zoo, run.preset)
+        if preset.model != run.model:
+            raise ValueError(
+                f"{place}.model must be {preset.model}, as its preset {run.preset} says, but is {run.model}"
+            )
+        below = merged({"config": preset.config, "train": preset.train, "boxes": preset.boxes}, below)
     return type(run).model_validate(merged(below, run.model_dump(exclude_unset=True)))
 
 

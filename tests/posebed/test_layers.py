@@ -24,7 +24,7 @@ HOMES = {
     "ray": {"jobs"},
     "deepspeed": {"training/zero.py"},
     "optuna": {"jobs"},
-    "mlflow": {"reporting/tracking.py"},
+    "mlflow": {"reporting/tracking.py", "reporting/search_tracking.py"},
 }
 
 

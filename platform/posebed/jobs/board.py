@@ -9,11 +9,12 @@ from typing import Any
 
 
 class Board:
-    """Holds the newest tick, and every epoch since the job began."""
+    """Holds the newest tick, and every epoch and warning since the job began."""
 
     def __init__(self) -> None:
         self._tick: dict[str, Any] | None = None
         self._epochs: list[dict[str, Any]] = []
+        self._warnings: list[str] = []
 
     def tick(self, tick: dict[str, Any]) -> None:
         self._tick = tick
@@ -21,5 +22,9 @@ class Board:
     def epoch(self, epoch: dict[str, Any]) -> None:
         self._epochs.append(epoch)
 
-    def read(self, seen: int) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-        return self._tick, self._epochs[seen:]
+    def warn(self, line: str) -> None:
+        self._warnings.append(line)
+
+    def read(self, seen: int, told: int) -> tuple[dict[str, Any] | None, list[dict[str, Any]], list[str]]:
+        """The newest tick, the epochs after so many, and the warnings after so many."""
+        return self._tick, self._epochs[seen:], self._warnings[told:]

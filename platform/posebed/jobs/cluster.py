@@ -21,6 +21,9 @@ import ray
 OBJECT_STORE_BYTES = 100 * 2**20
 """Batches never pass through the object store, so a small one will do."""
 
+KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+"""Freed memory stays in the process: else every activation of a step is mapped and zeroed anew by the kernel."""
+
 
 def connect(packages: Sequence[str]) -> None:
     """Join the cluster at ``RAY_ADDRESS``, shipping the named packages to it, or start one on the loopback."""
@@ -32,6 +35,8 @@ def connect(packages: Sequence[str]) -> None:
         return
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this machine away
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # nobody else can reach a loopback cluster's ports
+    for name, value in KEPT_MEMORY.items():  # actors that Tune starts take no variables of their own
+        os.environ.setdefault(name, value)
     ray.init(
         address="local",
         include_dashboard=False,
@@ -45,8 +50,7 @@ def worker_variables(accelerator: bool) -> dict[str, str]:
     """Environment variables of training workers."""
     if accelerator:
         return {}
-    # Freed memory stays in the process: else every activation of a step is mapped and zeroed anew by the kernel.
-    return {"DS_ACCELERATOR": "cpu", "MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+    return {"DS_ACCELERATOR": "cpu", **KEPT_MEMORY}
 
 
 def runtime_env(packages: Sequence[str]) -> dict[str, Any]:

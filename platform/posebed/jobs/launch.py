@@ -18,14 +18,15 @@ from typing import Any
 
 from posebed.experiment import Experiment
 from posebed.jobs.board import Board
-from posebed.jobs.cluster import connect, share_for, worker_variables
+from posebed.jobs.cluster import Share, connect, share_for, worker_variables
 from posebed.scoring.result import Epoch
-from posebed.training.log import Bar, Tick
+from posebed.training.log import Bar, Tick, newest_undamaged
+from posebed.training.seal import seal
 from posebed.training.trained import FILES
 
 import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
 import ray.train  # isort: skip
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig  # isort: skip
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback  # isort: skip
 from ray.train.torch import TorchConfig, TorchTrainer  # isort: skip
 
 RESTARTS = 3
@@ -49,23 +50,7 @@ def launch(
     connect(packages)
     share = share_for(experiment.train.workers)
     board: Any = ray.remote(num_cpus=0)(Board).remote()
-    trainer = TorchTrainer(
-        _work,
-        train_loop_config={"experiment": experiment, "board": board, "threads": share.cpus},
-        torch_config=TorchConfig(backend=None if share.accelerator else "gloo"),
-        scaling_config=ScalingConfig(
-            num_workers=experiment.train.workers,
-            use_gpu=share.accelerator,
-            resources_per_worker={"CPU": share.cpus} | ({"GPU": 1} if share.accelerator else {}),
-        ),
-        run_config=RunConfig(
-            name=job_name(experiment),
-            storage_path=storage or _own_storage(),
-            failure_config=FailureConfig(max_failures=RESTARTS),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-            worker_runtime_env={"env_vars": worker_variables(share.accelerator)},
-        ),
-    )
+    trainer = trainer_of(experiment, job_name(experiment), storage or own_storage(), share, board=board)
     with _shown(board, experiment.key, on_epoch):
         checkpoint = trainer.fit().checkpoint
     if checkpoint is None:
@@ -77,6 +62,39 @@ def launch(
     return home
 
 
+def trainer_of(
+    experiment: Experiment,
+    name: str,
+    storage: str,
+    share: Share,
+    callbacks: Sequence[UserCallback] = (),
+    board: Any = None,
+) -> TorchTrainer:
+    """The experiment as a Ray Train job that is not started yet; a job of the same name in its storage is resumed.
+
+    Args:
+        board: where the workers' news go, if anywhere.
+    """
+    return TorchTrainer(
+        _work,
+        train_loop_config={"experiment": experiment, "board": board, "threads": share.cpus},
+        torch_config=TorchConfig(backend=None if share.accelerator else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=experiment.train.workers,
+            use_gpu=share.accelerator,
+            resources_per_worker={"CPU": share.cpus} | ({"GPU": 1} if share.accelerator else {}),
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=storage,
+            failure_config=FailureConfig(max_failures=RESTARTS),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            callbacks=[*callbacks],
+            worker_runtime_env={"env_vars": worker_variables(share.accelerator)},
+        ),
+    )
+
+
 def job_name(experiment: Experiment) -> str:
     return f"{experiment.key}-{experiment.fingerprint[:16]}"
 
@@ -84,10 +102,10 @@ def job_name(experiment: Experiment) -> str:
 def forget(experiment: Experiment, storage: str | None) -> None:
     """Remove a finished job's checkpoints from this machine's own storage; a shared one is its owner's to clear."""
     if storage is None:
-        shutil.rmtree(Path(_own_storage()) / job_name(experiment), ignore_errors=True)
+        shutil.rmtree(Path(own_storage()) / job_name(experiment), ignore_errors=True)
 
 
-def _own_storage() -> str:
+def own_storage() -> str:
     if len({node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}) > 1:
         raise ValueError(
             "POSEBED_STORAGE must name a folder or address that every node reaches, since the cluster has several "
@@ -114,12 +132,21 @@ class RayLog:
 
     @contextmanager
     def latest(self) -> Iterator[Path | None]:
-        checkpoint = ray.train.get_checkpoint()
-        if checkpoint is None:
+        newest = ray.train.get_checkpoint()
+        if newest is None:
             yield None
             return
-        with checkpoint.as_directory() as folder:
-            yield Path(folder)
+        former = [report.checkpoint for report in reversed(ray.train.get_all_reported_checkpoints())]
+        for checkpoint in (newest, *(other for other in former if other != newest)):
+            with checkpoint.as_directory() as folder:
+                whole = newest_undamaged([Path(folder)], self.warn)
+                if whole:
+                    yield whole
+                    return
+        yield None
+
+    def due(self) -> bool:
+        return True
 
     @contextmanager
     def fresh(self) -> Iterator[Path]:
@@ -127,14 +154,21 @@ class RayLog:
             yield Path(folder)
 
     def tick(self, tick: Tick) -> None:
-        self._board.tick.remote(asdict(tick))
+        if self._board:
+            self._board.tick.remote(asdict(tick))
 
     def epoch(self, epoch: Epoch) -> None:
-        self._board.epoch.remote(epoch.model_dump())
+        if self._board:
+            self._board.epoch.remote(epoch.model_dump())
 
     def keep(self, checkpoint: Path, epoch: Epoch) -> None:
+        seal(checkpoint, ray.train.get_context().get_world_rank())
         measured = {"epoch": epoch.epoch, "validation": epoch.validation}
         ray.train.report(measured, checkpoint=Checkpoint.from_directory(checkpoint))
+
+    def warn(self, line: str) -> None:
+        if self._board:
+            self._board.warn.remote(line)
 
 
 @contextmanager
@@ -144,14 +178,16 @@ def _shown(board: Any, title: str, on_epoch: Callable[[Epoch], None]) -> Iterato
     failed: list[BaseException] = []
 
     def watch() -> None:
-        seen = 0
+        seen = told = 0
         try:
             with Bar(title, show=sys.stderr.isatty()) as bar:
                 finished = False
                 while not finished:
                     finished = done.wait(POLL_SECONDS)
-                    tick, epochs = ray.get(board.read.remote(seen))
-                    seen += len(epochs)
+                    tick, epochs, warnings = ray.get(board.read.remote(seen, told))
+                    seen, told = seen + len(epochs), told + len(warnings)
+                    for warning in warnings:
+                        bar.say(warning)
                     if tick:
                         bar(Tick(**tick))
                     for line in map(Epoch.model_validate, epochs):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from posebed.scoring.result import Epoch
+from posebed.training.seal import damage, seal
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,11 @@ class Tick:
 
 class Log(Protocol):
     def latest(self) -> AbstractContextManager[Path | None]:
-        """The newest whole checkpoint to resume from."""
+        """The newest undamaged checkpoint to resume from."""
+        ...
+
+    def due(self) -> bool:
+        """Whether a checkpoint is wanted now; every rank calls it and is answered alike."""
         ...
 
     def fresh(self) -> AbstractContextManager[Path]:
@@ -49,6 +54,9 @@ class Log(Protocol):
 
     def keep(self, checkpoint: Path, epoch: Epoch) -> None:
         """Make the filled folder the newest checkpoint; every rank calls it."""
+
+    def warn(self, line: str) -> None:
+        """Something that went wrong and did not stop the training."""
 
 
 class Bar:
@@ -83,13 +91,15 @@ class Bar:
     def line(self, epoch: Epoch) -> None:
         """A line that stays, so that a run without a terminal still tells how it goes."""
         if epoch.validation is not None:
-            self._progress.console.print(
+            self.say(
                 f"{self._title}: epoch {epoch.epoch}, loss {epoch.loss:.4g}, "
                 f"validation PCK@0.2 {epoch.validation:.3f}, {epoch.images_per_second:.0f} img/s, "
-                f"waiting for data {epoch.waiting:.1%}",
-                highlight=False,
-                soft_wrap=True,
+                f"waiting for data {epoch.waiting:.1%}"
             )
+
+    def say(self, line: str) -> None:
+        """Print above the bar."""
+        self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class _Left(TimeRemainingColumn):
@@ -109,11 +119,11 @@ class FolderLog:
     @contextmanager
     def latest(self) -> Iterator[Path | None]:
         # A kill between the two renames of keep() leaves only the former one under its other name.
-        for name in ("checkpoint", "checkpoint.former"):
-            if (self._folder / name).is_dir():
-                yield self._folder / name
-                return
-        yield None
+        there = [self._folder / name for name in ("checkpoint", "checkpoint.former") if (self._folder / name).is_dir()]
+        yield newest_undamaged(there, self.warn)
+
+    def due(self) -> bool:
+        return True
 
     @contextmanager
     def fresh(self) -> Iterator[Path]:
@@ -134,9 +144,22 @@ class FolderLog:
         dist.barrier()
         if self._rank:
             return
+        seal(checkpoint, rank=0)
         newest, former = self._folder / "checkpoint", self._folder / "checkpoint.former"
         if newest.exists():
             shutil.rmtree(former, ignore_errors=True)
             newest.rename(former)
         checkpoint.rename(newest)
-        shutil.rmtree(former, ignore_errors=True)
+
+    def warn(self, line: str) -> None:
+        self.bar.say(line)
+
+
+def newest_undamaged(checkpoints: Iterable[Path], warn: Callable[[str], None]) -> Path | None:
+    """The first of the checkpoints, newest first, whose files are what they were."""
+    for folder in checkpoints:
+        broken = damage(folder)
+        if not broken:
+            return folder
+        warn(f"the checkpoint {folder} is damaged in {broken} and is passed over")
+    return None

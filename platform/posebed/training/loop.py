@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import psutil
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -29,7 +31,13 @@ TICK_SECONDS = 0.5
 
 
 def train(experiment: Experiment, log: Log) -> list[Epoch]:
-    """Train one experiment, from its newest checkpoint if there is one; returns the learning curve.
+    """Train one experiment to its end; returns the learning curve."""
+    return list(epochs(experiment, log))
+
+
+def epochs(experiment: Experiment, log: Log) -> Iterator[Epoch]:
+    """Train one experiment, from its newest checkpoint if there is one, and yield every epoch once it is done; those
+    of the checkpoint come at once. Whoever asks for no further one ends the training there.
 
     A checkpoint holds the engine's state, ``last.safetensors``, ``best.safetensors`` (highest validation PCK) and
     ``curve.json``. Weights, order and augmentation follow from the seed and the epoch alone, so that a run that
@@ -42,6 +50,7 @@ def train(experiment: Experiment, log: Log) -> list[Epoch]:
     model, _ = initial_model(experiment, pack.setting())
     engine = open_engine(model, settings, spec.learning_rates(experiment.config), world)
     curve, best = _resume(engine, log)
+    yield from curve
     for epoch in range(len(curve) + 1, settings.epochs + 1):
         line = _train_epoch(experiment, engine, pack, split, world, epoch, log)
         checkpoint = epoch % settings.checkpoint_every == 0 or epoch == settings.epochs
@@ -50,9 +59,9 @@ def train(experiment: Experiment, log: Log) -> list[Epoch]:
         curve.append(line)
         if world.rank == 0:
             log.epoch(line)
-        if checkpoint:
-            best = _save(engine, log, curve, best, world)
-    return curve
+        if checkpoint and log.due():
+            best = _save(experiment, engine, log, curve, best, world)
+        yield line
 
 
 def _train_epoch(
@@ -141,16 +150,28 @@ def _resume(engine: Engine, log: Log) -> tuple[list[Epoch], Weights | None]:
         return curve, load_file(folder / "best.safetensors")
 
 
-def _save(engine: Engine, log: Log, curve: list[Epoch], best: Weights | None, world: World) -> Weights | None:
-    """Keep a checkpoint and return the best weights so far (on rank 0)."""
-    with log.fresh() as folder:
-        engine.save(folder)
-        weights = engine.weights()
-        if weights is not None:
-            measured = [line.validation for line in curve if line.validation is not None]
-            best = weights if best is None or measured[-1] > max(measured[:-1], default=-1.0) else best
-            write_weights(weights, folder / "last.safetensors")
-            write_weights(best, folder / "best.safetensors")
-            write_text(json.dumps([line.model_dump() for line in curve]), folder / "curve.json")
-        log.keep(folder, curve[-1])
+def _save(
+    experiment: Experiment, engine: Engine, log: Log, curve: list[Epoch], best: Weights | None, world: World
+) -> Weights | None:
+    """Keep a checkpoint and return the best weights so far (on rank 0).
+
+    One that cannot be written, as on a full disk, costs nothing but itself: the next is tried in its turn. Several
+    workers would wait for one another, and a last one is the outcome, so there the error stands.
+    """
+    weights = engine.weights()
+    if weights is not None:
+        measured = [line.validation for line in curve if line.validation is not None]
+        best = weights if best is None or measured[-1] > max(measured[:-1], default=-1.0) else best
+    try:
+        with log.fresh() as folder:
+            engine.save(folder)
+            if weights is not None and best is not None:
+                write_weights(weights, folder / "last.safetensors")
+                write_weights(best, folder / "best.safetensors")
+                write_text(json.dumps([line.model_dump() for line in curve]), folder / "curve.json")
+            log.keep(folder, curve[-1])
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if world.size > 1 or curve[-1].epoch == experiment.train.epochs:
+            raise
+        log.warn(f"{experiment.key}: the checkpoint of epoch {curve[-1].epoch} could not be written: {error}")
     return best if world.rank == 0 else None

@@ -49,7 +49,7 @@ def answer(
     """
     asked = questions(trained.task, pack, split, part, trained.about["boxes"])
     together = in_batches(asked, BATCH)
-    gflops = _gflops(trained.model, next(iter(question_batches(pack, [asked[:1]], trained.device))))
+    multiplied = gflops(trained.model, next(iter(question_batches(pack, [asked[:1]], trained.device))))
     xy, confidence, seconds = [], [], []
     for some, batch in zip(together, question_batches(pack, together, trained.device), strict=True):
         started = time.perf_counter()
@@ -77,7 +77,7 @@ def answer(
     )
     cost = Cost(
         parameters=sum(p.numel() for p in trained.model.parameters()),
-        gflops=gflops,
+        gflops=multiplied,
         ms_per_image=float(np.median(seconds)) * 1000,
         train_seconds=sum(line.seconds for line in trained.curve),
         device=device_name(trained.device),
@@ -92,7 +92,7 @@ def _crops(pack: Pack) -> np.ndarray:
     return np.hstack([corners[:, 0], corners[:, 1] - corners[:, 0]])
 
 
-def _gflops(model: Any, crop: Batch) -> float | None:
+def gflops(model: Any, crop: Batch) -> float | None:
     """Billions of multiply-adds for one crop, its supports not shared with any other."""
     with FlopCounterMode(display=False) as counter:
         model(crop)

@@ -1,0 +1,263 @@
+"""A search: many settings of one Experiment, each trained a while, the promising ones to their end.
+
+Ray Tune runs the trials, Optuna proposes them, and a study remembers them; the same command after a kill, or with a
+larger budget, goes on where the former one stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import optuna
+
+from posebed.config import SearchConfig
+from posebed.experiment import Experiment
+from posebed.jobs.cluster import Share, connect, share_for, worker_variables
+from posebed.jobs.launch import RESTARTS, own_storage
+from posebed.jobs.search_space import own_setting, space_of
+from posebed.jobs.study import importance, make_sampler, open_storage, open_study, study_name, trials_of
+from posebed.jobs.suggest import Running, StudySearch
+from posebed.scoring.search_result import SearchResult, Trial
+from posebed.space import Space, When
+
+# Read by Tune: no files per trial beside ours, no tables beside ours, no report that comes too late to stop a trial.
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("TUNE_RESULT_BUFFER_LENGTH", "1")
+
+import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
+from ray import tune  # isort: skip
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler  # isort: skip
+
+from posebed.jobs.trial import WarmTrial, train_with_workers  # isort: skip
+
+
+class Watcher(Protocol):
+    """Whoever wants to know how a search goes; called on this process."""
+
+    def trial(self, trial: Trial) -> None:
+        """A trial has ended."""
+
+    def running(self, trials: Sequence[Running]) -> None:
+        """How far those under way are."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search whose study is open."""
+
+    experiment: Experiment
+    settings: SearchConfig
+    space: Space
+    study: optuna.Study
+
+    def trials(self) -> tuple[Trial, ...]:
+        """Those that have ended, and those learnt from."""
+        return trials_of(self.study, self.space)
+
+
+def open_search(experiment: Experiment, settings: SearchConfig) -> Search:
+    """Check what is to be searched, and open its study.
+
+    Raises:
+        LookupError: a study to learn from is not there.
+        ValueError: the space names what is no parameter or value.
+    """
+    space = space_of(experiment, settings)
+    name = study_name(experiment, space, settings.cost)
+    study = open_study(name, open_storage(), space, own_setting(experiment, space), settings)
+    return Search(experiment, settings, space, study)
+
+
+def run_search(search: Search, packages: Sequence[str], storage: str | None, watchers: Sequence[Watcher]) -> None:
+    """Try settings until the budget is spent.
+
+    Args:
+        packages: import packages that the workers of a foreign cluster are sent.
+        storage: folder that every node reaches; None for ``.posebed/ray`` on this machine.
+
+    Raises:
+        ValueError: the cluster cannot hold a trial, or needs a storage that its nodes share.
+    """
+    connect(packages)
+    place = places(search)
+    home = Path(storage or own_storage()) / search.study.study_name
+    algorithm = _algorithm(search, place, home, watchers)
+    tuner = tune.Tuner(
+        tune.with_resources(_trainable(search), place.resources),
+        tune_config=tune.TuneConfig(
+            search_alg=algorithm,
+            scheduler=_scheduler(search),
+            num_samples=-1,
+            max_concurrent_trials=place.at_once,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name=f"{search.study.study_name}-{int(time.time())}",
+            storage_path=str(home.parent / "tune"),
+            failure_config=tune.FailureConfig(max_failures=RESTARTS),
+            callbacks=[_Heartbeat(algorithm, watchers)],
+            verbose=0,
+        ),
+    )
+    logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)  # it misses Tune's own files
+    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.ERROR)  # a failed trial is told by us
+    tuner.fit()
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.rmtree(home.parent / "tune", ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Places:
+    """What trials ask of the cluster, and how many of them it holds at once."""
+
+    resources: dict[str, float]
+    """Of the actor that Tune starts for a trial."""
+    at_once: int
+    share: Share
+    """Of each worker."""
+
+
+def places(search: Search) -> Places:
+    """A trial with one worker trains in its actor, on a part of an accelerator if so wanted. One with several starts
+    workers that Tune knows nothing of: its own actor takes nothing, and only so many run as there is room for."""
+    workers = search.experiment.train.workers
+    share = share_for(workers)
+    total = ray.cluster_resources()
+    if workers > 1:
+        room = total.get("GPU", 0) if share.accelerator else total.get("CPU", 0) // share.cpus
+        return Places({"CPU": 0}, max(1, int(room // workers)), share)
+    cpus, gpus = search.settings.cpus_per_trial, search.settings.gpus_per_trial
+    if share.accelerator:
+        at_once = min(int(total["GPU"] / gpus + 1e-9), int(total["CPU"]))
+        return Places({"CPU": 1, "GPU": gpus}, at_once, replace(share, cpus=1))
+    if cpus > total.get("CPU", 0):
+        raise ValueError(
+            f"{search.experiment.key}.cpus_per_trial must be at most the cluster's {total.get('CPU', 0):g} processors, "
+            f"but is {cpus}"
+        )
+    return Places({"CPU": cpus}, int(total["CPU"] // cpus), replace(share, cpus=cpus))
+
+
+def _trainable(search: Search) -> Any:
+    return train_with_workers if search.experiment.train.workers > 1 else WarmTrial
+
+
+def _algorithm(search: Search, place: Places, home: Path, watchers: Sequence[Watcher]) -> StudySearch:
+    variables = worker_variables(place.share.accelerator)
+
+    def configured(varied: Experiment, number: int) -> dict[str, Any]:
+        return {
+            "experiment": varied,
+            "folder": str(home / f"trial-{number}"),
+            "threads": place.share.cpus,
+            "share": place.share,
+            "cost": search.settings.cost,
+            "variables": variables,
+        }
+
+    def ended(number: int) -> None:
+        shutil.rmtree(home / f"trial-{number}", ignore_errors=True)
+        (trial,) = (t for t in search.trials() if t.number == number)
+        for watcher in watchers:
+            watcher.trial(trial)
+
+    sampler = make_sampler(search.settings, search.space, len(search.trials()))
+    return StudySearch(search.experiment, search.space, search.settings, search.study, sampler, configured, ended)
+
+
+def _scheduler(search: Search) -> TrialScheduler:
+    """Who stops trials early, knowing how the trials before went."""
+    settings, epochs = search.settings, search.experiment.train.epochs
+    judged: dict[str, Any] = {"time_attr": "epoch", "metric": "validation", "mode": "max"}
+    if settings.scheduler == "asha" and settings.grace < epochs:
+        scheduler: TrialScheduler = ASHAScheduler(
+            **judged, max_t=epochs, grace_period=settings.grace, reduction_factor=settings.reduction
+        )
+    elif settings.scheduler == "median":
+        scheduler = MedianStoppingRule(**judged, grace_period=settings.grace, min_samples_required=3)
+    else:
+        return FIFOScheduler()
+    for trial in search.trials():
+        if not trial.source and trial.curve:
+            _remember(scheduler, trial)
+    return scheduler
+
+
+@dataclass(frozen=True)
+class _Former:
+    """As much of a Tune trial as schedulers look at."""
+
+    trial_id: str
+
+
+def _remember(scheduler: TrialScheduler, trial: Trial) -> None:
+    former: Any = _Former(f"former-{trial.number}")
+    controller: Any = None
+    scheduler.on_trial_add(controller, former)
+    for measured in trial.curve[:-1]:
+        scheduler.on_trial_result(controller, former, _told(measured))
+    scheduler.on_trial_complete(controller, former, _told(trial.curve[-1]))
+
+
+def _told(measured: Any) -> dict[str, Any]:
+    return {"epoch": measured.epoch, "validation": measured.validation, "time_total_s": measured.device_seconds}
+
+
+class _Heartbeat(tune.Callback):
+    """Tells the watchers how far the running trials are, whenever Tune hears of one."""
+
+    def __init__(self, algorithm: StudySearch, watchers: Sequence[Watcher]) -> None:
+        self._algorithm, self._watchers = algorithm, watchers
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        for watcher in self._watchers:
+            watcher.running(tuple(self._algorithm.running.values()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray writes its callbacks down for a restore that is never made."""
+        return {}
+
+
+def result_of(search: Search, origin: dict[str, str]) -> SearchResult:
+    """Everything that the search knows by now."""
+    experiment, settings = search.experiment, search.settings
+    about = experiment.described()
+    copied = ("task", "data", "split", "pack", "seed")
+    chosen = ("budget", "sampler", "scheduler", "grace", "reduction", "warm_start")
+    return SearchResult(
+        key=experiment.key,
+        study=search.study.study_name,
+        model=experiment.model.rpartition(".")[2],
+        **{name: about[name] for name in copied},
+        settings=settings.model_dump(mode="json", include=set(chosen)) | {"epochs": experiment.train.epochs},
+        space={name: said(dimension) for name, dimension in search.space.items()},
+        cost=settings.cost or "",
+        trials=search.trials(),
+        importance=importance(search.study),
+        workers=experiment.train.workers,
+        origin=origin,
+    )
+
+
+def said(dimension: Any) -> str:
+    """A dimension in words."""
+    if isinstance(dimension, When):
+        return f"{said(dimension.then)} where {dimension.name} is {_listed(dimension.values)}"
+    if hasattr(dimension, "values"):
+        return _listed(dimension.values)
+    kind = type(dimension).__name__
+    how = {"LogUniform": ", logarithmic", "Steps": f", in steps of {getattr(dimension, 'step', 1):g}"}.get(kind, "")
+    return f"{dimension.low:g} to {dimension.high:g}{how}"
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values))

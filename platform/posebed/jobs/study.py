@@ -1,0 +1,224 @@
+"""An Optuna study of one search: its storage, its space in Optuna's words, and its trials in ours.
+
+Everything that a search must not forget lies here: what was tried, how far it came, what it cost. A search that was
+killed finds its unfinished trials again and goes on with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from posebed.config import SearchConfig
+from posebed.experiment import Experiment
+from posebed.scoring.search_result import Measured, State, Trial
+from posebed.space import Choice, LogUniform, Space, Steps, Unconditional, When, holds
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+logging.getLogger("alembic").setLevel(logging.WARNING)
+
+Distribution = CategoricalDistribution | FloatDistribution
+
+STORAGE = "POSEBED_STUDIES"
+"""Variable with the address of a database for all studies, such as ``postgresql://...``; else a file of this folder."""
+OWN_STORAGE = Path(".posebed/studies.db")
+STATES: dict[TrialState, State] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+NOTE = "posebed"
+"""Attribute of a trial."""
+PLAIN = (str, int, float, bool, type(None))
+"""Kinds of values that a study stores as they are."""
+
+
+def open_storage() -> optuna.storages.BaseStorage:
+    """The database of all studies. A file of this machine waits for no disk at each of its many small changes: a power
+    cut may cost the last of them, a kill none."""
+    address = os.environ.get(STORAGE)
+    if address:
+        return optuna.storages.RDBStorage(address)
+    OWN_STORAGE.parent.mkdir(parents=True, exist_ok=True)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{OWN_STORAGE}", engine_kwargs={"connect_args": {"timeout": 60}})
+    from sqlalchemy import event
+
+    def quick(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    event.listen(storage.engine, "connect", quick)
+    storage.engine.dispose()  # connections that were opened before are opened anew
+    return storage
+
+
+def study_name(experiment: Experiment, space: Space, cost: str | None) -> str:
+    """The key and what decides whether two searches may share their trials: experiment, space and objectives."""
+    said = json.dumps([experiment.fingerprint, {name: repr(d) for name, d in space.items()}, cost])
+    return f"{experiment.key}-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+
+
+def open_study(
+    name: str, storage: optuna.storages.BaseStorage, space: Space, own: Mapping[str, Any], settings: SearchConfig
+) -> optuna.Study:
+    """The study of that name; a new one gets the run's own setting as its first trial, and what other studies know.
+
+    Args:
+        own: the run's own values of every dimension that has one.
+
+    Raises:
+        LookupError: a study to learn from is not in the storage.
+    """
+    directions = [StudyDirection.MAXIMIZE, *([StudyDirection.MINIMIZE] if settings.cost else [])]
+    study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+    if not study.get_trials(deepcopy=False):
+        for source in settings.warm_start:
+            _learn(study, storage, source, space)
+        study.enqueue_trial({n: _label(value) for n, value in own.items()})
+    return study
+
+
+def _learn(study: optuna.Study, storage: optuna.storages.BaseStorage, source: str, space: Space) -> None:
+    """Take over the finished trials of another study, as far as they could have been tried here."""
+    known = sorted(optuna.get_all_study_names(storage))
+    if source not in known:
+        raise LookupError(
+            f"from must name a study of the storage, but {source!r} is none; there is {', '.join(known) or 'none'}"
+        )
+    plain = {n: d.then if isinstance(d, When) else d for n, d in space.items()}
+    other = optuna.load_study(study_name=source, storage=storage)
+    for trial in other.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        fits = all(n in plain and holds(plain[n], value) for n, value in trial.params.items())
+        if fits and len(trial.values) == len(study.directions):
+            study.add_trial(
+                optuna.trial.create_trial(
+                    values=trial.values,
+                    params=trial.params,
+                    distributions={n: _distribution(plain[n]) for n in trial.params},
+                    user_attrs={NOTE: noted(trial) | {"source": source}},
+                )
+            )
+
+
+def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
+    """Values for every dimension that is there for this trial."""
+    chosen: dict[str, Any] = {}
+    for name, dimension in space.items():
+        if isinstance(dimension, When):
+            if dimension.name not in chosen or chosen[dimension.name] not in dimension.values:
+                continue
+            dimension = dimension.then
+        value = _suggested(trial, name, _distribution(dimension))
+        chosen[name] = meant(dimension, value)
+    return chosen
+
+
+def _suggested(trial: optuna.Trial, name: str, distribution: Distribution) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return trial.suggest_categorical(name, distribution.choices)
+    low, high = distribution.low, distribution.high
+    return trial.suggest_float(name, low, high, log=distribution.log, step=distribution.step)
+
+
+def _distribution(dimension: Unconditional) -> Distribution:
+    if isinstance(dimension, Choice):
+        return CategoricalDistribution([_label(value) for value in dimension.values])
+    step = dimension.step if isinstance(dimension, Steps) else None
+    return FloatDistribution(dimension.low, dimension.high, log=isinstance(dimension, LogUniform), step=step)
+
+
+def _label(value: object) -> Any:
+    """What a study stores of a value: lists as JSON."""
+    return value if isinstance(value, PLAIN) else json.dumps(value)
+
+
+def meant(dimension: Unconditional, stored: Any) -> Any:
+    """The value of which a study has stored the label."""
+    if isinstance(dimension, Choice):
+        return next(value for value in dimension.values if _label(value) == stored)
+    if isinstance(dimension, Steps) and float(stored).is_integer() and float(dimension.step).is_integer():
+        return int(stored)
+    return stored
+
+
+def make_sampler(settings: SearchConfig, space: Space, done: int) -> BaseSampler:
+    """The sampler by its name, seeded anew by how many trials there are, so that a search that goes on does not draw
+    again what it drew at its start."""
+    seed = settings.seed + done
+    conditional = any(isinstance(d, When) for d in space.values())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if settings.sampler == "tpe":
+            return optuna.samplers.TPESampler(multivariate=True, group=conditional, constant_liar=True, seed=seed)
+        if settings.sampler == "random":
+            return optuna.samplers.RandomSampler(seed=seed)
+        if settings.sampler == "gp":
+            return optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
+        if settings.sampler == "cmaes":
+            return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+        return optuna.samplers.NSGAIISampler(seed=seed)
+
+
+def trials_of(study: optuna.Study, space: Space) -> tuple[Trial, ...]:
+    """All trials that have ended, in our words."""
+    return tuple(_trial(t, space) for t in study.get_trials(deepcopy=False) if t.state in STATES)
+
+
+def _trial(frozen: FrozenTrial, space: Space) -> Trial:
+    about = noted(frozen)
+    plain = {n: d.then if isinstance(d, When) else d for n, d in space.items()}
+    curve = tuple(Measured.model_validate(m) for m in about.get("curve", ()))
+    failed = frozen.state is TrialState.FAIL
+    return Trial(
+        number=frozen.number,
+        state=STATES[frozen.state],
+        params={n: meant(plain[n], v) for n, v in frozen.params.items()},
+        validation=curve[-1].validation if curve and not failed else None,
+        cost=about.get("cost"),
+        curve=curve,
+        epochs=about.get("epochs", 0),
+        device_seconds=about.get("device_seconds", 0.0),
+        failed=about.get("failed", "") or ("ended without a word" if failed else ""),
+        notes=tuple(about.get("notes", ())),
+        started=_utc(frozen.datetime_start),
+        ended=_utc(frozen.datetime_complete),
+        source=about.get("source", ""),
+    )
+
+
+def _utc(local: datetime | None) -> str:
+    return local.astimezone(UTC).isoformat(timespec="milliseconds") if local else ""
+
+
+def noted(trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:
+    """What is known of a trial beside its values."""
+    return trial.user_attrs.get(NOTE, {})
+
+
+def note(trial: optuna.Trial, about: Mapping[str, Any]) -> None:
+    """Keep what is known of a trial, in one change of the storage."""
+    trial.set_user_attr(NOTE, dict(about))
+
+
+def importance(study: optuna.Study) -> dict[str, float]:
+    """Dotted names to the share of the validation's variance that each explains, the largest first; empty where too
+    few trials were seen to their end to tell."""
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(done) < 4 or len({t.values[0] for t in done}) < 2:
+        return {}
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    shares = optuna.importance.get_param_importances(study, evaluator=evaluator, target=lambda t: t.values[0])
+    return {name: float(share) for name, share in shares.items()}

@@ -1,0 +1,195 @@
+"""The search algorithm that Ray Tune asks for trials and tells of their results: Optuna's, kept in a study.
+
+It stands in the place of Ray's ``OptunaSearch``, which takes trials that were stopped early for finished ones, loses
+those that were under way when its process died, and knows no budget but a number of trials.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.trial import TrialState
+
+from posebed.config import BudgetConfig, SearchConfig
+from posebed.experiment import Experiment
+from posebed.jobs.study import STATES, note, noted, suggest
+from posebed.scoring.search_result import Measured
+from posebed.space import Space
+
+from ray.tune.search import Searcher  # isort: skip
+
+
+@dataclass
+class Running:
+    """A trial under way."""
+
+    number: int
+    params: Mapping[str, Any]
+    epochs: int
+    """Of a trial that is seen to its end."""
+    workers: int
+    curve: list[Measured] = field(default_factory=list[Measured])
+    device_seconds: float = 0.0
+    cost: float | None = None
+    notes: tuple[str, ...] = ()
+    failed: str = ""
+    reported: float = field(default_factory=time.monotonic)
+
+    @property
+    def epoch(self) -> int:
+        """How far it has come."""
+        return self.curve[-1].epoch if self.curve else 0
+
+    def described(self) -> dict[str, Any]:
+        """What the study notes of it."""
+        return {
+            "curve": [m.model_dump() for m in self.curve],
+            "epochs": self.epoch,
+            "device_seconds": self.device_seconds,
+            "cost": self.cost,
+            "notes": self.notes,
+            "failed": self.failed,
+        }
+
+    def add(self, result: Mapping[str, Any]) -> bool:
+        """Take a report in; whether it tells of a later epoch than those before."""
+        now = time.monotonic()
+        self.device_seconds += result.get("seconds", now - self.reported) * self.workers
+        self.reported = now
+        self.cost = result.get("cost", self.cost)
+        self.notes = tuple(result.get("notes", self.notes))
+        self.failed = result.get("failed") or ""
+        epoch, validation = result.get("epoch", 0), result.get("validation")
+        if validation is None or epoch <= self.epoch:
+            return False
+        if not math.isfinite(validation):
+            self.failed = f"the validation must be a number, but is {validation} in epoch {epoch}"
+            return False
+        best = max([validation, *(m.validation for m in self.curve[-1:])])
+        self.curve.append(Measured(epoch=epoch, validation=best, device_seconds=self.device_seconds))
+        return True
+
+
+class StudySearch(Searcher):
+    """Asks the study for trials until the budget is spent, and tells it how they went.
+
+    Trials that a killed search left unfinished come first, under their own numbers.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        space: Space,
+        settings: SearchConfig,
+        study: optuna.Study,
+        sampler: BaseSampler,
+        configure: Callable[[Experiment, int], dict[str, Any]],
+        ended: Callable[[int], None],
+    ) -> None:
+        """
+        Args:
+            configure: from a trial's experiment and number to what its actor is given.
+            ended: told the number of every trial that ended.
+        """
+        super().__init__(metric="validation", mode="max")
+        study.sampler = sampler
+        self._study, self._space_of_trials, self._experiment = study, space, experiment
+        self._budget: BudgetConfig = settings.budget
+        self._two = settings.cost is not None
+        self._configure, self._ended = configure, ended
+        self._asked: dict[str, optuna.Trial] = {}
+        self.running: dict[str, Running] = {}
+        self._interrupted = [t for t in study.get_trials(deepcopy=False) if t.state is TrialState.RUNNING]
+        done = [noted(t) for t in study.get_trials(deepcopy=False) if t.state in STATES]
+        own = [about for about in done if "source" not in about]
+        self._trials = len(own)
+        self._epochs = sum(about.get("epochs", 0) for about in own)
+        self._device_seconds = sum(about.get("device_seconds", 0.0) for about in own)
+
+    def set_search_properties(self, metric: Any, mode: Any, config: dict[str, Any], **spec: Any) -> bool:
+        return True
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """What the trial's actor is given."""
+        while self._interrupted or not self._used_up():
+            asked = self._next()
+            params = suggest(asked, self._space_of_trials)
+            try:
+                varied = self._experiment.with_overrides(params)
+            except ValueError as error:
+                self._refuse(asked, str(error))
+                continue
+            self._asked[trial_id] = asked
+            before = noted(asked)
+            self.running[trial_id] = Running(
+                asked.number, params, varied.train.epochs, varied.train.workers,
+                [Measured.model_validate(m) for m in before.get("curve", ())], before.get("device_seconds", 0.0),
+                notes=tuple(before.get("notes", ())),
+            )  # fmt: skip
+            return self._configure(varied, asked.number)
+        return Searcher.FINISHED
+
+    def _next(self) -> optuna.Trial:
+        if self._interrupted:
+            return optuna.Trial(self._study, self._interrupted.pop(0)._trial_id)
+        return self._study.ask()
+
+    def _used_up(self) -> bool:
+        budget, running = self._budget, self.running.values()
+        limits = (
+            (budget.trials, self._trials + len(self.running)),
+            (budget.epochs, self._epochs + sum(t.epochs for t in running)),
+            (budget.device_seconds, self._device_seconds + sum(t.device_seconds for t in running)),
+        )
+        return any(limit is not None and used >= limit for limit, used in limits)
+
+    def _refuse(self, asked: optuna.Trial, why: str) -> None:
+        """A setting that the sections refuse is a failed trial that cost nothing."""
+        note(asked, {"failed": why})
+        self._study.tell(asked, state=TrialState.FAIL)
+        self._trials += 1
+        self._ended(asked.number)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        trial, asked = self.running[trial_id], self._asked[trial_id]
+        if trial.add(result):
+            newest = trial.curve[-1]
+            if not self._two:
+                asked.report(newest.validation, newest.epoch)
+            note(asked, trial.described())
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        asked, trial = self._asked.pop(trial_id), self.running[trial_id]
+        if result and trial.add(result) and not self._two:
+            asked.report(trial.curve[-1].validation, trial.curve[-1].epoch)
+        if error and not trial.failed:
+            trial.failed = "its process was lost and could not be started again"
+        note(asked, trial.described())
+        if trial.failed or not trial.curve:
+            self._study.tell(asked, state=TrialState.FAIL)
+        elif trial.epoch < trial.epochs:
+            self._study.tell(asked, state=TrialState.PRUNED)
+        else:
+            cost = [trial.cost or 0.0] if self._two else []
+            self._study.tell(asked, [trial.curve[-1].validation, *cost])
+        del self.running[trial_id]
+        self._trials += 1
+        self._epochs += trial.epoch
+        self._device_seconds += trial.device_seconds
+        self._ended(trial.number)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study holds what must outlive this process."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the study is opened anew."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray writes its tuner down for a restore that is never made."""
+        return {}

@@ -1,0 +1,37 @@
+"""Tells a whole checkpoint from a damaged one, by the hashes of its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from posebed.provenance import file_hash
+
+SEAL = "seal-{rank}.json"
+
+
+def seal(folder: Path, rank: int) -> None:
+    """Write down the hash of every file of the folder; of a folder that workers share, once by each."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    hashes = {path.relative_to(folder).as_posix(): file_hash(path) for path in files if not _is_seal(path)}
+    (folder / SEAL.format(rank=rank)).write_text(json.dumps(hashes, indent=1))
+
+
+def damage(folder: Path) -> str:
+    """The first file that is not what it was when it was sealed; empty where all are."""
+    seals = sorted(path for path in folder.glob(SEAL.format(rank="*")) if path.is_file())
+    if not seals:
+        return SEAL.format(rank=0)
+    for path in seals:
+        try:
+            hashes: dict[str, str] = json.loads(path.read_text())
+        except ValueError:
+            return path.name
+        for name, known in hashes.items():
+            if not (folder / name).is_file() or file_hash(folder / name) != known:
+                return name
+    return ""
+
+
+def _is_seal(path: Path) -> bool:
+    return path.match(SEAL.format(rank="*"))
