@@ -185,14 +185,8 @@ def presets(
         _rehearse(names or list(published.all_presets()))
     elif add and not names:
         raise ValueError("--add must be given the names of presets, but got none")
-    elif add:
-        wanted = published.combined(names or [], seed)
-        new = published.add(wanted, stage.PARAMS)
-        console.print(f"New in {stage.PARAMS}: {', '.join(new) or 'nothing'}", highlight=False)
-        for line in published.absent_data(wanted):
-            console.print(line, highlight=False, markup=False)
     elif names:
-        print(published.as_yaml(published.combined(names, seed)), end="")
+        _print_or_add(published.combined(names, seed), add)
     else:
         _list_presets()
 
@@ -226,6 +220,45 @@ def _rehearse(names: list[str]) -> None:
             step = f"as {group[0]}"
 
 
+@app.command()
+def ablate(
+    model: Annotated[str, typer.Argument(help="A model whose paper has ablations.")],
+    table: Annotated[str | None, typer.Option(help="One of its tables; else they are listed.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(min=0, help="Of the runs; may be repeated.")] = None,
+    add: Annotated[bool, typer.Option("--add", help="Write the entries into params.yaml.")] = False,
+) -> None:
+    """List the ablation tables of a model's paper; of one, print the entries for params.yaml or add them."""
+    from posestages import ablate as ablation
+
+    if table is None and add:
+        raise ValueError(f"--add must be given --table, one of {', '.join(ablation.ablations(model))}, but got none")
+    if table is None:
+        _list_ablations(model)
+    else:
+        _print_or_add(ablation.table_entries(model, table, seed or [0]), add)
+
+
+def _list_ablations(model: str) -> None:
+    from posestages.ablate import ablations
+
+    table = Table("table", "rows", "presets", title=f"Ablations of {model}", title_justify="left", box=box.SIMPLE_HEAD)
+    for name, rows in ablations(model).items():
+        table.add_row(name, str(len(rows)), ", ".join(rows))
+    console.print(table)
+
+
+def _print_or_add(wanted: dict[str, dict[str, Any]], add: bool) -> None:
+    from posestages import presets as published
+
+    if not add:
+        print(published.as_yaml(wanted), end="")
+        return
+    new = published.add(wanted, stage.PARAMS)
+    console.print(f"New in {stage.PARAMS}: {', '.join(new) or 'nothing'}", highlight=False)
+    for line in published.absent_data(wanted):
+        console.print(line, highlight=False, markup=False)
+
+
 @app.command("import-checkpoint")
 def import_checkpoint(
     model: Annotated[str, typer.Argument(help="A model of the zoo.")],
@@ -251,13 +284,40 @@ def import_checkpoint(
 
 
 @app.command()
-def report(out: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("report")) -> None:
+def report(
+    out: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("report"),
+    folder: Annotated[
+        Path | None, typer.Option("--from", help="Of the results in this folder alone, such as runs/.")
+    ] = None,
+    tracker: Annotated[
+        str | None, typer.Option("--from-mlflow", help="Of the results on this tracking server alone.")
+    ] = None,
+) -> None:
     """Write the report of all results that are there."""
     from posebed.config import read_params
     from posestages import report as reporting
+    from posestages import sources
 
-    page = reporting.report(read_params(stage.PARAMS), out)
+    if folder and tracker:
+        raise ValueError(f"a report must be --from a folder or --from-mlflow, but got both: {folder} and {tracker}")
+    if folder:
+        page = sources.report_folder(folder, out)
+    elif tracker:
+        page = sources.report_tracker(tracker, out)
+    else:
+        page = reporting.report(read_params(stage.PARAMS), out)
     console.print(f"The report: {page.absolute().as_uri()}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def why(
+    cell: Annotated[str, typer.Argument(help="RUN, RUN:METRIC or RUN:METRIC:CATEGORY.", metavar="CELL")],
+    folder: Annotated[Path, typer.Option("--from", help="Folder of the results.")] = Path("runs"),
+) -> None:
+    """Print a number of the report and everything that it depends on."""
+    from posestages.why import why
+
+    console.print(why(cell, folder), highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

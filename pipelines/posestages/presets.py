@@ -102,7 +102,7 @@ def add(wanted: Entries, path: Path) -> list[str]:
             if key not in there:
                 text = inserted(text, section, key, entry)
                 new.append(f"{section}.{key}")
-            elif not _same(section, there[key], entry):
+            elif not same(section, there[key], entry):
                 raise ValueError(
                     f"{section}.{key} must be {_flow(entry)} for the preset, but {path} has another entry of that key"
                 )
@@ -111,7 +111,8 @@ def add(wanted: Entries, path: Path) -> list[str]:
     return new
 
 
-def _same(section: str, there: Section, entry: Mapping[str, Any]) -> bool:
+def same(section: str, there: Section, entry: Mapping[str, Any]) -> bool:
+    """Whether an entry says the same as a preset's, but for what it is free in."""
     wanted = type(there).model_validate(entry)
     free = {"data": {"path", "invalid"}, "models": {"config", "train"}}.get(section, set())
     return there.model_dump(exclude=free) == wanted.model_dump(exclude=free)

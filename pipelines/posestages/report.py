@@ -11,11 +11,17 @@ from pathlib import Path
 from posebed import catalog
 from posebed.config import Params, read_params
 from posebed.data.images import Images
-from posebed.records import read_records
-from posebed.reporting.gallery import GalleryPicture, gallery_of
-from posebed.reporting.site import DataProblems, write_report
+from posebed.records import Record, read_records
+from posebed.reporting.common_ground import ground_sections
+from posebed.reporting.compare import tables
+from posebed.reporting.gallery import Decode, GalleryPicture, gallery_of
+from posebed.reporting.paper_tables import papers
+from posebed.reporting.site import PICTURED, SHOWN, DataProblems, write_report
+from posebed.scoring.predictions import Predictions, read_predictions
 from posebed.scoring.result import Result, read_result
 from posestages.presets import ZOO
+from posestages.repeats import literature, repeats
+from posestages.sources import tracked_runs
 from posestages.stage import PARAMS, prepared, run, run_folder
 
 OUT = Path("report")
@@ -34,25 +40,53 @@ def read_results(params: Params) -> list[Result]:
     return results
 
 
-def report(params: Params, out: Path = OUT) -> Path:
-    """Write the page and return its path."""
+def report(params: Params, out: Path = OUT, reference: str | None = None) -> Path:
+    """Write the page and return its path.
+
+    Args:
+        reference: The run that others are compared with on common ground; by default the mean pose.
+    """
     results = read_results(params)
+    grounds = ground_sections(results, _predictions, _album, params.scoring, reference)
     used = sorted({result.data for result in results})
     repeated = {key: run.preset for key, run in params.all_runs.items() if run.preset}
     published = {key: catalog.preset(ZOO, preset).claims for key, preset in repeated.items()}
-    return write_report(results, _gallery(results), [_problems(data) for data in used], out, published=published)
+    return write_report(
+        results,
+        _gallery(_pictured(results)),
+        [_problems(data) for data in used],
+        out,
+        published=published,
+        tracked=tracked_runs(run_folder(result.key) for result in results),
+        grounds=grounds,
+        papers=papers(results, repeats(params), literature()),
+    )
+
+
+def _pictured(results: list[Result]) -> list[Result]:
+    """The runs that the page has room to show pictures of."""
+    return [row.result for table in tables(results) for row in table.best(SHOWN).rows][:PICTURED]
 
 
 def _gallery(results: list[Result]) -> list[GalleryPicture]:
     pictures: list[GalleryPicture] = []
     for data in sorted({result.data for result in results}):
-        decode = Images(Path(_about(data)["root"])).decode
-        records = {r.record: r for r in read_records(prepared(data) / "records.parquet")}
+        decode, records = _album(data)
         for result in results:
             if result.data == data:
                 predictions = run_folder(result.key) / "predicted/predictions.parquet"
                 pictures += gallery_of(result.key, predictions, decode, records)
     return pictures
+
+
+def _album(data: str) -> tuple[Decode, dict[str, Record]]:
+    """What reads the pictures, and the records by identity."""
+    records = read_records(prepared(data) / "records.parquet")
+    return Images(Path(_about(data)["root"])).decode, {r.record: r for r in records}
+
+
+def _predictions(key: str) -> Predictions:
+    return read_predictions(run_folder(key) / "predicted/predictions.parquet")
 
 
 def _about(data: str) -> dict:

@@ -12,6 +12,20 @@ _OKS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR")
 _BOX = "PCK@0.05 of the box"
 _GROUPS = ("Head", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Mouth", "Tail")
 
+_RESNET: Mapping[str, Any] = {"backbone": "resnet50.tv_in1k", "weights": "timm"}
+ANSWERING: Mapping[str, Mapping[str, Any]] = {
+    "hrnet": {"width": 32, "weights": "timm", "flip_test": "shifted"},
+    "kitpose": {"backbone": "hrnet", "width": 32, "weights": "timm", "flip_test": "plain"},
+    "prompt_pose": {"backbone": "clip_resnet50", "weights": "openai", "flip_test": "shifted"},
+    "simple_baseline": {**_RESNET, "flip_test": "shifted"},
+    "vit_pose": {"width": 768, "weights": "timm", "flip_test": "plain"},
+    "sdpnet": {"backbone": "hrnet", "hrnet_width": 32, "weights": "timm"},
+    "graph_cape": {"backbone": "swinv2_tiny_window16_256.ms_in1k", "weights": "timm"},
+    **dict.fromkeys(("cape_former", "fine_tune", "fmmp", "maml", "pomnet", "proto_net"), _RESNET),
+}
+"""Backbone, its first weights and the flip test are part of what a number is: a preset says them even where they are
+the model's own defaults, as these are."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -50,7 +64,7 @@ class Source:
             data=self.data,
             split={**self.split, **({"few_shot": few_shot} if few_shot else {})},
             pack={"size": list(size), **({} if convention == "plain" else {"convention": convention})},
-            config=config,
+            config={**ANSWERING[model], **config},
             train=train,
             boxes=self.boxes,
             init_from=init_from,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,10 @@ import yaml
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# Ray's services listen on every address of the machine: of a cluster of our own, whoever does not know this process's
+# token is refused.
+if not os.environ.get("RAY_ADDRESS") and "RAY_AUTH_MODE" not in os.environ:
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 import ray
 
@@ -26,7 +31,7 @@ KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": s
 
 
 def connect(packages: Sequence[str]) -> None:
-    """Join the cluster at ``RAY_ADDRESS``, shipping the named packages to it, or start one on the loopback."""
+    """Join the cluster at ``RAY_ADDRESS``, shipping the named packages to it, or start one that no one else can use."""
     if ray.is_initialized():
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
@@ -34,14 +39,12 @@ def connect(packages: Sequence[str]) -> None:
         ray.init(runtime_env=runtime_env(packages), **quiet)
         return
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this machine away
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # nobody else can reach a loopback cluster's ports
     for name, value in KEPT_MEMORY.items():  # actors that Tune starts take no variables of their own
         os.environ.setdefault(name, value)
     ray.init(
         address="local",
         include_dashboard=False,
         object_store_memory=OBJECT_STORE_BYTES,
-        _node_ip_address="127.0.0.1",
         **quiet,
     )
 

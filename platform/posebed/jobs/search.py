@@ -20,7 +20,7 @@ import optuna
 from posebed.config import SearchConfig
 from posebed.experiment import Experiment
 from posebed.jobs.cluster import Share, connect, share_for, worker_variables
-from posebed.jobs.launch import RESTARTS, own_storage
+from posebed.jobs.launch import own_storage
 from posebed.jobs.search_space import own_setting, space_of
 from posebed.jobs.study import importance, make_sampler, open_storage, open_study, study_name, trials_of
 from posebed.jobs.suggest import Running, StudySearch
@@ -31,6 +31,7 @@ from posebed.space import Space, When
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_RESULT_BUFFER_LENGTH", "1")
+os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
 
 import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
 from ray import tune  # isort: skip
@@ -103,13 +104,11 @@ def run_search(search: Search, packages: Sequence[str], storage: str | None, wat
         run_config=tune.RunConfig(
             name=f"{search.study.study_name}-{int(time.time())}",
             storage_path=str(home.parent / "tune"),
-            failure_config=tune.FailureConfig(max_failures=RESTARTS),
             callbacks=[_Heartbeat(algorithm, watchers)],
             verbose=0,
         ),
     )
     logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)  # it misses Tune's own files
-    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.ERROR)  # a failed trial is told by us
     tuner.fit()
     shutil.rmtree(home, ignore_errors=True)
     shutil.rmtree(home.parent / "tune", ignore_errors=True)

@@ -39,6 +39,7 @@ class Running:
     cost: float | None = None
     notes: tuple[str, ...] = ()
     failed: str = ""
+    losses: int = 0
     reported: float = field(default_factory=time.monotonic)
 
     @property
@@ -63,7 +64,7 @@ class Running:
         self.device_seconds += result.get("seconds", now - self.reported) * self.workers
         self.reported = now
         self.cost = result.get("cost", self.cost)
-        self.notes = tuple(result.get("notes", self.notes))
+        self.notes = tuple(dict.fromkeys([*self.notes, *result.get("notes", ())]))
         self.failed = result.get("failed") or ""
         epoch, validation = result.get("epoch", 0), result.get("validation")
         if validation is None or epoch <= self.epoch:
@@ -76,11 +77,28 @@ class Running:
         return True
 
 
+def _begun(asked: optuna.Trial, params: Mapping[str, Any], varied: Experiment) -> Running:
+    """A trial that starts, or goes on where a killed search left it."""
+    before = noted(asked)
+    return Running(
+        asked.number,
+        params,
+        varied.train.epochs,
+        varied.train.workers,
+        [Measured.model_validate(m) for m in before.get("curve", ())],
+        before.get("device_seconds", 0.0),
+        notes=tuple(before.get("notes", ())),
+    )
+
+
 class StudySearch(Searcher):
     """Asks the study for trials until the budget is spent, and tells it how they went.
 
-    Trials that a killed search left unfinished come first, under their own numbers.
+    Trials that a killed search left unfinished come first, under their own numbers; so do those that lose their process.
     """
+
+    RESTARTS = 3
+    """How often a trial starts again after losing its process."""
 
     def __init__(
         self,
@@ -105,6 +123,7 @@ class StudySearch(Searcher):
         self._configure, self._ended = configure, ended
         self._asked: dict[str, optuna.Trial] = {}
         self.running: dict[str, Running] = {}
+        self._lost: list[tuple[optuna.Trial, Running]] = []
         self._interrupted = [t for t in study.get_trials(deepcopy=False) if t.state is TrialState.RUNNING]
         done = [noted(t) for t in study.get_trials(deepcopy=False) if t.state in STATES]
         own = [about for about in done if "source" not in about]
@@ -117,6 +136,10 @@ class StudySearch(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """What the trial's actor is given."""
+        if self._lost:
+            self._asked[trial_id], self.running[trial_id] = asked, trial = self._lost.pop(0)
+            trial.reported = time.monotonic()
+            return self._configure(self._experiment.with_overrides(trial.params), asked.number)
         while self._interrupted or not self._used_up():
             asked = self._next()
             params = suggest(asked, self._space_of_trials)
@@ -125,18 +148,14 @@ class StudySearch(Searcher):
             except ValueError as error:
                 self._refuse(asked, str(error))
                 continue
-            self._asked[trial_id] = asked
-            before = noted(asked)
-            self.running[trial_id] = Running(
-                asked.number, params, varied.train.epochs, varied.train.workers,
-                [Measured.model_validate(m) for m in before.get("curve", ())], before.get("device_seconds", 0.0),
-                notes=tuple(before.get("notes", ())),
-            )  # fmt: skip
+            self._asked[trial_id], self.running[trial_id] = asked, _begun(asked, params, varied)
             return self._configure(varied, asked.number)
-        return Searcher.FINISHED
+        # While some are under way, one of them may yet be lost and have to be started again.
+        return None if self.running else Searcher.FINISHED
 
     def _next(self) -> optuna.Trial:
         if self._interrupted:
+            # Optuna opens a trial by this number alone, and says it nowhere else.
             return optuna.Trial(self._study, self._interrupted.pop(0)._trial_id)
         return self._study.ask()
 
@@ -165,11 +184,14 @@ class StudySearch(Searcher):
             note(asked, trial.described())
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        asked, trial = self._asked.pop(trial_id), self.running[trial_id]
+        asked, trial = self._asked[trial_id], self.running[trial_id]
         if result and trial.add(result) and not self._two:
             asked.report(trial.curve[-1].validation, trial.curve[-1].epoch)
         if error and not trial.failed:
-            trial.failed = "its process was lost and could not be started again"
+            trial.losses += 1
+            if trial.losses <= self.RESTARTS:
+                return self._again(trial_id, trial)
+            trial.failed = f"its process was lost {trial.losses} times"
         note(asked, trial.described())
         if trial.failed or not trial.curve:
             self._study.tell(asked, state=TrialState.FAIL)
@@ -178,11 +200,17 @@ class StudySearch(Searcher):
         else:
             cost = [trial.cost or 0.0] if self._two else []
             self._study.tell(asked, [trial.curve[-1].validation, *cost])
-        del self.running[trial_id]
+        del self.running[trial_id], self._asked[trial_id]
         self._trials += 1
         self._epochs += trial.epoch
         self._device_seconds += trial.device_seconds
         self._ended(trial.number)
+
+    def _again(self, trial_id: str, trial: Running) -> None:
+        """A trial whose process or machine was lost starts again, from its checkpoint if it has one."""
+        line = f"its process was lost after epoch {trial.epoch}; it starts again"
+        trial.notes += (line,)
+        self._lost.append((self._asked.pop(trial_id), self.running.pop(trial_id)))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study holds what must outlive this process."""

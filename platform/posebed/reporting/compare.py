@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
@@ -19,6 +19,8 @@ IN_DETECTED_BOXES = "AP"
 """The metric that orders a table of runs in a detector's boxes, where no prediction has a truth of its own."""
 FLOOR = "mean_pose"
 """The model that ignores the picture: what it scores, anyone can score."""
+LEADERS = 3
+"""Protocols whose leaders the summary names."""
 COLUMNS = re.compile(r"PCK@0\.05$|mPCK|NME|AP$")
 """Metrics that stand in the leader table beside the headline; the others stand with their run."""
 
@@ -43,7 +45,15 @@ class Protocol:
 
     def title(self) -> str:
         boxes = ", detected boxes" if ("boxes", "detected") in self.measured else ""
-        return f"{self.data}, split {self.split}, {self.task.replace('_', '-')}{boxes}"
+        return f"{self.data}, split {self.split}, {self.family()}{boxes}"
+
+    def family(self) -> str:
+        return self.task.replace("_", "-")
+
+    def facets(self) -> dict[str, str]:
+        """What a reader may choose tables by."""
+        shots = dict(self.measured).get("shots", "none")
+        return {"data": self.data, "protocol": self.title(), "family": self.family(), "shots": shots}
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,10 @@ class Table:
     rows: tuple[Row, ...]
     metrics: tuple[Metric, ...]
     """Columns beside the headline, in the order in which the runs name them."""
+
+    def best(self, count: int) -> Table:
+        """The same table with its first rows alone."""
+        return replace(self, rows=self.rows[:count])
 
 
 def headline_of(result: Result) -> Score:
@@ -151,9 +165,11 @@ def summary(tables: Sequence[Table]) -> tuple[str, str]:
         f"under {_counted(len(tables), 'protocol')}."
     )
     leaders: dict[str, list[str]] = {}
-    for table in tables:
+    for table in tables[:LEADERS]:
         leaders.setdefault(table.protocol.headline, []).append(_leader(table))
-    return first, " ".join(f"Highest {headline}: {'; '.join(of)}." for headline, of in leaders.items())
+    said = [f"Highest {headline}: {'; '.join(of)}." for headline, of in leaders.items()]
+    further = len(tables) - LEADERS
+    return first, " ".join([*said, f"{_counted(further, 'more protocol')} below."] if further > 0 else said)
 
 
 def _leader(table: Table) -> str:

@@ -1,34 +1,59 @@
-"""The report's tables as CSV, unrounded: one line per run, per category and per keypoint."""
+"""The report's tables as files beside the page: one line per run, per category and per keypoint. How a table is
+spelled is left to ``reporting.table_text``.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from posebed.records import write_text
-from posebed.reporting.compare import HEADLINE, Row, Table
+from posebed.reporting.compare import HEADLINE, Metric, Row, Table
+from posebed.reporting.table_text import Line, as_csv, as_latex, as_markdown
 from posebed.scoring.animal_kingdom import BOX
 from posebed.scoring.result import Result
 
-Line = dict[str, object]
+
+def write_lines(name: str, lines: Sequence[Line], folder: Path) -> None:
+    """Write one table as ``NAME.csv``, ``NAME.md`` and ``NAME.tex``."""
+    for ending, text in (("csv", as_csv), ("md", as_markdown), ("tex", as_latex)):
+        write_text(text(lines), folder / f"{name}.{ending}")
 
 
 def write_csv_tables(tables: Sequence[Table], folder: Path) -> None:
-    """Write ``leaders.csv``, ``categories.csv`` and ``keypoints.csv``."""
+    """Write ``leaders.csv``, ``categories.csv`` and ``keypoints.csv``, and the leaders in print as Markdown and LaTeX:
+    there a table per protocol, with the columns of the page.
+    """
     for name, lines in (("leaders", _leaders), ("categories", _categories), ("keypoints", _keypoints)):
-        write_text(_csv(lines(tables)), folder / f"{name}.csv")
+        write_text(as_csv(lines(tables)), folder / f"{name}.csv")
+    for ending, text in (("md", as_markdown), ("tex", as_latex)):
+        printed = [text(_printed(table), table.protocol.title()) for table in tables]
+        write_text("\n".join(printed), folder / f"leaders.{ending}")
 
 
-def _csv(lines: Sequence[Line]) -> str:
-    """Columns in the order in which lines first name them."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for line in lines for name in line)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+def _printed(table: Table) -> list[Line]:
+    """The leader table with the columns of the page."""
+    return [
+        {
+            "run": row.result.key,
+            "model": row.result.model,
+            table.protocol.headline: row.headline.value,
+            "95 % interval": f"{row.headline.low:.3f}–{row.headline.high:.3f}",
+            "over the floor": row.difference(),
+            **{_column(m, table): value for m, value in zip(table.metrics, row.values(table.metrics), strict=True)},
+            "parameters": row.result.cost.parameters,
+            "GFLOPs": row.result.cost.gflops,
+            "ms per image": row.result.cost.ms_per_image,
+        }
+        for row in table.rows
+    ]
+
+
+def _column(metric: Metric, table: Table) -> str:
+    """The metric's name, with its definition where another column has the same name."""
+    alike = sum(other.name == metric.name for other in table.metrics)
+    return metric.name if alike == 1 else f"{metric.name}: {metric.definition}"
 
 
 def _leaders(tables: Sequence[Table]) -> list[Line]:
@@ -44,7 +69,7 @@ def _leaders(tables: Sequence[Table]) -> list[Line]:
 
 def _leader_line(row: Row, ambiguous: set[str]) -> Line:
     result = row.result
-    line: Line = {
+    line: dict[str, object] = {
         **_identity(result),
         **{name: getattr(result, name) for name in ("model", "pack", "seed")},
         **result.answered,
@@ -86,7 +111,7 @@ def _keypoints(tables: Sequence[Table]) -> list[Line]:
     ]
 
 
-def _identity(result: Result) -> Line:
+def _identity(result: Result) -> dict[str, object]:
     measured = "; ".join(f"{name}: {value}" for name, value in sorted(result.protocol.items()))
     where = {name: getattr(result, name) for name in ("data", "split", "task")}
     return {**where, "protocol": measured, "run": result.key}

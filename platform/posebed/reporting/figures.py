@@ -22,6 +22,8 @@ Curve = tuple[int, str, list[tuple[float, float]]]
 
 @dataclass(frozen=True)
 class Figure:
+    name: str
+    """Short, for its file."""
     title: str
     caption: str
     svg: Markup
@@ -51,6 +53,7 @@ def forest(table: Table) -> Figure:
     marks += [_interval(i, row.result.key, row.headline, x, top + row_height * i) for i, row in enumerate(table.rows)]
     said = "; ".join(f"{r.result.key} {_said(r.headline)}" for r in table.rows)
     return Figure(
+        "intervals",
         f"{table.protocol.headline} with its 95 % intervals",
         "Thick: resampling images. Thin: resampling categories."
         + (" Dashed: the mean pose, which ignores the picture." if floor else ""),
@@ -92,6 +95,7 @@ def _interval(index: int, key: str, score: Score, x: Axis, top: float) -> Markup
 
 def losses(table: Table) -> Figure | None:
     return _curves(
+        "losses",
         table,
         lambda epoch: epoch.loss if epoch.loss > 0 else None,
         "Training loss",
@@ -102,19 +106,23 @@ def losses(table: Table) -> Figure | None:
 
 def validation(table: Table) -> Figure | None:
     return _curves(
-        table, lambda epoch: epoch.validation, f"Validation {HEADLINE}", "On the validation part, while training."
+        "validation",
+        table,
+        lambda epoch: epoch.validation,
+        f"Validation {HEADLINE}",
+        "On the validation part, while training.",
     )
 
 
 def _curves(
-    table: Table, value: Callable[[Epoch], float | None], title: str, caption: str, *, log: bool = False
+    name: str, table: Table, value: Callable[[Epoch], float | None], title: str, caption: str, *, log: bool = False
 ) -> Figure | None:
     curves: list[Curve] = []
     for index, row in enumerate(table.rows):
         points = [(float(e.epoch), v) for e in row.result.curve if (v := value(e)) is not None]
         if len(points) > 1:
             curves.append((index, row.result.key, points))
-    return _lines(title, caption, curves, "epoch", title, log=log) if curves else None
+    return _lines(name, title, caption, curves, "epoch", title, log=log) if curves else None
 
 
 def thresholds(table: Table) -> Figure | None:
@@ -128,10 +136,11 @@ def thresholds(table: Table) -> Figure | None:
     if not curves:
         return None
     caption = "How the share of keypoints found grows with the distance that is allowed."
-    return _lines("PCK by threshold", caption, curves, "threshold", "PCK")
+    return _lines("thresholds", "PCK by threshold", caption, curves, "threshold", "PCK")
 
 
 def _lines(
+    name: str,
     title: str,
     caption: str,
     curves: list[Curve],
@@ -144,11 +153,11 @@ def _lines(
     x = Axis(min(across), max(across), LEFT, RIGHT)
     heights = [py for _, _, points in curves for _, py in points]
     y = axis(heights if log else [0, *heights], BOTTOM, TOP, log=log)
-    drawn = [(i, name, [(x(px), y(py)) for px, py in points]) for i, name, points in curves]
-    marks = [line(i, name, points) for i, name, points in drawn]
+    drawn = [(i, key, [(x(px), y(py)) for px, py in points]) for i, key, points in curves]
+    marks = [line(i, key, points) for i, key, points in drawn]
     marks.append(end_labels([(i, *points[-1]) for i, _, points in drawn]))
-    names = ", ".join(name for _, name, _ in drawn)
-    return Figure(title, caption, frame(f"{title} of {names}", x, y, x_title, y_title, marks))
+    names = ", ".join(key for _, key, _ in drawn)
+    return Figure(name, title, caption, frame(f"{title} of {names}", x, y, x_title, y_title, marks))
 
 
 def cost(table: Table) -> Figure | None:
@@ -174,5 +183,8 @@ def cost(table: Table) -> Figure | None:
     label = "; ".join(f"{r.result.key} {r.headline.value:.3f} at {g:.3g} GFLOPs" for _, r, g in known)
     headline = table.protocol.headline
     return Figure(
-        f"{headline} against cost", caption, frame(label, x, y, "GFLOPs per image (logarithmic)", headline, marks)
+        "cost",
+        f"{headline} against cost",
+        caption,
+        frame(label, x, y, "GFLOPs per image (logarithmic)", headline, marks),
     )

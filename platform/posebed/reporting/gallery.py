@@ -5,7 +5,7 @@ Episodes stand with their support images at their left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,14 +72,9 @@ def _pictures(
     for kind, row in chosen(errors, each):
         query = table.take(np.array([row]))
         category = table.categories[query.category[0]]
-        share = normalised_distance(query)[query.counts]
-        note = f"{(share < NEAR).sum()} of {len(share)} keypoints found, mean error {share.mean():.1%} of the box"
-        picture = _query(query, category, decode)
-        supports = [records[name] for name in query.supports[0][:SUPPORTS]]
-        if supports:
-            gap = np.zeros((TILE, GAP, 4), np.uint8)
-            picture = np.hstack([_columns([_support(r, category, decode) for r in supports]), gap, picture])
-        yield GalleryPicture(run, f"{kind}: {category.name}", encoded(picture), note)
+        supports = [records[name] for name in query.supports[0]]
+        picture = beside_supports(answer_tile(query, category, decode), supports, category, decode)
+        yield GalleryPicture(run, f"{kind}: {category.name}", encoded(picture), found(query))
 
 
 def chosen(errors: np.ndarray, each: int) -> list[tuple[str, int]]:
@@ -94,17 +89,33 @@ def chosen(errors: np.ndarray, each: int) -> list[tuple[str, int]]:
     return [(kind, row) for row, kind in seen.items()]
 
 
-def _query(query: Predictions, category: Category, decode: Decode) -> np.ndarray:
+def found(query: Predictions) -> str:
+    """In words, how near the one prediction of a table is to its truth."""
+    share = normalised_distance(query)[query.counts]
+    return f"{(share < NEAR).sum()} of {len(share)} keypoints found, mean error {share.mean():.1%} of the box"
+
+
+def answer_tile(query: Predictions, category: Category, decode: Decode) -> np.ndarray:
+    """RGBA: the one prediction of a table, with its truth."""
     crop, corner = window(decode(str(query.image[0])), query.box[0])
     k = len(category.keypoints)
     xy, truth, shown = query.xy[0, :k], query.truth[0, :k], query.labelled[0, :k]
     return _square(draw_pose(crop, xy - corner, shown, category, truth=truth - corner, longest=TILE), TILE)
 
 
-def _support(record: Record, category: Category, decode: Decode) -> np.ndarray:
+def record_tile(record: Record, category: Category, decode: Decode, side: int = TILE) -> np.ndarray:
+    """RGBA: a record with its own keypoints."""
     crop, corner = window(decode(record.image), record.box)
     xy, shown = record.keypoints[:, :2], record.keypoints[:, 2] > 0
-    return _square(draw_pose(crop, xy - corner, shown, category, longest=TILE // 2), TILE // 2)
+    return _square(draw_pose(crop, xy - corner, shown, category, longest=side), side)
+
+
+def beside_supports(tile: np.ndarray, supports: Sequence[Record], category: Category, decode: Decode) -> np.ndarray:
+    """The tile with the first supports, if there are any, at its left."""
+    if not supports:
+        return tile
+    tiles = [record_tile(record, category, decode, TILE // 2) for record in supports[:SUPPORTS]]
+    return np.hstack([_columns(tiles), np.zeros((TILE, GAP, 4), np.uint8), tile])
 
 
 def _columns(tiles: list[np.ndarray]) -> np.ndarray:

@@ -1,18 +1,22 @@
-"""Writes the report: one self-contained page, and its tables as CSV beside it."""
+"""Writes the report: one self-contained page, and beside it its tables, its figures and one JSON of everything.
+
+A page of thousands of runs opens at once: it shows the best of each table, and holds what few readers reach packed
+until they do.
+"""
 
 from __future__ import annotations
 
-import base64
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from posebed.contracts import Claim
 from posebed.records import DEFAULT_SIGMA, write_text
 from posebed.reporting.chart import series
+from posebed.reporting.common_ground import GroundSection, ground_lines, spanned
 from posebed.reporting.compare import (
     FLOOR,
     HEADLINE,
@@ -23,10 +27,26 @@ from posebed.reporting.compare import (
     summary,
     tables,
 )
-from posebed.reporting.csv_tables import write_csv_tables
+from posebed.reporting.csv_tables import write_csv_tables, write_lines
+from posebed.reporting.exports import write_figures, write_json
 from posebed.reporting.figures import Figure, figures
+from posebed.reporting.formats import amount, data_uri, duration, number, signed, slug
 from posebed.reporting.gallery import NEAR, GalleryPicture
+from posebed.reporting.packed import Packed
+from posebed.reporting.paper_tables import Papers, paper_lines
+from posebed.reporting.table_text import Line
+from posebed.reporting.trace import Tracked, trace
+from posebed.reporting.verdicts import TOLERANCE
 from posebed.scoring.result import Result
+
+SHOWN = 12
+"""Runs of a table, the best, that figures and breakdowns show, and that stand in it from the start."""
+PICTURED = 48
+"""Runs that there is room to show pictures of."""
+SECTIONS = 3
+"""Protocols whose figures and breakdowns stand there from the start."""
+ENTRIES = 25
+"""Runs whose provenance stands there from the start."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +69,8 @@ class ProtocolSection:
     """One protocol, as the page shows it."""
 
     table: Table
+    best: Table
+    """The rows that figures and breakdowns show."""
     figures: list[Figure]
     categories: dict[str, list[float | None]]
     skeletons: list[KeypointTable]
@@ -63,18 +85,65 @@ def write_report(
     folder: Path,
     title: str = "Pose estimation benchmark",
     published: Mapping[str, Sequence[Claim]] | None = None,
+    tracked: Mapping[str, Tracked] | None = None,
+    comparisons: Mapping[str, Sequence[Line]] | None = None,
+    grounds: Sequence[GroundSection] = (),
+    papers: Papers | None = None,
 ) -> Path:
-    """Write ``index.html`` and its tables as CSV into the folder, and return the page's path.
+    """Write ``index.html`` and what stands beside it into the folder, and return the page's path.
 
     Args:
         published: Run to the numbers that are published for what it repeats.
+        tracked: Run to its mirror, as far as known.
+        comparisons: Further tables by the name of their files.
+        grounds: Where runs of both families answer the same queries.
+        papers: What is published beside what we have of it.
 
     Raises:
         ValueError: two results have one key, or a picture is of a run without a result.
         LookupError: a result lacks the headline metric.
     """
+    comparisons = {**(comparisons or {}), **({"common_ground": ground_lines(grounds)} if grounds else {})}
+    if papers and papers.named():
+        comparisons["papers"] = paper_lines(papers)
     keys = [r.key for r in results]
-    twice = sorted({k for k in keys if keys.count(k) > 1})
+    _check_keys(keys, gallery)
+    compared = tables(results)
+    sections = [_section(table, gallery) for table in compared]
+    drawn = {f"protocol-{i}": (s.table.protocol.title(), s.figures) for i, s in enumerate(sections, 1)}
+    drawn |= {f"common-ground-{i}": (g.title(), [g.figure]) for i, g in enumerate(grounds, 1) if g.figure}
+    page = _environment().get_template("report.html").render(
+        title=title,
+        summary=summary(compared),
+        sections=sections,
+        choices=_choices(compared),
+        problems=problems,
+        published=published or {},
+        tracked=tracked or {},
+        anchors={key: f"run-{i}" for i, key in enumerate(keys)},
+        comparisons=list(comparisons),
+        drawn=drawn,
+        packed=Packed(),
+        grounds=grounds,
+        papers=papers,
+        tolerance=TOLERANCE,
+        keypoint_metric=HEADLINE,
+        floor=FLOOR,
+        near=NEAR,
+        default_sigma=DEFAULT_SIGMA,
+        limits={"rows": SHOWN, "sections": SECTIONS, "entries": ENTRIES},
+    )  # fmt: skip
+    write_text(page, folder / "index.html")
+    write_csv_tables(compared, folder)
+    for name, lines in comparisons.items():
+        write_lines(name, lines, folder)
+    write_figures(drawn, folder)
+    write_json(results, tracked or {}, compared, comparisons, folder / "report.json")
+    return folder / "index.html"
+
+
+def _check_keys(keys: Sequence[str], gallery: Sequence[GalleryPicture]) -> None:
+    twice = sorted(key for key, times in Counter(keys).items() if times > 1)
     if twice:
         raise ValueError(f"every run must have one result, but there are several of {', '.join(twice)}")
     strangers = sorted({p.run for p in gallery} - set(keys))
@@ -83,30 +152,25 @@ def write_report(
             f"every picture must be of a run with a result, but some are of {', '.join(strangers)}; "
             f"there is {', '.join(keys) or 'nothing'}"
         )
-    compared = tables(results)
-    page = _environment().get_template("report.html").render(
-        title=title,
-        summary=summary(compared),
-        sections=[_section(table, gallery) for table in compared],
-        problems=problems,
-        published=published or {},
-        anchors={key: f"run-{i}" for i, key in enumerate(keys)},
-        keypoint_metric=HEADLINE,
-        floor=FLOOR,
-        near=NEAR,
-        default_sigma=DEFAULT_SIGMA,
-    )  # fmt: skip
-    write_text(page, folder / "index.html")
-    write_csv_tables(compared, folder)
-    return folder / "index.html"
 
 
 def _section(table: Table, gallery: Sequence[GalleryPicture]) -> ProtocolSection:
-    keys = [row.result.key for row in table.rows]
+    best = table.best(SHOWN)
+    keys = [row.result.key for row in best.rows]
     pictures = [(i, key, [p for p in gallery if p.run == key]) for i, key in enumerate(keys)]
     return ProtocolSection(
-        table, figures(table), by_category(table), by_keypoint(table), [entry for entry in pictures if entry[2]]
+        table, best, figures(best), by_category(best), by_keypoint(best), [entry for entry in pictures if entry[2]]
     )
+
+
+def _choices(compared: Sequence[Table]) -> dict[str, list[str]]:
+    """What runs may be filtered by, where there is more than one to choose from."""
+    found: dict[str, set[str]] = {}
+    for table in compared:
+        for name, value in table.protocol.facets().items():
+            found.setdefault(name, set()).add(value)
+        found.setdefault("model", set()).update(row.result.model for row in table.rows)
+    return {name: sorted(values) for name, values in found.items() if len(values) > 1}
 
 
 def _environment() -> Environment:
@@ -122,56 +186,10 @@ def _environment() -> Environment:
         "signed": signed,
         "amount": amount,
         "duration": duration,
-        "flat": flat,
+        "slug": slug,
         "series": series,
         "data_uri": data_uri,
+        "spanned": spanned,
     }
+    environment.globals["trace"] = trace
     return environment
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def signed(value: float | None) -> str:
-    """With a plus or a true minus sign."""
-    return "–" if value is None else f"{value:+.3f}".replace("-", "−")
-
-
-def amount(value: float | None) -> str:
-    """Three digits and a unit: 28.5 M."""
-    if value is None:
-        return "–"
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
-
-
-def duration(seconds: float) -> str:
-    """The two largest units: 2 h 5 min."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.3g} s"
-
-
-def flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
-    """Nested settings as dotted names and their values in words."""
-    rows: list[tuple[str, str]] = []
-    for name, value in settings.items():
-        rows += flat(value, f"{above}{name}.") if isinstance(value, Mapping) else [(above + name, str(value))]
-    return rows
-
-
-def data_uri(image: bytes) -> str:
-    """The picture as an address that needs no file.
-
-    Raises:
-        ValueError: the bytes are no JPEG, PNG or WebP.
-    """
-    for start, kind in ((b"\xff\xd8", "jpeg"), (b"\x89PNG", "png"), (b"RIFF", "webp")):
-        if image.startswith(start):
-            return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
-    raise ValueError(f"a picture must be a JPEG, PNG or WebP, but starts with {image[:4]!r}")

@@ -10,35 +10,59 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a tracker out of reach holds nothing up
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag  # noqa: E402
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException as Unreachable  # noqa: E402, F401
 
-from posebed.scoring.result import Epoch, Result  # noqa: E402
+from posebed.reporting.trace import Tracked  # noqa: E402
+from posebed.scoring.result import Epoch, Result, read_result  # noqa: E402
 
 EXPERIMENT = "posebed"
 FINGERPRINT = "posebed.fingerprint"
+CHECKPOINT = "checkpoint.sha256"
+"""A tag that runs with a result have, and no others."""
 DEFAULT_URI = "sqlite:///mlflow.db"
+RESULT = "result.json"
+"""The artifact that holds everything a run found out."""
+PER_PAGE = 500
+"""Runs in one answer to a search."""
 PER_CALL = 100
 """Entities in one batch: the tracker takes 1000 metrics but only 100 params or tags."""
 
 
+def tracking_uri(uri: str | None = None) -> str:
+    """Where runs are tracked: as told, as ``MLFLOW_TRACKING_URI`` says, or in a file of this folder."""
+    return uri or os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_URI)
+
+
 class Tracker:
-    """Writes runs to the tracking server at ``uri``."""
+    """Writes runs to the tracking server at ``uri``, and reads their results back."""
 
     def __init__(self, uri: str | None = None) -> None:
-        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_URI)
+        self.uri = tracking_uri(uri)
         self._client = MlflowClient(self.uri)
+
+    @property
+    def address(self) -> str:
+        """The URI without user and password."""
+        return re.sub(r"//[^/@]*@", "//", self.uri)
+
+    @cached_property
+    def _experiment(self) -> str:
         found = self._client.get_experiment_by_name(EXPERIMENT)
-        self._experiment = found.experiment_id if found else self._client.create_experiment(EXPERIMENT)
+        return found.experiment_id if found else self._client.create_experiment(EXPERIMENT)
 
     def open(self, key: str, fingerprint: str) -> str:
         """The id of the run with this fingerprint, made if there is none."""
@@ -70,9 +94,41 @@ class Tracker:
         self._write(run, [RunTag(name, value[:8000]) for name, value in _tags(result).items()])
         if not (known.inputs and known.inputs.dataset_inputs):
             self._client.log_inputs(run, [_dataset(result)])
-        self._client.log_dict(run, result.model_dump(mode="json"), "result.json")
+        self._client.log_text(run, result.model_dump_json(indent=1), RESULT)
         self._client.set_terminated(run)
         return run
+
+    def results(self) -> list[tuple[Result, Tracked]]:
+        """Every result that was logged, and where; of several runs with one fingerprint the newest. Writes nothing.
+
+        Raises:
+            LookupError: nothing was ever logged there.
+        """
+        experiment = self._client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            raise LookupError(f"{self.address} must hold an experiment {EXPERIMENT!r}, but does not")
+        newest: dict[str, Run] = {}
+        for run in self._finished(experiment.experiment_id):
+            newest.setdefault(run.data.tags[FINGERPRINT], run)
+        return [
+            (self._result(run.info.run_id), Tracked(run=run.info.run_id, tracker=self.address))
+            for run in newest.values()
+        ]
+
+    def _finished(self, experiment: str) -> Iterator[Run]:
+        """Runs with a result, page by page, the newest first."""
+        page: str | None = None
+        wanted = f"attributes.status = 'FINISHED' and tags.`{CHECKPOINT}` != '' and tags.`{FINGERPRINT}` != ''"
+        while page != "":
+            runs = self._client.search_runs(
+                [experiment], wanted, max_results=PER_PAGE, order_by=["attributes.start_time DESC"], page_token=page
+            )
+            yield from runs
+            page = runs.token or ""
+
+    def _result(self, run: str) -> Result:
+        with TemporaryDirectory() as folder:
+            return read_result(Path(self._client.download_artifacts(run, RESULT, folder)))
 
     def _write(self, run: str, entities: list[Any]) -> None:
         for start in range(0, len(entities), PER_CALL):
@@ -130,7 +186,7 @@ def _tags(result: Result) -> dict[str, str]:
         "episodes.hash": origin.episodes_hash or "none",
         "lock.hash": origin.lock_hash,
         "checkpoint": origin.checkpoint,
-        "checkpoint.sha256": origin.checkpoint_hash,
+        CHECKPOINT: origin.checkpoint_hash,
         "hardware": origin.hardware,
         **{f"protocol.{name}": value for name, value in result.protocol.items()},
     }

@@ -52,7 +52,7 @@ def score_predictions(predictions: Predictions, scoring: ScoringConfig) -> Score
     by_images[:, instances] = centred(by_images[:, instances], values[instances])
     by_categories = resampled(of_categories, len(present), scoring.resamples, rng) if len(present) > 1 else None
 
-    label = _labels([p.categories[c] for c in present])
+    label = labels([p.categories[c] for c in present])
     each = of_categories(np.eye(len(present)))
     fine = keypoint_shares(p, *BOX.judge(p)) if BOX in metrics else {}
     return Scores(
@@ -115,7 +115,7 @@ def _scores(
     return scores
 
 
-def _labels(categories: Sequence[Category]) -> dict[str, str]:
+def labels(categories: Sequence[Category]) -> dict[str, str]:
     """Key to name, with the key beside it where several categories share the name."""
     names = Counter(c.name for c in categories)
     return {c.key: c.name if names[c.name] == 1 else f"{c.name} ({c.key})" for c in categories}

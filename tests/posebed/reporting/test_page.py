@@ -87,18 +87,40 @@ def site(result: Callable[..., Result], tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def large(result: Callable[..., Result], tmp_path: Path) -> Path:
+    """Five protocols with 20 runs each, and more of everything than stands on the page from the start."""
+    results = [
+        result(
+            f"{model}-{data}-{i}",
+            0.9 - 0.01 * i,
+            model=model,
+            data=data,
+            seed=i,
+            task="category_agnostic" if shots else "category_specific",
+            protocol={"part": "test"} | ({"shots": shots} if shots else {}),
+        )
+        for data, shots in (("ants", ""), ("bees", ""), ("cats", "1"), ("dogs", "1"), ("dogs", "5"))
+        for i in range(10)
+        for model in (f"hrnet{shots}", f"fmmp{shots}")
+    ]
+    return write_report(results, [], [], tmp_path / "large")
+
+
+@pytest.fixture
 def opened(browser: Browser, site: Path) -> Iterator[Callable[..., Page]]:
-    """Opens the page; at the end nothing may have been logged or fetched."""
+    """Opens the page, or another; at the end nothing may have been logged or fetched."""
     said: list[str] = []
     contexts: list[BrowserContext] = []
+    pages = {site.as_uri()}
 
-    def opened(anchor: str = "", **settings) -> Page:
+    def opened(anchor: str = "", of: Path = site, **settings) -> Page:
+        pages.add(of.as_uri())
         contexts.append(browser.new_context(**settings))
         page = contexts[-1].new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda r: None if r.url.startswith("data:") else asked.append(r.url))
-        page.goto(site.as_uri() + anchor)
+        page.goto(of.as_uri() + anchor)
         return page
 
     asked: list[str] = []
@@ -106,7 +128,7 @@ def opened(browser: Browser, site: Path) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert said == []
-    assert {url.partition("#")[0] for url in asked} == {site.as_uri()}
+    assert {url.partition("#")[0] for url in asked} <= pages
 
 
 def leaders(page: Page) -> list[str]:
@@ -219,3 +241,113 @@ def test_pictures_keep_their_room_before_they_load(opened: Callable[..., Page]):
     for picture in page.locator("main img").all():
         page.wait_for_function("image => image.complete", arg=picture.element_handle())
     assert page.evaluate("document.documentElement.scrollHeight") == before
+
+
+def visible(page: Page, selector: str) -> list[str]:
+    """Texts of what is not hidden, near or far."""
+    return [e.text_content() or "" for e in page.locator(selector).all() if e.is_visible()]
+
+
+def test_filters_work_by_keyboard(opened: Callable[..., Page], large: Path):
+    page = opened(of=large)
+    assert len(visible(page, "section.protocol h2")) == 5
+    page.get_by_role("combobox", name="Shots").focus()
+    page.keyboard.press("ArrowDown")
+    assert set(visible(page, "section.protocol h2 span")) == {"cats", "dogs"}
+    expect(page.locator(".filters [role=status]")).to_have_text("40 runs under 2 of 5 protocols.")
+    page.get_by_role("combobox", name="Data").focus()
+    page.keyboard.type("dogs")
+    assert len(visible(page, "section.protocol h2")) == 1
+    assert len(visible(page, "nav a[href^='#protocol']")) == 1
+    page.get_by_role("button", name="Show all").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".filters [role=status]")).to_have_text("100 runs under 5 of 5 protocols.")
+
+
+@pytest.mark.parametrize(
+    ("label", "choice", "protocols"),
+    [
+        ("Data", "dogs", 2),
+        ("Protocol", "ants, split by-image, category-specific", 1),
+        ("Family", "category-agnostic", 3),
+    ],
+)
+def test_every_filter_leaves_what_it_names(
+    opened: Callable[..., Page], large: Path, label: str, choice: str, protocols: int
+):
+    page = opened(of=large)
+    page.get_by_role("combobox", name=label).select_option(choice)
+    assert len(visible(page, "section.protocol h2")) == protocols
+
+
+def test_a_model_is_found_in_rows_that_were_held_back(opened: Callable[..., Page], large: Path):
+    page = opened(of=large)
+    assert len(leaders(page)) == 12
+    page.get_by_role("combobox", name="Model").select_option("fmmp")
+    assert [name.split()[1] for name in leaders(page)] == [f"fmmp-ants-{i}" for i in range(10)]
+    assert {name.split("-")[0] for name in visible(page, "details.run summary b")} == {"fmmp"}
+
+
+def test_sorting_takes_rows_that_were_held_back_into_account(opened: Callable[..., Page], large: Path):
+    page = opened(of=large)
+    page.locator("table.leaders").first.get_by_role("button", name="PCK@0.2").click()
+    assert leaders(page)[0].endswith("ants-9") and len(leaders(page)) == 12
+    page.get_by_role("button", name="Show more").first.click()
+    assert len(leaders(page)) == 20 and leaders(page)[-1].endswith("ants-0")
+
+
+def test_every_number_of_a_row_leads_to_its_line_by_keyboard(opened: Callable[..., Page], large: Path):
+    page = opened(of=large)
+    row = page.locator("table.leaders").nth(4).locator("tbody tr").nth(3)
+    run = (row.locator("th").text_content() or "").split()[1]
+    assert row.locator("td a").count() == row.locator("td:not(.text)").count() - 1, "all but a floor that did not run"
+    row.locator("td a", has_text=re.compile("^0.100$")).focus()
+    page.keyboard.press("Enter")
+    asked = page.locator("tr.asked")
+    expect(asked).to_be_visible()
+    expect(asked.locator("th")).to_have_text("NME")
+    entry = page.locator("details.run", has=asked)
+    assert entry.locator("summary b").text_content() == run
+    expect(entry.get_by_text("c" * 40)).to_be_visible()
+    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+    page.keyboard.press("Enter")
+    expect(asked).to_be_hidden()
+
+
+def test_a_filter_does_not_hide_the_run_that_a_link_names(opened: Callable[..., Page], large: Path):
+    page = opened(of=large)
+    page.get_by_role("combobox", name="Data").select_option("ants")
+    page.evaluate("location.hash = 'run-99-cost'")
+    expect(page.locator("div.asked", has_text="parameters")).to_be_visible()
+
+
+def test_figures_that_were_held_back_come_when_a_reader_does(opened: Callable[..., Page], large: Path):
+    page = opened(of=large)
+    last = page.locator("section.protocol").last
+    assert last.locator("svg").count() == 0
+    last.locator("table.leaders").scroll_into_view_if_needed()
+    expect(last.locator("svg").first).to_be_visible()
+    last.locator("table.heat").first.get_by_role("button", name="Category").click()
+    assert last.locator("table.heat tbody th").first.inner_text() == "bee"
+
+
+def test_without_scripts_the_best_runs_and_their_numbers_are_there(opened: Callable[..., Page], large: Path):
+    page = opened(of=large, java_script_enabled=False)
+    assert len(leaders(page)) == 12
+    expect(page.locator("table.leaders td b").first).to_have_text("0.900")
+    expect(page.locator(".filters")).to_be_hidden()
+    expect(page.get_by_text("The best 12 of 20 runs.").first).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_large_page_never_scrolls_sideways(opened: Callable[..., Page], large: Path, width: int):
+    page = opened(of=large, viewport={"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_everything_that_takes_the_focus_has_a_name(opened: Callable[..., Page], large: Path):
+    page = opened(of=large)
+    unnamed = page.evaluate("""() => [...document.querySelectorAll("a, button, select, summary, [tabindex]")].filter(
+      (e) => !(e.getAttribute("aria-label") || e.labels?.[0]?.textContent || e.textContent).trim()).length""")
+    assert unnamed == 0
+    assert page.locator("select").count() == page.locator("label select").count() == 5

@@ -1,0 +1,256 @@
+"""The common ground as the page shows it: who is above whom, in words, in a figure and in tables, and the queries that
+all find hard.
+
+What is measured there is said in ``scoring.paired``; how the page is laid out, in ``page/common.html``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+from markupsafe import Markup
+
+from posebed.config import ScoringConfig
+from posebed.contracts import Task
+from posebed.records import Category, Record
+from posebed.reporting.chart import WIDTH, axis, series, svg
+from posebed.reporting.compare import FLOOR, KeypointTable
+from posebed.reporting.csv_tables import Line
+from posebed.reporting.figures import Figure
+from posebed.reporting.formats import number, signed
+from posebed.reporting.gallery import Decode
+from posebed.reporting.hard_queries import HardQuery, hard_queries
+from posebed.scoring.average_precision import OksMetric
+from posebed.scoring.ground import Answers, Read, aligned, grounds
+from posebed.scoring.metrics import Metric, keypoint_pck
+from posebed.scoring.paired import HEADLINE, MEASURED, Comparison, Estimate, compared
+from posebed.scoring.predictions import Predictions
+from posebed.scoring.result import Result
+from posebed.scoring.scores import labels
+
+SHOWN = 8
+"""Runs, the best ones, that stand in figures, pictures and tables between runs; the reference stands there as well."""
+HARDEST = 6
+"""Queries in pictures."""
+FEW = 6
+"""Categories below which intervals over them are called coarse."""
+
+Album = Callable[[str], tuple[Decode, Mapping[str, Record]]]
+"""From the key of data to what reads its pictures, and its records by identity."""
+
+
+@dataclass(frozen=True)
+class GroundSection:
+    """One common ground."""
+
+    comparison: Comparison
+    reference: int
+    """Place of the run that all are compared with."""
+    shown: tuple[int, ...]
+    """Places of the runs in figures, pictures and tables between runs."""
+    left_out: tuple[str, ...]
+    facts: Mapping[str, str]
+    figure: Figure | None
+    skeletons: tuple[KeypointTable, ...]
+    """Of the runs that are shown."""
+    hardest: tuple[HardQuery, ...]
+
+    @property
+    def runs(self) -> tuple[Result, ...]:
+        return self.comparison.runs
+
+    @property
+    def metrics(self) -> tuple[Metric | OksMetric, ...]:
+        """The headline first."""
+        return MEASURED
+
+    def title(self) -> str:
+        return f"{self.runs[0].data}, split {self.runs[0].split}, common ground"
+
+    def caution(self) -> str:
+        """What to know of the intervals; empty where there is nothing to say."""
+        number = len(self.comparison.categories)
+        if number == 1:
+            return "There is one category, and so no interval over categories."
+        return f"Intervals over {number} categories are coarse." if number < FEW else ""
+
+    def words(self) -> list[str]:
+        """Which differences are real: the best run against each other one that is shown, and these against the
+        reference."""
+        best, reference = 0, self.reference
+        pairs = [(best, i) for i in self.shown if i != best]
+        pairs += [(i, reference) for i in self.shown if reference != best and i not in (best, reference)]
+        return [self._said(run, other) for run, other in pairs]
+
+    def _said(self, run: int, other: int) -> str:
+        difference, names = self.comparison.difference(run, other), (self.runs[run].key, self.runs[other].key)
+        if difference.low is None:
+            return f"{names[0]} differs from {names[1]} by {signed(difference.value)}."
+        if not difference.sign:
+            return f"{names[0]} is not separated from {names[1]}: {signed(difference.value)} {spanned(difference)}."
+        ahead = difference if difference.sign > 0 else self.comparison.difference(other, run)
+        where = "above" if difference.sign > 0 else "below"
+        return f"{names[0]} is {where} {names[1]} by {number(ahead.value)} {spanned(ahead)}."
+
+    def categories(self) -> dict[str, list[float | None]]:
+        """Category to the headline of every run that is shown."""
+        names = labels(self.comparison.categories).values()
+        values = self.comparison.by_category[:, list(self.shown), HEADLINE]
+        return dict(sorted(zip(names, values.tolist(), strict=True)))
+
+    def tally(self, run: int, other: int) -> tuple[int, int, int]:
+        """Categories in which the first wins, in which it ties and in which it loses."""
+        wins, losses = int(self.comparison.wins[run, other]), int(self.comparison.wins[other, run])
+        return wins, len(self.comparison.categories) - wins - losses, losses
+
+
+def spanned(estimate: Estimate) -> str:
+    """The interval, as it stands behind a number."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    sign = signed if estimate.low < 0 else number
+    return f"[{sign(estimate.low)}, {sign(estimate.high)}]"
+
+
+def ground_sections(
+    results: Iterable[Result], read: Read, album: Album, scoring: ScoringConfig, reference: str | None = None
+) -> list[GroundSection]:
+    """Every ground on which runs meet.
+
+    Args:
+        reference: Key of the run that the others are compared with, on the grounds where it stands; elsewhere, and by
+            default, the mean pose, or where that has no part, the best run.
+
+    Raises:
+        LookupError: the reference stands on no ground.
+    """
+    sections: list[GroundSection] = []
+    for ground in grounds(results):
+        answers = aligned(ground, read)
+        sections.append(_section(answers, compared(answers, scoring), *album(ground.runs[0].data), reference))
+    keys = sorted({run.key for section in sections for run in section.runs})
+    if reference is not None and reference not in keys:
+        raise LookupError(
+            f"the reference must stand on a common ground, but is {reference!r}; there is {', '.join(keys)}"
+        )
+    return sections
+
+
+def _section(
+    answers: Answers,
+    comparison: Comparison,
+    decode: Decode,
+    records: Mapping[str, Record],
+    wanted: str | None,
+) -> GroundSection:
+    runs = comparison.runs
+    floor = next((i for i, run in enumerate(runs) if run.model == FLOOR), 0)
+    reference = next((i for i, run in enumerate(runs) if run.key == wanted), floor)
+    shown = tuple(sorted({*range(min(SHOWN, len(runs))), reference}))
+    table_of = dict(zip((run.key for run in answers.runs), answers.tables, strict=True))
+    tables = [table_of[runs[i].key] for i in shown]
+    names = [(i, runs[i].key) for i in shown]
+    return GroundSection(
+        comparison,
+        reference,
+        shown,
+        answers.left_out,
+        _facts(runs, tables[0]),
+        _forest(comparison, reference, shown),
+        tuple(_skeletons(comparison.categories, tables)),
+        tuple(hard_queries(comparison.hardest[:HARDEST], names, tables, decode, records)),
+    )
+
+
+def _facts(runs: Sequence[Result], queries: Predictions) -> dict[str, str]:
+    numbers = {
+        "queries": len(queries),
+        "instances": len(np.unique(queries.record)),
+        "categories": len(np.unique(queries.category)),
+        "runs": len(runs),
+    }
+    protocol = next(run.protocol for run in runs if run.task == Task.CATEGORY_AGNOSTIC)
+    return {name: f"{value:,}" for name, value in numbers.items()} | protocol
+
+
+def _skeletons(categories: Sequence[Category], tables: Sequence[Predictions]) -> list[KeypointTable]:
+    """Per keypoint the mean PCK@0.2 over the categories in which it counts, for each skeleton."""
+    found = [keypoint_pck(table, 0.2) for table in tables]
+    groups: dict[tuple[str, ...], list[Category]] = {}
+    for category in categories:
+        groups.setdefault(category.keypoints, []).append(category)
+    name_of = labels(categories)
+    return [
+        KeypointTable(
+            tuple(name_of[c.key] for c in members),
+            {name: [_mean(of_run, members, name) for of_run in found] for name in keypoints},
+        )
+        for keypoints, members in groups.items()
+    ]
+
+
+def _mean(found: Mapping[str, Mapping[str, float]], categories: Sequence[Category], keypoint: str) -> float | None:
+    values = [found[c.key][keypoint] for c in categories if keypoint in found[c.key]]
+    return fmean(values) if values else None
+
+
+def _forest(comparison: Comparison, reference: int, shown: Sequence[int]) -> Figure | None:
+    """The paired difference of each run to the reference, whose own place is the dashed line."""
+    rows = [(i, comparison.runs[i].key, comparison.difference(i, reference)) for i in shown if i != reference]
+    ends = [end for _, _, d in rows for end in (d.low, d.high) if end is not None]
+    if not ends:
+        return None
+    row_height, top = 36, 8
+    bottom = top + row_height * len(rows)
+    x = axis([0, *ends], 6, WIDTH - 6)
+    marks = [
+        Markup(
+            '<line class="grid" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/><text x="{0}" y="{3}" text-anchor="{4}">{5}</text>'
+        ).format(x(t), top, bottom, bottom + 15, {x.low: "start", x.high: "end"}.get(t, "middle"), f"{t:g}")
+        for t in x.ticks()
+    ]
+    marks.append(Markup('<line class="floor" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(x(0), top, bottom))
+    marks += [
+        Markup(
+            '<g><text class="name over" x="6" y="{0}">{1}</text>'
+            '<text class="over" x="{2}" y="{0}" text-anchor="end">{3}</text>'
+            '<line class="thick {4}" x1="{5}" x2="{6}" y1="{7}" y2="{7}"/>'
+            '<circle class="dot {4}" cx="{8}" cy="{7}" r="3.5"/></g>'
+        ).format(
+            top + row_height * place + 14, f"{i + 1} {key}", WIDTH - 6, f"{signed(d.value)} {spanned(d)}",
+            series(i), x(d.low or 0), x(d.high or 0), top + row_height * place + 25, x(d.value),
+        )
+        for place, (i, key, d) in enumerate(rows)
+    ]  # fmt: skip
+    against, headline = comparison.runs[reference].key, MEASURED[HEADLINE].name
+    said = "; ".join(f"{key} {signed(d.value)} {spanned(d)}" for _, key, d in rows)
+    return Figure(
+        name="differences",
+        title=f"{headline} less that of {against}",
+        caption="Paired, with 95 % intervals that resample categories. Dashed: no difference.",
+        svg=svg(f"{headline} less that of {against}: {said}", bottom + 20, marks),
+    )
+
+
+def ground_lines(sections: Sequence[GroundSection]) -> list[Line]:
+    """One line for each ground and run: every metric and its difference to the reference, with their intervals."""
+    return [_line(section, i) for section in sections for i in range(len(section.runs))]
+
+
+def _line(section: GroundSection, place: int) -> Line:
+    run, comparison = section.runs[place], section.comparison
+    line: dict[str, object] = {
+        **{name: getattr(run, name) for name in ("data", "split")},
+        "ground": "; ".join(f"{name}: {value}" for name, value in section.facts.items()),
+        **{"run": run.key, "model": run.model, "task": run.task},
+        "reference": section.runs[section.reference].key,
+        **dict(zip(("wins", "ties", "losses"), section.tally(place, section.reference), strict=True)),
+    }
+    for m, metric in enumerate(MEASURED):
+        difference = comparison.difference(place, section.reference, m)
+        for name, of in ((metric.name, comparison.score(place, m)), (f"{metric.name} difference", difference)):
+            line |= {name: of.value, f"{name} low": of.low, f"{name} high": of.high}
+    return line | run.cost.model_dump() | {"fingerprint": run.fingerprint}

@@ -1,0 +1,158 @@
+"""What is published, row by row of every table, and the protocol that a row was or would be measured by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from posebed.contracts import Claim, Paper, Preset
+from posebed.scoring.animal_kingdom import KEYPOINT_METRICS
+from posebed.scoring.average_precision import OKS_METRICS
+from posebed.scoring.metrics import METRICS
+from posebed.scoring.result import Result
+
+DEFINITIONS = {metric.name: metric.definition for metric in (*METRICS, *KEYPOINT_METRICS, *OKS_METRICS)}
+
+Facts = tuple[tuple[str, str], ...]
+"""Names and values of a protocol."""
+
+
+@dataclass(frozen=True)
+class Literature:
+    presets: Mapping[str, Preset]
+    ablations: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict[str, Any])
+    """Model to table to the presets that are its rows."""
+    papers: Mapping[str, Paper] = field(default_factory=dict[str, Paper])
+    """By the word by which sources of claims name them."""
+    unmeasured: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Data of claims to why it cannot be measured."""
+    same_network: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict[Any, Any])
+    """Backbone and weights that are another pair under other names."""
+
+    def paper_of(self, source: str) -> str:
+        """The paper that a source names, or else the source itself."""
+        return next((name for name in self.papers if name in source.split(",")[0].split()), source)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Where rows are published."""
+
+    source: str
+    dataset: str
+    split: str
+    ablation: str = ""
+    """Model and short name of the table; empty where methods are compared."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A published row."""
+
+    table: Table
+    setting: str
+    presets: tuple[str, ...]
+    """Several where the mean over their runs is published."""
+    claims: Mapping[str, float]
+    """Metric to percent; empty where no number is known."""
+
+
+def published_lines(literature: Literature) -> list[Line]:
+    """Those of ablations first, then those of tables of methods, in which ablations may stand again."""
+    ablations = [
+        line
+        for model, tables in literature.ablations.items()
+        for name, rows in tables.items()
+        for line in _ablation(f"{model} {name}", rows, literature.presets)
+    ]
+    return ablations + _joined((_table(c), n, c) for n, preset in literature.presets.items() for c in preset.claims)
+
+
+def _table(claim: Claim, ablation: str = "") -> Table:
+    return Table(claim.source, claim.dataset, claim.split, ablation)
+
+
+def _joined(claims: Iterable[tuple[Table, str, Claim]]) -> list[Line]:
+    """One line for all claims of one setting, which several presets share where it is the mean of theirs."""
+    presets: dict[tuple[Table, str], dict[str, None]] = {}
+    values: dict[tuple[Table, str], dict[str, float]] = {}
+    for table, name, claim in claims:
+        presets.setdefault((table, claim.setting), {})[name] = None
+        values.setdefault((table, claim.setting), {})[claim.metric] = claim.value
+    return [Line(*place, tuple(names), values[place]) for place, names in presets.items()]
+
+
+def _ablation(title: str, rows: Sequence[str], presets: Mapping[str, Preset]) -> list[Line]:
+    """The rows in order, with the claims that are theirs alone, in the table that all of those share."""
+    held = Counter(claim for preset in presets.values() for claim in preset.claims)
+    claims = {name: [claim for claim in presets[name].claims if held[claim] == 1] for name in rows}
+    tables = [{_table(claim, title): None for claim in of} for of in claims.values() if of]
+    shared = [table for table in next(iter(tables), ()) if all(table in of for of in tables)]
+    if not shared:
+        raise ValueError(f"the presets of ablation {title} must have claims of one table, but have none in common")
+    return [
+        line
+        for name, of in claims.items()
+        for line in _joined((shared[0], name, c) for c in of if _table(c, title) == shared[0])
+        or [Line(shared[0], name, (name,), {})]
+    ]
+
+
+def facts_of_line(line: Line, literature: Literature) -> Facts:
+    """The protocol that its presets say."""
+    every = [_facts(literature.presets[name], literature) for name in line.presets]
+    joined = {name: "; ".join(dict.fromkeys(facts[name] for facts in every)) for name in every[0]}
+    return ("dataset", line.table.dataset), ("split", line.table.split), *joined.items()
+
+
+def _facts(preset: Preset, literature: Literature) -> dict[str, str]:
+    few, episodes = preset.split.get("few_shot"), preset.split.get("episodes")
+    options = preset.data.get("options", {})
+    return {
+        "data": ", ".join([preset.data["source"], *(f"{name} {value}" for name, value in options.items())]),
+        **({"training pictures": f"{few} per category"} if few else {}),
+        **({"shots": str(episodes["shots"])} if episodes else {}),
+        **_answering(preset, preset.config, " x ".join(map(str, preset.pack["size"])), preset.boxes, literature),
+    }
+
+
+def _answering(
+    preset: Preset, config: Mapping[str, Any], size: str, boxes: str, literature: Literature
+) -> dict[str, str]:
+    """Input, network and boxes, with the config of the preset or that of a run."""
+    network = config.get("backbone", preset.model), config.get("weights", "")
+    backbone, weights = literature.same_network.get(network, network)
+    # Of other networks, width is that of the model's own layers.
+    width = config.get("hrnet_width", config.get("width")) if backbone in ("hrnet", "vit_pose") else None
+    return {
+        "input": size,
+        "backbone": f"{backbone}, width {width}" if width else backbone,
+        "initial weights": f"{weights}, then {preset.init_from}" if preset.init_from else weights,
+        "boxes": boxes,
+        "flip test": config.get("flip_test", "none"),
+    }
+
+
+def other_facts(result: Result, preset: Preset, literature: Literature) -> tuple[str, ...]:
+    """In words, how the protocol of a result departs from what the preset says."""
+    size, boxes = result.answered.get("input", "unknown"), result.protocol.get("boxes", "unknown")
+    ran = _answering(preset, {**preset.config, **result.config}, size, boxes, literature)
+    said = _facts(preset, literature)
+    imported = result.answered.get("weights imported from")
+    return (
+        *(f"{name} {value} instead of {said[name]}" for name, value in ran.items() if value != said[name]),
+        *([f"weights imported from {imported}"] if imported else []),
+    )
+
+
+def measured_facts(result: Result, line: Line) -> Facts:
+    """How a result was measured beyond what the preset says; with definitions of metrics that are not today's."""
+    # A mean over several splits is over as many annotation files, which the facts of the presets tell apart.
+    said = {"part", "boxes", "shots"} | ({"annotations"} if len(line.presets) > 1 else set())
+    other = [(s.metric, s.definition) for s in result.scores if s.metric in line.claims]
+    return (
+        *sorted((name, value) for name, value in result.protocol.items() if name not in said),
+        *sorted((name, definition) for name, definition in other if definition != DEFINITIONS.get(name)),
+    )

@@ -1,0 +1,64 @@
+"""Where a result comes from, in words: the same facts on the page and in the terminal."""
+
+from __future__ import annotations
+
+from posebed.config import Section
+from posebed.reporting.formats import flat
+from posebed.scoring.result import Result
+
+TRACKED = "tracked.json"
+"""Beside a result: where its mirror stands."""
+Facts = list[tuple[str, str]]
+
+
+class Tracked(Section):
+    """Where the mirror of a run stands."""
+
+    run: str
+    """Id of the MLflow run."""
+    tracker: str
+    """Address of the tracking server, without user and password."""
+
+
+def trace(result: Result, tracked: Tracked | None = None) -> dict[str, Facts]:
+    """Everything that the numbers of a result depend on, by heading.
+
+    Args:
+        tracked: None where it is not known that the run was tracked.
+    """
+    origin, cost = result.provenance, result.cost
+    return {
+        "Origin": [
+            ("commit", origin.commit + (" with uncommitted changes" if origin.dirty else "")),
+            ("fingerprint", result.fingerprint),
+            ("data", origin.data_hash),
+            ("split", origin.split_hash),
+            ("episodes", origin.episodes_hash or "none"),
+            ("lock file", origin.lock_hash),
+            ("checkpoint", origin.checkpoint_hash),
+            ("weights", origin.checkpoint),
+            ("created", origin.created),
+            ("hardware", origin.hardware),
+            ("MLflow run", f"{tracked.run} at {tracked.tracker}" if tracked else "not known here"),
+        ],
+        "Model and data": [
+            ("model", result.model),
+            ("task", result.task.replace("_", "-")),
+            ("data", result.data),
+            ("split", result.split),
+            ("pack", result.pack),
+            ("seed", str(result.seed)),
+            *result.protocol.items(),
+            *result.answered.items(),
+            *flat(result.config),
+        ],
+        "Cost": [
+            ("parameters", f"{cost.parameters:,}"),
+            ("GFLOPs per image", "not counted" if cost.gflops is None else f"{cost.gflops:.6g}"),
+            ("ms per image", f"{cost.ms_per_image:.6g}"),
+            ("training seconds", f"{cost.train_seconds:.6g}"),
+            ("measured on", cost.device),
+        ],
+        "Training": flat(result.train),
+        "Software": list(origin.software.items()),
+    }

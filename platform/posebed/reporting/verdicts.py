@@ -1,0 +1,73 @@
+"""A published number beside ours, and in words how they compare.
+
+Papers print shares in percent, and so does everything here; a ``Score`` is a share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from statistics import fmean
+
+from posebed.scoring.result import Result
+
+TOLERANCE = 1.0
+"""Percent points. Both numbers are of the same pictures, so that an interval over pictures, which tells what others
+would give, excuses no difference; what is left is chance in training."""
+PERCENT = 100.0
+NOT_RUN, NOT_MEASURED = "not run", "not measured here"
+
+
+@dataclass(frozen=True)
+class Ours:
+    """Percent."""
+
+    value: float
+    """Mean over seeds."""
+    low: float | None
+    """Lowest seed; of a single one, the lower end of its 95 % interval over images, where it has one."""
+    high: float | None
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    claimed: float | None
+    """Percent; None where no number is known."""
+    ours: Ours | None
+    missing: str = NOT_RUN
+    """Why there is none of ours."""
+
+    def difference(self) -> float | None:
+        """Ours less the claimed one, in percent points."""
+        # What is beyond the eighth digit comes from counting in binary.
+        return None if self.ours is None or self.claimed is None else round(self.ours.value - self.claimed, 8)
+
+    def verdict(self) -> str:
+        """Empty where there is nothing to compare with."""
+        difference = self.difference()
+        if difference is None:
+            return "" if self.ours else self.missing
+        if abs(difference) <= TOLERANCE or self._between_seeds():
+            return f"reproduced within {ceil(round(abs(difference) * 100, 6)) / 100:.2f}"
+        return f"{'short' if difference < 0 else 'above'} by {abs(difference):.2f}"
+
+    def _between_seeds(self) -> bool:
+        ours, claimed = self.ours, self.claimed
+        if ours is None or claimed is None or ours.low is None or ours.high is None:
+            return False
+        return ours.seeds > 1 and ours.low <= claimed <= ours.high
+
+
+def ours_of(metric: str, seeds: Sequence[Sequence[Result]]) -> Ours | None:
+    """Mean and spread over seeds, each of which is the mean over its runs; None where one did not measure it."""
+    found = [[score for result in runs for score in result.scores if score.metric == metric] for runs in seeds]
+    if not found or any(len(scores) < len(runs) for scores, runs in zip(found, seeds, strict=True)):
+        return None
+    values = [PERCENT * fmean(score.value for score in scores) for scores in found]
+    if len(values) > 1:
+        return Ours(fmean(values), min(values), max(values), len(values))
+    if len(found[0]) > 1:
+        return Ours(values[0], None, None)
+    return Ours(values[0], PERCENT * found[0][0].low, PERCENT * found[0][0].high)

@@ -1,0 +1,135 @@
+"""Common ground: runs that answer the queries of the same episodes, whether they are shown the supports or not, and
+their tables of predictions brought to the same rows, so that every metric applies to each.
+
+A category-agnostic run was asked just these queries. A category-specific one answers a query by its one prediction for
+that record, whatever the episode. The keypoints that count are for all of them those of the episodes: labelled in the
+query and in every support. How the runs compare there is said in ``paired``.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from posebed.contracts import Task
+from posebed.scoring.predictions import Predictions
+from posebed.scoring.result import Result
+
+Read = Callable[[str], Predictions]
+"""From a run's key to its table of predictions."""
+
+
+class Unanswered(ValueError):
+    """A run does not answer the queries of a ground."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Runs on the same data and split, in the order of their keys, one of them at least category-agnostic."""
+
+    runs: tuple[Result, ...]
+    left_out: tuple[str, ...]
+    """A sentence for each run on the same data and split that is measured in another way."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What R runs answer to the N queries of a ground."""
+
+    runs: tuple[Result, ...]
+    """In the order of their keys."""
+    tables: tuple[Predictions, ...]
+    """R tables with the same rows, which differ in what was predicted alone. Rows are in the order of image, episode
+    and record."""
+    left_out: tuple[str, ...]
+    """A sentence for each run that has no part."""
+
+
+def grounds(results: Iterable[Result]) -> list[Ground]:
+    """The grounds on which several runs meet. A category-specific run stands on every ground of its split, of which
+    there is one for each way to draw and to mark the episodes."""
+    agnostic: dict[tuple[object, ...], list[Result]] = defaultdict(list)
+    specific: dict[tuple[object, ...], list[Result]] = defaultdict(list)
+    for result in sorted(results, key=lambda r: r.key):
+        if result.task == Task.CATEGORY_AGNOSTIC:
+            episodes = result.provenance.episodes_hash
+            agnostic[*_split(result), episodes, *sorted(result.protocol.items())].append(result)
+        else:
+            specific[_split(result)].append(result)
+    made = [_ground(group, specific[_split(group[0])]) for group in agnostic.values()]
+    return [ground for ground in made if len(ground.runs) + len(ground.left_out) > 1]
+
+
+def _split(result: Result) -> tuple[str, str]:
+    return result.provenance.data_hash, result.provenance.split_hash
+
+
+def _ground(agnostic: Sequence[Result], specific: Sequence[Result]) -> Ground:
+    protocol = agnostic[0].protocol
+    other = {run.key: [n for n, value in run.protocol.items() if protocol.get(n) != value] for run in specific}
+    left_out = [
+        f"{run.key} is left out, since its {name} must be {protocol.get(name)!r}, but is {run.protocol[name]!r}."
+        for run in specific
+        for name in other[run.key][:1]
+    ]
+    runs = sorted([*agnostic, *(run for run in specific if not other[run.key])], key=lambda r: r.key)
+    return Ground(tuple(runs), tuple(left_out))
+
+
+def aligned(ground: Ground, read: Read) -> Answers:
+    """The runs' answers. The queries are those of the category-agnostic run that was asked the most; a run that misses
+    one of them is left out."""
+    asked = max((r for r in ground.runs if r.task == Task.CATEGORY_AGNOSTIC), key=lambda r: r.queries)
+    queries = _in_order(read(asked.key))
+    tables: dict[str, Predictions] = {}
+    left_out = list(ground.left_out)
+    for run in ground.runs:
+        try:
+            tables[run.key] = queries if run is asked else answers(queries, read(run.key))
+        except Unanswered as reason:
+            left_out.append(f"{run.key} is left out, since {reason}.")
+    return Answers(tuple(r for r in ground.runs if r.key in tables), tuple(tables.values()), tuple(left_out))
+
+
+def _in_order(table: Predictions) -> Predictions:
+    """In the order in which ``oks`` takes instances of equal score, so that they stand alike in both."""
+    return table.take(np.lexsort((table.record, table.episode, table.image)))
+
+
+def answers(queries: Predictions, table: Predictions) -> Predictions:
+    """The queries with the answers that a table has for them.
+
+    Args:
+        queries: of episodes; what they predict is not looked at.
+        table: of the same episodes, or of their records without episodes.
+
+    Raises:
+        Unanswered: a query has no answer, or another truth.
+    """
+    episodic = bool((table.episode >= 0).any())
+    answered = table.predicted & table.annotated
+    place = {name: row for row, name in enumerate(_names(table, episodic)) if answered[row]}
+    rows = np.array([place.get(name, -1) for name in _names(queries, episodic)])
+    missing = np.flatnonzero(rows < 0)
+    if len(missing):
+        record, episode = queries.record[missing[0]], queries.episode[missing[0]]
+        raise Unanswered(
+            f"it must answer all {len(rows)} queries, but misses {len(missing)}, such as {str(record)!r} in "
+            f"episode {episode}"
+        )
+    if table.categories != queries.categories:
+        raise Unanswered("it must know the categories of the queries, but its table has others")
+    for name in ("box", "truth", "labelled", *(("counts",) if episodic else ())):
+        if not np.array_equal(getattr(table, name)[rows], getattr(queries, name)):
+            raise Unanswered(f"{name} must be the same for all runs, but its table has others")
+    predicted = {name: getattr(table, name)[rows] for name in ("crop", "xy", "confidence", "score")}
+    return replace(queries, size=table.size, **predicted)
+
+
+def _names(table: Predictions, episodic: bool) -> Sequence[object]:
+    """What tells the rows apart."""
+    records = table.record.tolist()
+    return list(zip(table.episode.tolist(), records, strict=True)) if episodic else records

@@ -1,0 +1,46 @@
+"""OKS-AP where every picture holds one truth and one prediction of it, as each query of an episode does.
+
+It is what ``oks`` finds there, without an evaluator that has matches to look for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from posebed.scoring.average_precision import weighted_curves
+from posebed.scoring.oks import THRESHOLDS, Matches
+from posebed.scoring.predictions import Predictions
+
+
+def average_precision(predictions: Predictions) -> np.ndarray:
+    """(C,) AP of each category in the table, in the order of ``categories``; nan where no keypoint of it counts.
+
+    Every row must hold a prediction and its truth.
+    """
+    p = predictions
+    similarity, once = object_keypoint_similarity(p), np.ones((len(p), 1))
+    values: list[float] = []
+    for category in np.unique(p.category):
+        rows = np.flatnonzero(p.category == category)
+        rows = rows[np.argsort(-p.score[rows], kind="stable")]
+        far, scored = similarity[rows] < THRESHOLDS[:, None], np.any(p.counts[rows], axis=1)
+        matches = Matches(rows, right=(~far & scored)[None], wrong=far[None], truth=rows, scored=scored[None])
+        values.append(float(weighted_curves(matches, once)[0].mean()))
+    return np.array(values)
+
+
+def object_keypoint_similarity(predictions: Predictions) -> np.ndarray:
+    """(N,) OKS of each prediction with its truth; where no keypoint counts, with the box grown by its own size on every
+    side, as COCO has it."""
+    p = predictions
+    sigmas = np.zeros((len(p.categories), p.counts.shape[1]))
+    for row, category in zip(sigmas, p.categories, strict=True):
+        row[: len(category.keypoints)] = category.oks_sigmas()
+    sigma = sigmas[p.category]
+    none = p.counts.sum(1, keepdims=True) == 0
+    start, size = p.box[:, None, :2], p.box[:, None, 2:]
+    target = np.where(none[..., None], np.clip(p.xy, start - size, start + 2 * size), p.truth)
+    squares = ((p.xy - target) ** 2).sum(-1)
+    marked = np.where(none, sigma > 0, p.counts)
+    scale = 2 * (2 * np.where(marked, sigma, 1)) ** 2 * p.area[:, None]
+    return (np.exp(-squares / scale) * marked).sum(1) / marked.sum(1)

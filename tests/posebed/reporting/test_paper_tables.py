@@ -1,0 +1,238 @@
+"""Published numbers beside ours: what is compared, what is never mixed, and which words are said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posebed.contracts import Claim, Paper, Preset
+from posebed.reporting.literature import DEFINITIONS, Literature
+from posebed.reporting.paper_tables import PaperRow, Papers, Repeat, paper_lines, papers
+from posebed.reporting.site import write_report
+from posebed.reporting.verdicts import TOLERANCE, Cell, Ours
+from posebed.scoring.result import Result, Score
+
+AP = "AP"
+
+
+def preset(setting: str, value: float, place: str = "Paper, table 1", **changes) -> Preset:
+    claims = changes.pop("claims", (Claim("AP-10K", "val", setting, AP, value, place),))
+    return Preset(
+        **{
+            "model": "hrnet",
+            "data": {"source": "ap10k", "options": {"split": 1}},
+            "split": {"by": "official"},
+            "pack": {"size": [256, 256]},
+            "config": {"width": 32, "weights": "timm", "flip_test": "shifted"},
+            "claims": claims,
+            **changes,
+        }
+    )
+
+
+LITERATURE = Literature(
+    presets={
+        "ours": preset("Ours", 75.8),
+        "plain": preset("Plain", 70.0),
+        "large": preset("Large", 77.9, pack={"size": [384, 384]}),
+        "away": preset("Away", 75.0, claims=(Claim("Server", "test", "Away", AP, 75.0, "Paper, table 2"),)),
+        "odd": preset("Odd", 1.0, claims=(Claim("AP-10K", "val", "Odd", "Oddness", 1.0, "Paper, table 3"),)),
+        "silent": preset("Silent", 0.0, claims=()),
+        **{
+            f"split{n}": preset("Mean", 0.0, claims=(Claim("MP", "average", "Mean", AP, 60.0, "Other, table 1"),))
+            for n in (1, 2)
+        },
+    },
+    ablations={"hrnet": {"parts": ("plain", "silent", "ours")}},
+    papers={"Paper": Paper("A paper", 2025, "arXiv:1")},
+    unmeasured={"Server": "Nobody has its annotations."},
+)
+
+Ran = Callable[..., Result]
+
+
+@pytest.fixture
+def ran(result: Callable[..., Result], score: Callable[..., Score]) -> Ran:
+    def made(key: str, value: float = 0.75, size: str = "256 x 256", **changes) -> Result:
+        given = {"answered": {"input": size}, "protocol": {"boxes": "annotated"}, **changes}
+        definition = given.pop("definition", DEFINITIONS[AP])
+        config = {"width": 32, "weights": "timm", "flip_test": "shifted", **given.pop("config", {})}
+        scores = [score(AP, value, definition=definition), score("PCK@0.2", value)]
+        return result(key, scores=scores, config=config, **given)
+
+    return made
+
+
+def found(results: list[Result], **repeats: str | Repeat) -> Papers:
+    named = {key: Repeat(r) if isinstance(r, str) else r for key, r in repeats.items()}
+    return papers(results, named, LITERATURE)
+
+
+def row_of(of: Papers, setting: str, ablation: str = "") -> PaperRow:
+    (row,) = [r for t in of.tables for r in t.rows if (r.setting, t.ablation) == (setting, ablation)]
+    return row
+
+
+def numbers(cell: Cell) -> tuple[float | None, ...]:
+    assert cell.ours
+    return cell.ours.value, cell.ours.low, cell.ours.high, cell.ours.seeds
+
+
+@pytest.mark.parametrize(
+    ("claimed", "share", "said"),
+    [
+        (75.8, 0.768, "reproduced within 1.00"),
+        (75.8, 0.748, "reproduced within 1.00"),
+        (75.8, 0.74799, "short by 1.00"),
+        (75.8, 0.7469, "short by 1.11"),
+        (75.8, 0.8, "above by 4.20"),
+        (75.8, 0.758, "reproduced within 0.00"),
+        (75.8, 0.75801, "reproduced within 0.01"),
+    ],
+)
+def test_the_tolerance_is_one_point_with_its_border(ran: Ran, claimed: float, share: float, said: str):
+    cell = row_of(found([ran("run", share)], run="ours"), "Ours", "hrnet parts").cells[AP]
+    assert cell.claimed == claimed and cell.ours
+    assert cell.ours.value == pytest.approx(100 * share)
+    assert cell.verdict() == said
+
+
+@given(st.floats(0, 100), st.floats(0, 100))
+def test_a_verdict_goes_with_its_difference(claimed: float, value: float):
+    cell = Cell(claimed, Ours(value, None, None))
+    difference = cell.difference()
+    assert difference is not None
+    words, number = cell.verdict().rsplit(" ", 1)
+    assert abs(float(number) - abs(difference)) <= 0.0100001
+    expected = "reproduced within" if abs(difference) <= TOLERANCE else "above by" if difference > 0 else "short by"
+    assert words == expected
+    if words == "reproduced within":
+        assert abs(difference) <= float(number) + 1e-6, "within is never too little"
+
+
+def test_mean_and_spread_are_over_seeds(ran: Ran):
+    values = (0.75, 0.762, 0.741)
+    results = [ran(f"run{seed}", value, seed=seed) for seed, value in enumerate(values)]
+    row = row_of(found(results, run0="ours", run1="ours", run2="ours"), "Ours", "hrnet parts")
+    assert row.runs == ("run0", "run1", "run2")
+    assert numbers(row.cells[AP]) == pytest.approx((100 * fmean(values), 74.1, 76.2, 3))
+    single = row_of(found(results[:1], run0="ours"), "Ours", "hrnet parts").cells[AP]
+    assert numbers(single) == pytest.approx((75, 73, 77, 1)), "the interval over images"
+
+
+def test_a_claim_between_our_seeds_is_reproduced_and_an_interval_excuses_nothing(ran: Ran):
+    spread = found([ran("a", 0.71), ran("b", 0.77, seed=1)], a="ours", b="ours")
+    assert row_of(spread, "Ours", "hrnet parts").cells[AP].verdict() == "reproduced within 1.80"
+    single = row_of(found([ran("a", 0.74)], a="ours"), "Ours", "hrnet parts").cells[AP]
+    assert single.ours and single.ours.high and single.ours.high > 75.8
+    assert single.verdict() == "short by 1.80"
+
+
+def test_what_was_not_run_keeps_claim_and_source(ran: Ran):
+    of = found([ran("run")], run="ours", planned="large")
+    (table,) = [t for t in of.tables if any(r.setting == "Large" for r in t.rows)]
+    cell = row_of(of, "Large").cells[AP]
+    assert (table.source, cell.claimed, cell.ours, cell.verdict()) == ("Paper, table 1", 77.9, None, "not run")
+
+
+def test_rows_of_two_protocols_never_share_a_table(ran: Ran):
+    for other in ({"size": "384 x 384"}, {"protocol": {"boxes": "annotated", "annotations": "b.json"}}):
+        of = found([ran("a"), ran("b", **other)], a="ours", b="large" if "size" in other else "plain")
+        assert not of.apart
+        for table in of.tables:
+            assert not {"a", "b"} <= {run for row in table.rows for run in row.runs}
+
+
+def test_a_metric_of_another_definition_has_a_table_of_its_own(ran: Ran):
+    of = found([ran("a"), ran("b", definition="Counted otherwise.")], a="ours", b="plain")
+    tables = [t for t in of.tables if t.ablation and any(r.runs for r in t.rows)]
+    assert [[run for row in t.rows for run in row.runs] for t in tables] in ([["a"], ["b"]], [["b"], ["a"]])
+    assert {dict(t.definitions())[AP] for t in tables} == {DEFINITIONS[AP], "Counted otherwise."}
+
+
+def test_runs_of_one_setting_that_differ_in_more_than_the_seed_are_no_mean(ran: Ran):
+    of = found([ran("a", 0.75), ran("b", 0.5, seed=1)], a="ours", b=Repeat("ours", "train.epochs 1"))
+    rows = [r for t in of.tables if t.ablation for r in t.rows if r.setting == "Ours"]
+    assert [(r.changed, r.runs) for r in rows] == [("", ("a",)), ("train.epochs 1", ("b",))]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"config": {"flip_test": "off"}}, "flip test off instead of shifted"),
+        ({"config": {"width": 48}}, "backbone hrnet, width 48 instead of hrnet, width 32"),
+        ({"size": "64 x 64"}, "input 64 x 64 instead of 256 x 256"),
+        ({"protocol": {"boxes": "detected"}}, "boxes detected instead of annotated"),
+        ({"answered": {"input": "256 x 256", "weights imported from": "x.pth"}}, "weights imported from x.pth"),
+    ],
+)
+def test_a_run_by_another_protocol_stands_beside_no_claim(ran: Ran, changes: dict, reason: str):
+    of = found([ran("run", **changes)], run="ours")
+    assert of.apart == {"run": (reason,)}
+    assert row_of(of, "Ours", "hrnet parts").cells[AP].verdict() == "not run"
+
+
+def test_a_run_on_other_data_stands_beside_no_claim(ran: Ran):
+    of = found([ran("run")], run=Repeat("ours", apart=("other data",)))
+    assert of.apart == {"run": ("other data",)} and not row_of(of, "Ours", "hrnet parts").runs
+
+
+def test_what_cannot_be_measured_is_said_so(ran: Ran):
+    of = found([ran("a"), ran("b")], a="away", b="odd")
+    for setting, metric in (("Away", AP), ("Odd", "Oddness")):
+        cell = row_of(of, setting).cells[metric]
+        assert (cell.ours, cell.verdict()) == (None, "not measured here")
+    (table,) = [t for t in of.tables if t.note]
+    assert (table.source, table.note) == ("Paper, table 2", "Nobody has its annotations.")
+
+
+def test_a_published_mean_is_compared_with_a_mean_over_the_same_runs(ran: Ran):
+    part = row_of(found([ran("a", 0.5)], a="split1"), "Mean").cells[AP]
+    assert (part.ours, part.verdict()) == (None, "1 of 2 runs")
+    whole = row_of(found([ran("a", 0.5), ran("b", 0.71)], a="split1", b="split2"), "Mean")
+    assert whole.runs == ("a", "b") and numbers(whole.cells[AP]) == (60.5, None, None, 1)
+    assert whole.cells[AP].verdict() == "reproduced within 0.50"
+
+
+def test_an_ablation_keeps_its_order_and_rows_without_a_known_number(ran: Ran):
+    of = found([ran("run", 0.7)], run="silent")
+    (table,) = [t for t in of.tables if t.ablation]
+    assert [row.setting for row in table.rows] == ["Plain", "silent", "Ours"]
+    cell = table.rows[1].cells[AP]
+    assert cell.claimed is None and cell.ours and cell.verdict() == ""
+    again = [t for t in of.tables if not t.ablation and {"Ours", "Plain"} >= {row.setting for row in t.rows}]
+    assert again == [], "it is not shown a second time"
+
+
+def test_an_ablation_without_a_table_in_common_is_refused():
+    wrong = Literature(LITERATURE.presets, {"hrnet": {"mixed": ("ours", "odd")}})
+    with pytest.raises(ValueError, match="ablation hrnet mixed must have claims of one table"):
+        papers([], {}, wrong)
+
+
+def test_papers_of_which_nothing_is_asked_are_only_counted(ran: Ran, tmp_path: Path):
+    of = found([ran("run")], run="large")
+    assert [(name, paper and paper.title) for name, paper, _ in of.shown] == [("Paper", "A paper")]
+    assert of.further_rows() == sum(len(t.rows) for t in of.tables) - 1
+    page = write_report([ran("run")], [], [], tmp_path, papers=of).read_text()
+    assert f"{of.further_rows()} further published rows, not run" in page
+    section = page[page.index('id="papers"') :]
+    assert "77.9" in section and "75.8" not in section and 'href="#papers"' in page
+    assert "within 1 percent point" in section
+    assert (tmp_path / "papers.csv").read_text().count("\n") == 2
+
+
+def test_without_a_preset_the_page_has_no_papers(ran: Ran, tmp_path: Path):
+    page = write_report([ran("run")], [], [], tmp_path, papers=found([ran("run")])).read_text()
+    assert 'id="papers"' not in page and not (tmp_path / "papers.csv").exists()
+
+
+def test_lines_hold_claim_ours_and_protocol(ran: Ran):
+    (line,) = paper_lines(found([ran("run", 0.77)], run="large"))
+    assert (line["claimed"], line["runs"], line["verdict"]) == (77.9, "", "not run")
+    assert line["preset"] == "large" and "input: 384 x 384" in str(line["protocol"])
