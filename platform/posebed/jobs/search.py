@@ -58,6 +58,8 @@ class Search:
     settings: SearchConfig
     space: Space
     study: optuna.Study
+    trainable: Any
+    """What Tune calls for each trial."""
 
     def trials(self) -> tuple[Trial, ...]:
         """Those that have ended, and those learnt from."""
@@ -74,7 +76,8 @@ def open_search(experiment: Experiment, settings: SearchConfig) -> Search:
     space = space_of(experiment, settings)
     name = study_name(experiment, space, settings.cost)
     study = open_study(name, open_storage(), space, own_setting(experiment, space), settings)
-    return Search(experiment, settings, space, study)
+    trainable = train_with_workers if experiment.train.workers > 1 else WarmTrial
+    return Search(experiment, settings, space, study, trainable)
 
 
 def run_search(search: Search, packages: Sequence[str], storage: str | None, watchers: Sequence[Watcher]) -> None:
@@ -92,10 +95,10 @@ def run_search(search: Search, packages: Sequence[str], storage: str | None, wat
     home = Path(storage or own_storage()) / search.study.study_name
     algorithm = _algorithm(search, place, home, watchers)
     tuner = tune.Tuner(
-        tune.with_resources(_trainable(search), place.resources),
+        tune.with_resources(search.trainable, place.resources),
         tune_config=tune.TuneConfig(
             search_alg=algorithm,
-            scheduler=_scheduler(search),
+            scheduler=scheduler_of(search),
             num_samples=-1,
             max_concurrent_trials=place.at_once,
             reuse_actors=True,
@@ -127,13 +130,14 @@ class Places:
 
 def places(search: Search) -> Places:
     """A trial with one worker trains in its actor, on a part of an accelerator if so wanted. One with several starts
-    workers that Tune knows nothing of: its own actor takes nothing, and only so many run as there is room for."""
+    workers that Tune knows nothing of: its own actor takes next to nothing (Tune refuses nothing at all), and only so
+    many run as there is room for."""
     workers = search.experiment.train.workers
     share = share_for(workers)
     total = ray.cluster_resources()
     if workers > 1:
         room = total.get("GPU", 0) if share.accelerator else total.get("CPU", 0) // share.cpus
-        return Places({"CPU": 0}, max(1, int(room // workers)), share)
+        return Places({"memory": 1}, max(1, int(room // workers)), share)
     cpus, gpus = search.settings.cpus_per_trial, search.settings.gpus_per_trial
     if share.accelerator:
         at_once = min(int(total["GPU"] / gpus + 1e-9), int(total["CPU"]))
@@ -144,10 +148,6 @@ def places(search: Search) -> Places:
             f"but is {cpus}"
         )
     return Places({"CPU": cpus}, int(total["CPU"] // cpus), replace(share, cpus=cpus))
-
-
-def _trainable(search: Search) -> Any:
-    return train_with_workers if search.experiment.train.workers > 1 else WarmTrial
 
 
 def _algorithm(search: Search, place: Places, home: Path, watchers: Sequence[Watcher]) -> StudySearch:
@@ -173,7 +173,7 @@ def _algorithm(search: Search, place: Places, home: Path, watchers: Sequence[Wat
     return StudySearch(search.experiment, search.space, search.settings, search.study, sampler, configured, ended)
 
 
-def _scheduler(search: Search) -> TrialScheduler:
+def scheduler_of(search: Search) -> TrialScheduler:
     """Who stops trials early, knowing how the trials before went."""
     settings, epochs = search.settings, search.experiment.train.epochs
     judged: dict[str, Any] = {"time_attr": "epoch", "metric": "validation", "mode": "max"}

@@ -184,6 +184,8 @@ class StudySearch(Searcher):
             note(asked, trial.described())
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        if trial_id not in self.running:
+            return  # Tune tells of an end twice where stopping the actor fails
         asked, trial = self._asked[trial_id], self.running[trial_id]
         if result and trial.add(result) and not self._two:
             asked.report(trial.curve[-1].validation, trial.curve[-1].epoch)

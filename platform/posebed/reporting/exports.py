@@ -17,6 +17,7 @@ from posebed.reporting.figures import Figure
 from posebed.reporting.table_text import Line
 from posebed.reporting.trace import Tracked
 from posebed.scoring.result import Result
+from posebed.scoring.search_result import SearchResult
 
 _ABOVE, _AROUND = 44, 10  # pixels for the two lines of the title, and around the chart
 
@@ -59,18 +60,20 @@ def _alone(figure: Figure, of: str, style: str) -> str:
 
 def write_json(
     results: Sequence[Result],
+    searches: Sequence[SearchResult],
     tracked: Mapping[str, Tracked],
     tables: Sequence[Table],
     comparisons: Mapping[str, Sequence[Line]],
     path: Path,
 ) -> None:
-    """Results in full, the tables that they make, and further comparisons.
+    """Results and searches in full, the tables that they make, and further comparisons.
 
     Results are written one after another, since their learning curves are long.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".part")
     rest = {
+        "searches": [search.model_dump(mode="json") for search in searches],
         "tracked": {key: where.model_dump() for key, where in tracked.items()},
         "tables": [{"protocol": asdict(table.protocol), "runs": _ranked(table)} for table in tables],
         "comparisons": comparisons,

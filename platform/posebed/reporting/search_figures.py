@@ -1,8 +1,11 @@
-"""The figures of searches: how good they were after what they had spent, what mattered, and what accuracy costs."""
+"""The figures of searches: how good they were after what they had spent, what mattered, and what accuracy costs.
+
+In figures of several searches each keeps the number and the colour of its place in the table.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from markupsafe import Markup
@@ -26,59 +29,82 @@ from posebed.reporting.figures import Figure
 from posebed.scoring.search_result import SearchResult, Trial
 
 VALIDATION = "validation PCK@0.2"
+BUDGETS = ("trials", "epochs", "device_seconds")
+UNITS: dict[str, tuple[str, float]] = {"gflops": ("GFLOPs per image", 1.0), "parameters": ("million parameters", 1e6)}
+"""Second objectives in words, and by what their numbers are divided for an axis."""
+_SPENT: dict[str, Callable[[Trial], float]] = {
+    "trials": lambda trial: 1,
+    "epochs": lambda trial: trial.epochs,
+    "device_seconds": lambda trial: trial.device_seconds,
+}
+_LOGARITHMIC = 3
+"""Costs that differ by so many times stand on a logarithmic axis."""
 
 Points = list[tuple[float, float]]
 
 
 def write_figures(search: SearchResult, folder: Path) -> None:
     """Write the search's own figures as ``figures/search-NAME.svg``."""
-    drawn = (history(search), importance(search), front(search))
-    write_svg({"search": (search.key, [figure for figure in drawn if figure])}, folder)
+    write_svg({"search": (search.key, search_figures(search))}, folder)
+
+
+def search_figures(search: SearchResult) -> list[Figure]:
+    """Every figure of one search for which its trials have something to show."""
+    return [figure for figure in (history(search), importance(search), front(search)) if figure]
 
 
 def best_so_far(trials: Sequence[Trial], budget: str) -> Points:
-    """What was spent when each trial ended, and the best validation of a finished trial by then.
+    """What was spent when each trial ended, and the best validation of a finished trial by then; from the first
+    finished trial on.
 
     Args:
         budget: trials, epochs or device_seconds.
     """
     points: Points = []
-    used, best = 0.0, 0.0
+    used, best = 0.0, None
     for trial in trials:
-        used += {"trials": 1, "epochs": trial.epochs, "device_seconds": trial.device_seconds}[budget]
-        if trial.state == "complete":
-            best = max(best, trial.validation or 0.0)
-        if best:
+        used += _SPENT[budget](trial)
+        if trial.state == "complete" and trial.validation is not None:
+            best = trial.validation if best is None else max(best, trial.validation)
+        if best is not None:
             points.append((used, best))
     return points
 
 
 def history(search: SearchResult) -> Figure | None:
     """Every trial at its place, and the best so far as a line."""
-    judged = [(i, t) for i, t in enumerate(search.own, 1) if t.validation is not None]
+    judged = [(i, t, t.validation) for i, t in enumerate(search.own, 1) if t.validation is not None]
     if len(judged) < 2:
         return None
     x = Axis(0, len(search.own), LEFT, RIGHT)
-    y = axis([t.validation or 0.0 for _, t in judged], BOTTOM, TOP)
-    dots = [
-        Markup('<circle class="{}" cx="{}" cy="{}" r="{}"><title>{}</title></circle>').format(
-            f"dot {series(0 if t.state == 'complete' else 1)}",
-            x(i),
-            y(t.validation or 0.0),
-            3 if t.state == "complete" else 2,
-            f"trial {t.number}, {t.state}: {t.validation:.3f} after {t.epochs} epochs",
-        )
-        for i, t in judged
-    ]
+    y = axis([value for *_, value in judged], BOTTOM, TOP)
     best = [(x(i), y(v)) for i, v in _stairs(best_so_far(search.own, "trials"))]
-    marks = [line(0, "best so far", best), *dots] if len(best) > 1 else dots
-    failed = sum(t.state == "failed" for t in search.own)
+    marks = [line(0, "best so far", best)] if len(best) > 1 else []
+    marks += [_trial(x(i), y(value), t, f"{value:.3f} after {t.epochs} epochs") for i, t, value in judged]
+    failed = [(i, t) for i, t in enumerate(search.own, 1) if t.state == "failed"]
+    marks += [_cross(x(i), t) for i, t in failed]
+    stopped = any(t.state == "pruned" for t in search.own)
     return Figure(
         "history",
         "Trials in the order in which they ended",
-        "Large: seen to the end. Small: stopped early. Line: the best so far."
-        + (f" {failed} failed and are not drawn." if failed else ""),
+        "Line: the best so far."
+        + (" Rings: stopped early." if stopped else "")
+        + (" Crosses: failed." if failed else ""),
         frame(f"{VALIDATION} of {len(judged)} trials of {search.key}", x, y, "trials", VALIDATION, marks),
+    )
+
+
+def _trial(x: float, y: float, trial: Trial, said: str) -> Markup:
+    """A disc, or a ring where the trial was not seen to its end."""
+    kind, place, radius = ("ring", 1, 2.5) if trial.state == "pruned" else ("dot", 0, 3.5)
+    return Markup('<circle class="{} {}" cx="{:g}" cy="{:g}" r="{}"><title>{}</title></circle>').format(
+        kind, series(place), x, y, radius, f"trial {trial.number}, {trial.state}: {said}"
+    )
+
+
+def _cross(x: float, trial: Trial) -> Markup:
+    return Markup('<path class="thin {}" d="M{:g} {:g}l7 7m0 -7l-7 7"><title>{}</title></path>').format(
+        series(5), x - 3.5, BOTTOM - 9, f"trial {trial.number} failed: {trial.failed}"
     )
 
 
@@ -96,63 +122,68 @@ def importance(search: SearchResult) -> Figure | None:
     """Share of the validation's variance that each parameter explains."""
     if not search.importance:
         return None
-    row, top, left = 22, 8, 190
-    bottom = top + row * len(search.importance)
-    x = Axis(0, max(search.importance.values()) or 1, left, WIDTH - 44)
+    row, top = 30, 4
+    ranked = sorted(search.importance.items(), key=lambda item: -item[1])
+    x = Axis(0, ranked[0][1] or 1, 6, WIDTH - 6)
     bars = [
         Markup(
-            '<text x="{}" y="{}" text-anchor="end">{}</text>'
-            '<line class="line {}" style="stroke-width:9" x1="{}" x2="{}" y1="{}" y2="{}"/>'
-            '<text x="{}" y="{}">{}</text>'
-        ).format(
-            left - 8, middle + 4, name, series(0), left, max(x(share), left + 1), middle, middle,
-            x(share) + 8, middle + 4, f"{share:.2f}",
-        )
-        for middle, (name, share) in ((top + row * i + row / 2, item) for i, item in enumerate(_ranked(search)))
-    ]  # fmt: skip
-    said = ", ".join(f"{name} {share:.2f}" for name, share in _ranked(search))
+            '<text class="name over" x="6" y="{0}">{1}</text>'
+            '<text class="over" x="{2}" y="{0}" text-anchor="end">{3:.2f}</text>'
+            '<line class="thick {4}" x1="6" x2="{5:g}" y1="{6}" y2="{6}"/>'
+        ).format(top + row * i + 13, name, WIDTH - 6, share, series(0), max(x(share), 7), top + row * i + 22)
+        for i, (name, share) in enumerate(ranked)
+    ]
+    said = ", ".join(f"{name} {share:.2f}" for name, share in ranked)
     return Figure(
         "importance",
         "What mattered",
         "Share of the variance of the validation, over finished trials, that each parameter explains.",
-        svg(f"Importance of the parameters of {search.key}: {said}", bottom + 8, bars),
+        svg(f"Importance of the parameters of {search.key}: {said}", top + row * len(ranked) + 4, bars),
     )
-
-
-def _ranked(search: SearchResult) -> list[tuple[str, float]]:
-    return sorted(search.importance.items(), key=lambda item: -item[1])
 
 
 def front(search: SearchResult) -> Figure | None:
     """Accuracy against cost: every finished trial, and the line of those that none beats in both."""
-    best = search.front
-    done = [t for t in search.own if t.state == "complete" and t.cost and t.validation is not None]
+    unit, scale = UNITS.get(search.cost, (search.cost, 1.0))
+    done = [
+        (t, t.cost / scale, t.validation)
+        for t in search.own
+        if t.state == "complete" and t.cost is not None and t.validation is not None
+    ]
     if len(done) < 2:
         return None
-    x = axis([t.cost or 0.0 for t in done], LEFT, RIGHT, log=True)
-    y = axis([t.validation or 0.0 for t in done], BOTTOM, TOP)
-    dots = [
-        Markup('<circle class="dot {}" cx="{}" cy="{}" r="3"><title>{}</title></circle>').format(
-            series(0 if t in best else 1),
-            x(t.cost or 0.0),
-            y(t.validation or 0.0),
-            f"trial {t.number}: {t.validation:.3f} at {t.cost:.3g} {search.cost}",
-        )
-        for t in done
-    ]
-    marks = [line(0, "front", [(x(t.cost or 0.0), y(t.validation or 0.0)) for t in best]), *dots]
-    title = f"{search.cost} (logarithmic)"
-    label = f"{VALIDATION} against {search.cost}: {len(best)} of {len(done)} trials are on the front"
+    costs = [cost for _, cost, _ in done]
+    log = min(costs) > 0 and max(costs) > _LOGARITHMIC * min(costs)
+    x, y = axis(costs, LEFT, RIGHT, log=log), axis([value for *_, value in done], BOTTOM, TOP)
+    best = {t.number for t in search.front}
+    edge = [(x((t.cost or 0) / scale), y(t.validation or 0)) for t in search.front]
+    marks = [line(0, "front", _stairs(edge))] if len(edge) > 1 else []
+    for trial, cost, value in done:
+        marks.append(_dot(x(cost), y(value), trial.number in best, trial.number, f"{value:.3f} at {cost:.3g} {unit}"))
+    label = f"{VALIDATION} against {unit}: {len(best)} of {len(done)} trials are on the front"
     return Figure(
         "front",
         "Accuracy against cost",
-        "On the line no other trial is both better and cheaper.",
-        frame(label, x, y, title, VALIDATION, marks),
+        "Up and to the left is better. No trial beats one on the line, here with its number, in both.",
+        frame(label, x, y, f"{unit}{' (logarithmic)' if log else ''}", VALIDATION, marks),
+    )
+
+
+def _dot(x: float, y: float, on_front: bool, number: int, said: str) -> Markup:
+    name = Markup('<text class="mark over {}" x="{:g}" y="{:g}" text-anchor="end">{}</text>').format(
+        series(0), x - 5, y - 5, number
+    )
+    return Markup('<circle class="dot {}" cx="{:g}" cy="{:g}" r="3.5"><title>{}</title></circle>{}').format(
+        series(0 if on_front else 7), x, y, f"trial {number}: {said}", name if on_front else ""
     )
 
 
 def budgets(searches: Sequence[SearchResult], budget: str) -> Figure | None:
-    """Best validation of several searches over what they had spent."""
+    """Best validation of several searches over what they had spent.
+
+    Args:
+        budget: trials, epochs or device_seconds.
+    """
     curves = [(i, s.key, _stairs(best_so_far(s.own, budget))) for i, s in enumerate(searches)]
     curves = [curve for curve in curves if len(curve[2]) > 1]
     if not curves:
@@ -165,8 +196,8 @@ def budgets(searches: Sequence[SearchResult], budget: str) -> Figure | None:
     words = budget.replace("_", "-")
     names = ", ".join(name for _, name, _ in drawn)
     return Figure(
-        f"budget-{budget}",
+        f"budget-{budget.replace('_', '-')}",
         f"Quality by spent {words}",
-        "Best finished trial by then: compare searches where they had spent the same.",
+        "The best finished trial by then." + (" Compare where the same was spent." if len(drawn) > 1 else ""),
         frame(f"{VALIDATION} by {words} of {names}", x, y, words, VALIDATION, marks),
     )

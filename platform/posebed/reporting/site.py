@@ -34,10 +34,22 @@ from posebed.reporting.formats import amount, data_uri, duration, number, signed
 from posebed.reporting.gallery import NEAR, GalleryPicture
 from posebed.reporting.packed import Packed
 from posebed.reporting.paper_tables import Papers, paper_lines
+from posebed.reporting.search_tables import (
+    ENDS,
+    TOLD,
+    TRIALS,
+    search_figure_files,
+    search_groups,
+    search_lines,
+    search_trace,
+    trial_lines,
+    written,
+)
 from posebed.reporting.table_text import Line
 from posebed.reporting.trace import Tracked, trace
 from posebed.reporting.verdicts import TOLERANCE
 from posebed.scoring.result import Result
+from posebed.scoring.search_result import SearchResult
 
 SHOWN = 12
 """Runs of a table, the best, that figures and breakdowns show, and that stand in it from the start."""
@@ -89,6 +101,7 @@ def write_report(
     comparisons: Mapping[str, Sequence[Line]] | None = None,
     grounds: Sequence[GroundSection] = (),
     papers: Papers | None = None,
+    searches: Sequence[SearchResult] = (),
 ) -> Path:
     """Write ``index.html`` and what stands beside it into the folder, and return the page's path.
 
@@ -98,6 +111,7 @@ def write_report(
         comparisons: Further tables by the name of their files.
         grounds: Where runs of both families answer the same queries.
         papers: What is published beside what we have of it.
+        searches: Each with a finished trial.
 
     Raises:
         ValueError: two results have one key, or a picture is of a run without a result.
@@ -106,12 +120,16 @@ def write_report(
     comparisons = {**(comparisons or {}), **({"common_ground": ground_lines(grounds)} if grounds else {})}
     if papers and papers.named():
         comparisons["papers"] = paper_lines(papers)
+    searched = search_groups(searches)
+    if searched:
+        comparisons |= {"searches": search_lines(searched), "trials": trial_lines(searched)}
     keys = [r.key for r in results]
     _check_keys(keys, gallery)
     compared = tables(results)
     sections = [_section(table, gallery) for table in compared]
     drawn = {f"protocol-{i}": (s.table.protocol.title(), s.figures) for i, s in enumerate(sections, 1)}
     drawn |= {f"common-ground-{i}": (g.title(), [g.figure]) for i, g in enumerate(grounds, 1) if g.figure}
+    drawn |= search_figure_files(searched)
     page = _environment().get_template("report.html").render(
         title=title,
         summary=summary(compared),
@@ -126,19 +144,21 @@ def write_report(
         packed=Packed(),
         grounds=grounds,
         papers=papers,
+        searches=searched,
+        search_anchors={search.key: f"search-{i}" for i, search in enumerate(searches)},
         tolerance=TOLERANCE,
         keypoint_metric=HEADLINE,
         floor=FLOOR,
         near=NEAR,
         default_sigma=DEFAULT_SIGMA,
-        limits={"rows": SHOWN, "sections": SECTIONS, "entries": ENTRIES},
+        limits={"rows": SHOWN, "sections": SECTIONS, "entries": ENTRIES, "trials": TRIALS, "told": TOLD},
     )  # fmt: skip
     write_text(page, folder / "index.html")
     write_csv_tables(compared, folder)
     for name, lines in comparisons.items():
         write_lines(name, lines, folder)
     write_figures(drawn, folder)
-    write_json(results, tracked or {}, compared, comparisons, folder / "report.json")
+    write_json(results, searches, tracked or {}, compared, comparisons, folder / "report.json")
     return folder / "index.html"
 
 
@@ -190,6 +210,7 @@ def _environment() -> Environment:
         "series": series,
         "data_uri": data_uri,
         "spanned": spanned,
+        "written": written,
     }
-    environment.globals["trace"] = trace
+    environment.globals |= {"trace": trace, "search_trace": search_trace, "ends": ENDS}
     return environment

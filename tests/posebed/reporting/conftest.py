@@ -1,14 +1,16 @@
-"""Made-up results, as many and as different as a test asks for."""
+"""Made-up results and searches, as many and as different as a test asks for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from posebed.scoring.result import Cost, Epoch, Provenance, Result, Score
+from posebed.scoring.search_result import SearchResult, Trial
 
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")  # the first call into cv2 takes long
@@ -80,3 +82,53 @@ def result(score: Callable[..., Score]) -> Callable[..., Result]:
         return RESULT.model_copy(update={**parts, **changes})
 
     return made
+
+
+@pytest.fixture
+def search() -> Callable[..., SearchResult]:
+    """A search by its key and its trials; a trial is its validation, or a mapping of its fields. Fields of the search
+    may be changed by name."""
+
+    def made(key: str = "search@hrnet", trials: Sequence[Any] = (0.5, 0.6, 0.55), **changes: Any) -> SearchResult:
+        parts: dict[str, Any] = {
+            "key": key,
+            "study": f"{key}-0123456789abcdef",
+            "model": "hrnet",
+            "task": "category_specific",
+            "data": "animals",
+            "split": "by-image",
+            "pack": "small",
+            "seed": 1000,
+            "settings": {"budget": {"trials": len(trials), "epochs": None, "device_seconds": None}, "epochs": 3},
+            "space": {"train.lr": "0.0001 to 0.01, logarithmic", "model.backbone": "resnet18, resnet50"},
+            "trials": [made_trial(number, given) for number, given in enumerate(trials)],
+            "importance": {"train.lr": 0.75, "model.backbone": 0.25} if len(trials) > 3 else {},
+            "origin": {"commit": "c" * 40, "fingerprint": "f" * 64, "created": "2026-11-20T05:12:44+00:00"},
+        }
+        return SearchResult.model_validate(parts | changes)
+
+    return made
+
+
+def made_trial(number: int, given: Any) -> Trial:
+    """Epochs 1 to 3, of which the last has the validation that is given."""
+    parts: dict[str, Any] = {"validation": given} if not isinstance(given, Mapping) else dict(given)
+    validation, epochs = parts.get("validation"), parts.get("epochs", 3)
+    seconds = parts.get("device_seconds", 2.0 * epochs)
+    curve = [
+        {"epoch": e, "validation": validation * e / epochs, "device_seconds": seconds * e / epochs}
+        for e in range(1, epochs + 1)
+        if validation is not None
+    ]
+    ended = datetime(2026, 11, 20, tzinfo=UTC) + timedelta(minutes=number)
+    whole = {
+        "number": number,
+        "state": "complete",
+        "params": {"train.lr": 0.001 * (number + 1), "model.backbone": "resnet50" if number % 2 else "resnet18"},
+        "curve": curve,
+        "epochs": epochs,
+        "device_seconds": seconds,
+        "started": (ended - timedelta(seconds=seconds)).isoformat(timespec="milliseconds"),
+        "ended": ended.isoformat(timespec="milliseconds"),
+    }
+    return Trial.model_validate(whole | parts)

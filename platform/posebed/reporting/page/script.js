@@ -86,10 +86,10 @@ function filter() {
   form.querySelector("[role=status]").textContent = `${runs} runs under ${protocols} of ${sections.length} protocols.`;
 }
 
-// Opens the run, or the line of a run, that the address names.
+// Opens the run, the line of a run, or the search that the address names.
 async function reveal() {
   const name = decodeURIComponent(location.hash.slice(1));
-  const run = document.getElementById(name.match(/^run-\d+/)?.[0]);
+  const run = document.getElementById(name.match(/^(?:run|search)-\d+/)?.[0]);
   if (!run) return;
   await Promise.all([...run.querySelectorAll(".later")].map(build));
   for (let outer = run; outer; outer = outer.parentElement) outer.hidden = false;

@@ -1,0 +1,194 @@
+"""What a search costs beside the training it contains, and beside plain Ray Tune: ratios within one run.
+
+Usage: python benchmarks/search.py [--trials N] [--lines N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from posebed.config import read_params
+from posebed.experiment import decide
+from posebed.jobs.cluster import connect
+from posebed.jobs.search import Search, open_search, result_of, run_search
+from posebed.reporting.search_tracking import SearchMirror
+from posebed.scoring.search_result import Trial
+
+import optuna  # isort: skip
+from ray import tune  # isort: skip
+from ray.tune.search.optuna import OptunaSearch  # isort: skip
+
+PACKAGES = ("posebed", "posezoo", "posestages")
+PARAMS = """
+menagerie: {quads: {set: quadrupeds, images: 120, size: 80, categories: [tiger, horse]}}
+data: {quads: {source: coco_folder, path: data/menagerie/quads}}
+splits: {quads: {data: quads, val: 0.2, test: 0.1}}
+packs: {quads: {data: quads, size: [64, 64]}}
+models: {simple_baseline: {config: {backbone: test_resnet, weights: none, channels: 8, flip_test: "off"}}}
+searches:
+  warm: &search
+    model: simple_baseline
+    split: quads
+    pack: quads
+    budget: {trials: %(trials)d}
+    train: {epochs: 4, batch_size: 16, warmup_steps: 0, checkpoint_every: 2}
+    only: [train.lr, train.weight_decay, train.augment.scale, train.augment.rotation]
+    scheduler: none
+  lines: {<<: *search, budget: {trials: %(lines)d}}
+"""
+RANGES = {"lr": (1e-5, 1e-2), "scale": (0.0, 0.5), "rotation": (0.0, 60.0)}
+
+
+def quality(lr: float, scale: float) -> float:
+    """Any smooth function will do."""
+    return 1 / (1 + abs(lr - 1e-3) * 100 + scale)
+
+
+class OneLine(tune.Trainable):
+    """A trial that costs nothing."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._config = config
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._config = new_config
+        return True
+
+    def step(self) -> dict[str, Any]:
+        train = self._config["experiment"].train
+        found = quality(train.lr, train.augment.scale)
+        return {"epoch": 4, "validation": found, "seconds": 0.0, "done": True}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None: ...
+
+    def load_checkpoint(self, checkpoint: Any) -> None: ...
+
+
+class PlainLine(OneLine):
+    """The same without our machinery."""
+
+    def step(self) -> dict[str, Any]:
+        return {"validation": quality(self._config["lr"], self._config["scale"]), "done": True}
+
+
+class Memory:
+    """Watches the memory of the driver and of the trials' actors."""
+
+    def __init__(self) -> None:
+        self.driver: list[float] = []
+        self.actors: list[float] = []
+
+    def trial(self, trial: Trial) -> None:
+        mine = psutil.Process()
+        actors = [p for p in mine.children(recursive=True) if _first(p).startswith(("ray::WarmTrial", "ray::OneLine"))]
+        self.driver.append(mine.memory_info().rss / 2**20)
+        self.actors.append(sum(p.memory_info().rss for p in actors) / 2**20)
+
+    def running(self, trials: Sequence[Any]) -> None: ...
+
+
+def _first(process: psutil.Process) -> str:
+    try:
+        return (process.cmdline() or [""])[0]
+    except psutil.Error:
+        return ""
+
+
+def opened(key: str) -> Search:
+    params = read_params(Path("params.yaml"))
+    experiment = decide(params, f"search@{key}", "posezoo", Path("data/splits/quads"), Path("data/packs/quads"))
+    return open_search(experiment, params.searches[key])
+
+
+def seconds_of(search: Search, memory: Memory) -> float:
+    """The wall time of a search, with its mirror in MLflow, once the cluster is there."""
+    started = time.perf_counter()
+    with SearchMirror(result_of(search, {})) as mirror:
+        run_search(search, PACKAGES, None, [mirror, memory])
+    return time.perf_counter() - started
+
+
+def warm(trials: int) -> None:
+    search, memory = opened("warm"), Memory()
+    wall = seconds_of(search, memory)
+    own = [t for t in search.trials() if t.state == "complete"]
+    places = os.cpu_count() or 1
+    training = sum(t.device_seconds for t in own)
+    busy = training / places
+    print(f"{len(own)} warm trials on {places} cores: {wall:.1f} s, of which each core trained {busy:.1f} s")
+    print(f"  overhead per trial: {(wall - busy) / trials:.2f} s (under 0.5 is wanted)")
+    print(f"  search to training: {wall / busy:.2f} (at most 1.15 is wanted)")
+    level(memory)
+
+
+def level(memory: Memory) -> None:
+    quarter = max(1, len(memory.driver) // 4)
+    for name, values in (("driver", memory.driver), ("actors", memory.actors)):
+        early, late = statistics.median(values[quarter : 2 * quarter]), statistics.median(values[-quarter:])
+        print(f"  memory of the {name}: {early:.0f} MB in the second quarter, {late:.0f} MB in the last")
+
+
+def lines(number: int) -> None:
+    search, memory = replace(opened("lines"), trainable=OneLine), Memory()
+    ours = seconds_of(search, memory)
+    plain = plain_tune(number)
+    print(f"{number} trials of one line: ours {ours:.1f} s, plain Ray Tune {plain:.1f} s")
+    print(f"  ratio: {ours / plain:.2f} (at most 1.2 is wanted)")
+    level(memory)
+
+
+def plain_tune(number: int) -> float:
+    """Ray Tune with its own OptunaSearch in memory, the same sampler and warm actors, and no tracker."""
+    space = {
+        "lr": tune.loguniform(*RANGES["lr"]),
+        "decay": tune.choice([0.0, 1e-4, 1e-2, 0.1]),
+        "scale": tune.uniform(*RANGES["scale"]),
+        "rotation": tune.uniform(*RANGES["rotation"]),
+    }
+    sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=0)
+    started = time.perf_counter()
+    tune.Tuner(
+        tune.with_resources(PlainLine, {"CPU": 1}),
+        param_space=space,
+        tune_config=tune.TuneConfig(
+            search_alg=OptunaSearch(metric="validation", mode="max", sampler=sampler),
+            num_samples=number,
+            max_concurrent_trials=os.cpu_count() or 1,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(name="plain", storage_path=str(Path("plain").absolute()), verbose=0),
+    ).fit()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=64)
+    parser.add_argument("--lines", type=int, default=1000)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        Path("params.yaml").write_text(PARAMS % vars(asked))
+        for stage in ("draw", "prepare", "split", "pack"):
+            subprocess.run([sys.executable, "-m", f"posestages.{stage}", "quads"], check=True, capture_output=True)
+        connect(PACKAGES)
+        if asked.trials:
+            warm(asked.trials)
+        if asked.lines:
+            lines(asked.lines)
+
+
+if __name__ == "__main__":
+    main()
