@@ -130,6 +130,14 @@ def train(key: Annotated[str, typer.Argument(help="An entry under runs: in param
     console.print(f"The run: {stage.run_folder(key) / 'train'}", highlight=False)
 
 
+@app.command()
+def search(key: Annotated[str, typer.Argument(help="An entry under searches: in params.yaml.")]) -> None:
+    """Find the settings of a run that do best on its validation part, as the pipeline stage does."""
+    from posestages import search as searching
+
+    searching.main([key])
+
+
 Support = Annotated[
     Path | None,
     typer.Option(help="For a category-agnostic run: annotated pictures of what to look for, COCO JSON or a folder."),
@@ -311,7 +319,7 @@ def report(
 
 @app.command()
 def why(
-    cell: Annotated[str, typer.Argument(help="RUN, RUN:METRIC or RUN:METRIC:CATEGORY.", metavar="CELL")],
+    cell: Annotated[str, typer.Argument(help="RUN, RUN:METRIC or RUN:METRIC:CATEGORY; or search@KEY.", metavar="CELL")],
     folder: Annotated[Path, typer.Option("--from", help="Folder of the results.")] = Path("runs"),
 ) -> None:
     """Print a number of the report and everything that it depends on."""
@@ -322,14 +330,15 @@ def why(
 
 @app.command()
 def track() -> None:
-    """Write every result to the MLflow tracker again, which refills one that was lost."""
+    """Write every result and search to the MLflow tracker again, which refills one that was lost."""
     from posebed.config import read_params
-    from posestages.report import read_results
-    from posestages.score import mirror
+    from posestages import score, search
+    from posestages.report import read_all
 
-    results = read_results(read_params(stage.PARAMS))
-    mirror(results)
-    console.print(f"{len(results)} runs tracked", highlight=False)
+    results, searches = read_all(read_params(stage.PARAMS))
+    score.mirror(results)
+    search.mirror(searches)
+    console.print(f"{len(results)} runs and {len(searches)} searches tracked", highlight=False)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from posebed import catalog
-from posebed.config import Params, read_params
+from posebed.config import SEARCH, Params, read_params
 from posebed.data.images import Images
 from posebed.records import Record, read_records
 from posebed.reporting.common_ground import ground_sections
@@ -19,25 +19,36 @@ from posebed.reporting.paper_tables import papers
 from posebed.reporting.site import PICTURED, SHOWN, DataProblems, write_report
 from posebed.scoring.predictions import Predictions, read_predictions
 from posebed.scoring.result import Result, read_result
+from posebed.scoring.search_result import SearchResult
 from posestages.presets import ZOO
 from posestages.repeats import literature, repeats
-from posestages.sources import tracked_runs
+from posestages.sources import searches_in, tracked_runs
 from posestages.stage import PARAMS, prepared, run, run_folder
 
 OUT = Path("report")
 
 
 def read_results(params: Params) -> list[Result]:
-    """The results of the runs that the parameters name, as far as they are there.
+    """The results of the runs that the parameters name, as far as they are there."""
+    paths = [run_folder(key) / "result.json" for key in params.all_runs]
+    return [read_result(path) for path in paths if path.is_file()]
+
+
+def read_searches(params: Params) -> list[SearchResult]:
+    """The searches that the parameters name, as far as they were finished."""
+    return searches_in(run_folder(SEARCH + key) for key in params.searches)
+
+
+def read_all(params: Params) -> tuple[list[Result], list[SearchResult]]:
+    """Results and searches.
 
     Raises:
-        LookupError: no run has a result yet.
+        LookupError: there is neither.
     """
-    paths = [run_folder(key) / "result.json" for key in params.all_runs]
-    results = [read_result(path) for path in paths if path.is_file()]
-    if not results:
+    results, searches = read_results(params), read_searches(params)
+    if not results and not searches:
         raise LookupError("at least one run must have a result, but none has; `dvc repro` makes them")
-    return results
+    return results, searches
 
 
 def report(params: Params, out: Path = OUT, reference: str | None = None) -> Path:
@@ -46,7 +57,7 @@ def report(params: Params, out: Path = OUT, reference: str | None = None) -> Pat
     Args:
         reference: The run that others are compared with on common ground; by default the mean pose.
     """
-    results = read_results(params)
+    results, searches = read_all(params)
     grounds = ground_sections(results, _predictions, _album, params.scoring, reference)
     used = sorted({result.data for result in results})
     repeated = {key: run.preset for key, run in params.all_runs.items() if run.preset}
@@ -60,6 +71,7 @@ def report(params: Params, out: Path = OUT, reference: str | None = None) -> Pat
         tracked=tracked_runs(run_folder(result.key) for result in results),
         grounds=grounds,
         papers=papers(results, repeats(params), literature()),
+        searches=searches,
     )
 
 

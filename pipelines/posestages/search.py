@@ -8,6 +8,8 @@ It can be stopped and started again, and goes on with a larger budget; ``runs/se
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,13 +67,26 @@ def search(key: str) -> SearchResult:
 
     opened = open_search(experiment, settings)
     view = SearchView(experiment.key, settings.budget, opened.trials())
-    with view, SearchMirror(result_of(opened, {})) as mirror:
-        run_search(opened, PACKAGES, os.environ.get("POSEBED_STORAGE"), [view, mirror])
+    with view, SearchMirror(result_of(opened, {})) as tracking:
+        run_search(opened, PACKAGES, os.environ.get("POSEBED_STORAGE"), [view, tracking])
     result = result_of(opened, _origin(experiment))
     with finished_folder(run_folder(experiment.key)) as folder:
         write_search(result, folder)
         write_figures(result, folder)
+    mirror([result])
     return result
+
+
+def mirror(searches: Iterable[SearchResult]) -> None:
+    """Write finished searches to the tracker. One that is out of reach is told and costs nothing: the files are the
+    truth."""
+    from posebed.reporting.search_tracking import SearchTracker, Unreachable
+
+    try:
+        for result in searches:
+            SearchTracker(result).close(result)
+    except Unreachable as error:
+        print(f"the tracker is out of reach; `posebed track` fills it later: {error}", file=sys.stderr)
 
 
 def _origin(experiment: Experiment) -> dict[str, str]:

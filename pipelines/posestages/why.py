@@ -7,8 +7,11 @@ from collections.abc import Collection
 from pathlib import Path
 from textwrap import fill
 
+from posebed.config import SEARCH
+from posebed.reporting.search_tables import search_trace
 from posebed.reporting.trace import trace
 from posebed.scoring.result import Result, Score, read_result
+from posebed.scoring.search_result import read_search
 from posestages.sources import results_in, tracked_runs
 
 _WIDTH = 88
@@ -16,17 +19,25 @@ _LISTED = 12  # choices; of more, those that are spelled most alike
 
 
 def why(cell: str, folder: Path) -> str:
-    """A page of text for RUN, RUN:METRIC or RUN:METRIC:CATEGORY.
+    """A page of text for RUN, RUN:METRIC or RUN:METRIC:CATEGORY, or for a search by its key.
 
     Raises:
-        LookupError: no result, metric or category of that name.
+        LookupError: no result, metric, category or search of that name.
     """
+    if cell.startswith(SEARCH):
+        return _of_search(cell, folder)
     run, _, place = cell.partition(":")
     metric, _, category = place.partition(":")
     paths = {path.parent.name: path for path in results_in(folder)}
     result = read_result(paths[_known("a run with a result", run, paths)])
     facts = trace(result, tracked_runs([paths[run].parent]).get(run))
     return "\n\n".join([cell, _numbers(result, metric, category), *(_section(*item) for item in facts.items())])
+
+
+def _of_search(key: str, folder: Path) -> str:
+    found = {path.parent.name: path.parent for path in sorted(folder.glob(f"{SEARCH}*/search.json"))}
+    search = read_search(found[_known("a search", key, found)])
+    return "\n\n".join([key, *(_section(*item) for item in search_trace(search).items())])
 
 
 def _numbers(result: Result, metric: str, category: str) -> str:

@@ -22,7 +22,10 @@ def posebed(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "word",
-    ["models", "datasets", "check", "show", "train", "predict", "report", "track", "presets", "import-checkpoint"],
+    [
+        *("models", "datasets", "check", "show", "train", "search", "predict", "report", "track", "presets"),
+        "import-checkpoint",
+    ],
 )
 def test_every_command_explains_itself(word: str):
     told = posebed(word, "--help")
@@ -78,6 +81,7 @@ def test_show_draws_a_sheet(project: Path):
     ("words", "told"),
     [
         (("train", "lost"), "runs must have an entry 'lost', but has floor, baseline, prototypes"),
+        (("search", "lost"), "searches must have an entry 'lost', but has none"),
         (("show", "data/menagerie/quads", "--category", "unicorn"), "must have the categories unicorn"),
         (("predict", "lost", "x.jpg"), "must hold a trained run"),
         (("check", ".", "--source", "ap10k"), "get it from ap-10k.zip"),

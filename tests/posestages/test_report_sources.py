@@ -11,6 +11,8 @@ from mlflow import MlflowClient
 
 from posebed.reporting.tracking import EXPERIMENT, Tracker
 from posebed.scoring.result import Cost, Provenance, Result, Score, write_result
+from posebed.scoring.search_result import Measured, SearchResult, Trial, write_search
+from posestages import search
 from posestages.score import mirror
 from posestages.sources import report_folder, report_tracker
 
@@ -56,6 +58,37 @@ def made(key: str, value: float, **changes: object) -> Result:
     ).model_copy(update=changes)
 
 
+def searched(key: str, value: float, **changes: object) -> SearchResult:
+    trials = tuple(
+        Trial(
+            number=i,
+            state=state,
+            params={"train.lr": value / 3, "model.width": i},
+            validation=value + i / 100,
+            curve=(Measured(epoch=1, validation=value + i / 100, device_seconds=1 / 3),),
+            epochs=1,
+            device_seconds=1 / 3,
+            notes=("its process was lost",) * i,
+            ended=f"2026-01-01T00:00:0{i}+00:00",
+        )
+        for i, state in enumerate(("complete", "pruned", "complete"))
+    )
+    return SearchResult(
+        key=key,
+        study=f"{key}-1234",
+        model="hrnet",
+        task="category_specific",
+        data="animals",
+        split="by-image",
+        pack="small",
+        seed=1000,
+        settings={"budget": {"trials": 3}, "epochs": 2},
+        space={"train.lr": "0 to 1", "model.width": "0, 1, 2"},
+        trials=trials,
+        origin={"commit": "c" * 40, "created": "2026-01-01T00:00:00+00:00"},
+    ).model_copy(update=changes)
+
+
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new store of MLflow, which takes seconds to make."""
@@ -83,13 +116,18 @@ def test_the_report_of_a_folder_and_that_of_a_tracker_are_equal(uri: str, tmp_pa
     for result in results:
         write_result(result, tmp_path / "runs" / result.key / "result.json")
     mirror(results)
+    searches = [searched("search@b", 0.7), searched("search@a", 1 / 3)]
+    for found in searches:
+        write_search(found, tmp_path / "runs" / found.key)
+    search.mirror(searches)
     report_folder(tmp_path / "runs", tmp_path / "1")
     report_tracker(uri, tmp_path / "2")
     one, other = contents(tmp_path / "1"), contents(tmp_path / "2")
     assert one == other
-    assert {"index.html", "report.json", "leaders.csv", "leaders.md", "leaders.tex"} <= one.keys()
+    assert {"index.html", "report.json", "leaders.csv", "leaders.md", "leaders.tex", "trials.csv"} <= one.keys()
     everything = json.loads(one["report.json"])
     assert [Result.model_validate(r) for r in everything["results"]] == sorted(results, key=lambda r: r.key)
+    assert [SearchResult.model_validate(s) for s in everything["searches"]] == sorted(searches, key=lambda s: s.key)
     assert everything["tracked"].keys() == {"a", "b", "c"}
     for tracked in everything["tracked"].values():
         assert tracked["run"].encode() in one["index.html"]
@@ -127,6 +165,20 @@ def test_of_a_run_that_was_repeated_the_newest_counts_and_the_others_are_told(
     assert "1 older results" in capsys.readouterr().err
 
 
+def test_of_a_search_that_was_repeated_the_newest_counts(uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    later = {"created": "2026-02-01T00:00:00+00:00"}
+    search.mirror([searched("search@a", 0.7, study="new", origin=later), searched("search@a", 0.5, study="old")])
+    report_tracker(uri, tmp_path / "out")
+    (kept,) = json.loads((tmp_path / "out/report.json").read_text())["searches"]
+    assert kept["study"] == "new"
+    assert "1 older searches" in capsys.readouterr().err
+
+
+def test_a_folder_of_searches_alone_has_a_report(tmp_path: Path):
+    write_search(searched("search@a", 0.5), tmp_path / "search@a")
+    assert 'id="searches-1"' in report_folder(tmp_path, tmp_path / "out").read_text()
+
+
 def test_runs_without_a_result_are_passed_over(uri: str):
     tracker = Tracker(uri)
     tracker.open("training", "1" * 64)
@@ -135,7 +187,7 @@ def test_runs_without_a_result_are_passed_over(uri: str):
 
 
 def test_reading_makes_no_experiment(uri: str, tmp_path: Path):
-    with pytest.raises(LookupError, match="must hold an experiment"):
+    with pytest.raises(LookupError, match="must hold at least one result"):
         report_tracker(uri, tmp_path / "out")
     assert MlflowClient(uri).get_experiment_by_name(EXPERIMENT) is None
 

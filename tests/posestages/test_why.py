@@ -10,6 +10,7 @@ import pytest
 
 from posebed.reporting.trace import TRACKED, Tracked
 from posebed.scoring.result import Cost, Provenance, Result, Score, write_result
+from posebed.scoring.search_result import SearchResult, Trial, write_search
 from posestages.why import why
 
 
@@ -99,6 +100,22 @@ def test_the_mlflow_run_is_named_where_it_is_known(runs: Path):
     assert "1a2b at http://tracker:5000" in why("fox-run", runs)
 
 
+def test_a_search_is_explained_too(runs: Path):
+    search = SearchResult(
+        **{name: getattr(made(), name) for name in ("model", "task", "data", "split", "pack", "seed")},
+        key="search@fox",
+        study="search@fox-1234",
+        settings={"budget": {"trials": 64}, "epochs": 20, "sampler": "tpe"},
+        space={"train.lr": "0.1 to 1"},
+        trials=(Trial(number=0, state="complete", params={"train.lr": 0.25}, validation=0.625, device_seconds=2.5),),
+        origin={"commit": "c" * 40},
+    )
+    write_search(search, runs / "search@fox")
+    told = why("search@fox", runs)
+    for value in ("search@fox-1234", "64 trials", "0.6250", "0.25", "0.1 to 1", "c" * 40, "tpe", "2.5"):
+        assert value in told
+
+
 @pytest.mark.parametrize(
     ("cell", "told"),
     [
@@ -107,6 +124,7 @@ def test_the_mlflow_run_is_named_where_it_is_known(runs: Path):
         ("fox-run:AP", "a metric of fox-run, but names 'AP'; there is PCK@0.2, NME"),
         ("fox-run:PCK@0.2:cow", "a category of fox-run, but names 'cow'; there is red fox"),
         ("fox-run:NME:red fox", "a metric of red fox, but names 'NME'"),
+        ("search@fox", "a search, but names 'search@fox'; there is none"),
     ],
 )
 def test_unknown_names_are_refused_with_choices(runs: Path, cell: str, told: str):

@@ -22,16 +22,18 @@ from posebed.experiment import Experiment
 from posebed.jobs.cluster import Share, connect, share_for, worker_variables
 from posebed.jobs.launch import own_storage
 from posebed.jobs.search_space import own_setting, space_of
-from posebed.jobs.study import importance, make_sampler, open_storage, open_study, study_name, trials_of
+from posebed.jobs.study import importance, make_sampler, open_storage, open_study, study_name, trial_of, trials_of
 from posebed.jobs.suggest import Running, StudySearch
 from posebed.scoring.search_result import SearchResult, Trial
 from posebed.space import Space, When
 
-# Read by Tune: no files per trial beside ours, no tables beside ours, no report that comes too late to stop a trial.
+# Read by Tune: no files per trial beside ours, no tables beside ours, no report that comes too late to stop a trial, and
+# reports without a validation, such as that of the cost, are allowed.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_RESULT_BUFFER_LENGTH", "1")
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
+os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
 
 import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
 from ray import tune  # isort: skip
@@ -156,6 +158,7 @@ def _algorithm(search: Search, place: Places, home: Path, watchers: Sequence[Wat
     def configured(varied: Experiment, number: int) -> dict[str, Any]:
         return {
             "experiment": varied,
+            "number": number,
             "folder": str(home / f"trial-{number}"),
             "threads": place.share.cpus,
             "share": place.share,
@@ -165,7 +168,7 @@ def _algorithm(search: Search, place: Places, home: Path, watchers: Sequence[Wat
 
     def ended(number: int) -> None:
         shutil.rmtree(home / f"trial-{number}", ignore_errors=True)
-        (trial,) = (t for t in search.trials() if t.number == number)
+        trial = trial_of(search.study, search.space, number)
         for watcher in watchers:
             watcher.trial(trial)
 
@@ -178,17 +181,31 @@ def scheduler_of(search: Search) -> TrialScheduler:
     settings, epochs = search.settings, search.experiment.train.epochs
     judged: dict[str, Any] = {"time_attr": "epoch", "metric": "validation", "mode": "max"}
     if settings.scheduler == "asha" and settings.grace < epochs:
-        scheduler: TrialScheduler = ASHAScheduler(
+        scheduler: TrialScheduler = _Halving(
             **judged, max_t=epochs, grace_period=settings.grace, reduction_factor=settings.reduction
         )
     elif settings.scheduler == "median":
-        scheduler = MedianStoppingRule(**judged, grace_period=settings.grace, min_samples_required=3)
+        scheduler = _Median(**judged, grace_period=settings.grace, min_samples_required=3)
     else:
         return FIFOScheduler()
     for trial in search.trials():
         if not trial.source and trial.curve:
             _remember(scheduler, trial)
     return scheduler
+
+
+class _SparesFirst:
+    """The run's own setting, to which the others are compared, is seen to its end."""
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        decision: str = super().on_trial_result(tune_controller, trial, result)  # pyright: ignore[reportAttributeAccessIssue]
+        return TrialScheduler.CONTINUE if getattr(trial, "config", {}).get("number") == 0 else decision
+
+
+class _Halving(_SparesFirst, ASHAScheduler): ...
+
+
+class _Median(_SparesFirst, MedianStoppingRule): ...
 
 
 @dataclass(frozen=True)

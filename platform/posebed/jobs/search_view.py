@@ -91,7 +91,7 @@ class SearchView:
         if more > 0:
             table.add_row(f"and {more} more")
         used = self._used()
-        head = f"{self._title}: {len(self._ended)} trials, {used['device_seconds']:.0f} device-seconds, "
+        head = f"{self._title}: {len(self._ended)} ended, {used['device_seconds']:.0f} device-seconds, "
         return Group(Text(f"{head}{self._best_in_words()}{self._left()}"), table)
 
 

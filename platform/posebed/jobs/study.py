@@ -82,6 +82,12 @@ def open_study(
     Raises:
         LookupError: a study to learn from is not in the storage.
     """
+    there = optuna.get_all_study_names(storage)
+    lost = [] if name in there else sorted({*settings.warm_start} - {*there})
+    if lost:
+        raise LookupError(
+            f"from must name a study of the storage, but {lost[0]!r} is none; there is {', '.join(there) or 'none'}"
+        )
     directions = [StudyDirection.MAXIMIZE, *([StudyDirection.MINIMIZE] if settings.cost else [])]
     study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
     if not study.get_trials(deepcopy=False):
@@ -93,11 +99,6 @@ def open_study(
 
 def _learn(study: optuna.Study, storage: optuna.storages.BaseStorage, source: str, space: Space) -> None:
     """Take over the finished trials of another study, as far as they could have been tried here."""
-    known = sorted(optuna.get_all_study_names(storage))
-    if source not in known:
-        raise LookupError(
-            f"from must name a study of the storage, but {source!r} is none; there is {', '.join(known) or 'none'}"
-        )
     plain = {n: d.then if isinstance(d, When) else d for n, d in space.items()}
     other = optuna.load_study(study_name=source, storage=storage)
     for trial in other.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
@@ -175,6 +176,11 @@ def make_sampler(settings: SearchConfig, space: Space, done: int) -> BaseSampler
 def trials_of(study: optuna.Study, space: Space) -> tuple[Trial, ...]:
     """All trials that have ended, in our words."""
     return tuple(_trial(t, space) for t in study.get_trials(deepcopy=False) if t.state in STATES)
+
+
+def trial_of(study: optuna.Study, space: Space, number: int) -> Trial:
+    """One trial that has ended."""
+    return _trial(study.get_trials(deepcopy=False)[number], space)
 
 
 def _trial(frozen: FrozenTrial, space: Space) -> Trial:

@@ -77,9 +77,10 @@ class Running:
         return True
 
 
-def _begun(asked: optuna.Trial, params: Mapping[str, Any], varied: Experiment) -> Running:
+def _begun(asked: optuna.Trial, params: Mapping[str, Any], varied: Experiment, again: bool) -> Running:
     """A trial that starts, or goes on where a killed search left it."""
     before = noted(asked)
+    notes = (f"the search ended after its epoch {before.get('epochs', 0)}; it goes on",) if again else ()
     return Running(
         asked.number,
         params,
@@ -87,7 +88,7 @@ def _begun(asked: optuna.Trial, params: Mapping[str, Any], varied: Experiment) -
         varied.train.workers,
         [Measured.model_validate(m) for m in before.get("curve", ())],
         before.get("device_seconds", 0.0),
-        notes=tuple(before.get("notes", ())),
+        notes=(*before.get("notes", ()), *notes),
     )
 
 
@@ -141,6 +142,7 @@ class StudySearch(Searcher):
             trial.reported = time.monotonic()
             return self._configure(self._experiment.with_overrides(trial.params), asked.number)
         while self._interrupted or not self._used_up():
+            again = bool(self._interrupted)
             asked = self._next()
             params = suggest(asked, self._space_of_trials)
             try:
@@ -148,7 +150,7 @@ class StudySearch(Searcher):
             except ValueError as error:
                 self._refuse(asked, str(error))
                 continue
-            self._asked[trial_id], self.running[trial_id] = asked, _begun(asked, params, varied)
+            self._asked[trial_id], self.running[trial_id] = asked, _begun(asked, params, varied, again)
             return self._configure(varied, asked.number)
         # While some are under way, one of them may yet be lost and have to be started again.
         return None if self.running else Searcher.FINISHED

@@ -36,11 +36,13 @@ class WarmTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         started = time.perf_counter()
-        result: dict[str, Any] = {"failed": "", "notes": [], "done": False}
+        # Schedulers look at epoch and validation of every trial that ends, of a failed one too.
+        result: dict[str, Any] = {"failed": "", "done": False, "epoch": self._reached, "validation": math.nan}
         try:
             line = self._next_validation()
             if line.validation is None or math.isnan(line.validation):
                 raise ValueError(f"the validation must be a number, but is {line.validation} in epoch {line.epoch}")
+            self._reached = line.epoch
             result |= {"epoch": line.epoch, "validation": line.validation, "done": line.epoch == self._epochs}
             if self._cost and self._measured_cost is None:
                 self._measured_cost = cost_of(self._experiment, self._cost)
@@ -74,7 +76,7 @@ class WarmTrial(tune.Trainable):
         self._experiment: Experiment = config["experiment"]
         self._cost: str | None = config["cost"]
         self._epochs = self._experiment.train.epochs
-        self._measured_cost = None
+        self._measured_cost, self._reached = None, 0
         self._log = TrialLog(Path(config["folder"]), self._experiment.key, SAVE_SECONDS)
         self._training = epochs(self._experiment, self._log)
 
@@ -105,7 +107,7 @@ def train_with_workers(config: dict[str, Any]) -> None:
         folder = Path(config["folder"])
         trainer_of(experiment, folder.name, str(folder.parent), config["share"], [TuneReportCallback()]).fit()
     except Exception as error:
-        tune.report({"failed": reason(error)})
+        tune.report({"failed": reason(error), "epoch": 0, "validation": math.nan})
 
 
 def cost_of(experiment: Experiment, cost: str) -> float:
@@ -130,7 +132,9 @@ def cost_of(experiment: Experiment, cost: str) -> float:
 
 def reason(error: BaseException) -> str:
     """What went wrong, in one line."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    # On a CPU torch raises a plain RuntimeError.
+    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if memory or "allocate memory" in _line(error) or "not enough memory" in _line(error):
         return f"ran out of memory: {_line(error) or 'the machine gave no more'}"
     return _line(error) if isinstance(error, ValueError | LookupError) else f"{type(error).__name__}: {_line(error)}"
 

@@ -79,7 +79,7 @@ def frame(label: str, x: Axis, y: Axis, x_title: str, y_title: str, marks: Seque
     )
     titles = Markup(
         '<text class="axis" x="{}" y="{}" text-anchor="middle">{}</text>'
-        '<text class="axis" transform="translate(9 {}) rotate(-90)" text-anchor="middle">{}</text>'
+        '<text class="axis" transform="translate(5 {}) rotate(-90)" text-anchor="middle">{}</text>'
     ).format((LEFT + RIGHT) / 2, HEIGHT - 6, x_title, (TOP + BOTTOM) / 2, y_title)
     return svg(label, HEIGHT, [grid, below, titles, *marks])
 

@@ -69,20 +69,21 @@ class SearchEntry:
         """A line for each thing that went wrong, with the trials that it befell."""
         befell: dict[str, list[int]] = {}
         for trial in self.search.own:
-            failed = [f"failed: {trial.failed or 'for no reason that is known'}"] if trial.state == "failed" else []
-            for line in [*failed, *trial.notes]:
+            failed = [f" failed: {trial.failed}"] if trial.state == "failed" else []
+            for line in [*failed, *(f": {note}" for note in trial.notes)]:
                 befell.setdefault(line, []).append(trial.number)
-        return [f"{_trials(numbers)}: {line}" for line, numbers in befell.items()]
+        return [f"{_trials(numbers)}{line}" for line, numbers in befell.items()]
 
     def ranked(self) -> list[Trial]:
         """Trials for a table: finished ones first, then those that were stopped, each the best first."""
         order = list(ENDS)
         return sorted(self.search.own, key=lambda t: (order.index(t.state), -(t.validation or 0), t.number))
 
-    def in_words(self, name: str) -> bool:
-        """Whether values of a parameter are no numbers, and so are sorted as text."""
-        values = [trial.params.get(name) for trial in self.search.own]
-        return any(v is not None and (isinstance(v, bool) or not isinstance(v, int | float)) for v in values)
+    @cached_property
+    def in_words(self) -> frozenset[str]:
+        """Parameters whose values are no numbers, and so are sorted as text."""
+        tried = [item for trial in self.search.own for item in trial.params.items()]
+        return frozenset(name for name, v in tried if isinstance(v, bool) or not isinstance(v, int | float))
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class SearchGroup:
             return f"Equal budgets: {given[0][1]} each."
         return (
             f"Unequal budgets: {'; '.join(f'{key} {words}' for key, words in given)}. "
-            f"Compare them where they had spent the same."
+            "Compare them where they had spent the same."
         )
 
     def level(self) -> dict[str, list[float | None]]:
@@ -169,14 +170,16 @@ def _trials(numbers: Sequence[int]) -> str:
     if len(numbers) == 1:
         return f"trial {numbers[0]}"
     if len(numbers) > _NAMED:
-        return f"{len(numbers)} trials, the first {min(numbers)},"
+        return f"{len(numbers)} trials from {min(numbers)} to {max(numbers)}"
     *others, last = map(str, sorted(numbers))
     return f"trials {', '.join(others)} and {last}"
 
 
 def search_trace(search: SearchResult) -> dict[str, Facts]:
     """Everything that the numbers of a search depend on, by heading."""
-    settings = {name: value for name, value in search.settings.items() if name not in ("budget", "warm_start")}
+    settings = {
+        name: value for name, value in search.settings.items() if name not in ("budget", "epochs", "warm_start")
+    }
     used = spent(search.own)
     learnt = [trial for trial in search.trials if trial.source]
     return {
@@ -190,8 +193,12 @@ def search_trace(search: SearchResult) -> dict[str, Facts]:
             ("seed", str(search.seed)),
             ("second objective", search.cost or "none"),
             *flat(settings),
+            ("epochs of a trial", str(search.settings["epochs"])),
             ("workers of a trial", str(search.workers)),
-            ("learnt from", f"{len(learnt)} trials of {', '.join({t.source: 0 for t in learnt})}" if learnt else "none"),
+            (
+                "learnt from",
+                f"{len(learnt)} trials of {', '.join({t.source: 0 for t in learnt})}" if learnt else "none",
+            ),
             ("budget", budget_in_words(search)),
             *((f"{name.replace('_', '-')} spent", f"{value:,.6g}") for name, value in used.items()),
         ],

@@ -1,7 +1,8 @@
 """The MLflow mirror of searches: a parent run per study, a child per trial.
 
 The study is the truth. Trials are written by a thread of the driver once they have ended, so that a slow tracker holds
-up no search; what it could not take is written at the end, or by `posebed track`.
+up no search; what it could not take is written at the end, or by `posebed track`. A finished search lies with its
+parent as the files that it also is in a folder.
 """
 
 from __future__ import annotations
@@ -11,17 +12,23 @@ import sys
 import threading
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from posebed.reporting.tracking import PER_CALL, PER_PAGE, Unreachable, tracking_uri
-from posebed.scoring.search_result import SearchResult, Trial, spent
+from posebed.scoring.search_result import SearchResult, Trial, read_search, spent, write_search
 
 from mlflow import MlflowClient  # isort: skip  # after tracking, which sets what MLflow reads
 from mlflow.entities import Metric, Param, Run, RunTag  # isort: skip
 
 EXPERIMENT = "posebed-searches"
 STUDY, TRIAL = "posebed.study", "posebed.trial"
+FINISHED = "posebed.finished"
+"""A tag that parents have whose search was written in full, and no others: when it was."""
 PARENT = "mlflow.parentRunId"
+FILES = "search"
+"""The artifacts that hold everything a search found out."""
 ENDS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 """States of trials as MLflow's states of runs."""
 
@@ -32,7 +39,7 @@ class SearchTracker:
     def __init__(self, search: SearchResult, uri: str | None = None) -> None:
         """
         Args:
-            search: its trials are not looked at.
+            search: as far as it is known.
 
         Raises:
             Unreachable: the server does not answer.
@@ -41,26 +48,20 @@ class SearchTracker:
         found = self._client.get_experiment_by_name(EXPERIMENT)
         self._experiment = found.experiment_id if found else self._client.create_experiment(EXPERIMENT)
         self._tags = {STUDY: search.study, **{n: getattr(search, n) for n in ("model", "data", "split", "task")}}
-        runs = {run.data.tags.get(TRIAL): run for run in self._runs()}
+        wanted = f"tags.`{STUDY}` = '{search.study}'"
+        runs = {run.data.tags.get(TRIAL): run for run in _runs(self._client, self._experiment, wanted)}
         self._parent = runs[None].info.run_id if None in runs else self._new_parent()
+        self._client.update_run(self._parent, status="RUNNING")
         self._unfinished = {n: run for n, run in runs.items() if run.info.status == "RUNNING"}
         self._done = {n for n in runs if n not in self._unfinished}
 
-    def _runs(self) -> list[Run]:
-        """The parent and all children."""
-        runs, page, wanted = [], None, f"tags.`{STUDY}` = '{self._search.study}'"
-        while True:
-            found = self._client.search_runs([self._experiment], wanted, max_results=PER_PAGE, page_token=page)
-            runs += found
-            page = found.token
-            if not page:
-                return runs
-
     def _new_parent(self) -> str:
+        """What a larger budget does not change is written once and for all."""
         search = self._search
-        run = self._client.create_run(self._experiment, tags=self._tags, run_name=search.key).info.run_id
+        start = min((_milliseconds(trial.started) for trial in search.own), default=None)
+        run = self._client.create_run(self._experiment, start, tags=self._tags, run_name=search.key).info.run_id
         settled = {"seed": search.seed, **search.settings, **{f"space.{n}": words for n, words in search.space.items()}}
-        params = [Param(name, str(value)[:6000]) for name, value in settled.items()]
+        params = [Param(name, str(value)[:6000]) for name, value in settled.items() if name != "budget"]
         for start in range(0, len(params), PER_CALL):
             self._client.log_batch(run, params=params[start : start + PER_CALL])
         return run
@@ -95,15 +96,49 @@ class SearchTracker:
         )
         self._client.set_terminated(identity, ENDS[trial.state], end)
 
-    def close(self, trials: Sequence[Trial]) -> None:
-        """Write what all trials came to together, and end the parent."""
-        done = [t for t in trials if t.state == "complete"]
-        best = max(done, key=lambda t: t.validation or 0.0, default=None)
-        values = {f"spent/{name}": value for name, value in spent([t for t in trials if not t.source]).items()}
-        values |= {"best/validation/PCK_0.2": best.validation or 0.0, "best/trial": best.number} if best else {}
-        now = _milliseconds(max((t.ended for t in trials), default=""))
-        self._client.log_batch(self._parent, metrics=[Metric(n, float(v), now, 0) for n, v in values.items()])
-        self._client.set_terminated(self._parent)
+    def close(self, search: SearchResult) -> None:
+        """Write the trials that are missing, what all came to together and the search's files, and end the parent."""
+        self.log(search.trials)
+        best, budget = search.best, search.settings["budget"]
+        values = {f"spent/{name}": value for name, value in spent(search.own).items()}
+        values |= {"best/validation/PCK_0.2": best.validation or 0.0, "best/trial": best.number}
+        end = _milliseconds(max(trial.ended for trial in search.own))
+        self._client.log_batch(
+            self._parent,
+            metrics=[Metric(name, float(value), end, 0) for name, value in values.items()],
+            tags=[RunTag(f"budget.{name}", f"{limit:g}") for name, limit in budget.items() if limit],
+        )
+        with TemporaryDirectory() as folder:
+            write_search(search, Path(folder))
+            self._client.log_artifacts(self._parent, folder, FILES)
+        self._client.set_tag(self._parent, FINISHED, search.origin.get("created", "now"))
+        self._client.set_terminated(self._parent, end_time=end)
+
+
+def _runs(client: MlflowClient, experiment: str, wanted: str) -> list[Run]:
+    """All runs that fit, page by page."""
+    runs: list[Run] = []
+    page: str | None = None
+    while page != "":
+        found = client.search_runs([experiment], wanted, max_results=PER_PAGE, page_token=page)
+        runs += found
+        page = found.token or ""
+    return runs
+
+
+def tracked_searches(uri: str | None = None) -> list[SearchResult]:
+    """Every finished search of a tracking server. Writes nothing.
+
+    Raises:
+        Unreachable: the server does not answer.
+    """
+    client = MlflowClient(tracking_uri(uri))
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        return []
+    parents = _runs(client, experiment.experiment_id, f"tags.`{FINISHED}` != ''")
+    with TemporaryDirectory() as folder:
+        return [read_search(Path(client.download_artifacts(run.info.run_id, FILES, folder))) for run in parents]
 
 
 def _milliseconds(time: str) -> int:
@@ -118,7 +153,7 @@ class SearchMirror:
         Args:
             search: as it stood before; trials that the tracker lacks are written first.
         """
-        self._search, self._trials = search, list(search.trials)
+        self._search = search
         self._queue: queue.SimpleQueue[Trial | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._tracker: SearchTracker | None = None
@@ -133,20 +168,25 @@ class SearchMirror:
         self._thread.join()
 
     def trial(self, trial: Trial) -> None:
-        self._trials.append(trial)
         self._queue.put(trial)
 
     def running(self, trials: Sequence[Any]) -> None:
         """Only trials that ended are tracked."""
 
     def _work(self) -> None:
-        self._write(self._trials[:])
-        while (trial := self._queue.get()) is not None:
-            self._write([trial])
-        if self._write(self._trials) and self._tracker:
-            self._tracker.close(self._trials)
+        """Write all that waits at once; what the tracker did not take waits for the next trial."""
+        waiting, going = list(self._search.trials), True
+        while going:
+            if self._written(waiting):
+                waiting.clear()
+            ended = [self._queue.get()]
+            while not self._queue.empty():
+                ended.append(self._queue.get())
+            going = None not in ended
+            waiting += [trial for trial in ended if trial]
+        self._written(waiting)
 
-    def _write(self, trials: Sequence[Trial]) -> bool:
+    def _written(self, trials: Sequence[Trial]) -> bool:
         try:
             self._tracker = self._tracker or SearchTracker(self._search)
             self._tracker.log(trials)

@@ -84,7 +84,7 @@ def result(score: Callable[..., Score]) -> Callable[..., Result]:
     return made
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def search() -> Callable[..., SearchResult]:
     """A search by its key and its trials; a trial is its validation, or a mapping of its fields. Fields of the search
     may be changed by name."""

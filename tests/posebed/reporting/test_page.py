@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from posebed.reporting.gallery import GalleryPicture, encoded
 from posebed.reporting.site import DataProblems, write_report
 from posebed.scoring.result import Result
+from posebed.scoring.search_result import SearchResult
 
 pytestmark = pytest.mark.slow
 
@@ -70,8 +71,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def site(result: Callable[..., Result], tmp_path: Path) -> Path:
-    """Two protocols, one of them with a floor, pictures and a run whose name is an attack."""
+def site(result: Callable[..., Result], search: Callable[..., SearchResult], tmp_path: Path) -> Path:
+    """Two protocols, one of them with a floor, pictures and a run whose name is an attack; and searches."""
     results = [
         result("hrnet-a", 0.71, parameters=28_500_000),
         result("kitpose-with-a-rather-long-name", 0.83, model="kitpose", parameters=31_000_000, gflops=None),
@@ -83,7 +84,13 @@ def site(result: Callable[..., Result], tmp_path: Path) -> Path:
     jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
     gallery = [GalleryPicture("hrnet-a", f"Worst: {n}", b, "3 of 9") for n, b in (("x", encoded(picture)), ("y", jpeg))]
     problems = [DataProblems("animals", 20, 18, {"box outside the image": {"tiger": 2}}, ("A note.",), ("tiger",))]
-    return write_report(results, gallery, problems, tmp_path)
+    failed = {"state": "failed", "validation": None, "failed": f"{EVIL} was found"}
+    trials = [
+        failed,
+        *({"validation": i / 10, "cost": 2.0 + i, "state": "pruned" if i == 3 else "complete"} for i in range(6)),
+    ]
+    searches = [search("search@a", trials, cost="gflops"), search("search@b", task="category_agnostic")]
+    return write_report(results, gallery, problems, tmp_path, searches=searches)
 
 
 @pytest.fixture
@@ -188,6 +195,15 @@ def test_a_run_opens_its_provenance(opened: Callable[..., Page]):
 def test_an_address_of_a_run_opens_it(opened: Callable[..., Page]):
     page = opened("#run-0")
     expect(page.locator("#run-0 h3").first).to_be_visible()
+
+
+def test_a_search_opens_from_its_name_and_its_trials_sort(opened: Callable[..., Page]):
+    page = opened()
+    page.locator("table.leaders a", has_text="search@a").click()
+    trials = page.get_by_role("region", name="Trials of search@a").locator("tbody th")
+    assert trials.all_inner_texts() == ["6", "5", "3", "2", "1", "4", "0 own setting"]
+    page.get_by_role("region", name="Trials of search@a").get_by_role("button", name="Validation").click()
+    assert trials.all_inner_texts() == ["1", "2", "3", "4", "5", "6", "0 own setting"]
 
 
 def test_markup_in_a_name_is_shown_as_text(opened: Callable[..., Page]):

@@ -1,0 +1,257 @@
+"""Searches on real Ray clusters, disturbed on purpose: what ended is kept once, what was under way goes on, and every
+trial ends as one that nobody disturbed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+
+from posebed.jobs.search import Search, open_search
+from posebed.scoring.search_result import SearchResult, read_search
+from posebed.training.log import FolderLog
+from posebed.training.loop import epochs
+from posestages.search import searched_experiment
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+PATIENCE = 500
+OWN = {"train.lr": 0.002, "model.deconvs": 2}
+SETTINGS = [
+    OWN,
+    *({"train.lr": rate, "model.deconvs": n} for rate, n in ((0.02, 1), (0.0005, 2), (0.01, 2), (0.005, 3))),
+]
+
+
+def written(project: Path, **more: Any) -> Search:
+    """A search of the project, whose study already knows all settings that are to be tried."""
+    entry: dict[str, Any] = {
+        "model": "simple_baseline",
+        "split": "quads",
+        "pack": "small",
+        "budget": {"trials": len(SETTINGS)},
+        "sampler": "random",
+        "scheduler": "none",
+        "only": ["train.lr"],
+        "space": {"train.lr": {"low": 0.0001, "high": 0.1, "log": True}, "model.deconvs": [1, 2, 3]},
+        "config": {"deconvs": 2},
+        "train": {"epochs": 8, "checkpoint_every": 1, "draws": 160, "engine": "torch", "lr": 0.002},
+    }
+    place = project / "params.yaml"
+    place.write_text(place.read_text().replace("searches: {}", f"searches:\n  faulty: {entry | more}"))
+    search = open_search(*searched_experiment("faulty"))
+    for setting in SETTINGS[1:]:
+        search.study.enqueue_trial(setting)
+    return search
+
+
+def start(log: Path, **environment: str) -> subprocess.Popen[bytes]:
+    with log.open("wb") as file:
+        words = [sys.executable, "-m", "posestages.search", "faulty"]
+        return subprocess.Popen(words, env={**os.environ, **environment}, stdout=file, stderr=subprocess.STDOUT)
+
+
+def finish(driver: subprocess.Popen[bytes], log: Path) -> SearchResult:
+    assert driver.wait(PATIENCE) == 0, log.read_text()
+    return read_search(Path("runs/search@faulty"))
+
+
+def waited_for(condition: Callable[[], bool], what: str, log: Path | None = None) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}: {log and log.read_text()}"
+        time.sleep(0.2)
+
+
+def family(process: int) -> list[psutil.Process]:
+    return psutil.Process(process).children(recursive=True)
+
+
+def gone(processes: Sequence[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != "zombie" for p in processes)
+
+
+def titled(processes: Sequence[psutil.Process], *titles: str) -> list[psutil.Process]:
+    """Those that Ray gave one of these names."""
+    found: list[psutil.Process] = []
+    for process in processes:
+        try:
+            if any("ray::" + title in " ".join(process.cmdline()) for title in titles):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def actors(driver: int) -> list[psutil.Process]:
+    """The warm actors that are training."""
+    return titled(family(driver), "ResourceTrainable.train", "WarmTrial.train")
+
+
+def under_way(search: Search) -> list[int]:
+    """Numbers of trials that have reported and not ended."""
+    running = search.study.get_trials(deepcopy=False)
+    return [t.number for t in running if t.state.name == "RUNNING" and t.intermediate_values]
+
+
+def undisturbed(search: Search) -> dict[int, list[float]]:
+    """The best validation by every epoch of each setting, trained in this process."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    found: dict[int, list[float]] = {}
+    for number, setting in enumerate(SETTINGS):
+        varied = search.experiment.with_overrides(setting)
+        log = FolderLog(Path("undisturbed") / str(number), str(number))
+        measured = [line.validation or 0.0 for line in epochs(varied, log)]
+        found[number] = [max(measured[: i + 1]) for i in range(len(measured))]
+    torch.set_num_threads(threads)
+    return found
+
+
+def assert_each_once(result: SearchResult, expected: Mapping[int, list[float]]) -> None:
+    assert [t.number for t in sorted(result.trials, key=lambda t: t.number)] == list(range(len(SETTINGS)))
+    for trial in result.trials:
+        assert trial.state == "complete", trial.failed
+        assert trial.params == SETTINGS[trial.number]
+        assert [m.validation for m in trial.curve] == expected[trial.number], trial.number
+    best = max(expected, key=lambda number: expected[number][-1])
+    assert result.best.validation == expected[best][-1]
+
+
+@contextmanager
+def tracking_server(folder: Path, port: int) -> Iterator[str]:
+    words = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    words += ["--backend-store-uri", f"sqlite:///{folder}/tracked.db", "--artifacts-destination", str(folder / "kept")]
+    with (folder / "server.log").open("ab") as log:
+        server = subprocess.Popen(words, stdout=log, stderr=log)
+    try:
+        waited_for(lambda: _answers(port), "the tracking server", folder / "server.log")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        for process in (*family(server.pid), server):
+            process.kill()
+        server.wait()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as place:
+        return place.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port() -> int:
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        return place.getsockname()[1]
+
+
+def tracked(uri: str) -> tuple[list[Any], dict[str, Any]]:
+    """Parents, and children by the number of their trial; no number twice."""
+    from posebed.reporting.search_tracking import EXPERIMENT, PARENT, TRIAL, MlflowClient
+
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment
+    runs = client.search_runs([experiment.experiment_id])
+    children = [run for run in runs if PARENT in run.data.tags]
+    by_number = {run.data.tags[TRIAL]: run for run in children}
+    assert len(by_number) == len(children)
+    return [run for run in runs if PARENT not in run.data.tags], by_number
+
+
+def test_a_search_whose_actor_tracker_and_driver_are_killed_ends_as_an_undisturbed_one(project: Path):
+    search = written(project)
+    expected = undisturbed(search)
+    first, second = project / "first.log", project / "second.log"
+    port = free_port()
+    quick = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+    with tracking_server(project, port) as uri:
+        driver = start(first, MLFLOW_TRACKING_URI=uri, **quick)
+        waited_for(lambda: bool(under_way(search)), "a trial under way", first)
+    actor = actors(driver.pid)[0]
+    actor.send_signal(signal.SIGKILL)
+    waited_for(lambda: len(search.trials()) >= 2 and bool(under_way(search)), "a trial after two that ended", first)
+    assert gone([actor])
+
+    house = family(driver.pid)
+    driver.kill()
+    driver.wait()
+    waited_for(lambda: gone(house), "an empty house")
+    ended = {t.number: t.ended for t in search.trials()}
+    assert not Path("runs/search@faulty").exists()
+
+    with tracking_server(project, port) as uri:
+        driver = start(second, MLFLOW_TRACKING_URI=uri, **quick)
+        waited_for(lambda: len(search.trials()) > len(ended), "another trial", second)
+        house = family(driver.pid)
+        result = finish(driver, second)
+        parents, children = tracked(uri)
+    waited_for(lambda: gone(house), "an empty house")
+
+    assert_each_once(result, expected)
+    assert {number: t.ended for number, t in enumerate(by_number(result)) if number in ended} == ended, "kept as it was"
+    assert "out of reach" in first.read_text()
+    assert f"goes on after {len(ended)} trials" in second.read_text()
+    assert any("its process was lost" in note for trial in result.trials for note in trial.notes)
+    assert "its process was lost" in first.read_text() + second.read_text()
+    assert len(parents) == 1 and parents[0].info.status == "FINISHED"
+    assert sorted(children) == [str(number) for number in range(len(SETTINGS))]
+    for trial in result.trials:
+        run = children[str(trial.number)]
+        assert run.info.status == "FINISHED" and run.data.params["train.lr"] == str(trial.params["train.lr"])
+        assert run.data.metrics["validation/PCK_0.2"] == pytest.approx(trial.validation)
+        assert run.data.metrics["device_seconds"] == pytest.approx(trial.device_seconds, rel=1e-3)
+    assert not list(Path(".posebed/ray").rglob("trial-*"))
+
+
+def by_number(result: SearchResult) -> list[Any]:
+    return sorted(result.trials, key=lambda trial: trial.number)
+
+
+def test_a_search_that_loses_a_node_ends_as_an_undisturbed_one(project: Path, monkeypatch: pytest.MonkeyPatch):
+    from ray.cluster_utils import Cluster
+
+    search, log = written(project), project / "driver.log"
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
+    node = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+    try:
+        driver = start(log, RAY_ADDRESS=cluster.address, POSEBED_STORAGE=str(project / "storage"))
+        waited_for(lambda: len(under_way(search)) == 2, "a trial on each node", log)
+        cluster.remove_node(node, allow_graceful=False)
+        result = finish(driver, log)
+    finally:
+        cluster.shutdown()
+    assert_each_once(result, undisturbed(search))
+    (lost,) = (trial for trial in result.trials if trial.notes)
+    assert "its process was lost after epoch" in lost.notes[0] and lost.notes[0] in log.read_text()
+    assert not list((project / "storage").rglob("trial-*"))
+
+
+def test_trials_with_two_workers_end_as_those_with_one_and_free_their_workers(project: Path):
+    trains = {"epochs": 2, "checkpoint_every": 1, "engine": "torch", "workers": 2, "optimizer": "sgd", "lr": 0.002}
+    search = written(project, train=trains, budget={"trials": 2}, cost="parameters")
+    log = project / "driver.log"
+    driver = start(log)
+    waited_for(lambda: bool(titled(family(driver.pid), "RayTrainWorker")), "workers", log)
+    waited_for(lambda: len(search.trials()) == 1, "a trial that ended", log)
+    house = family(driver.pid)
+    result = finish(driver, log)
+    waited_for(lambda: gone(house), "an empty house")
+    for trial in by_number(result):
+        assert trial.state == "complete", trial.failed
+        assert [m.epoch for m in trial.curve] == [1, 2]
+        assert trial.params == SETTINGS[trial.number]
+        assert trial.cost and trial.device_seconds > 0
+    assert len(result.trials) == 2
+    assert not list(Path(".posebed/ray").rglob("trial-*"))

@@ -1,0 +1,190 @@
+"""The tracker's mirror of searches, in a real MLflow store on sqlite."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from posebed.reporting import search_tracking
+from posebed.reporting.search_tracking import EXPERIMENT, PARENT, TRIAL, SearchMirror, SearchTracker, tracked_searches
+from posebed.reporting.tracking import Unreachable
+from posebed.scoring.search_result import SearchResult
+
+pytestmark = pytest.mark.slow
+
+Make = Callable[..., SearchResult]
+TRIALS: list[Any] = [
+    {"validation": 0.4, "cost": 7.5},
+    {"validation": 0.3, "epochs": 1, "state": "pruned"},
+    {"validation": None, "epochs": 0, "state": "failed", "failed": "out of memory", "notes": ["it was lost once"]},
+    {"validation": 0.6, "cost": 9.5},
+]
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new store of MLflow, which takes seconds to make."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def uri(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty tracker, which is also the one that searches are mirrored to."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(empty, tmp_path / "mlflow.db")
+    address = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    return address
+
+
+def tracked(uri: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The parent, and its children by the number of their trial."""
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment
+    parents: list[str] = []
+    described: dict[str | None, dict[str, Any]] = {}
+    for run in client.search_runs([experiment.experiment_id]):
+        tags, metrics = run.data.tags, run.data.metrics
+        history = {n: client.get_metric_history(run.info.run_id, n) for n in metrics}
+        parents += [] if TRIAL in tags else [run.info.run_id]
+        assert tags.get(TRIAL) not in described, "no trial is written twice"
+        described[tags.get(TRIAL)] = {
+            "status": run.info.status,
+            "times": (run.info.start_time, run.info.end_time),
+            "params": run.data.params,
+            "metrics": {n: sorted((m.step, m.value) for m in of) for n, of in history.items()},
+            "tags": {n: v for n, v in tags.items() if n != PARENT},
+            "parent": tags.get(PARENT),
+        }
+    (parent,) = parents
+    children = {number: child for number, child in described.items() if number is not None}
+    assert {child.pop("parent") for child in children.values()} <= {parent}
+    return {n: v for n, v in described[None].items() if n != "parent"}, children
+
+
+def test_a_search_has_a_parent_and_a_child_for_each_trial(uri: str, search: Make):
+    found = search(trials=TRIALS, cost="gflops")
+    SearchTracker(found).close(found)
+    parent, children = tracked(uri)
+    assert parent["status"] == "FINISHED"
+    assert parent["params"]["space.train.lr"] == "0.0001 to 0.01, logarithmic"
+    assert {n: v for n, ((_, v),) in parent["metrics"].items()} == {
+        "spent/trials": 4,
+        "spent/epochs": 7,
+        "spent/device_seconds": 14,
+        "best/validation/PCK_0.2": 0.6,
+        "best/trial": 3,
+    }
+    assert {n: child["status"] for n, child in children.items()} == {
+        "0": "FINISHED", "1": "KILLED", "2": "FAILED", "3": "FINISHED"
+    }  # fmt: skip
+    first = children["0"]
+    assert first["params"] == {"train.lr": "0.001", "model.backbone": "resnet18"}
+    assert first["metrics"]["validation/PCK_0.2"] == [(m.epoch, m.validation) for m in found.trials[0].curve]
+    assert first["metrics"]["device_seconds"] == [(1, 2.0), (2, 4.0), (3, 6.0)]
+    assert first["metrics"]["gflops"] == [(0, 7.5)]
+    assert first["times"][1] - first["times"][0] == 6000
+    assert children["2"]["tags"]["failed"] == "out of memory"
+    assert children["2"]["tags"]["notes"] == "it was lost once"
+
+
+def test_a_search_that_goes_on_finds_its_runs_again(uri: str, search: Make):
+    whole = search(trials=TRIALS, cost="gflops")
+    SearchTracker(whole.model_copy(update={"trials": whole.trials[:2]})).log(whole.trials[:2])
+    half_way, children = tracked(uri)
+    assert half_way["status"] == "RUNNING" and len(children) == 2
+    SearchTracker(whole).close(whole)
+    assert tracked(uri)[0]["status"] == "FINISHED"
+    assert tracked(uri)[1].keys() == {"0", "1", "2", "3"}
+    larger = {"budget": {"trials": 5, "epochs": None, "device_seconds": None}, "epochs": 3}
+    further = search(trials=[*TRIALS, 0.7], cost="gflops", settings=larger)
+    SearchTracker(further).close(further)
+    parent, children = tracked(uri)
+    assert len(children) == 5 and parent["tags"]["budget.trials"] == "5"
+    assert parent["metrics"]["best/trial"][-1][1] == 4
+
+
+def test_writing_again_changes_nothing(uri: str, search: Make):
+    found = search(trials=TRIALS, cost="gflops")
+    SearchTracker(found).close(found)
+    once = tracked(uri)
+    SearchTracker(found).close(found)
+    assert tracked(uri) == once
+
+
+def test_a_child_that_was_cut_short_is_completed(uri: str, search: Make, monkeypatch: pytest.MonkeyPatch):
+    found = search(trials=TRIALS, cost="gflops")
+
+    def cut(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_terminated", cut)
+        with pytest.raises(KeyboardInterrupt):
+            SearchTracker(found).log(found.trials[:1])
+    assert tracked(uri)[1]["0"]["status"] == "RUNNING"
+    SearchTracker(found).close(found)
+    _, children = tracked(uri)
+    assert children["0"]["status"] == "FINISHED"
+    assert [step for step, _ in children["0"]["metrics"]["validation/PCK_0.2"]] == [1, 2, 3]
+
+
+def test_finished_searches_are_read_back_as_they_were(uri: str, search: Make):
+    assert tracked_searches(uri) == []
+    found = [search("search@a", TRIALS, cost="gflops"), search("search@b", [0.1, 0.2])]
+    for one in found:
+        SearchTracker(one).close(one)
+    unfinished = search("search@c")
+    SearchTracker(unfinished).log(unfinished.trials)
+    assert sorted(tracked_searches(uri), key=lambda s: s.key) == found
+
+
+def test_the_mirror_writes_what_was_there_before_and_what_ends(uri: str, search: Make):
+    whole = search(trials=TRIALS, cost="gflops")
+    with SearchMirror(whole.model_copy(update={"trials": whole.trials[:1]})) as mirror:
+        for trial in whole.trials[1:]:
+            mirror.trial(trial)
+    assert tracked(uri)[1].keys() == {"0", "1", "2", "3"}
+
+
+def test_a_tracker_out_of_reach_stops_nothing_and_is_filled_later(
+    uri: str, search: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    whole = search(trials=TRIALS, cost="gflops")
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        mirror = SearchMirror(whole.model_copy(update={"trials": ()}))
+        with mirror:
+            for trial in whole.trials[:3]:
+                mirror.trial(trial)
+    assert capsys.readouterr().err.count("the tracker is out of reach") == 1
+    SearchTracker(whole).close(whole)
+    assert len(tracked(uri)[1]) == 4
+
+
+def test_a_tracker_that_comes_back_is_given_what_waited(uri: str, search: Make, monkeypatch: pytest.MonkeyPatch):
+    whole = search(trials=TRIALS, cost="gflops")
+    reachable: list[bool] = []
+
+    class Away(SearchTracker):
+        def __init__(self, of: SearchResult) -> None:
+            if not reachable:
+                raise Unreachable("away")
+            super().__init__(of)
+
+    monkeypatch.setattr(search_tracking, "SearchTracker", Away)
+    with SearchMirror(whole.model_copy(update={"trials": ()})) as mirror:
+        for trial in whole.trials[:3]:
+            mirror.trial(trial)
+        reachable.append(True)
+        mirror.trial(whole.trials[3])
+    assert tracked(uri)[1].keys() == {"0", "1", "2", "3"}

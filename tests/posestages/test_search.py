@@ -1,0 +1,193 @@
+"""The stage ``search``: what it reads, what it may not see, what it refuses, and runs that take its best settings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from posebed.config import read_params
+from posebed.data.pack import Pack
+from posebed.data.splits import read_split
+from posebed.jobs.search import open_search
+from posebed.scoring.search_result import read_search
+from posebed.training.log import FolderLog
+from posebed.training.loop import epochs
+from posestages import stage
+from posestages.search import searched_experiment
+from posestages.train import experiment_of, train_without_ray
+
+CHECKOUT = Path(__file__).parents[2]
+OWN = {"train.lr": 0.01, "train.batch_size": 8, "train.micro_batch": 2, "model.channels": 8}
+
+
+def searched(**more: Any) -> dict[str, Any]:
+    """An entry under ``searches:``."""
+    return {
+        "model": "simple_baseline",
+        "split": "quads",
+        "pack": "small",
+        "budget": {"trials": 5},
+        "only": ["train.lr"],
+        "train": {"engine": "torch"},
+    } | more
+
+
+def write(project: Path, **sections: Any) -> None:
+    """Change sections of ``params.yaml``."""
+    place = project / "params.yaml"
+    place.write_text(yaml.safe_dump(yaml.safe_load(place.read_text()) | sections))
+
+
+def tuned(**more: Any) -> dict[str, Any]:
+    """An entry under ``tuned:``."""
+    taken = {"model": "simple_baseline", "split": "quads", "pack": "small", "params_from": "search@s"}
+    return taken | {"train": {"engine": "torch"}} | more
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        (tuned(seed=1000), r"tuned\.final\.seed must be another one than its search has, but both are 1000"),
+        (tuned(params_from="search@t"), r"params_from must name a search, but is 'search@t'; there is search@s"),
+        (tuned(params_from="s"), r"params_from: String should match pattern '\^search@'"),
+        (tuned(model="mean_pose", train={}), r"tuned\.final\.model must be simple_baseline, that of its search"),
+    ],
+)
+def test_a_run_that_could_not_take_its_parameters_from_a_search_is_refused(project: Path, entry: dict, told: str):
+    write(project, searches={"s": searched()}, tuned={"final": entry})
+    with pytest.raises(ValueError, match=told):
+        read_params(project / "params.yaml")
+
+
+def test_a_search_that_has_not_ended_gives_no_parameters(project: Path):
+    write(project, searches={"s": searched()}, tuned={"final": tuned()})
+    with pytest.raises(LookupError, match="must hold a finished search, but has no best"):
+        experiment_of("final")
+
+
+def test_the_best_trial_is_laid_below_the_run_s_own_settings_and_above_the_model_s(project: Path):
+    write(project, searches={"s": searched()}, tuned={"final": tuned(train={"lr": 0.5, "engine": "torch"})})
+    best = {"train.lr": 0.25, "train.batch_size": 4, "train.augment.rotation": 3.0, "model.channels": 16}
+    found = stage.run_folder("search@s")
+    found.mkdir(parents=True)
+    (found / "best.yaml").write_text(yaml.safe_dump({"params": best}))
+    experiment = experiment_of("final")
+    assert experiment.train.lr == 0.5, "the run's own"
+    assert (experiment.train.batch_size, experiment.train.augment.rotation) == (4, 3.0), "the search's"
+    assert experiment.config.model_dump()["channels"] == 16
+    assert experiment.train.epochs == 4, "what models: says"
+    assert experiment.params_from == "search@s" and experiment.described()["params_from"] == "search@s"
+
+
+def test_a_search_is_named_by_its_place_in_what_it_refuses(project: Path):
+    write(project, searches={"s": searched(space={"train.lrr": [1]}), "t": searched(train={"lr": -1})})
+    with pytest.raises(ValueError, match=r"search@s: train\.lrr must name a parameter"):
+        open_search(*searched_experiment("s"))
+    with pytest.raises(ValueError, match=r"searches\.t: lr"):
+        searched_experiment("t")
+    with pytest.raises(LookupError, match="searches must have an entry 'u', but has s, t"):
+        searched_experiment("u")
+
+
+def blank_test_part(split: str) -> None:
+    """Every crop of the test part turns black, and no keypoint of it is known any more."""
+    folder = stage.pack_folder("small")
+    pack = Pack.open(folder)
+    rows = [pack.row[record] for record in read_split(stage.split_folder(split)).records("test")]
+    assert rows
+    for name in ("training", "evaluation"):
+        crops = np.load(folder / f"{name}-0000.npy")
+        assert crops[rows].any()
+        crops[rows] = 0
+        np.save(folder / f"{name}-0000.npy", crops)
+    index = pq.read_table(folder / "index.parquet")
+    keypoints = index["keypoints"].to_pylist()
+    for row in rows:
+        keypoints[row] = [0.0] * len(keypoints[row])
+    place = index.schema.get_field_index("keypoints")
+    blank = pa.array(keypoints, index.schema.field("keypoints").type)
+    pq.write_table(index.set_column(place, index.schema.field("keypoints"), blank), folder / "index.parquet")
+
+
+@pytest.mark.parametrize(("model", "split"), [("simple_baseline", "quads"), ("proto_net", "held-out")])
+def test_a_trial_never_sees_the_test_part(project: Path, model: str, split: str):
+    write(project, searches={"s": searched(model=model, split=split, cost="gflops")})
+
+    def trial(name: str) -> list[float | None]:
+        experiment, settings = searched_experiment("s")
+        open_search(experiment, settings)
+        varied = experiment.with_overrides({"train.lr": 0.002, "train.epochs": 2, "train.checkpoint_every": 1})
+        return [line.validation for line in epochs(varied, FolderLog(Path(name), name))]
+
+    seeing = trial("seeing")
+    blank_test_part(split)
+    assert trial("blind") == seeing
+    one, other = (load_file(f"{name}/checkpoint/last.safetensors") for name in ("seeing", "blind"))
+    assert all((one[name] == other[name]).all() for name in one)
+
+
+def dvc(*words: str) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["dvc", *words], capture_output=True, text=True, env={**os.environ, "PATH": path}, timeout=900
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def pipeline(project: Path) -> Path:
+    """The project with the real dvc.yaml, whose data stages are taken for done."""
+    for part in ("platform", "models", "pipelines"):
+        (project / part).symlink_to(CHECKOUT / part)
+    (project / "dvc.yaml").write_text((CHECKOUT / "dvc.yaml").read_text())
+    dvc("init", "-q", "--no-scm")
+    return project
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_trials_that_fail_in_different_ways_harm_no_other_and_a_run_takes_the_best(pipeline: Path):
+    choices = {"train.lr": [0.01, 1e20], "train.batch_size": [8, 10], "train.micro_batch": [2, 4]}
+    choices |= {"model.channels": [8, 10**9]}
+    train = {"engine": "torch", "optimizer": "sgd", "lr": 0.01, "micro_batch": 2, "epochs": 2, "checkpoint_every": 1}
+    entry = searched(sampler="random", scheduler="median", space=choices, train=train)
+    write(pipeline, searches={"s": entry}, tuned={"final": tuned()})
+    study = open_search(*searched_experiment("s")).study
+    for wrong in ({"train.lr": 1e20}, {"train.batch_size": 10, "train.micro_batch": 4}, {"model.channels": 10**9}, {}):
+        study.enqueue_trial(OWN | wrong)
+
+    told = dvc("repro", "--single-item", "search@s")
+    folder = stage.run_folder("search@s")
+    result = read_search(folder)
+    trials = {trial.number: trial for trial in result.trials}
+    assert [trials[n].state for n in range(5)] == ["complete", "failed", "failed", "failed", "complete"]
+    assert trials[0].validation == trials[4].validation and trials[0].params == trials[4].params == OWN
+    assert "the loss of search@s must be finite" in trials[1].failed and "a lower train.lr" in trials[1].failed
+    assert "batch_size must be a multiple of micro_batch x workers" in trials[2].failed
+    assert trials[3].failed.startswith("ran out of memory: ")
+    for number in (1, 2, 3):
+        assert f"trial {number} failed: {trials[number].failed}" in told
+        assert trials[number].validation is None
+    assert result.best.number == 0
+    assert {path.name for path in folder.iterdir()} >= {"best.yaml", "trials.parquet", "search.json", "figures"}
+    assert (folder / "figures").is_dir() and any((folder / "figures").glob("*history*.svg"))
+    assert not list(Path(".posebed/ray").rglob("trial-*"))
+
+    assert "didn't change, skipping" in dvc("repro", "--single-item", "search@s")
+    assert "search@s" not in dvc("status", "search@s")
+
+    train_without_ray("final")
+    experiment = experiment_of("final")
+    assert (experiment.train.lr, experiment.train.optimizer, experiment.seed) == (0.01, "adam", 0)
+    assert (stage.run_folder("final") / "train/best.safetensors").is_file()
