@@ -300,6 +300,12 @@ def report(
     tracker: Annotated[
         str | None, typer.Option("--from-mlflow", help="Of the results on this tracking server alone.")
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="Run that others are compared with on common ground; by default the mean pose.", metavar="RUN"
+        ),
+    ] = None,
 ) -> None:
     """Write the report of all results that are there."""
     from posebed.config import read_params
@@ -309,11 +315,11 @@ def report(
     if folder and tracker:
         raise ValueError(f"a report must be --from a folder or --from-mlflow, but got both: {folder} and {tracker}")
     if folder:
-        page = sources.report_folder(folder, out)
+        page = sources.report_folder(folder, out, reference)
     elif tracker:
-        page = sources.report_tracker(tracker, out)
+        page = sources.report_tracker(tracker, out, reference)
     else:
-        page = reporting.report(read_params(stage.PARAMS), out)
+        page = reporting.report(read_params(stage.PARAMS), out, reference)
     console.print(f"The report: {page.absolute().as_uri()}", highlight=False, soft_wrap=True)
 
 

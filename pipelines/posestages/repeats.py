@@ -1,15 +1,15 @@
-"""Which runs of the parameters repeat a published one, and in what they depart from it."""
+"""What runs of the parameters repeat of what is published, and in what they depart from it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from posebed import catalog
 from posebed.config import FinetuneConfig, Params, RunConfig
-from posebed.contracts import Preset
+from posebed.contracts import Claim, Preset
 from posebed.reporting.formats import flat
 from posebed.reporting.literature import Literature
-from posebed.reporting.paper_tables import Repeat
+from posebed.scoring.result import Repeat, Result
 from posestages.presets import ZOO, all_presets, same
 from posezoo.presets.ablations import ABLATIONS
 from posezoo.presets.papers import PAPERS, SAME_NETWORK, UNMEASURED
@@ -20,16 +20,22 @@ def literature() -> Literature:
     return Literature(all_presets(), ABLATIONS, PAPERS, UNMEASURED, SAME_NETWORK)
 
 
-def repeats(params: Params) -> dict[str, Repeat]:
-    """Every run that names a preset, by key."""
-    return {key: _repeat(params, run) for key, run in params.all_runs.items() if run.preset}
+def claims(results: Iterable[Result]) -> dict[str, Sequence[Claim]]:
+    """Run to the numbers that are published for what it repeats, as far as the preset is known here."""
+    known = all_presets()
+    named = {result.key: result.repeats.preset for result in results if result.repeats}
+    return {key: known[preset].claims for key, preset in named.items() if preset in known}
 
 
-def _repeat(params: Params, run: RunConfig) -> Repeat:
-    preset: Preset = catalog.preset(ZOO, run.preset or "")
+def repeat_of(params: Params, key: str) -> Repeat | None:
+    """What the run repeats; None where the parameters name no preset for it."""
+    run = params.all_runs.get(key)
+    if run is None or run.preset is None:
+        return None
+    preset: Preset = catalog.preset(ZOO, run.preset)
     changed = flat(run.model_dump(include={"config", "train", "params_from"}, exclude_unset=True))
     words = ", ".join(f"{name.removeprefix('config.')} {value}" for name, value in changed)
-    return Repeat(run.preset or "", words, tuple(_apart(params, run, preset)))
+    return Repeat(preset=run.preset, changed=words, apart=tuple(_apart(params, run, preset)))
 
 
 def _apart(params: Params, run: RunConfig, preset: Preset) -> Iterator[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from posebed import catalog
 from posebed.config import SEARCH, Params, read_params
 from posebed.data.images import Images
 from posebed.records import Record, read_records
@@ -17,20 +16,19 @@ from posebed.reporting.compare import tables
 from posebed.reporting.gallery import Decode, GalleryPicture, gallery_of
 from posebed.reporting.paper_tables import papers
 from posebed.reporting.site import PICTURED, SHOWN, DataProblems, write_report
-from posebed.scoring.predictions import Predictions, read_predictions
+from posebed.scoring.ground import tables_at
 from posebed.scoring.result import Result, read_result
 from posebed.scoring.search_result import SearchResult
-from posestages.presets import ZOO
-from posestages.repeats import literature, repeats
-from posestages.sources import searches_in, tracked_runs
-from posestages.stage import PARAMS, prepared, run, run_folder
+from posestages.repeats import claims, literature
+from posestages.sources import searches_in, tables_in, tracked_runs
+from posestages.stage import PARAMS, PREDICTIONS, prepared, run, run_folder
 
 OUT = Path("report")
 
 
 def read_results(params: Params) -> list[Result]:
-    """The results of the runs that the parameters name, as far as they are there."""
-    paths = [run_folder(key) / "result.json" for key in params.all_runs]
+    """The results of the runs that the parameters name, as far as they are there, in the order of their keys."""
+    paths = [run_folder(key) / "result.json" for key in sorted(params.all_runs)]
     return [read_result(path) for path in paths if path.is_file()]
 
 
@@ -58,19 +56,19 @@ def report(params: Params, out: Path = OUT, reference: str | None = None) -> Pat
         reference: The run that others are compared with on common ground; by default the mean pose.
     """
     results, searches = read_all(params)
-    grounds = ground_sections(results, _predictions, _album, params.scoring, reference)
+    folders = [run_folder(result.key) for result in results]
+    grounds = ground_sections(results, tables_at(tables_in(folders)), _album, params.scoring, reference)
     used = sorted({result.data for result in results})
-    repeated = {key: run.preset for key, run in params.all_runs.items() if run.preset}
-    published = {key: catalog.preset(ZOO, preset).claims for key, preset in repeated.items()}
+    asked = {run.preset for run in params.all_runs.values() if run.preset}
     return write_report(
         results,
         _gallery(_pictured(results)),
         [_problems(data) for data in used],
         out,
-        published=published,
-        tracked=tracked_runs(run_folder(result.key) for result in results),
+        published=claims(results),
+        tracked=tracked_runs(folders),
         grounds=grounds,
-        papers=papers(results, repeats(params), literature()),
+        papers=papers(results, literature(), asked),
         searches=searches,
     )
 
@@ -86,7 +84,7 @@ def _gallery(results: list[Result]) -> list[GalleryPicture]:
         decode, records = _album(data)
         for result in results:
             if result.data == data:
-                predictions = run_folder(result.key) / "predicted/predictions.parquet"
+                predictions = run_folder(result.key) / PREDICTIONS
                 pictures += gallery_of(result.key, predictions, decode, records)
     return pictures
 
@@ -95,10 +93,6 @@ def _album(data: str) -> tuple[Decode, dict[str, Record]]:
     """What reads the pictures, and the records by identity."""
     records = read_records(prepared(data) / "records.parquet")
     return Images(Path(_about(data)["root"])).decode, {r.record: r for r in records}
-
-
-def _predictions(key: str) -> Predictions:
-    return read_predictions(run_folder(key) / "predicted/predictions.parquet")
 
 
 def _about(data: str) -> dict:

@@ -12,26 +12,27 @@ from pathlib import Path
 from typing import Any
 
 from posebed import provenance
-from posebed.config import ScoringConfig, read_params
+from posebed.config import Params, read_params
 from posebed.records import DEFAULT_SIGMA, write_text
 from posebed.reporting.trace import TRACKED, Tracked
 from posebed.scoring.predictions import read_predictions
 from posebed.scoring.result import Cost, Epoch, Provenance, Result, write_result
 from posebed.scoring.scores import score_predictions
 from posebed.scoring.suppression import DUPLICATE
-from posestages.stage import PARAMS, only_key, prepared, run, run_folder, split_folder
+from posestages.repeats import repeat_of
+from posestages.stage import PARAMS, PREDICTIONS, only_key, prepared, run, run_folder, split_folder
 
 STARTS = {"init_from": "started from", "imported": "weights imported from", "params_from": "parameters from"}
 """What ``run.json`` may name as the origin of weights or parameters, and how it is said."""
 LOCK = Path("requirements.lock.txt")
 
 
-def score(key: str, scoring: ScoringConfig) -> Result:
+def score(key: str, params: Params) -> Result:
     """Score the run's table of predictions; write ``runs/KEY/result.json`` and ``metrics.json``."""
     folder = run_folder(key)
     about = json.loads((folder / "train/run.json").read_text())
     curve = [Epoch.model_validate(line) for line in json.loads((folder / "train/curve.json").read_text())]
-    scores = score_predictions(read_predictions(folder / "predicted/predictions.parquet"), scoring)
+    scores = score_predictions(read_predictions(folder / PREDICTIONS), params.scoring)
     copied = ("key", "fingerprint", "task", "data", "split", "pack", "seed", "config", "train")
     result = Result(
         **{name: about[name] for name in copied},
@@ -42,6 +43,7 @@ def score(key: str, scoring: ScoringConfig) -> Result:
         curve=curve,
         cost=Cost.model_validate_json((folder / "predicted/cost.json").read_text()),
         provenance=_provenance(about, curve, folder / "train/best.safetensors"),
+        repeats=repeat_of(params, key),
     )
     write_text(json.dumps({s.metric: s.value for s in result.scores}, indent=1), folder / "metrics.json")
     write_result(result, folder / "result.json")
@@ -109,21 +111,24 @@ def _provenance(about: dict[str, Any], curve: list[Epoch], checkpoint: Path) -> 
 
 
 def mirror(results: list[Result]) -> None:
-    """Write results to the tracker, and where into ``runs/KEY/tracked.json``. One that is out of reach is told and
-    costs nothing: the files are the truth."""
+    """Write results, and the tables of predictions that are there, to the tracker, and where into
+    ``runs/KEY/tracked.json``. One that is out of reach is told and costs nothing: the files are the truth."""
     from posebed.reporting.tracking import Tracker, Unreachable
 
     try:
         tracker = Tracker()
         for result in results:
-            where = Tracked(run=tracker.log_result(result), tracker=tracker.address)
-            write_text(where.model_dump_json(), run_folder(result.key) / TRACKED)
+            folder = run_folder(result.key)
+            predictions = folder / PREDICTIONS
+            logged = tracker.log_result(result, predictions if predictions.is_file() else None)
+            where = Tracked(run=logged, tracker=tracker.address)
+            write_text(where.model_dump_json(), folder / TRACKED)
     except Unreachable as error:
         print(f"the tracker is out of reach; `posebed track` fills it later: {error}", file=sys.stderr)
 
 
 def main(arguments: list[str]) -> None:
-    mirror([score(only_key(arguments), read_params(PARAMS).scoring)])
+    mirror([score(only_key(arguments), read_params(PARAMS))])
 
 
 if __name__ == "__main__":

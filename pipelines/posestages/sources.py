@@ -1,49 +1,86 @@
-"""The report of results and searches alone, from a folder or from a tracking server, without parameters and data. The
-two pages are equal: they have what results and searches themselves hold.
+"""The report of results, predictions and searches alone, from a folder or from a tracking server, without parameters
+and data. The two pages are equal. They hold the tables of the project's own page, with intervals resampled as is the
+default, but no pictures.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from posebed.config import SEARCH
+from posebed.config import SEARCH, ScoringConfig
+from posebed.reporting.common_ground import ground_sections
+from posebed.reporting.paper_tables import papers
 from posebed.reporting.site import write_report
 from posebed.reporting.trace import TRACKED, Tracked
+from posebed.scoring.ground import grounds, tables_at
 from posebed.scoring.result import Result, read_result
 from posebed.scoring.search_result import SearchResult, read_search
+from posestages.repeats import claims, literature
+from posestages.stage import PREDICTIONS
+
+if TYPE_CHECKING:
+    from posebed.reporting.tracking import Tracker
+
+Found = list[tuple[Result, Tracked | None]]
+"""Results, and where their mirrors stand."""
 
 
-def report_folder(folder: Path, out: Path) -> Path:
+def report_folder(folder: Path, out: Path, reference: str | None = None) -> Path:
     """Write the page of every ``KEY/result.json`` and every search in a folder, and return its path.
 
+    Args:
+        reference: as in ``ground_sections``.
+
     Raises:
-        LookupError: there is neither.
+        LookupError: there is neither, or the reference stands on no common ground.
     """
     paths, searches = results_in(folder), searches_in(folder.glob(f"{SEARCH}*"))
     if not paths and not searches:
         raise LookupError(f"{folder} must hold results as KEY/result.json, but holds none; `dvc repro` makes them")
-    tracked = tracked_runs(path.parent for path in paths)
-    return _write([(result, tracked.get(result.key)) for result in map(read_result, paths)], searches, out)
+    folders = [path.parent for path in paths]
+    tracked = tracked_runs(folders)
+    found: Found = [(result, tracked.get(result.key)) for result in map(read_result, paths)]
+    return _write(found, searches, tables_in(folders), out, reference)
 
 
-def report_tracker(uri: str, out: Path) -> Path:
+def report_tracker(uri: str, out: Path, reference: str | None = None) -> Path:
     """Write the page of every result and search that a tracking server holds, and return its path.
 
     Where one was repeated under its key, the newest counts, and the number of older ones is told.
 
+    Args:
+        reference: as in ``ground_sections``.
+
     Raises:
-        LookupError: the server holds neither, or is out of reach.
+        LookupError: the server holds neither, or is out of reach, or the reference stands on no common ground.
     """
     from posebed.reporting.search_tracking import tracked_searches
     from posebed.reporting.tracking import Tracker, Unreachable
 
-    try:
-        found = sorted(Tracker(uri).results(), key=lambda pair: pair[0].provenance.created)
-        searches = sorted(tracked_searches(uri), key=lambda search: search.origin.get("created", ""))
-    except Unreachable as error:
-        raise LookupError(f"the tracker must be in reach, but is not: {error}") from error
+    with TemporaryDirectory() as folder:
+        try:
+            tracker = Tracker(uri)
+            found, searches = _newest(tracker.results(), tracked_searches(uri))
+            tables = _fetched(tracker, found, Path(folder))
+        except Unreachable as error:
+            raise LookupError(f"the tracker must be in reach, but is not: {error}") from error
+        return _write(found, searches, tables, out, reference)
+
+
+def _newest(
+    every: Iterable[tuple[Result, Tracked]], every_search: Iterable[SearchResult]
+) -> tuple[Found, list[SearchResult]]:
+    """Of each key; the others are counted aloud.
+
+    Raises:
+        LookupError: there is nothing.
+    """
+    found = sorted(every, key=lambda pair: pair[0].provenance.created)
+    searches = sorted(every_search, key=lambda search: search.origin.get("created", ""))
     newest = {result.key: (result, tracked) for result, tracked in found}
     newest_searches = {search.key: search for search in searches}
     if not newest and not newest_searches:
@@ -54,14 +91,44 @@ def report_tracker(uri: str, out: Path) -> Path:
     ):
         if older:
             print(f"{older} older {what} are left out", file=sys.stderr)
-    return _write(newest.values(), newest_searches.values(), out)
+    return [*newest.values()], [*newest_searches.values()]
 
 
-def _write(found: Iterable[tuple[Result, Tracked | None]], searches: Iterable[SearchResult], out: Path) -> Path:
+def _fetched(tracker: Tracker, found: Found, folder: Path) -> dict[str, Path]:
+    """By the keys of runs on common ground their tables of predictions, as far as they are tracked."""
+    places = {result.key: where.run for result, where in found if where}
+    wanted = _on_ground(result for result, _ in found)
+    tables = {key: tracker.predictions(places[key], folder) for key in wanted}
+    return {key: path for key, path in tables.items() if path}
+
+
+def _on_ground(results: Iterable[Result]) -> list[str]:
+    return sorted({run.key for ground in grounds(results) for run in ground.runs})
+
+
+def _write(
+    found: Found, searches: Iterable[SearchResult], tables: Mapping[str, Path], out: Path, reference: str | None
+) -> Path:
     ordered = sorted(found, key=lambda pair: pair[0].key)
-    tracked = {result.key: where for result, where in ordered if where}
-    in_order = sorted(searches, key=lambda search: search.key)
-    return write_report([result for result, _ in ordered], [], [], out, tracked=tracked, searches=in_order)
+    results = [result for result, _ in ordered]
+    absent = [key for key in _on_ground(results) if key not in tables]
+    if absent:
+        print(
+            f"{', '.join(absent)}: left out of common ground without a table of predictions; `posebed track` writes "
+            "those of a project to its tracker",
+            file=sys.stderr,
+        )
+    return write_report(
+        results,
+        [],
+        [],
+        out,
+        published=claims(results),
+        tracked={result.key: where for result, where in ordered if where},
+        grounds=ground_sections(results, tables_at(tables), None, ScoringConfig(), reference),
+        papers=papers(results, literature()),
+        searches=sorted(searches, key=lambda search: search.key),
+    )
 
 
 def results_in(folder: Path) -> list[Path]:
@@ -72,6 +139,11 @@ def results_in(folder: Path) -> list[Path]:
 def searches_in(folders: Iterable[Path]) -> list[SearchResult]:
     """The searches of those folders that hold a finished one."""
     return [read_search(folder) for folder in folders if (folder / "search.json").is_file()]
+
+
+def tables_in(folders: Iterable[Path]) -> dict[str, Path]:
+    """By the names of run folders, the tables of predictions that are there."""
+    return {folder.name: folder / PREDICTIONS for folder in folders if (folder / PREDICTIONS).is_file()}
 
 
 def tracked_runs(folders: Iterable[Path]) -> dict[str, Tracked]:

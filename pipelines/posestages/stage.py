@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 PARAMS = Path("params.yaml")
+PREDICTIONS = Path("predicted/predictions.parquet")
+"""In a run's folder."""
 
 Entry = TypeVar("Entry")
 

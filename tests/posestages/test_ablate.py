@@ -10,14 +10,19 @@ import pytest
 import yaml
 
 from posebed.config import Params, merged, read_params
-from posebed.reporting.paper_tables import Repeat, papers
+from posebed.reporting.paper_tables import papers
+from posebed.scoring.result import Repeat
 from posestages.ablate import ablations, table_entries
 from posestages.cli import app
 from posestages.presets import Entries, all_presets, combined
-from posestages.repeats import literature, repeats
+from posestages.repeats import literature, repeat_of
 from posezoo.presets.ablations import ABLATIONS
 
 TABLES = [(model, table) for model, tables in ABLATIONS.items() for table in tables]
+
+
+def repeats(params: Params) -> list[Repeat]:
+    return [repeat for key in params.all_runs if (repeat := repeat_of(params, key))]
 
 
 def ablate(*words: str) -> None:
@@ -38,7 +43,7 @@ def test_a_table_prints_an_entry_for_every_row_and_seed(model: str, table: str, 
     params = Params.model_validate(yaml.safe_load(capsys.readouterr().out))
     asked = [(run.preset, run.seed) for run in params.all_runs.values()]
     assert sorted(asked) == sorted((name, seed) for name in ABLATIONS[model][table] for seed in (0, 2))
-    assert not any(repeat.changed or repeat.apart for repeat in repeats(params).values())
+    assert not any(repeat.changed or repeat.apart for repeat in repeats(params))
 
 
 def test_a_table_is_added_once(project: Path):
@@ -71,16 +76,18 @@ def test_tables_and_the_report_s_papers_import_no_torch():
 
 @pytest.mark.parametrize(("model", "table"), TABLES)
 def test_an_ablation_that_is_asked_for_stands_in_the_report_row_by_row(model: str, table: str):
-    asked = repeats(Params.model_validate(table_entries(model, table)))
-    shown = [t for _, _, of in papers([], asked, literature()).shown for t in of if t.ablation == f"{model} {table}"]
+    asked = [repeat.preset for repeat in repeats(Params.model_validate(table_entries(model, table)))]
+    shown = [t for _, _, of in papers([], literature(), asked).shown for t in of if t.ablation == f"{model} {table}"]
     (found,) = shown
     assert [row.presets for row in found.rows] == [(name,) for name in ABLATIONS[model][table]]
     assert all(cell.verdict() == "not run" for row in found.rows for cell in row.cells.values())
 
 
 def test_every_preset_repeats_itself_and_every_claim_stands_in_a_table():
-    of = papers([], repeats(Params.model_validate(combined(list(all_presets())))), literature())
-    assert of.further_rows() == 0 and not of.apart
+    asked = repeats(Params.model_validate(combined(list(all_presets()))))
+    assert not any(repeat.changed or repeat.apart for repeat in asked)
+    of = papers([], literature(), [repeat.preset for repeat in asked])
+    assert of.further_rows() == 0
     claimed = {(c.source, c.setting, c.split, c.metric, c.value) for p in all_presets().values() for c in p.claims}
     shown = {
         (t.source, row.setting, dict(t.protocol)["split"], metric, cell.claimed)
@@ -109,4 +116,4 @@ RUN = f"{TUNED}-seed1"
 )
 def test_a_run_tells_in_what_it_departs_from_its_preset(other: Entries, apart: tuple[str, ...], changed: str):
     params = Params.model_validate(merged(combined([TUNED], 1), other))
-    assert repeats(params)[RUN] == Repeat(TUNED, changed, apart)
+    assert repeat_of(params, RUN) == Repeat(preset=TUNED, changed=changed, apart=apart)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from posebed.config import Params, merged
+from posebed.records import Category, Record, categories_to_json, write_records
 from posebed.reporting.tracking import EXPERIMENT, Tracker
-from posebed.scoring.result import Cost, Provenance, Result, Score, write_result
+from posebed.scoring.predictions import Predictions, write_predictions
+from posebed.scoring.result import Cost, Provenance, Repeat, Result, Score, write_result
 from posebed.scoring.search_result import Measured, SearchResult, Trial, write_search
 from posestages import search
-from posestages.score import mirror
+from posestages.cli import app
+from posestages.presets import entries
+from posestages.report import report
+from posestages.score import mirror, score
 from posestages.sources import report_folder, report_tracker
 
 pytestmark = pytest.mark.slow
@@ -107,6 +117,70 @@ def uri(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return address
 
 
+PRESET = "hrnet-w32-ap10k"
+KINDS = [Category(name, name, ("nose", "tail", "hip"), limbs=((0, 1),)) for name in ("cat", "dog", "fox", "hen")]
+GROUND = {PRESET: "hrnet", "floor": "mean_pose", "prototypes": "proto_net"}
+"""Runs that answer the same queries, the first of which knows its categories."""
+
+
+def predict(folder: Path, model: str, asked: list[Record], error: float) -> None:
+    """Write answers that are so many pixels off in the mean."""
+    rng = np.random.default_rng(len(model))
+    xy = np.array([record.keypoints[:, :2] for record in asked]) + rng.normal(0, error, (len(asked), 3, 2))
+    supports = [[record] for record in np.roll(np.array(asked, object), 1)]
+    shown = {} if model == "hrnet" else {"episode": range(len(asked)), "supports": supports}
+    table = Predictions.from_records(KINDS, asked, xy, np.full(xy.shape[:2], 0.9), **shown)
+    write_predictions(table, folder / "predicted/predictions.parquet")
+
+
+@pytest.fixture
+def project(uri: str) -> Params:
+    """The parameters of a project in this folder whose runs repeat a preset, or answer the same queries, or both."""
+    wanted = entries(PRESET)
+    (data,), (split,), (pack,) = (wanted[section] for section in ("data", "splits", "packs"))
+    others = {key: {"model": model, "split": split, "pack": pack} for key, model in GROUND.items() if key != PRESET}
+    params = Params.model_validate(merged(wanted, {"models": {m: {} for m in GROUND.values()}, "runs": others}))
+    points = np.array([[20, 20, 2], [60, 30, 2], [40, 50, 2]], np.float32)
+    asked = [
+        Record(f"{kind.key}{i}", "noise.png", 90, 70, kind.key, (10.0, 10.0, 60.0, 50.0), 3000.0, points)
+        for kind in KINDS
+        for i in range(4)
+    ]
+    prepared, episodes = Path("data/prepared") / data, Path("data/splits") / split / "about.json"
+    write_records(asked, prepared / "records.parquet")
+    cv2.imwrite(str(prepared / "noise.png"), np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8))
+    about = {"root": str(prepared), "checked": 16, "kept": 16, "dropped": {}, "notes": [], "default_sigmas": []}
+    (prepared / "about.json").write_text(json.dumps(about))
+    episodes.parent.mkdir(parents=True)
+    episodes.write_text('{"draw": "own"}')
+    for i, (key, model) in enumerate(GROUND.items()):
+        task = "category_specific" if key == PRESET else "category_agnostic"
+        run = {
+            **{"key": key, "fingerprint": key, "model": f"posezoo.{model}", "task": task, "seed": 0, "config": {}},
+            **{"train": {}, "data": data, "split": split, "pack": pack, "shots": int(key != PRESET)},
+            **{"boxes": "annotated", "padding": 1.25, "convention": "plain", "size": [256, 256]},
+            "categories": json.loads(categories_to_json(KINDS)),
+        }
+        folder = Path("runs") / key
+        (folder / "train").mkdir(parents=True)
+        (folder / "train/run.json").write_text(json.dumps(run))
+        (folder / "train/curve.json").write_text("[]")
+        (folder / "train/best.safetensors").touch()
+        predict(folder, model, asked, 2.0 * i + 2)
+        (folder / "predicted/cost.json").write_text(made("a", 0.5).cost.model_dump_json())
+        score(key, params)
+    return params
+
+
+def results_of(keys: Iterable[str]) -> list[Result]:
+    return [Result.model_validate_json(Path(f"runs/{key}/result.json").read_text()) for key in keys]
+
+
+def column(path: Path, name: str) -> list[str]:
+    with path.open(newline="") as file:
+        return [line[name] for line in csv.DictReader(file)]
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
@@ -131,6 +205,80 @@ def test_the_report_of_a_folder_and_that_of_a_tracker_are_equal(uri: str, tmp_pa
     assert everything["tracked"].keys() == {"a", "b", "c"}
     for tracked in everything["tracked"].values():
         assert tracked["run"].encode() in one["index.html"]
+
+
+def test_papers_and_common_ground_are_those_of_the_project(uri: str, project: Params):
+    mirror(results_of(GROUND))
+    report_folder(Path("runs"), Path("1"))
+    report_tracker(uri, Path("2"))
+    report(project, Path("3"))
+    one, other, own = (contents(Path(name)) for name in "123")
+    assert one == other
+    assert {name for name in own if one.get(name) != own[name]} == {"index.html"}, "which has pictures"
+    for page in (one, own):
+        assert all(f'id="{part}"'.encode() in page["index.html"] for part in ("papers", "common-ground-1"))
+    assert set(column(Path("1/common_ground.csv"), "run")) == GROUND.keys()
+    assert PRESET in column(Path("1/papers.csv"), "runs")
+    assert b"Hardest queries" in own["index.html"] and b"Hardest queries" not in one["index.html"]
+
+
+def test_a_result_says_what_it_repeats(project: Params):
+    repeated, *others = results_of(GROUND)
+    assert repeated.repeats == Repeat(preset=PRESET)
+    assert [result.repeats for result in others] == [None, None]
+    changed = merged(project.model_dump(exclude_unset=True), {"runs": {PRESET: {"train": {"epochs": 2}}}})
+    assert score(PRESET, Params.model_validate(changed)).repeats == Repeat(preset=PRESET, changed="train.epochs 2")
+
+
+def test_a_run_whose_predictions_are_missing_is_left_out_of_the_ground(
+    uri: str, project: Params, capsys: pytest.CaptureFixture[str]
+):
+    Path("runs/floor/predicted/predictions.parquet").unlink()
+    mirror(results_of(GROUND))
+    report_folder(Path("runs"), Path("1"))
+    report_tracker(uri, Path("2"))
+    assert contents(Path("1")) == contents(Path("2"))
+    assert set(column(Path("1/common_ground.csv"), "run")) == GROUND.keys() - {"floor"}
+    assert "floor is left out, since its table of predictions must be there" in Path("1/index.html").read_text()
+    assert capsys.readouterr().err.count("floor: left out of common ground") == 2
+
+
+def test_where_nobody_has_the_queries_there_is_no_ground_and_it_is_told(
+    project: Params, capsys: pytest.CaptureFixture[str]
+):
+    for key in ("floor", "prototypes"):
+        Path(f"runs/{key}/predicted/predictions.parquet").unlink()
+    report_folder(Path("runs"), Path("1"))
+    assert not Path("1/common_ground.csv").exists()
+    assert "floor, prototypes: left out of common ground" in capsys.readouterr().err
+
+
+def test_only_predictions_on_common_ground_are_fetched(uri: str, project: Params, monkeypatch: pytest.MonkeyPatch):
+    elsewhere = made("elsewhere", 0.5)
+    shutil.copytree(f"runs/{PRESET}/predicted", "runs/elsewhere/predicted")
+    mirror([elsewhere, *results_of(GROUND)])
+    fetched: list[str] = []
+    fetch = Tracker.predictions
+
+    def counted(tracker: Tracker, run: str, folder: Path) -> Path | None:
+        fetched.append(run)
+        return fetch(tracker, run, folder)
+
+    monkeypatch.setattr(Tracker, "predictions", counted)
+    report_tracker(uri, Path("1"))
+    runs = {result.key: tracked.run for result, tracked in Tracker(uri).results()}
+    assert sorted(fetched) == sorted(runs[key] for key in GROUND)
+
+
+def test_the_command_compares_with_a_named_run_and_refuses_others(project: Params):
+    def command(*words: str) -> None:
+        app(["report", "--out", "1", "--from", "runs", *words], standalone_mode=False)
+
+    command("--reference", "prototypes")
+    assert set(column(Path("1/common_ground.csv"), "reference")) == {"prototypes"}
+    choices = ", ".join(sorted(GROUND))
+    with pytest.raises(LookupError, match=f"must stand on a common ground, but is 'lost'; there is {choices}"):
+        command("--reference", "lost")
 
 
 def test_all_results_of_a_tracker_are_read_over_many_pages(uri: str, monkeypatch: pytest.MonkeyPatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -150,7 +151,8 @@ def pipeline(project: Path) -> Path:
     """The project with the real dvc.yaml, whose data stages are taken for done."""
     for part in ("platform", "models", "pipelines"):
         (project / part).symlink_to(CHECKOUT / part)
-    (project / "dvc.yaml").write_text((CHECKOUT / "dvc.yaml").read_text())
+    for file in ("dvc.yaml", ".dvcignore"):
+        shutil.copy(CHECKOUT / file, project / file)
     dvc("init", "-q", "--no-scm")
     return project
 

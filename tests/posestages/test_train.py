@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from posebed.config import ScoringConfig, read_params
+from posebed.config import read_params
 from posestages import stage
 from posestages.pack import pack
 from posestages.predict import predict
@@ -58,7 +58,7 @@ def test_no_epochs_take_the_weights_as_they_are_to_other_questions(project: Path
     )
     assert trained.keys() == taken.keys() and all(torch.equal(trained[name], taken[name]) for name in trained)
     predict("more-shots")
-    assert score("more-shots", ScoringConfig(resamples=10)).protocol["shots"] == "2"
+    assert score("more-shots", read_params(stage.PARAMS)).protocol["shots"] == "2"
 
 
 def test_a_run_that_starts_from_no_other_needs_epochs(project: Path):

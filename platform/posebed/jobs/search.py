@@ -7,6 +7,7 @@ larger budget, goes on where the former one stopped.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import time
@@ -27,7 +28,7 @@ from posebed.jobs.suggest import Running, StudySearch
 from posebed.scoring.search_result import SearchResult, Trial
 from posebed.space import Space, When
 
-# Read by Tune: no files per trial beside ours, no tables beside ours, no report that comes too late to stop a trial, and
+# Read by Tune: no files per trial beside ours, no tables beside ours, no report that comes too late to stop a trial;
 # reports without a validation, such as that of the cost, are allowed.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -185,7 +186,8 @@ def scheduler_of(search: Search) -> TrialScheduler:
             **judged, max_t=epochs, grace_period=settings.grace, reduction_factor=settings.reduction
         )
     elif settings.scheduler == "median":
-        scheduler = _Median(**judged, grace_period=settings.grace, min_samples_required=3)
+        never: Any = math.inf  # else it pauses trials while there are too few to judge them by
+        scheduler = _Median(**judged, grace_period=settings.grace, min_samples_required=3, min_time_slice=never)
     else:
         return FIFOScheduler()
     for trial in search.trials():

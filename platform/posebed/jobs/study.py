@@ -91,9 +91,9 @@ def open_study(
     directions = [StudyDirection.MAXIMIZE, *([StudyDirection.MINIMIZE] if settings.cost else [])]
     study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
     if not study.get_trials(deepcopy=False):
+        study.enqueue_trial({n: _label(value) for n, value in own.items()})
         for source in settings.warm_start:
             _learn(study, storage, source, space)
-        study.enqueue_trial({n: _label(value) for n, value in own.items()})
     return study
 
 

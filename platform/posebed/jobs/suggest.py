@@ -95,7 +95,7 @@ def _begun(asked: optuna.Trial, params: Mapping[str, Any], varied: Experiment, a
 class StudySearch(Searcher):
     """Asks the study for trials until the budget is spent, and tells it how they went.
 
-    Trials that a killed search left unfinished come first, under their own numbers; so do those that lose their process.
+    Trials that a killed search left unfinished come first, under their own numbers, as do those that lost a process.
     """
 
     RESTARTS = 3

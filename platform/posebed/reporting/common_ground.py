@@ -116,11 +116,12 @@ def spanned(estimate: Estimate) -> str:
 
 
 def ground_sections(
-    results: Iterable[Result], read: Read, album: Album, scoring: ScoringConfig, reference: str | None = None
+    results: Iterable[Result], read: Read, album: Album | None, scoring: ScoringConfig, reference: str | None = None
 ) -> list[GroundSection]:
-    """Every ground on which runs meet.
+    """Every ground on which runs meet, one of which at least has the table of its queries.
 
     Args:
+        album: None for no pictures.
         reference: Key of the run that the others are compared with, on the grounds where it stands; elsewhere, and by
             default, the mean pose, or where that has no part, the best run.
 
@@ -129,23 +130,17 @@ def ground_sections(
     """
     sections: list[GroundSection] = []
     for ground in grounds(results):
-        answers = aligned(ground, read)
-        sections.append(_section(answers, compared(answers, scoring), *album(ground.runs[0].data), reference))
+        if answers := aligned(ground, read):
+            sections.append(_section(answers, compared(answers, scoring), album, reference))
     keys = sorted({run.key for section in sections for run in section.runs})
     if reference is not None and reference not in keys:
         raise LookupError(
-            f"the reference must stand on a common ground, but is {reference!r}; there is {', '.join(keys)}"
+            f"the reference must stand on a common ground, but is {reference!r}; there is {', '.join(keys) or 'none'}"
         )
     return sections
 
 
-def _section(
-    answers: Answers,
-    comparison: Comparison,
-    decode: Decode,
-    records: Mapping[str, Record],
-    wanted: str | None,
-) -> GroundSection:
+def _section(answers: Answers, comparison: Comparison, album: Album | None, wanted: str | None) -> GroundSection:
     runs = comparison.runs
     floor = next((i for i, run in enumerate(runs) if run.model == FLOOR), 0)
     reference = next((i for i, run in enumerate(runs) if run.key == wanted), floor)
@@ -161,7 +156,7 @@ def _section(
         _facts(runs, tables[0]),
         _forest(comparison, reference, shown),
         tuple(_skeletons(comparison.categories, tables)),
-        tuple(hard_queries(comparison.hardest[:HARDEST], names, tables, decode, records)),
+        tuple(hard_queries(comparison.hardest[:HARDEST], names, tables, *album(runs[0].data)) if album else ()),
     )
 
 

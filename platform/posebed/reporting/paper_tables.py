@@ -20,18 +20,7 @@ from posebed.reporting.literature import (
     published_lines,
 )
 from posebed.reporting.verdicts import NOT_MEASURED, NOT_RUN, Cell, ours_of
-from posebed.scoring.result import Result
-
-
-@dataclass(frozen=True)
-class Repeat:
-    """What a run has to do with the preset that it names."""
-
-    preset: str
-    changed: str = ""
-    """Settings that are other than the preset's, in words."""
-    apart: tuple[str, ...] = ()
-    """What makes its numbers those of another protocol, such as other data."""
+from posebed.scoring.result import Repeat, Result
 
 
 @dataclass(frozen=True)
@@ -92,21 +81,24 @@ class Papers:
         return sum(len(t.rows) for t in self.tables) - sum(len(t.rows) for *_, of in self.shown for t in of)
 
 
-def papers(results: Iterable[Result], repeats: Mapping[str, Repeat], literature: Literature) -> Papers:
+def papers(results: Sequence[Result], literature: Literature, asked: Iterable[str] = ()) -> Papers:
     """Every published table with what we have of it.
 
     Args:
-        repeats: Run to what it repeats; runs without a result may be among them.
+        asked: Presets whose rows the page shows, as it does those that have a result.
     """
     apart: dict[str, Sequence[str]] = {}
     runs: dict[str, list[Result]] = {}
+    repeats = {result.key: result.repeats for result in results if result.repeats}
     for result in (result for result in results if result.key in repeats):
         repeat = repeats[result.key]
-        apart[result.key] = (*repeat.apart, *other_facts(result, literature.presets[repeat.preset], literature))
+        preset = literature.presets.get(repeat.preset)
+        reasons = other_facts(result, preset, literature) if preset else (f"{repeat.preset} is not known here",)
+        apart[result.key] = (*repeat.apart, *reasons)
         if not apart[result.key]:
             runs.setdefault(repeat.preset, []).append(result)
     tables = _tables(published_lines(literature), runs, repeats, literature)
-    wanted = {repeat.preset for repeat in repeats.values()}
+    wanted = {*asked, *(repeat.preset for repeat in repeats.values())}
     shown: dict[str, list[PaperTable]] = {}
     for table in tables:
         if any(wanted.issuperset(row.presets) for row in table.rows):

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -27,6 +27,7 @@ from mlflow import MlflowClient  # noqa: E402
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException as Unreachable  # noqa: E402, F401
 
+from posebed.provenance import file_hash  # noqa: E402
 from posebed.reporting.trace import Tracked  # noqa: E402
 from posebed.scoring.result import Epoch, Result, read_result  # noqa: E402
 
@@ -37,6 +38,10 @@ CHECKPOINT = "checkpoint.sha256"
 DEFAULT_URI = "sqlite:///mlflow.db"
 RESULT = "result.json"
 """The artifact that holds everything a run found out."""
+TABLE = "predictions.parquet"
+"""The artifact that holds what it predicted."""
+PREDICTIONS = "predictions.sha256"
+"""A tag that runs with that artifact have."""
 PER_PAGE = 500
 """Runs in one answer to a search."""
 PER_CALL = 100
@@ -79,8 +84,12 @@ class Tracker:
         now = int(time.time() * 1000)
         self._write(run, [m for line in curve if line.epoch > done for m in _epoch_metrics(line, now)])
 
-    def log_result(self, result: Result) -> str:
-        """Write everything a result knows that the tracker does not, and close the run; returns its id."""
+    def log_result(self, result: Result, predictions: Path | None = None) -> str:
+        """Write everything a result knows that the tracker does not, and close the run; returns its id.
+
+        Args:
+            predictions: the run's table, if it is there.
+        """
         run = self.open(result.key, result.fingerprint)
         self.log_curve(run, result.curve)
         known = self._client.get_run(run)
@@ -96,6 +105,9 @@ class Tracker:
         if not (known.inputs and known.inputs.dataset_inputs):
             self._client.log_inputs(run, [_dataset(result)])
         self._client.log_text(run, result.model_dump_json(indent=1), RESULT)
+        if predictions and known.data.tags.get(PREDICTIONS) != (digest := file_hash(predictions)):
+            self._client.log_artifact(run, str(predictions))
+            self._client.set_tag(run, PREDICTIONS, digest)
         self._client.set_terminated(run)
         return run
 
@@ -126,6 +138,12 @@ class Tracker:
     def _result(self, run: str) -> Result:
         with TemporaryDirectory() as folder:
             return read_result(Path(self._client.download_artifacts(run, RESULT, folder)))
+
+    def predictions(self, run: str, folder: Path) -> Path | None:
+        """The table of predictions that was logged with a run, brought into the folder; None where there is none."""
+        if PREDICTIONS not in self._client.get_run(run).data.tags:
+            return None
+        return Path(self._client.download_artifacts(run, TABLE, mkdtemp(dir=folder)))
 
     def _write(self, run: str, entities: list[Any]) -> None:
         for start in range(0, len(entities), PER_CALL):

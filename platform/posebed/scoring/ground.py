@@ -9,17 +9,19 @@ query and in every support. How the runs compare there is said in ``paired``.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from posebed.contracts import Task
-from posebed.scoring.predictions import Predictions
+from posebed.scoring.predictions import Predictions, read_predictions
 from posebed.scoring.result import Result
 
 Read = Callable[[str], Predictions]
-"""From a run's key to its table of predictions."""
+"""From a run's key to its table of predictions. Raises ``Unanswered`` where there is none."""
 
 
 class Unanswered(ValueError):
@@ -79,11 +81,24 @@ def _ground(agnostic: Sequence[Result], specific: Sequence[Result]) -> Ground:
     return Ground(tuple(runs), tuple(left_out))
 
 
-def aligned(ground: Ground, read: Read) -> Answers:
-    """The runs' answers. The queries are those of the category-agnostic run that was asked the most; a run that misses
-    one of them is left out."""
-    asked = max((r for r in ground.runs if r.task == Task.CATEGORY_AGNOSTIC), key=lambda r: r.queries)
-    queries = _in_order(read(asked.key))
+def tables_at(paths: Mapping[str, Path]) -> Read:
+    """What reads the tables of those runs that have one."""
+
+    def read(key: str) -> Predictions:
+        if key not in paths:
+            raise Unanswered("its table of predictions must be there, but is not")
+        return read_predictions(paths[key])
+
+    return read
+
+
+def aligned(ground: Ground, read: Read) -> Answers | None:
+    """The runs' answers; None where no category-agnostic run has a table. The queries are those of the one that was
+    asked the most; a run that misses one of them, or that has no table, is left out."""
+    found = _asked(ground, read)
+    if found is None:
+        return None
+    asked, queries = found
     tables: dict[str, Predictions] = {}
     left_out = list(ground.left_out)
     for run in ground.runs:
@@ -92,6 +107,15 @@ def aligned(ground: Ground, read: Read) -> Answers:
         except Unanswered as reason:
             left_out.append(f"{run.key} is left out, since {reason}.")
     return Answers(tuple(r for r in ground.runs if r.key in tables), tuple(tables.values()), tuple(left_out))
+
+
+def _asked(ground: Ground, read: Read) -> tuple[Result, Predictions] | None:
+    """Of the category-agnostic runs that have a table the one that was asked the most."""
+    agnostic = [run for run in ground.runs if run.task == Task.CATEGORY_AGNOSTIC]
+    for run in sorted(agnostic, key=lambda r: r.queries, reverse=True):
+        with suppress(Unanswered):
+            return run, _in_order(read(run.key))
+    return None
 
 
 def _in_order(table: Predictions) -> Predictions:

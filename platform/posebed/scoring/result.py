@@ -82,6 +82,16 @@ class Provenance(Section):
     """UTC, ISO 8601."""
 
 
+class Repeat(Section):
+    """What a run has to do with the published one that it repeats."""
+
+    preset: str
+    changed: str = ""
+    """Settings that are other than the preset's, in words."""
+    apart: tuple[str, ...] = ()
+    """What makes its numbers those of another protocol, such as other data."""
+
+
 class Result(Section):
     key: str
     fingerprint: str
@@ -117,6 +127,8 @@ class Result(Section):
     curve: list[Epoch]
     cost: Cost
     provenance: Provenance
+    repeats: Repeat | None = None
+    """None where the run names no preset."""
 
     def score(self, metric: str) -> Score:
         """The score of that name.

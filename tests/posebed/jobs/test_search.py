@@ -3,6 +3,7 @@ trial ends as one that nobody disturbed."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -19,7 +20,8 @@ import pytest
 import torch
 
 from posebed.jobs.search import Search, open_search
-from posebed.scoring.search_result import SearchResult, read_search
+from posebed.jobs.study import note, suggest
+from posebed.scoring.search_result import Measured, SearchResult, Trial, read_search
 from posebed.training.log import FolderLog
 from posebed.training.loop import epochs
 from posestages.search import searched_experiment
@@ -34,8 +36,8 @@ SETTINGS = [
 ]
 
 
-def written(project: Path, **more: Any) -> Search:
-    """A search of the project, whose study already knows all settings that are to be tried."""
+def written(project: Path, settings: Sequence[Mapping[str, Any]] = SETTINGS, **more: Any) -> Search:
+    """A search of the project, whose study already knows all settings that are to be tried after the run's own."""
     entry: dict[str, Any] = {
         "model": "simple_baseline",
         "split": "quads",
@@ -46,13 +48,13 @@ def written(project: Path, **more: Any) -> Search:
         "only": ["train.lr"],
         "space": {"train.lr": {"low": 0.0001, "high": 0.1, "log": True}, "model.deconvs": [1, 2, 3]},
         "config": {"deconvs": 2},
-        "train": {"epochs": 8, "checkpoint_every": 1, "draws": 160, "engine": "torch", "lr": 0.002},
+        "train": {"epochs": 6, "checkpoint_every": 1, "draws": 96, "engine": "torch", "lr": 0.002},
     }
     place = project / "params.yaml"
-    place.write_text(place.read_text().replace("searches: {}", f"searches:\n  faulty: {entry | more}"))
+    place.write_text(place.read_text().replace("searches: {}", f"searches:\n  faulty: {json.dumps(entry | more)}"))
     search = open_search(*searched_experiment("faulty"))
-    for setting in SETTINGS[1:]:
-        search.study.enqueue_trial(setting)
+    for setting in settings[1:]:
+        search.study.enqueue_trial(dict(setting))
     return search
 
 
@@ -119,8 +121,12 @@ def undisturbed(search: Search) -> dict[int, list[float]]:
     return found
 
 
+def by_number(result: SearchResult) -> list[Trial]:
+    return sorted(result.trials, key=lambda trial: trial.number)
+
+
 def assert_each_once(result: SearchResult, expected: Mapping[int, list[float]]) -> None:
-    assert [t.number for t in sorted(result.trials, key=lambda t: t.number)] == list(range(len(SETTINGS)))
+    assert [t.number for t in by_number(result)] == list(range(len(SETTINGS)))
     for trial in result.trials:
         assert trial.state == "complete", trial.failed
         assert trial.params == SETTINGS[trial.number]
@@ -199,7 +205,7 @@ def test_a_search_whose_actor_tracker_and_driver_are_killed_ends_as_an_undisturb
     waited_for(lambda: gone(house), "an empty house")
 
     assert_each_once(result, expected)
-    assert {number: t.ended for number, t in enumerate(by_number(result)) if number in ended} == ended, "kept as it was"
+    assert {t.number: t.ended for t in result.trials if t.number in ended} == ended, "kept as it was"
     assert "out of reach" in first.read_text()
     assert f"goes on after {len(ended)} trials" in second.read_text()
     assert any("its process was lost" in note for trial in result.trials for note in trial.notes)
@@ -214,10 +220,6 @@ def test_a_search_whose_actor_tracker_and_driver_are_killed_ends_as_an_undisturb
     assert not list(Path(".posebed/ray").rglob("trial-*"))
 
 
-def by_number(result: SearchResult) -> list[Any]:
-    return sorted(result.trials, key=lambda trial: trial.number)
-
-
 def test_a_search_that_loses_a_node_ends_as_an_undisturbed_one(project: Path, monkeypatch: pytest.MonkeyPatch):
     from ray.cluster_utils import Cluster
 
@@ -226,7 +228,7 @@ def test_a_search_that_loses_a_node_ends_as_an_undisturbed_one(project: Path, mo
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
     node = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
     try:
-        driver = start(log, RAY_ADDRESS=cluster.address, POSEBED_STORAGE=str(project / "storage"))
+        driver = start(log, RAY_ADDRESS=str(cluster.address), POSEBED_STORAGE=str(project / "storage"))
         waited_for(lambda: len(under_way(search)) == 2, "a trial on each node", log)
         cluster.remove_node(node, allow_graceful=False)
         result = finish(driver, log)
@@ -238,20 +240,37 @@ def test_a_search_that_loses_a_node_ends_as_an_undisturbed_one(project: Path, mo
     assert not list((project / "storage").rglob("trial-*"))
 
 
-def test_trials_with_two_workers_end_as_those_with_one_and_free_their_workers(project: Path):
-    trains = {"epochs": 2, "checkpoint_every": 1, "engine": "torch", "workers": 2, "optimizer": "sgd", "lr": 0.002}
-    search = written(project, train=trains, budget={"trials": 2}, cost="parameters")
+def test_trials_with_several_workers_are_stopped_early_and_free_them(project: Path):
+    """The first trial was so good that the scheduler stops whoever it hears of before the last epoch: the second, but
+    not the third, which is silent until then."""
+    train = {"epochs": 9, "checkpoint_every": 1, "engine": "torch", "workers": 2, "optimizer": "sgd", "lr": 0.002}
+    space = {"train.lr": None, "train.checkpoint_every": [1, 9], "model.deconvs": None}
+    settings = [{"train.checkpoint_every": epochs} for epochs in (1, 1, 9)]
+    search = written(
+        project, settings, train=train, space=space, budget={"trials": 3}, scheduler="asha", cost="parameters"
+    )
+    first = search.study.ask()
+    assert suggest(first, search.space) == settings[0]
+    curve = [Measured(epoch=epoch, validation=0.99, device_seconds=epoch).model_dump() for epoch in range(1, 10)]
+    note(first, {"curve": curve, "epochs": 9, "device_seconds": 9.0, "cost": 1e9})
+    search.study.tell(first, [0.99, 1e9])
     log = project / "driver.log"
     driver = start(log)
     waited_for(lambda: bool(titled(family(driver.pid), "RayTrainWorker")), "workers", log)
-    waited_for(lambda: len(search.trials()) == 1, "a trial that ended", log)
+    workers = titled(family(driver.pid), "RayTrainWorker")
+    waited_for(lambda: len(search.trials()) == 2, "a trial that ended", log)
     house = family(driver.pid)
     result = finish(driver, log)
+    assert gone(workers)
     waited_for(lambda: gone(house), "an empty house")
-    for trial in by_number(result):
-        assert trial.state == "complete", trial.failed
-        assert [m.epoch for m in trial.curve] == [1, 2]
-        assert trial.params == SETTINGS[trial.number]
-        assert trial.cost and trial.device_seconds > 0
-    assert len(result.trials) == 2
+    _, stopped, whole = by_number(result)
+    assert (stopped.state, stopped.params, [m.epoch for m in stopped.curve]) == (
+        "pruned",
+        {"train.checkpoint_every": 1},
+        [1],
+    )
+    assert whole.state == "complete", whole.failed
+    assert [m.epoch for m in whole.curve] == [9]
+    assert stopped.cost and stopped.cost == whole.cost
+    assert whole.device_seconds > 0
     assert not list(Path(".posebed/ray").rglob("trial-*"))

@@ -12,9 +12,9 @@ from typing import Any
 import optuna
 import pytest
 
-from posebed.config import Params, SearchConfig
+from posebed.config import Params
 from posebed.experiment import Experiment, decide
-from posebed.jobs.search import Search, open_search, result_of
+from posebed.jobs.search import Search, open_search, result_of, scheduler_of
 from posebed.jobs.search_space import own_setting
 from posebed.jobs.study import make_sampler, open_storage
 from posebed.jobs.suggest import StudySearch
@@ -202,6 +202,35 @@ def test_a_trial_that_is_stopped_early_is_pruned_and_keeps_its_values():
     assert frozen.intermediate_values == {m.epoch: m.validation for m in stopped.curve}
 
 
+@dataclass(frozen=True)
+class Tried:
+    """As much of Tune's trial as schedulers look at."""
+
+    trial_id: str
+    config: dict[str, Any] = field(hash=False)
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "median"])
+def test_poor_trials_are_stopped_by_what_former_searches_saw_and_the_run_s_own_setting_never(scheduler: str):
+    search = opened(scheduler=scheduler, budget={"trials": 3})
+    Tune(search).run()
+    judge: Any = scheduler_of(opened(scheduler=scheduler, budget={"trials": 9}))
+
+    def judged(number: int, validation: float) -> str:
+        trial = Tried(f"new-{number}", {"number": number})
+        judge.on_trial_add(None, trial)
+        return judge.on_trial_result(None, trial, {"epoch": 1, "validation": validation, "time_total_s": 1.0})
+
+    assert judged(3, 0.01) == "STOP"
+    assert judged(4, 0.99) == "CONTINUE"
+    assert judged(0, 0.01) == "CONTINUE"
+    failed = Tried("failed", {"number": 5})
+    judge.on_trial_add(None, failed)
+    judge.on_trial_complete(None, failed, {"epoch": 0, "validation": math.nan, "failed": "went wrong"})
+    assert judged(6, 0.01) == "STOP", "a failed trial makes no measure"
+    assert judged(7, 0.99) == "CONTINUE"
+
+
 def test_a_trial_that_fails_says_why_and_harms_no_other():
     search = opened(budget={"trials": 4})
     Tune(search, at_once=2, fail={1: "the loss must be finite"}).run()
@@ -336,10 +365,10 @@ def test_another_study_is_learnt_from_and_counts_for_nothing():
     assert len(learnt) == 4 and {t.source for t in learnt} == {name}
     assert [t.params for t in learnt] == [t.params for t in first.trials() if t.state == "complete"]
     tune = Tune(search).run()
-    assert tune.asked == [4, 5], "after those that were learnt"
-    assert by_number(search)[4].params == own_setting(search.experiment, search.space)
+    assert tune.asked == [0, 5], "before and after those that were learnt"
+    assert by_number(search)[0].params == own_setting(search.experiment, search.space)
     result = result_of(search, {})
-    assert [t.number for t in result.own] == [4, 5] and result.best in result.own
+    assert [t.number for t in result.own] == [0, 5] and result.best in result.own
     assert spent(result.own)["trials"] == 2
 
 
@@ -361,13 +390,14 @@ def test_a_study_that_is_not_there_is_refused_with_those_that_are():
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random", "gp"])
 def test_two_objectives_have_a_front_that_no_trial_beats(sampler: str):
     search = opened(cost="gflops", sampler=sampler, budget={"trials": 8})
-    Tune(search, at_once=2).run()
+    Tune(search, at_once=2, stop={2: 1}).run()
     result = result_of(search, {})
+    assert by_number(search)[2].state == "pruned"
     assert all(t.cost == t.params["train.augment.rotation"] for t in result.own)
     front = result.front
     assert front and result.best.validation == max(t.validation or 0 for t in front)
     for trial in front:
-        beaten = [t for t in result.own if t.cost <= trial.cost and t.validation >= trial.validation]  # pyright: ignore
+        beaten = [t for t in result.own if t.number != 2 and t.cost <= trial.cost and t.validation >= trial.validation]  # pyright: ignore
         assert all((t.cost, t.validation) == (trial.cost, trial.validation) for t in beaten)
 
 

@@ -114,6 +114,12 @@ def test_the_page_shows_the_ground_and_links_its_numbers_to_their_runs(runs: dic
         assert [line["run"] for line in csv.DictReader(file)] == [run.key for run in sections[0].runs]
 
 
+def test_without_an_album_all_is_there_but_pictures(runs: dict):
+    results, tables = [result for result, _ in runs.values()], {result.key: of for result, of in runs.values()}
+    [section] = ground_sections(results, tables.__getitem__, None, ScoringConfig(resamples=200))
+    assert section.hardest == () and ground_lines([section]) == ground_lines(sections_of(runs))
+
+
 def test_without_a_ground_the_page_has_none(result: Make, tmp_path: Path):
     page = write_report([result("a"), result("b")], [], [], tmp_path).read_text()
     assert "common ground" not in page and not (tmp_path / "common_ground.csv").exists()

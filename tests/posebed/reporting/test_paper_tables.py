@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from posebed.contracts import Claim, Paper, Preset
 from posebed.reporting.literature import DEFINITIONS, Literature
-from posebed.reporting.paper_tables import PaperRow, Papers, Repeat, paper_lines, papers
+from posebed.reporting.paper_tables import PaperRow, Papers, paper_lines, papers
 from posebed.reporting.site import write_report
 from posebed.reporting.verdicts import TOLERANCE, Cell, Ours
-from posebed.scoring.result import Result, Score
+from posebed.scoring.result import Repeat, Result, Score
 
 AP = "AP"
 
@@ -69,8 +69,10 @@ def ran(result: Callable[..., Result], score: Callable[..., Score]) -> Ran:
 
 
 def found(results: list[Result], **repeats: str | Repeat) -> Papers:
-    named = {key: Repeat(r) if isinstance(r, str) else r for key, r in repeats.items()}
-    return papers(results, named, LITERATURE)
+    """Of results by what they repeat; of a key without a result the preset is asked for."""
+    named = {key: Repeat(preset=r) if isinstance(r, str) else r for key, r in repeats.items()}
+    repeating = [result.model_copy(update={"repeats": named.get(result.key)}) for result in results]
+    return papers(repeating, LITERATURE, [repeat.preset for repeat in named.values()])
 
 
 def row_of(of: Papers, setting: str, ablation: str = "") -> PaperRow:
@@ -156,7 +158,7 @@ def test_a_metric_of_another_definition_has_a_table_of_its_own(ran: Ran):
 
 
 def test_runs_of_one_setting_that_differ_in_more_than_the_seed_are_no_mean(ran: Ran):
-    of = found([ran("a", 0.75), ran("b", 0.5, seed=1)], a="ours", b=Repeat("ours", "train.epochs 1"))
+    of = found([ran("a", 0.75), ran("b", 0.5, seed=1)], a="ours", b=Repeat(preset="ours", changed="train.epochs 1"))
     rows = [r for t in of.tables if t.ablation for r in t.rows if r.setting == "Ours"]
     assert [(r.changed, r.runs) for r in rows] == [("", ("a",)), ("train.epochs 1", ("b",))]
 
@@ -178,8 +180,19 @@ def test_a_run_by_another_protocol_stands_beside_no_claim(ran: Ran, changes: dic
 
 
 def test_a_run_on_other_data_stands_beside_no_claim(ran: Ran):
-    of = found([ran("run")], run=Repeat("ours", apart=("other data",)))
+    of = found([ran("run")], run=Repeat(preset="ours", apart=("other data",)))
     assert of.apart == {"run": ("other data",)} and not row_of(of, "Ours", "hrnet parts").runs
+
+
+def test_a_run_of_a_preset_that_is_not_known_here_stands_beside_no_claim(ran: Ran):
+    of = found([ran("run")], run="of-tomorrow")
+    assert of.apart == {"run": ("of-tomorrow is not known here",)}
+
+
+def test_a_result_shows_the_tables_of_what_it_repeats_unasked(ran: Ran):
+    result = ran("run").model_copy(update={"repeats": Repeat(preset="large")})
+    assert papers([result], LITERATURE) == papers([result], LITERATURE, ["large"])
+    assert papers([result], LITERATURE).shown
 
 
 def test_what_cannot_be_measured_is_said_so(ran: Ran):
@@ -212,7 +225,7 @@ def test_an_ablation_keeps_its_order_and_rows_without_a_known_number(ran: Ran):
 def test_an_ablation_without_a_table_in_common_is_refused():
     wrong = Literature(LITERATURE.presets, {"hrnet": {"mixed": ("ours", "odd")}})
     with pytest.raises(ValueError, match="ablation hrnet mixed must have claims of one table"):
-        papers([], {}, wrong)
+        papers([], wrong)
 
 
 def test_papers_of_which_nothing_is_asked_are_only_counted(ran: Ran, tmp_path: Path):

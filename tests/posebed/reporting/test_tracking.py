@@ -110,6 +110,31 @@ def test_logging_again_changes_nothing(uri: str):
     assert everything(uri) == once
 
 
+def test_predictions_are_written_once_and_again_where_they_changed(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    table, folder = tmp_path / "predictions.parquet", tmp_path / "fetched"
+    folder.mkdir()
+    table.write_bytes(b"first")
+    run = Tracker(uri).log_result(result())
+    assert Tracker(uri).predictions(run, folder) is None
+    written: list[str] = []
+    log = MlflowClient.log_artifact
+
+    def counted(client: MlflowClient, run_id: str, local_path: str, artifact_path: str | None = None) -> None:
+        written.append(Path(local_path).name)
+        log(client, run_id, local_path, artifact_path)
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", counted)
+    tracker = Tracker(uri)
+    for content in (b"first", b"first", b"second"):
+        table.write_bytes(content)
+        tracker.log_result(result(), table)
+        fetched = tracker.predictions(run, folder)
+        assert fetched and fetched.is_relative_to(folder) and fetched.read_bytes() == content
+    assert written.count(table.name) == 2
+
+
 def test_a_lost_tracker_is_refilled_to_what_it_was(uri: str, tmp_path: Path):
     tracker = Tracker(uri)
     run = tracker.open("baseline", "f" * 64)

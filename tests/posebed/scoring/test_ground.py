@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posebed.scoring.ground import Unanswered, aligned, answers, grounds
-from posebed.scoring.predictions import Predictions
+from posebed.scoring.ground import Unanswered, aligned, answers, grounds, tables_at
+from posebed.scoring.predictions import Predictions, write_predictions
 from posebed.scoring.result import Result
 
 Drawn = Callable[..., Predictions]
@@ -67,6 +68,7 @@ def test_a_missing_query_is_told_and_its_run_left_out(drawn: Drawn, run: Make, s
     runs = [run(key, queries=len(tables[key])) for key in "abc"]
     [ground] = grounds([*runs, specific("d")])
     found = aligned(ground, tables.__getitem__)
+    assert found
     assert [r.key for r in found.runs] == ["b", "c"]
     assert all(len(table) == len(full) for table in found.tables)
     assert [sentence[:60] for sentence in found.left_out] == [
@@ -74,6 +76,19 @@ def test_a_missing_query_is_told_and_its_run_left_out(drawn: Drawn, run: Make, s
         "d is left out, since it must answer all 24 queries, but miss",
     ]
     assert "misses 2, such as 'record0003' in episode 3" in found.left_out[1]
+
+
+def test_a_run_without_a_table_is_left_out_even_if_it_was_asked_the_most(
+    drawn: Drawn, run: Make, specific: Make, tmp_path: Path
+):
+    full = asked_twice(drawn(0, episodes=True))
+    write_predictions(full, tmp_path / "b.parquet")
+    [ground] = grounds([run("a", queries=len(full) + 1), run("b", queries=len(full)), specific("c")])
+    found = aligned(ground, tables_at({"b": tmp_path / "b.parquet"}))
+    assert found and [r.key for r in found.runs] == ["b"]
+    reason = "is left out, since its table of predictions must be there, but is not."
+    assert found.left_out == (f"a {reason}", f"c {reason}")
+    assert aligned(ground, tables_at({})) is None
 
 
 @pytest.mark.parametrize("name", ["truth", "box", "counts"])
@@ -88,7 +103,9 @@ def test_another_truth_is_no_answer(drawn: Drawn, name: str):
 def test_rows_stand_in_the_order_of_image_episode_and_record(drawn: Drawn, run: Make):
     table = asked_twice(drawn(0, per_image=3, episodes=True))
     [ground] = grounds([run("a"), run("b")])
-    for found in aligned(ground, lambda key: table).tables:
+    answered = aligned(ground, lambda key: table)
+    assert answered
+    for found in answered.tables:
         names = list(zip(found.image.tolist(), found.episode.tolist(), found.record.tolist(), strict=True))
         assert names == sorted(names)
 
