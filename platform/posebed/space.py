@@ -26,8 +26,8 @@ class _Range:
     high: float
 
     def __post_init__(self) -> None:
-        if not self.low < self.high:
-            raise ValueError(f"low < high must hold, but got low={self.low}, high={self.high}")
+        if not -math.inf < self.low < self.high < math.inf:
+            raise ValueError(f"low < high must hold for two numbers, but got low={self.low}, high={self.high}")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ class Steps(_Range):
     """low, low + step, ... up to and with high."""
 
     step: float = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.step > 0:
+            raise ValueError(f"step > 0 must hold for Steps, but got step={self.step}")
 
 
 Unconditional = Choice | Uniform | LogUniform | Steps
@@ -116,7 +121,7 @@ def read_dimension(name: str, written: object) -> Dimension:
 
 
 def _unconditional(content: dict[str, Any]) -> Unconditional:
-    if content.keys() == {"choice"}:
+    if content.keys() == {"choice"} and isinstance(content["choice"], list):
         return Choice(*_values(content["choice"]))
     low, high = float(content.pop("low")), float(content.pop("high"))
     if content.pop("log", False):

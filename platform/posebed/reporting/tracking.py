@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a tracker out of reach holds nothing up
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
