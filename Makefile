@@ -26,9 +26,13 @@ demo: setup ## Draw built-in data, train and compare models on it, end with a re
 	dvc repro
 	@echo "==> The report: file://$(CURDIR)/report/index.html"
 
-test: setup ## Run all tests
+test: setup ## Run all tests but those of lost processes
 	@echo "==> Running the tests; those that need data from elsewhere say so"
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not faults"
+
+faults: setup ## Kill trials, workers, drivers, trackers and nodes, and see what becomes of their runs
+	@echo "==> Running the tests of lost processes (several minutes)"
+	OMP_NUM_THREADS=1 pytest -n 2 --dist load -m faults
 
 lint: setup ## Check style and types
 	@echo "==> Checking style (ruff) and types (pyright)"
@@ -45,4 +49,4 @@ lock: .venv/installed ## Compile requirements.lock.txt anew from pyproject.toml
 	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --all-extras --quiet pyproject.toml -o requirements.lock.txt
 
-.PHONY: help setup demo test lint bench lock
+.PHONY: help setup demo test faults lint bench lock

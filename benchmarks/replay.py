@@ -26,7 +26,7 @@ from rich.progress import track
 
 from posebed.config import BudgetConfig, SearchConfig, read_params
 from posebed.experiment import Experiment, decide
-from posebed.jobs.search import Search, scheduler_of
+from posebed.jobs.schedulers import scheduler_of
 from posebed.jobs.study import make_sampler
 from posebed.jobs.suggest import StudySearch
 from posebed.space import Choice, Space
@@ -105,8 +105,7 @@ class Replay:
         )  # fmt: skip
         study = optuna.create_study(direction="maximize")
         self._table = table
-        search = Search(base, settings, space, study, None)
-        self._scheduler: Any = scheduler_of(search)
+        self._scheduler: Any = scheduler_of(settings, EPOCHS, [])
         chosen = make_sampler(settings, space, 0)
         self._algorithm = StudySearch(base, space, settings, study, chosen, lambda e, number: {}, lambda number: None)
         self.seconds, self.best, self.trials = 0.0, 0.0, 0

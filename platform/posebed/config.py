@@ -377,9 +377,9 @@ def sentence(error: ValidationError, where: str) -> str:
     """Every mistake of a validation in one line each, with its place and the value found."""
     lines: list[str] = []
     for e in error.errors(include_url=False):
-        place = ".".join(str(part) for part in e["loc"]) or where
+        place = ": ".join([where, *([".".join(str(part) for part in e["loc"])] if e["loc"] else [])])
         found = "" if isinstance(e["input"], dict) else f", but is {e['input']!r}"
-        lines.append(f"{where}: {place}: {e['msg'].removeprefix('Value error, ')}{found}")
+        lines.append(f"{place}: {e['msg'].removeprefix('Value error, ')}{found}")
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ from posebed import catalog
 from posebed.contracts import Setting, SupportEncoder, Task
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 from posebed.records import Category
-from posebed.space import Choice
+from posebed.space import Choice, When
 from posebed.training.episodes import predicted as answered
 
 TWO_STAGE = {
@@ -325,5 +325,6 @@ def test_the_search_space_offers_values_that_the_settings_take(name: str) -> Non
     for dotted, dimension in spec.space.items():
         head, _, field = dotted.partition(".")
         if head == "model":
-            for value in dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high):
+            plain = dimension.then if isinstance(dimension, When) else dimension
+            for value in plain.values if isinstance(plain, Choice) else (plain.low, plain.high):
                 spec.config(**{field: value})

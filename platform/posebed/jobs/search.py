@@ -7,7 +7,6 @@ larger budget, goes on where the former one stopped.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import shutil
 import time
@@ -22,6 +21,7 @@ from posebed.config import SearchConfig
 from posebed.experiment import Experiment
 from posebed.jobs.cluster import Share, connect, share_for, worker_variables
 from posebed.jobs.launch import own_storage
+from posebed.jobs.schedulers import scheduler_of
 from posebed.jobs.search_space import own_setting, space_of
 from posebed.jobs.study import importance, make_sampler, open_storage, open_study, study_name, trial_of, trials_of
 from posebed.jobs.suggest import Running, StudySearch
@@ -38,7 +38,6 @@ os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
 
 import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
 from ray import tune  # isort: skip
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler  # isort: skip
 
 from posebed.jobs.trial import WarmTrial, train_with_workers  # isort: skip
 
@@ -95,20 +94,23 @@ def run_search(search: Search, packages: Sequence[str], storage: str | None, wat
     """
     connect(packages)
     place = places(search)
+    if storage and "://" in storage:
+        raise ValueError(f"POSEBED_STORAGE must name a folder where a search runs, but is {storage}")
     home = Path(storage or own_storage()) / search.study.study_name
+    name = f"{search.study.study_name}-{int(time.time())}"
     algorithm = _algorithm(search, place, home, watchers)
     tuner = tune.Tuner(
         tune.with_resources(search.trainable, place.resources),
         tune_config=tune.TuneConfig(
             search_alg=algorithm,
-            scheduler=scheduler_of(search),
+            scheduler=scheduler_of(search.settings, search.experiment.train.epochs, search.trials()),
             num_samples=-1,
             max_concurrent_trials=place.at_once,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=tune.RunConfig(
-            name=f"{search.study.study_name}-{int(time.time())}",
+            name=name,
             storage_path=str(home.parent / "tune"),
             callbacks=[_Heartbeat(algorithm, watchers)],
             verbose=0,
@@ -117,7 +119,7 @@ def run_search(search: Search, packages: Sequence[str], storage: str | None, wat
     logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)  # it misses Tune's own files
     tuner.fit()
     shutil.rmtree(home, ignore_errors=True)
-    shutil.rmtree(home.parent / "tune", ignore_errors=True)
+    shutil.rmtree(home.parent / "tune" / name, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -175,59 +177,6 @@ def _algorithm(search: Search, place: Places, home: Path, watchers: Sequence[Wat
 
     sampler = make_sampler(search.settings, search.space, len(search.trials()))
     return StudySearch(search.experiment, search.space, search.settings, search.study, sampler, configured, ended)
-
-
-def scheduler_of(search: Search) -> TrialScheduler:
-    """Who stops trials early, knowing how the trials before went."""
-    settings, epochs = search.settings, search.experiment.train.epochs
-    judged: dict[str, Any] = {"time_attr": "epoch", "metric": "validation", "mode": "max"}
-    if settings.scheduler == "asha" and settings.grace < epochs:
-        scheduler: TrialScheduler = _Halving(
-            **judged, max_t=epochs, grace_period=settings.grace, reduction_factor=settings.reduction
-        )
-    elif settings.scheduler == "median":
-        never: Any = math.inf  # else it pauses trials while there are too few to judge them by
-        scheduler = _Median(**judged, grace_period=settings.grace, min_samples_required=3, min_time_slice=never)
-    else:
-        return FIFOScheduler()
-    for trial in search.trials():
-        if not trial.source and trial.curve:
-            _remember(scheduler, trial)
-    return scheduler
-
-
-class _SparesFirst:
-    """The run's own setting, to which the others are compared, is seen to its end."""
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        decision: str = super().on_trial_result(tune_controller, trial, result)  # pyright: ignore[reportAttributeAccessIssue]
-        return TrialScheduler.CONTINUE if getattr(trial, "config", {}).get("number") == 0 else decision
-
-
-class _Halving(_SparesFirst, ASHAScheduler): ...
-
-
-class _Median(_SparesFirst, MedianStoppingRule): ...
-
-
-@dataclass(frozen=True)
-class _Former:
-    """As much of a Tune trial as schedulers look at."""
-
-    trial_id: str
-
-
-def _remember(scheduler: TrialScheduler, trial: Trial) -> None:
-    former: Any = _Former(f"former-{trial.number}")
-    controller: Any = None
-    scheduler.on_trial_add(controller, former)
-    for measured in trial.curve[:-1]:
-        scheduler.on_trial_result(controller, former, _told(measured))
-    scheduler.on_trial_complete(controller, former, _told(trial.curve[-1]))
-
-
-def _told(measured: Any) -> dict[str, Any]:
-    return {"epoch": measured.epoch, "validation": measured.validation, "time_total_s": measured.device_seconds}
 
 
 class _Heartbeat(tune.Callback):

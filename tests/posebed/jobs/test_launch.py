@@ -84,6 +84,7 @@ def workers_of(driver: int) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.faults
 def test_a_run_whose_worker_and_then_whose_driver_is_killed_ends_as_an_undisturbed_one(undisturbed: dict):
     driver = start("long")
     waited_for(lambda: len(checkpoints()) >= 2, "two checkpoints")
@@ -132,6 +133,7 @@ def two_nodes() -> Iterator[str]:
         cluster.shutdown()
 
 
+@pytest.mark.faults
 def test_a_cluster_of_two_nodes_trains_with_the_code_it_is_sent(project: Path, two_nodes: str):
     """The command is given in a folder that is not the checkout; the workers report where their code came from."""
     with (project / "params.yaml").open("a") as file:

@@ -26,7 +26,7 @@ from posebed.training.log import FolderLog
 from posebed.training.loop import epochs
 from posestages.search import searched_experiment
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1500)]
 
 PATIENCE = 500
 OWN = {"train.lr": 0.002, "model.deconvs": 2}

@@ -14,7 +14,8 @@ import pytest
 
 from posebed.config import Params
 from posebed.experiment import Experiment, decide
-from posebed.jobs.search import Search, open_search, result_of, scheduler_of
+from posebed.jobs.schedulers import scheduler_of
+from posebed.jobs.search import Search, open_search, result_of
 from posebed.jobs.search_space import own_setting
 from posebed.jobs.study import make_sampler, open_storage
 from posebed.jobs.suggest import StudySearch
@@ -214,7 +215,8 @@ class Tried:
 def test_poor_trials_are_stopped_by_what_former_searches_saw_and_the_run_s_own_setting_never(scheduler: str):
     search = opened(scheduler=scheduler, budget={"trials": 3})
     Tune(search).run()
-    judge: Any = scheduler_of(opened(scheduler=scheduler, budget={"trials": 9}))
+    again = opened(scheduler=scheduler, budget={"trials": 9})
+    judge: Any = scheduler_of(again.settings, again.experiment.train.epochs, again.trials())
 
     def judged(number: int, validation: float) -> str:
         trial = Tried(f"new-{number}", {"number": number})

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from posebed.config import ScoringConfig, read_params
+from posebed.config import read_params
 from posebed.data.crop import clip_box
 from posebed.data.pack import Pack
 from posebed.data.splits import read_split
@@ -70,7 +70,7 @@ def test_detected_boxes_are_asked_and_matched_with_every_truth_of_the_part(with_
     assert sorted(table.record) == sorted(test)
     assert (table.predicted == np.char.startswith(table.record, "found/")).all()
     assert (table.annotated == ~table.predicted).all()
-    result = score("found", ScoringConfig(resamples=20))
+    result = score("found", read_params(stage.PARAMS))
     assert result.protocol["boxes"] == "detected"
     measured = {s.metric for s in result.scores}
     assert {"AP", "AR"} <= measured
@@ -100,7 +100,7 @@ def test_a_run_in_detected_boxes_is_refused_where_the_data_has_none(with_detecti
 def test_a_result_says_how_it_was_measured_and_how_the_model_answered(project: Path):
     train_without_ray("baseline")
     predict("baseline")
-    result = score("baseline", ScoringConfig(resamples=20))
+    result = score("baseline", read_params(stage.PARAMS))
     assert result.protocol == {
         "part": "test",
         "boxes": "annotated",
