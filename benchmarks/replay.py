@@ -9,6 +9,7 @@ Usage: python benchmarks/replay.py [--table FILE] [--seeds N] [--trials N]
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -73,7 +74,7 @@ def recorded(values: tuple[Any, ...]) -> Curve:
 
     torch.set_num_threads(1)
     varied = experiment().with_overrides(dict(zip(GRID, values, strict=True)))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(None):
         log = TrialLog(Path(folder), "trial", float("inf"))
         return [(line.epoch, line.validation or 0.0, line.seconds) for line in epochs(varied, log)]
 
