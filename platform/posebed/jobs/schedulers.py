@@ -1,4 +1,4 @@
-"""Who stops poor trials early: Ray Tune's schedulers, told what the trials of former sessions had reported."""
+"""Who stops poor trials early: Ray Tune's schedulers, told what the trials before had reported."""
 
 from __future__ import annotations
 
