@@ -99,24 +99,6 @@ def searched(key: str, value: float, **changes: object) -> SearchResult:
     ).model_copy(update=changes)
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new store of MLflow, which takes seconds to make."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture
-def uri(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An empty tracker, which is also the one that results are mirrored to."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(empty, tmp_path / "mlflow.db")
-    address = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    return address
-
-
 PRESET = "hrnet-w32-ap10k"
 KINDS = [Category(name, name, ("nose", "tail", "hip"), limbs=((0, 1),)) for name in ("cat", "dog", "fox", "hen")]
 GROUND = {PRESET: "hrnet", "floor": "mean_pose", "prototypes": "proto_net"}

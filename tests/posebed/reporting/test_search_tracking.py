@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,24 +22,6 @@ TRIALS: list[Any] = [
     {"validation": None, "epochs": 0, "state": "failed", "failed": "out of memory", "notes": ["it was lost once"]},
     {"validation": 0.6, "cost": 9.5},
 ]
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new store of MLflow, which takes seconds to make."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture
-def uri(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An empty tracker, which is also the one that searches are mirrored to."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(empty, tmp_path / "mlflow.db")
-    address = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    return address
 
 
 def tracked(uri: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
