@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import itertools
 import json
 import os
@@ -74,7 +75,7 @@ def recorded(values: tuple[Any, ...]) -> Curve:
 
     torch.set_num_threads(1)
     varied = experiment().with_overrides(dict(zip(GRID, values, strict=True)))
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(None):
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         log = TrialLog(Path(folder), "trial", float("inf"))
         return [(line.epoch, line.validation or 0.0, line.seconds) for line in epochs(varied, log)]
 

@@ -60,6 +60,8 @@ class OneLine(tune.Trainable):
     """A trial that costs nothing."""
 
     def setup(self, config: dict[str, Any]) -> None:
+        import torch  # noqa: F401  # as every trial must
+
         self._config = config
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -180,7 +182,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        Path("params.yaml").write_text(PARAMS % vars(asked))
+        Path("params.yaml").write_text(PARAMS % {"trials": asked.trials or 1, "lines": asked.lines or 1})
         for stage in ("draw", "prepare", "split", "pack"):
             subprocess.run([sys.executable, "-m", f"posestages.{stage}", "quads"], check=True, capture_output=True)
         connect(PACKAGES)
