@@ -13,7 +13,7 @@ from posebed.menagerie.skeleton import Kind
 
 class MenagerieConfig(Section):
     set: Literal["quadrupeds", "mixed"]
-    """Species that share one skeleton, or categories that each have their own."""
+    """Species that share one skeleton, or these among categories of other skeletons."""
     images: Positive = 1200
     size: Positive = 256
     """Side of the square pictures in pixels."""
