@@ -10,6 +10,9 @@ import pytest
 
 for name in ("RAY_USAGE_STATS_ENABLED", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "DVC_NO_ANALYTICS"):
     os.environ[name] = "0" if name == "RAY_USAGE_STATS_ENABLED" else "true"
+# Tests compare numbers to the last digit, and so compute on the processor. CUDA_VISIBLE_DEVICES=0 lets those that ask
+# for an accelerator have one.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 

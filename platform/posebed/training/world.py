@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from dataclasses import dataclass
 
@@ -29,12 +30,19 @@ def join_world() -> World:
         backend = "cuda:nccl,cpu:gloo" if accelerator else "gloo"
         if alone:
             dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
+            atexit.register(_leave)
         else:
             dist.init_process_group(backend)
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if accelerator else torch.device("cpu")
     if accelerator:
         torch.cuda.set_device(device)
     return World(dist.get_rank(), dist.get_world_size(), device)
+
+
+def _leave() -> None:
+    """NCCL warns of groups that a process leaves open behind it; launchers close theirs."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def summed(values: torch.Tensor, world: World) -> torch.Tensor:
