@@ -28,8 +28,8 @@ from rich.progress import track
 
 from posebed.config import BudgetConfig, SearchConfig, read_params
 from posebed.experiment import Experiment, decide
+from posebed.jobs.samplers import make_sampler
 from posebed.jobs.schedulers import scheduler_of
-from posebed.jobs.study import make_sampler
 from posebed.jobs.suggest import StudySearch
 from posebed.space import Choice, Space
 
@@ -45,15 +45,16 @@ GRID: dict[str, tuple[Any, ...]] = {
 }
 EPOCHS = 9
 PARAMS = f"""
-menagerie: {{quads: {{set: quadrupeds, images: 180, size: 80}}}}
+menagerie: {{quads: {{set: quadrupeds, images: 240, size: 80}}}}
 data: {{quads: {{source: coco_folder, path: data/menagerie/quads}}}}
-splits: {{quads: {{data: quads, val: 0.4, test: 0.1}}}}
+splits: {{quads: {{data: quads, val: 0.5, test: 0.1}}}}
 packs: {{quads: {{data: quads, size: [64, 64]}}}}
 models:
   simple_baseline:
     config: {{backbone: tf_efficientnet_lite0, weights: builtin, stride: 16, deconvs: 2, channels: 16,
       statistics: weights, flip_test: "off"}}
-    train: {{epochs: {EPOCHS}, batch_size: 16, warmup_steps: 5, checkpoint_every: 1, optimizer: adamw, engine: torch}}
+    train: {{epochs: {EPOCHS}, batch_size: 16, draws: 320, warmup_steps: 10, checkpoint_every: 1, optimizer: adamw,
+      engine: torch}}
 runs: {{base: {{model: simple_baseline, split: quads, pack: quads}}}}
 """
 

@@ -21,9 +21,10 @@ from posebed.config import SearchConfig
 from posebed.experiment import Experiment
 from posebed.jobs.cluster import Share, connect, share_for, worker_variables
 from posebed.jobs.launch import own_storage
+from posebed.jobs.samplers import make_sampler
 from posebed.jobs.schedulers import scheduler_of
 from posebed.jobs.search_space import own_setting, space_of
-from posebed.jobs.study import importance, make_sampler, open_storage, open_study, study_name, trial_of, trials_of
+from posebed.jobs.study import importance, open_storage, open_study, study_name, trial_of, trials_of
 from posebed.jobs.suggest import Running, StudySearch
 from posebed.scoring.search_result import SearchResult, Trial
 from posebed.space import Space, When

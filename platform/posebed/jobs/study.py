@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution
-from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -153,24 +151,6 @@ def meant(dimension: Unconditional, stored: Any) -> Any:
     if isinstance(dimension, Steps) and float(stored).is_integer() and float(dimension.step).is_integer():
         return int(stored)
     return stored
-
-
-def make_sampler(settings: SearchConfig, space: Space, done: int) -> BaseSampler:
-    """The sampler by its name, seeded anew by how many trials there are, so that a search that goes on does not draw
-    again what it drew at its start."""
-    seed = settings.seed + done
-    conditional = any(isinstance(d, When) for d in space.values())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if settings.sampler == "tpe":
-            return optuna.samplers.TPESampler(multivariate=True, group=conditional, constant_liar=True, seed=seed)
-        if settings.sampler == "random":
-            return optuna.samplers.RandomSampler(seed=seed)
-        if settings.sampler == "gp":
-            return optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
-        if settings.sampler == "cmaes":
-            return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
-        return optuna.samplers.NSGAIISampler(seed=seed)
 
 
 def trials_of(study: optuna.Study, space: Space) -> tuple[Trial, ...]:

@@ -14,10 +14,11 @@ import pytest
 
 from posebed.config import Params
 from posebed.experiment import Experiment, decide
+from posebed.jobs.samplers import make_sampler
 from posebed.jobs.schedulers import scheduler_of
 from posebed.jobs.search import Search, open_search, result_of
 from posebed.jobs.search_space import own_setting
-from posebed.jobs.study import make_sampler, open_storage
+from posebed.jobs.study import open_storage
 from posebed.jobs.suggest import StudySearch
 from posebed.scoring.search_result import Trial, read_search, spent, write_search
 
@@ -163,6 +164,21 @@ def test_the_first_trial_is_the_run_s_own_setting_and_others_differ(sampler: str
     assert params[0] == own_setting(search.experiment, search.space)
     assert params[0]["train.lr"] == 0.004
     assert len({tuple(p.items()) for p in params}) == 4
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_tpe_tries_no_setting_twice(conditional: bool):
+    narrow: dict[str, Any] = {"train.lr": [1e-4, 1e-3, 1e-2], "train.weight_decay": [0.0, 0.1, 0.2, 0.3]}
+    narrow["train.optimizer"] = ["adam", "adamw", "sgd"]
+    if conditional:
+        narrow["train.momentum"] = {"choice": [0.5, 0.9], "when": {"train.optimizer": "sgd"}}
+    search = opened(sampler="tpe", budget={"trials": 32}, only=["train.lr"], space=narrow)
+    assert list(search.space) == [*narrow]
+    Tune(search).run()
+    settings = [tuple(sorted(params.items())) for params in tried(search)]
+    # The first ten are drawn dimension by dimension, and may agree.
+    assert len(set(settings[10:])) == 22
+    assert not set(settings[10:]) & set(settings[:10])
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])

@@ -1,0 +1,75 @@
+"""Who proposes the settings of a search: Optuna's samplers by their names, and TPE without repetitions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial
+
+from posebed.config import SearchConfig
+from posebed.space import Space, When
+
+PROPOSALS = 10
+"""How often a setting is drawn anew because it was tried before."""
+
+
+class UnrepeatedTPE(TPESampler):
+    """TPE that proposes no setting twice: with the same seed it would have the same numbers.
+
+    In a space of few choices plain TPE comes back to its favourites hundreds of times. Where it has nothing new to say,
+    chance proposes; where there is nothing new at all, a setting does come back.
+    """
+
+    def __init__(self, seed: int, group: bool) -> None:
+        """
+        Args:
+            group: whether some dimensions are there for some trials only.
+        """
+        super().__init__(multivariate=True, group=group, constant_liar=True, seed=seed)
+        self._chance = RandomSampler(seed=seed)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        proposed = super().sample_relative(study, trial, search_space)
+        if not proposed:  # the first trials are drawn dimension by dimension
+            return proposed
+        tried = [t.params for t in study.get_trials(deepcopy=False) if t.params]
+        for _ in range(PROPOSALS):
+            if not _repeats(proposed, tried):
+                return proposed
+            proposed = super().sample_relative(study, trial, search_space)
+        for _ in range(PROPOSALS):
+            if not _repeats(proposed, tried):
+                break
+            spaces = search_space.items()
+            proposed = {n: self._chance.sample_independent(study, trial, n, values) for n, values in spaces}
+        return proposed
+
+
+def _repeats(proposed: Mapping[str, Any], tried: list[dict[str, Any]]) -> bool:
+    """A trial of a conditional space holds only the dimensions that were there for it."""
+    return any(former.items() <= proposed.items() for former in tried)
+
+
+def make_sampler(settings: SearchConfig, space: Space, done: int) -> BaseSampler:
+    """The sampler by its name, seeded anew by how many trials there are, so that a search that goes on does not draw
+    again what it drew at its start."""
+    seed = settings.seed + done
+    conditional = any(isinstance(d, When) for d in space.values())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if settings.sampler == "tpe":
+            return UnrepeatedTPE(seed, group=conditional)
+        if settings.sampler == "random":
+            return RandomSampler(seed=seed)
+        if settings.sampler == "gp":
+            return optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
+        if settings.sampler == "cmaes":
+            return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+        return optuna.samplers.NSGAIISampler(seed=seed)
