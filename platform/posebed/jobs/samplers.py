@@ -15,7 +15,7 @@ from posebed.config import SearchConfig
 from posebed.space import Space, When
 
 PROPOSALS = 10
-"""How often a setting is drawn anew because it was tried before."""
+"""How often TPE, and then chance, draws anew because a setting was tried before."""
 
 
 class UnrepeatedTPE(TPESampler):
@@ -40,15 +40,14 @@ class UnrepeatedTPE(TPESampler):
         if not proposed:  # the first trials are drawn dimension by dimension
             return proposed
         tried = [t.params for t in study.get_trials(deepcopy=False) if t.params]
-        for _ in range(PROPOSALS):
-            if not _repeats(proposed, tried):
-                return proposed
-            proposed = super().sample_relative(study, trial, search_space)
-        for _ in range(PROPOSALS):
+        for attempt in range(2 * PROPOSALS):
             if not _repeats(proposed, tried):
                 break
-            spaces = search_space.items()
-            proposed = {n: self._chance.sample_independent(study, trial, n, values) for n, values in spaces}
+            if attempt < PROPOSALS:
+                proposed = super().sample_relative(study, trial, search_space)
+            else:
+                spaces = search_space.items()
+                proposed = {n: self._chance.sample_independent(study, trial, n, values) for n, values in spaces}
         return proposed
 
 
