@@ -27,17 +27,8 @@ PACKAGES = ("posebed", "posezoo", "posestages")
 ZOO = "posezoo"
 
 
-def decided(key: str) -> Experiment:
-    """The experiment that ``params.yaml`` describes under this key."""
-    params = read_params(PARAMS)
-    chosen = entry("runs", params.all_runs, key)
-    start = run_folder(chosen.init_from) / "train" if isinstance(chosen, FinetuneConfig) else None
-    found = read_best(run_folder(chosen.params_from)) if isinstance(chosen, TunedConfig) else None
-    return decide(params, key, ZOO, split_folder(chosen.split), pack_folder(chosen.pack), start, found)
-
-
 def experiment_of(key: str) -> Experiment:
-    """The same, checked against its data.
+    """The experiment that ``params.yaml`` describes under this key, checked against its data.
 
     Its model is built once for nothing, so that what it refuses, and weights that are not there, are told before any
     worker starts.
@@ -45,7 +36,11 @@ def experiment_of(key: str) -> Experiment:
     from posebed.training.streams import questions, training_rows
     from posebed.training.transfer import initial_model
 
-    experiment = decided(key)
+    params = read_params(PARAMS)
+    chosen = entry("runs", params.all_runs, key)
+    start = run_folder(chosen.init_from) / "train" if isinstance(chosen, FinetuneConfig) else None
+    found = read_best(run_folder(chosen.params_from)) if isinstance(chosen, TunedConfig) else None
+    experiment = decide(params, key, ZOO, split_folder(chosen.split), pack_folder(chosen.pack), start, found)
     pack = Pack.open(experiment.pack_folder)
     setting = pack.setting()
     experiment.check_fits(setting.categories)
@@ -61,15 +56,17 @@ def experiment_of(key: str) -> Experiment:
 
 def train(key: str) -> None:
     """Train as a Ray Train job and write ``runs/KEY/train``."""
-    if not decided(key).train.epochs:
-        return take_over(experiment_of(key))  # no cluster need start
     from posebed.jobs.cluster import connect
 
+    chosen = entry("runs", read_params(PARAMS).all_runs, key)
     # Importing the model takes seconds, and so does starting a cluster, whose processes end with their own thread.
     with ThreadPoolExecutor(1) as background:
-        checked = background.submit(experiment_of, key)
-        connect(PACKAGES)
-        experiment = checked.result()
+        decided = background.submit(experiment_of, key)
+        if chosen.train.get("epochs") != 0:  # who trains nothing needs no cluster
+            connect(PACKAGES)
+        experiment = decided.result()
+    if not experiment.train.epochs:
+        return take_over(experiment)
 
     from posebed.jobs.launch import forget, launch
     from posebed.training.trained import write_trained
