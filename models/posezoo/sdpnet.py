@@ -124,6 +124,8 @@ class Config(Section):
     """Of the visible keypoints that are hidden for it."""
     heatmap_weight: Weight = 2.0
     """Of the similarity maps' loss; the proposals' and each stage's have weight 1."""
+    scaled_start: bool = False
+    """As in ``two_stage.TwoStageConfig``: divide the first similarities by the root of the channels."""
 
     @model_validator(mode="after")
     def _width_divides(self) -> Config:
@@ -223,6 +225,8 @@ class SDPNet(nn.Module):
             # On the meta device there are no values to look at, and none to set.
             if module.weight.is_meta or module.weight.any():
                 nn.init.xavier_uniform_(module.weight)
+        if self.config.scaled_start:
+            self.proposals.scale_start()
 
     def forward(self, batch: EpisodeBatch) -> Located:
         support = self.encode_support(batch)

@@ -147,6 +147,23 @@ def test_untrained_layers_leave_the_proposal_where_it_is() -> None:
     assert ((start >= half) & (start <= 1 - half)).all()
 
 
+@both
+def test_a_scaled_start_divides_the_first_similarities_by_the_root_of_the_channels(name: str) -> None:
+    plain, scaled = (built(name, scaled_start=each) for each in (False, True))
+    before, after = dict(plain.named_parameters()), dict(scaled.named_parameters())
+    changed = {n for n, weight in before.items() if not torch.equal(weight, after[n])}
+    projections = ("proposal_generator.support_proj", "proposal_generator.query_proj")
+    assert changed == {f"{projection}.weight" for projection in projections}
+    for model in (plain, scaled):
+        for projection in projections:
+            torch.nn.init.zeros_(model.get_submodule(projection).get_parameter("bias"))
+        torch.nn.init.zeros_(model.proposal_generator.dynamic_proj[2].weight)
+        torch.nn.init.zeros_(model.proposal_generator.dynamic_proj[2].bias)
+    with torch.no_grad():
+        large, small = plain(episodes()).similarity, scaled(episodes()).similarity
+    torch.testing.assert_close(small * SMALL["width"] ** 0.5, large)
+
+
 def test_similarities_can_be_looked_at() -> None:
     maps = built("cape_former").inspect(episodes())["similarity"]
     assert maps.maps.shape == (2, SHOWN, 8, 8) and maps.labels == CATEGORY.keypoints

@@ -206,6 +206,16 @@ def test_untrained_stages_leave_the_proposal_where_it_is() -> None:
     torch.testing.assert_close(prediction.points, start.expand(3, -1, -1, -1))
 
 
+def test_a_scaled_start_makes_the_first_similarities_smaller_and_changes_no_other_weight() -> None:
+    plain, scaled = built(), built(scaled_start=True)
+    before, after = dict(plain.named_parameters()), dict(scaled.named_parameters())
+    changed = {name for name, weight in before.items() if not torch.equal(weight, after[name])}
+    assert changed == {"proposals.support_proj.weight", "proposals.query_proj.weight"}
+    with torch.no_grad():
+        large, small = plain(episodes()).similarity, scaled(episodes()).similarity
+    assert small[:, :SHOWN].std() < 0.5 * large[:, :SHOWN].std()
+
+
 def test_coefficients_of_one_leave_the_deformable_attention_standard() -> None:
     modulated, batch = built(coefficient_per="offset"), episodes()
     standard = built(offset_coefficient="none")

@@ -78,6 +78,12 @@ class Proposals(nn.Module):
         self.support_proj, self.query_proj = nn.Linear(width, width), nn.Linear(width, width)
         self.dynamic_proj = nn.Sequential(nn.Linear(width, width // 2), nn.ReLU(), nn.Linear(width // 2, width))
 
+    def scale_start(self) -> None:
+        """Divide similarities by the root of the channels, as attention does, in the initial weights alone."""
+        with torch.no_grad():
+            for layer in (self.support_proj, self.query_proj):
+                layer.weight.mul_(layer.in_features**-0.25)
+
     def forward(self, cells: Tensor, keypoints: Tensor, grid: tuple[int, int]) -> Tensor:
         """(B, h w, C) and (B, K, C) to similarities (B, K, h, w) of any range."""
         support = self.support_proj(keypoints)

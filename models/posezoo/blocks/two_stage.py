@@ -54,6 +54,9 @@ class TwoStageConfig(Section):
     dropout: Share = 0.1
     heatmap_weight: Annotated[float, Field(ge=0)] = 2.0
     """Of the similarity maps' loss; the proposals' and each layer's have weight 1."""
+    scaled_start: bool = False
+    """Divide the first similarities by the root of the channels. As published they are sums over all channels, so large
+    that softmax and sigmoid pass hardly a gradient on; a long training overcomes it, a short one does not."""
 
 
 @dataclass(frozen=True)
@@ -125,17 +128,19 @@ class TwoStage(nn.Module):
         self.register_buffer("cell_code", grid_code(*self.grid, width // 2), persistent=False)
         counts = torch.tensor([len(names) for names in self.names], dtype=torch.int64)
         self.register_buffer("counts", counts, persistent=False)
-        self._initialise()
+        self._initialise(config.scaled_start)
         # As the pictures do: else every convolution turns its weights around, and its gradients back.
         self.to(memory_format=torch.channels_last)
 
-    def _initialise(self) -> None:
+    def _initialise(self, scaled_start: bool) -> None:
         """Xavier's uniform weights for all matrices, except the last of each offset head, which stays 0."""
         parts = (self.input_proj, self.query_proj, self.encoder, self.proposal_generator, self.decoder)
         for parameter in (p for part in parts for p in part.parameters() if p.dim() > 1):
             nn.init.xavier_uniform_(parameter)
         for head in self.decoder.offsets:
             nn.init.zeros_(head.get_parameter("6.weight"))
+        if scaled_start:
+            self.proposal_generator.scale_start()
 
     def keypoint_code(self, count: int) -> Tensor:
         """(K, C), what tells keypoints apart besides their looks: nothing."""
