@@ -72,7 +72,8 @@ SPEC = ModelSpec(
     space={
         "model.decoder_layers": Choice(1, 2, 3, 4, 5, 6),
         "model.feed_forward": Choice(256, 768, 2048),
-        "model.heatmap_weight": Choice(0.0, 1.0, 2.0, 5.0),
+        "model.heatmap_weight": Choice(0.0, 1.0, 2.0, 5.0, 30.0),
+        "model.scaled_start": Choice(False, True),
         "model.identifier_dropout": Choice(0.0, 0.5),
         "train.lr": Choice(1e-5, 3e-5, 1e-4),
     },

@@ -120,7 +120,8 @@ SPEC = ModelSpec(
         "model.map_stride": Choice(16, 32),
         "model.decoder_layers": Choice(1, 2, 3, 4, 5, 6),
         "model.feed_forward": Choice(256, 768, 2048),
-        "model.heatmap_weight": Choice(0.0, 1.0, 2.0, 5.0),
+        "model.heatmap_weight": Choice(0.0, 1.0, 2.0, 5.0, 30.0),
+        "model.scaled_start": Choice(False, True),
         "train.lr": Choice(1e-5, 3e-5, 1e-4),
     },
     paper=Paper(

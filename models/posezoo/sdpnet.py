@@ -354,6 +354,7 @@ SPEC = ModelSpec(
         "model.stages": Choice(1, 2, 3, 4),
         "model.interaction_layers": Choice(1, 2, 3),
         "model.points": Choice(4, 8),
+        "model.scaled_start": Choice(False, True),
         "train.lr": Choice(1e-5, 3e-5, 1e-4),
     },
     paper=Paper("Dynamic Support Information Mining for Category-Agnostic Pose Estimation", 2024, "CVPR 2024"),
