@@ -22,7 +22,7 @@ help: ## List what make can do
 setup: .venv/installed ## Make .venv with the locked packages
 
 demo: setup ## Draw built-in data, train and compare models on it, end with a report
-	@echo "==> Running the pipeline of dvc.yaml on built-in data (about nine minutes on two cores)"
+	@echo "==> Running the pipeline of dvc.yaml on built-in data (about ten minutes on two cores)"
 	dvc repro
 	@echo "==> The report: file://$(CURDIR)/report/index.html"
 
