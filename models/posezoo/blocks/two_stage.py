@@ -56,7 +56,7 @@ class TwoStageConfig(Section):
     """Of the similarity maps' loss; the proposals' and each layer's have weight 1."""
     scaled_start: bool = False
     """Divide the first similarities by the root of the channels. As published they are sums over all channels, so large
-    that softmax and sigmoid pass hardly a gradient on; a long training overcomes it, a short one does not."""
+    that softmax and sigmoid pass hardly a gradient on, from which short trainings do not recover."""
 
 
 @dataclass(frozen=True)
