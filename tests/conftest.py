@@ -19,6 +19,7 @@ os.environ.setdefault("DS_ACCELERATOR", "cpu")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--real", default=os.environ.get("POSEBED_REAL"), help="folder of real annotated photographs")
     parser.addoption("--parity", default=os.environ.get("POSEBED_PARITY"), help="folder of reference numbers")
+    parser.addoption("--cases", default=os.environ.get("POSEBED_CASES"), help="folder of small faulty inputs")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,6 +47,12 @@ def real_data(request: pytest.FixtureRequest) -> Path:
 def parity(request: pytest.FixtureRequest) -> Path:
     """One folder per model: spec.json, outputs.npz, tolerance.json."""
     return _folder(request, "--parity")
+
+
+@pytest.fixture
+def cases(request: pytest.FixtureRequest) -> Path:
+    """One folder per small input that was once answered wrongly."""
+    return _folder(request, "--cases")
 
 
 PARAMS = """
