@@ -1,8 +1,12 @@
-"""The floor of every table: keypoints where they are on average, whatever the picture shows."""
+"""The floor of every table: each keypoint where it is on average in its box, whatever the picture shows.
+
+Nothing is trained. Of one skeleton it is the mean over the labelled training records, in shares of the exact crop; in an
+episode the mean over the supports. Both are computed in float64.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +14,6 @@ from torch import Tensor, nn
 from posebed.config import Section
 from posebed.contracts import ModelSpec, Setting, Task
 from posebed.pose import Batch, EpisodeBatch, Keypoints
-from posebed.space import LogUniform
 
 
 class Config(Section):
@@ -18,53 +21,46 @@ class Config(Section):
 
 
 class MeanPose(nn.Module):
-    """Of one skeleton it learns the mean of the training crops; of an episode it takes the mean of the supports."""
-
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__()
-        self.size = setting.size[::-1]
-        self.mean = nn.Parameter(torch.full((setting.keypoints, 2), 0.5))
+        self.register_buffer("size", torch.tensor(setting.size[::-1], dtype=torch.float64), persistent=False)
+        # Empty until computed, and for good in runs that are shown supports.
+        self.register_buffer("mean", torch.zeros(0, 2, dtype=torch.float64))
+        self.register_buffer("labelled", torch.zeros(0, dtype=torch.bool))
+
+    def compute(self, poses: Keypoints, aspect: Tensor) -> None:
+        """The mean of N labelled training poses (N, K) in crop pixels; their boxes' shapes do not matter."""
+        self.mean, share = _mean(poses.xy.double() / self.size, poses.weight.double())
+        self.labelled = share > 0
 
     def forward(self, batch: Batch) -> Keypoints:
-        """(B, K) in shares of the crop's width and height."""
+        """(B, K) in shares of the crop's width and height; the centre, with confidence 0, where no record or support
+        shows the keypoint."""
         if isinstance(batch, EpisodeBatch):
-            return self._mean_of_supports(batch.support)
-        mean = self.mean.expand(len(batch), -1, -1)
-        return Keypoints(mean, torch.ones_like(mean[..., 0]))
-
-    def _mean_of_supports(self, support: Keypoints) -> Keypoints:
-        """The crop's centre, with confidence 0, where no support shows the keypoint."""
-        weight = support.weight[..., None]
-        shown = weight.sum(1)
-        mean = (self._shares(support.xy) * weight).sum(1) / shown.clamp(min=1)
-        mean = torch.where(shown > 0, mean, 0.5)
-        # Engines ask for a gradient, though there is nothing to learn.
-        return Keypoints(mean + 0 * self.mean.sum(), support.weight.mean(1))
-
-    def _shares(self, xy: Tensor) -> Tensor:
-        return xy / xy.new_tensor(self.size)
-
-    def losses(self, prediction: Keypoints, batch: Batch) -> Mapping[str, Tensor]:
-        """Squared distance, mean over the crops that show a keypoint, summed over keypoints: all learn as fast."""
-        weight = batch.keypoints.weight
-        distance = (prediction.xy - self._shares(batch.keypoints.xy)).square().sum(-1)
-        return {"distance": ((distance * weight).sum(0) / weight.sum(0).clamp(min=1)).sum()}
+            return Keypoints(*_mean(batch.support.xy.double() / self.size, batch.support.weight.double(), 1))
+        return Keypoints(self.mean.expand(len(batch), -1, -1), self.labelled.double().expand(len(batch), -1))
 
     def decode(self, prediction: Keypoints, batch: Batch) -> Keypoints:
-        return Keypoints(prediction.xy * prediction.xy.new_tensor(self.size), prediction.weight)
+        return Keypoints(prediction.xy * self.size, prediction.weight)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # As many keypoints as were computed.
+        for name in ("mean", "labelled"):
+            setattr(self, name, torch.empty_like(state_dict.get(prefix + name, getattr(self, name))))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _mean(xy: Tensor, weight: Tensor, over: int = 0) -> tuple[Tensor, Tensor]:
+    """The mean of the labelled points (..., K, 2) along one axis, 0.5 where there are none; and the labelled share."""
+    count = weight.sum(over)[..., None]
+    mean = (xy * weight[..., None]).sum(over) / count.clamp(min=1)
+    return torch.where(count > 0, mean, 0.5), weight.mean(over)
 
 
 SPEC = ModelSpec(
     tasks=(Task.CATEGORY_SPECIFIC, Task.CATEGORY_AGNOSTIC),
     config=Config,
     model=MeanPose,
-    space={"train.lr": LogUniform(0.01, 0.2)},
-    train={
-        "epochs": 5,
-        "optimizer": "sgd",
-        "lr": 0.1,
-        "momentum": 0.0,
-        "warmup_steps": 0,
-        "decay_at": (0.4, 0.8),
-    },
+    compute=MeanPose.compute,
+    space={},
 )

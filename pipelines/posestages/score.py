@@ -41,6 +41,7 @@ def score(key: str, params: Params) -> Result:
         answered=_answered(about),
         **dict(scores),
         curve=curve,
+        shortfalls=about.get("shortfalls", []),
         cost=Cost.model_validate_json((folder / "predicted/cost.json").read_text()),
         provenance=_provenance(about, curve, folder / "train/best.safetensors"),
         repeats=repeat_of(params, key),

@@ -32,7 +32,7 @@ from posestages.stage import (
     run_folder,
     split_folder,
 )
-from posestages.train import PACKAGES, ZOO
+from posestages.train import PACKAGES, ZOO, print_shortfalls
 
 
 def searched_experiment(key: str) -> tuple[Experiment, SearchConfig]:
@@ -46,8 +46,10 @@ def searched_experiment(key: str) -> tuple[Experiment, SearchConfig]:
     pack = Pack.open(experiment.pack_folder)
     setting = pack.setting()
     experiment.check_fits(setting.categories)
-    questions(experiment.task, pack, read_split(experiment.split_folder), "val")
-    initial_model(experiment, setting)
+    split = read_split(experiment.split_folder)
+    questions(experiment.task, pack, split, "val")
+    model, _ = initial_model(experiment, setting)
+    print_shortfalls(experiment, model, pack, split)
     return experiment, chosen
 
 

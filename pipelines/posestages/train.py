@@ -1,4 +1,5 @@
-"""Stage ``train``: one run, trained on the cluster, its weights and learning curve brought home.
+"""Stage ``train``: one run, trained on the cluster, its weights and learning curve brought home. A run that trains
+nothing starts no cluster.
 
 Usage: python -m posestages.train KEY [--without-ray]
 
@@ -12,12 +13,13 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from posebed.config import FinetuneConfig, TunedConfig, read_params
 from posebed.contracts import Task
 from posebed.data.episodes import must_supply
 from posebed.data.pack import Pack
-from posebed.data.splits import read_split
+from posebed.data.splits import Split, read_split
 from posebed.experiment import Experiment, decide
 from posebed.scoring.result import Epoch
 from posebed.scoring.search_result import read_best
@@ -28,7 +30,23 @@ ZOO = "posezoo"
 
 
 def experiment_of(key: str) -> Experiment:
-    """The experiment that ``params.yaml`` describes under this key, checked against its data.
+    """The experiment that ``params.yaml`` describes under this key, checked against its data."""
+    experiment = decided(key)
+    check(experiment)
+    return experiment
+
+
+def decided(key: str) -> Experiment:
+    """The experiment that ``params.yaml`` describes under this key; imports the model's module and reads no data."""
+    params = read_params(PARAMS)
+    chosen = entry("runs", params.all_runs, key)
+    start = run_folder(chosen.init_from) / "train" if isinstance(chosen, FinetuneConfig) else None
+    found = read_best(run_folder(chosen.params_from)) if isinstance(chosen, TunedConfig) else None
+    return decide(params, key, ZOO, split_folder(chosen.split), pack_folder(chosen.pack), start, found)
+
+
+def check(experiment: Experiment) -> list[str]:
+    """Refuse data that the experiment cannot take, and return what it is too short for, in sentences.
 
     Its model is built once for nothing, so that what it refuses, and weights that are not there, are told before any
     worker starts.
@@ -36,11 +54,6 @@ def experiment_of(key: str) -> Experiment:
     from posebed.training.streams import questions, training_rows
     from posebed.training.transfer import initial_model
 
-    params = read_params(PARAMS)
-    chosen = entry("runs", params.all_runs, key)
-    start = run_folder(chosen.init_from) / "train" if isinstance(chosen, FinetuneConfig) else None
-    found = read_best(run_folder(chosen.params_from)) if isinstance(chosen, TunedConfig) else None
-    experiment = decide(params, key, ZOO, split_folder(chosen.split), pack_folder(chosen.pack), start, found)
     pack = Pack.open(experiment.pack_folder)
     setting = pack.setting()
     experiment.check_fits(setting.categories)
@@ -48,41 +61,55 @@ def experiment_of(key: str) -> Experiment:
     questions(experiment.task, pack, split, "test", experiment.boxes)
     if experiment.task is Task.CATEGORY_AGNOSTIC:
         must_supply(pack, training_rows(pack, split), experiment.training_shots)
-    _, line = initial_model(experiment, setting)
-    if line and _leads():
-        print(line, file=sys.stderr)
-    return experiment
+    model, transferred = initial_model(experiment, setting)
+    if transferred and _leads():
+        print(transferred, file=sys.stderr)
+    return print_shortfalls(experiment, model, pack, split)
+
+
+def print_shortfalls(experiment: Experiment, model: Any, pack: Pack, split: Split) -> list[str]:
+    """Print and return what the experiment, if it trains, is too short for."""
+    from posebed.training.schedule import shortfalls
+    from posebed.training.streams import steps_per_epoch
+
+    if not experiment.train.epochs:
+        return []
+    steps = steps_per_epoch(experiment, pack, split) * experiment.train.epochs
+    short = [*shortfalls(model, steps, experiment.train)]
+    for line in short if _leads() else ():
+        print(f"{experiment.key}: {line}", file=sys.stderr)
+    return short
 
 
 def train(key: str) -> None:
     """Train as a Ray Train job and write ``runs/KEY/train``."""
+    experiment = decided(key)
+    if not experiment.train.epochs:
+        return write_without_training(experiment)
     from posebed.jobs.cluster import connect
 
-    chosen = entry("runs", read_params(PARAMS).all_runs, key)
-    # Importing the model takes seconds, and so does starting a cluster, whose processes end with their own thread.
+    # Building the model takes seconds, and so does starting a cluster, whose processes end with their own thread.
     with ThreadPoolExecutor(1) as background:
-        decided = background.submit(experiment_of, key)
-        if chosen.train.get("epochs") != 0:  # who trains nothing needs no cluster
-            connect(PACKAGES)
-        experiment = decided.result()
-    if not experiment.train.epochs:
-        return take_over(experiment)
+        checking = background.submit(check, experiment)
+        connect(PACKAGES)
+        short = checking.result()
 
     from posebed.jobs.launch import forget, launch
     from posebed.training.trained import write_trained
 
     storage = os.environ.get("POSEBED_STORAGE")
     outcome = launch(experiment, PACKAGES, storage, Mirror(experiment).epoch)
-    write_trained(run_folder(experiment.key) / "train", outcome, experiment)
+    write_trained(run_folder(experiment.key) / "train", outcome, experiment, short)
     shutil.rmtree(outcome)
     forget(experiment, storage)
 
 
 def train_without_ray(key: str) -> None:
     """Train in this process and write ``runs/KEY/train``; under torchrun every worker calls it."""
-    experiment = experiment_of(key)
+    experiment = decided(key)
     if not experiment.train.epochs:
-        return take_over(experiment)
+        return write_without_training(experiment)
+    short = check(experiment)
     from posebed.training.log import FolderLog
     from posebed.training.loop import train as loop
     from posebed.training.trained import write_trained
@@ -92,7 +119,7 @@ def train_without_ray(key: str) -> None:
         loop(experiment, log)
     with log.latest() as checkpoint:
         if log.leads and checkpoint:
-            write_trained(run_folder(experiment.key) / "train", checkpoint, experiment)
+            write_trained(run_folder(experiment.key) / "train", checkpoint, experiment, short)
 
 
 def _leads() -> bool:
@@ -100,15 +127,16 @@ def _leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def take_over(experiment: Experiment) -> None:
-    """Write ``runs/KEY/train`` with the weights that the run starts from."""
+def write_without_training(experiment: Experiment) -> None:
+    """Write ``runs/KEY/train`` of a run without epochs."""
+    check(experiment)
     if not _leads():
         return
     from posebed.training.trained import about_of, write_untrained
-    from posebed.training.transfer import initial_model
+    from posebed.training.untrained import untrained_model
 
-    model, _ = initial_model(experiment, Pack.open(experiment.pack_folder).setting())
-    write_untrained(run_folder(experiment.key) / "train", model.state_dict(), about_of(experiment))
+    state = untrained_model(experiment).state_dict()
+    write_untrained(run_folder(experiment.key) / "train", state, about_of(experiment))
 
 
 class Mirror:

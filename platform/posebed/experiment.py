@@ -24,6 +24,7 @@ from posebed.config import (
     ModelConfig,
     Params,
     RunConfig,
+    SearchConfig,
     Section,
     TrainConfig,
     TunedConfig,
@@ -208,12 +209,16 @@ def decide(
     # What a project sets for all runs of a model would make a published result another one.
     shared = ModelConfig() if run.preset else params.models[run.model]
     train = _validated(TrainConfig, place, spec.train, shared.train, run.train)
+    if spec.compute:
+        train = train.model_copy(update={"epochs": 0})
     if train.engine == "deepspeed" and train.zero > spec.max_zero:
         raise ValueError(f"{place}.train.zero must be at most {spec.max_zero} for {run.model}, but is {train.zero}")
-    if not train.epochs and init_folder is None:
+    if not (train.epochs or init_folder or spec.compute):
         raise ValueError(f"{place}.train.epochs must be 1 or more, as it starts from no other run, but is 0")
     episodes = params.splits[run.split].episodes
     task = _task(place, run, spec, episodes is not None)
+    if spec.compute:
+        _must_be_computed(place, run, task)
     if train.shots and task is Task.CATEGORY_SPECIFIC:
         raise ValueError(f"{place}.train.shots must be left out for a category-specific model, but is {train.shots}")
     return Experiment(
@@ -235,6 +240,17 @@ def decide(
         init_folder=init_folder and init_folder.absolute(),
         params_from=run.params_from if isinstance(run, TunedConfig) else None,
     )
+
+
+def _must_be_computed(place: str, run: RunConfig, task: Task) -> None:
+    """Refuse what has no meaning for a model whose weights have a closed form."""
+    if isinstance(run, SearchConfig | TunedConfig):
+        raise ValueError(f"{place}.model must be one that is trained, but {run.model} is computed from the data alone")
+    if isinstance(run, FinetuneConfig) and task is Task.CATEGORY_SPECIFIC:
+        raise ValueError(
+            f"{place}.init_from must be left out for {run.model}, which is computed from its own training records, "
+            f"but is {run.init_from}"
+        )
 
 
 def _over_preset(place: str, run: RunConfig, zoo: str, found: Mapping[str, Any]) -> RunConfig:

@@ -6,7 +6,7 @@ category of the data), H W the crop's height and width in pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 import torch
@@ -41,6 +41,8 @@ class Batch:
     """(B,) int64, position in ``Setting.categories``."""
     row: Tensor
     """(B,) int64, row of the pack, by which predictions find their way back to the record."""
+    aspect: Tensor | None = field(default=None, kw_only=True)
+    """(B,) float64, width / height of the box before padding; None in a batch that was made without boxes."""
 
     def to(self: Moved, device: torch.device | str) -> Moved:
         return _moved(self, device)
@@ -57,10 +59,14 @@ class EpisodeBatch(Batch):
     """(B, S, 3, H, W)"""
     support: Keypoints
     """(B, S, K)"""
+    support_aspect: Tensor | None = field(default=None, kw_only=True)
+    """(B, S), as ``aspect``."""
 
 
 def _moved(thing: Moved, device: torch.device | str) -> Moved:
     def move(value: Any) -> Any:
+        if value is None:
+            return None
         return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value.to(device)
 
     return type(thing)(**{f.name: move(getattr(thing, f.name)) for f in fields(thing)})

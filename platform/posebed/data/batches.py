@@ -65,10 +65,12 @@ def batch(pack: Pack, tuples: np.ndarray, crops: Crops) -> Batch:
     """The crops of (n, S + 1) rows, supports first and the query last; an ``EpisodeBatch`` where there are supports."""
     image, xy, weight = (each.unflatten(0, tuples.shape) for each in (crops[0], crops[1].xy, crops[1].weight))
     category, row = (torch.from_numpy(each).to(image.device) for each in (pack.category[tuples[:, -1]], tuples[:, -1]))
+    aspect = torch.from_numpy(pack.aspect[tuples]).to(image.device)
     query = (image[:, -1], Keypoints(xy[:, -1], weight[:, -1]), category, row)
     if tuples.shape[1] == 1:
-        return Batch(*query)
-    return EpisodeBatch(*query, image[:, :-1], Keypoints(xy[:, :-1], weight[:, :-1]))
+        return Batch(*query, aspect=aspect[:, -1])
+    shown = Keypoints(xy[:, :-1], weight[:, :-1])
+    return EpisodeBatch(*query, image[:, :-1], shown, aspect=aspect[:, -1], support_aspect=aspect[:, :-1])
 
 
 def _annotated(pack: Pack, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

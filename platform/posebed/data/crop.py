@@ -13,8 +13,8 @@ import numpy as np
 from posebed.config import Convention
 
 
-def clip_box(box: Any, width: int, height: int) -> np.ndarray:
-    """The part of a box (x, y, width, height) that lies in the image."""
+def clip_box(box: Any, width: Any, height: Any) -> np.ndarray:
+    """The part of a box (x, y, width, height) that lies in the image; each may be an array, for many boxes at once."""
     x, y, w, h = box
     left, top = np.clip(x, 0, width), np.clip(y, 0, height)
     return np.array([left, top, np.clip(x + w, 0, width) - left, np.clip(y + h, 0, height) - top])

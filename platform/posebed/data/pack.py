@@ -95,6 +95,8 @@ class Pack:
     """(N, K, 3) float32: x, y in image pixels and visibility, 0 where padded."""
     affine: np.ndarray
     """(N, 2, 3) float64, image pixels to pixels of the evaluation crop."""
+    aspect: np.ndarray
+    """(N,) float64, width / height of the part of the box that lies in the image, before padding."""
     training_crops: Crops
     evaluation_crops: Crops
 
@@ -121,6 +123,7 @@ class Pack:
             category=np.array([position[record.category] for record in records]),
             keypoints=_padded(records, max(len(c.keypoints) for c in categories)),
             affine=np.array(index["affine"].to_pylist()).reshape(-1, 2, 3),
+            aspect=_aspects(index),
             training_crops=Crops.open(folder, "training"),
             evaluation_crops=Crops.open(folder, "evaluation"),
         )
@@ -226,6 +229,12 @@ def _write_index(records: Sequence[Record], affines: np.ndarray, path: Path) -> 
     write_records(records, path)
     table = pq.read_table(path)
     write_table(table.append_column("affine", pa.array(list(affines.reshape(-1, 6)))), path)
+
+
+def _aspects(index: pa.Table) -> np.ndarray:
+    box = np.array(index["box"].to_pylist()).T
+    _, _, width, height = clip_box(box, index["width"].to_numpy(), index["height"].to_numpy())
+    return width / height
 
 
 def _padded(records: Sequence[Record], largest: int) -> np.ndarray:

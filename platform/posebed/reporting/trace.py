@@ -59,6 +59,6 @@ def trace(result: Result, tracked: Tracked | None = None) -> dict[str, Facts]:
             ("training seconds", f"{cost.train_seconds:.6g}"),
             ("measured on", cost.device),
         ],
-        "Training": flat(result.train),
+        "Training": [*flat(result.train), *(("too short", line) for line in result.shortfalls)],
         "Software": list(origin.software.items()),
     }

@@ -125,6 +125,8 @@ class Result(Section):
     by_keypoint_of_box: dict[str, dict[str, float]] = {}
     """The same for PCK@0.05 of the box, where all categories share one skeleton."""
     curve: list[Epoch]
+    shortfalls: list[str] = []
+    """What of the training settings the run was too short for, in sentences."""
     cost: Cost
     provenance: Provenance
     repeats: Repeat | None = None

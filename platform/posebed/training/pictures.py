@@ -6,7 +6,7 @@ A category-agnostic model is shown annotated pictures of what it is to look for,
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ class Supports:
     """(1, S, 3, H, W)"""
     keypoints: Keypoints
     """(1, S, K)"""
+    aspect: Tensor
+    """(1, S), as ``Batch.aspect``."""
     told: Any
     """What the model makes of them, once for all queries; None where it does not look at them without a query."""
 
@@ -58,19 +60,20 @@ def supports(trained: Trained, shots: Iterable[tuple[np.ndarray, Record]]) -> Su
     Args:
         trained: opened for the category of the records.
     """
-    crops, points = list[Tensor](), list[np.ndarray]()
+    crops, aspects, points = list[Tensor](), list[Tensor](), list[np.ndarray]()
     for picture, record in shots:
-        crop, affine = _crop(trained, picture, record.box)
+        crop, aspect, affine = _crop(trained, picture, record.box)
         crops.append(crop)
+        aspects.append(aspect)
         xy, labelled = apply_affine(affine, record.keypoints[:, :2]), record.keypoints[:, 2] > 0
         padded = np.zeros((trained.setting.keypoints, 3), np.float32)
         padded[: len(xy)] = np.column_stack([xy, labelled]) * labelled[:, None]
         points.append(padded)
     image, annotated = torch.stack(crops)[None], torch.from_numpy(np.stack(points))[None].to(trained.device)
-    seen = Supports(image, Keypoints(annotated[..., :2], annotated[..., 2]), None)
+    seen = Supports(image, Keypoints(annotated[..., :2], annotated[..., 2]), torch.stack(aspects, 1), None)
     if not isinstance(trained.model, SupportEncoder):
         return seen
-    return Supports(seen.image, seen.keypoints, trained.model.encode_support(_episode(_query(trained, crops[0]), seen)))
+    return replace(seen, told=trained.model.encode_support(_episode(_query(trained, crops[0], aspects[0]), seen)))
 
 
 @torch.no_grad()
@@ -103,29 +106,32 @@ def cropped(trained: Trained, picture: np.ndarray, box: Box, shown: Supports | N
     Raises:
         ValueError: the box misses the picture.
     """
-    crop, affine = _crop(trained, picture, box)
-    query = _query(trained, crop)
+    crop, aspect, affine = _crop(trained, picture, box)
+    query = _query(trained, crop, aspect)
     return (_episode(query, shown) if shown else query), affine
 
 
-def _query(trained: Trained, crop: Tensor) -> Batch:
+def _query(trained: Trained, crop: Tensor, aspect: Tensor) -> Batch:
     """Of unknown keypoints and the first category."""
     count = trained.setting.keypoints
     unknown = Keypoints(torch.zeros(1, count, 2), torch.zeros(1, count)).to(trained.device)
     zero = torch.zeros(1, dtype=torch.int64, device=trained.device)
-    return Batch(crop[None], unknown, category=zero, row=zero)
+    return Batch(crop[None], unknown, category=zero, row=zero, aspect=aspect)
 
 
 def _episode(query: Batch, shown: Supports) -> EpisodeBatch:
-    return EpisodeBatch(query.image, query.keypoints, query.category, query.row, shown.image, shown.keypoints)
+    return EpisodeBatch(
+        **vars(query), support_image=shown.image, support=shown.keypoints, support_aspect=shown.aspect
+    )
 
 
-def _crop(trained: Trained, picture: np.ndarray, box: Box) -> tuple[Tensor, np.ndarray]:
-    """(3, H, W) and the affine (2, 3) from the picture to it."""
+def _crop(trained: Trained, picture: np.ndarray, box: Box) -> tuple[Tensor, Tensor, np.ndarray]:
+    """(3, H, W), the aspect of its box (1,), and the affine (2, 3) from the picture to it."""
     height, width = picture.shape[:2]
     inside = clip_box(box, width, height)
     if min(inside[2:]) <= 0:
         raise ValueError(f"a box must overlap its picture of {width} x {height} pixels, but is {box}")
     size = trained.setting.size
     affine = crop_affine(*framed(inside, size, trained.about["padding"]), size, convention=trained.about["convention"])
-    return torch.from_numpy(warp(picture, affine, size)).permute(2, 0, 1).to(trained.device), affine
+    crop = torch.from_numpy(warp(picture, affine, size)).permute(2, 0, 1).to(trained.device)
+    return crop, torch.tensor([inside[2] / inside[3]], device=trained.device), affine

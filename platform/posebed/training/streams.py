@@ -28,6 +28,12 @@ def training_stream(experiment: Experiment, pack: Pack, split: Split, world: Wor
     return training_episode_batches(pack, rows, shots, experiment.train, epoch=epoch, seed=experiment.seed, **who)
 
 
+def steps_per_epoch(experiment: Experiment, pack: Pack, split: Split) -> int:
+    """Optimizer steps of one epoch."""
+    stream = training_stream(experiment, pack, split, World(0, experiment.train.workers, torch.device("cpu")), 1)
+    return len(stream) // experiment.train.accumulation()
+
+
 def training_rows(pack: Pack, split: Split) -> np.ndarray:
     """Rows of the labelled records of the training part."""
     return np.array(_rows(pack, split, "train", "annotated"))

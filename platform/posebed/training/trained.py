@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +32,13 @@ FILES = ("best.safetensors", "last.safetensors", "curve.json")
 ConfigT = TypeVar("ConfigT", bound=Section)
 
 
-def write_trained(folder: Path, outcome: Path, experiment: Experiment) -> None:
-    """Copy a job's outcome to its place, whole or not at all."""
-    about = about_of(experiment)
+def write_trained(folder: Path, outcome: Path, experiment: Experiment, shortfalls: Sequence[str]) -> None:
+    """Copy a job's outcome to its place, whole or not at all.
+
+    Args:
+        shortfalls: what the training was too short for, in sentences.
+    """
+    about = about_of(experiment) | {"shortfalls": [*shortfalls]}
     with _finished(folder) as unfinished:
         for file in FILES:
             shutil.copy2(outcome / file, unfinished / file)
