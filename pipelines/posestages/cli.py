@@ -303,7 +303,7 @@ def report(
     reference: Annotated[
         str | None,
         typer.Option(
-            help="Run that others are compared with on common ground; by default the mean pose.", metavar="RUN"
+            help="Run that others are compared with on common ground; by default the best floor.", metavar="RUN"
         ),
     ] = None,
 ) -> None:

@@ -53,7 +53,7 @@ def report(params: Params, out: Path = OUT, reference: str | None = None) -> Pat
     """Write the page and return its path.
 
     Args:
-        reference: The run that others are compared with on common ground; by default the mean pose.
+        reference: The run that others are compared with on common ground; by default the best floor.
     """
     results, searches = read_all(params)
     folders = [run_folder(result.key) for result in results]

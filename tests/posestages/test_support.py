@@ -33,17 +33,20 @@ def runs(prepared_project: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("supports") / "project"
     shutil.copytree(prepared_project, folder)
     text = (folder / "params.yaml").read_text()
-    floor = (
-        "  any-floor: {model: mean_pose, split: held-out, pack: small, train: {epochs: 1, draws: 8, batch_size: 8}}\n"
+    numbered = "config: {backbone: test_resnet, weights: none, stride: 16, deconvs: 1, channels: 8}"
+    text = text.replace("models:\n", f"models:\n  fine_tune: {{{numbered}, train: {{epochs: 1, draws: 4, batch_size: 4}}}}\n")
+    more = "".join(
+        f"  {key}: {{model: {model}, split: held-out, pack: small}}\n"
+        for key, model in (("numbered", "fine_tune"), ("any-floor", "mean_pose"))
     )
-    (folder / "params.yaml").write_text(text.replace("  baseline: {model", f"{floor}  baseline: {{model"))
+    (folder / "params.yaml").write_text(text.replace("  baseline: {model", f"{more}  baseline: {{model"))
     images = Images(folder / "data/menagerie/quads/images.zip")
     content = json.loads((folder / "data/menagerie/quads/annotations.json").read_text())
     for number, image in enumerate(content["images"][:4]):
         (folder / f"{number}.jpg").write_bytes(images.read(image["file_name"]))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for key in ("prototypes", "any-floor", "floor"):
+        for key in ("prototypes", "numbered", "any-floor", "floor"):
             train_without_ray(key)
         yield folder
 
@@ -116,8 +119,9 @@ def test_a_keypoint_that_no_support_shows_is_unlabelled_in_the_answer(here: Path
     assert pose["keypoints"][6:] == [0, 0, 0]
 
 
-def test_more_keypoints_than_training_showed_are_found_by_a_model_without_numbered_outputs(here: Path):
-    predict_pictures("prototypes", [Path("0.jpg")], None, Path("poses"), kites(here / "kites", keypoints=20))
+@pytest.mark.parametrize("run", ["prototypes", "any-floor"])
+def test_more_keypoints_than_training_showed_are_found_by_a_model_without_numbered_outputs(here: Path, run: str):
+    predict_pictures(run, [Path("0.jpg")], None, Path("poses"), kites(here / "kites", keypoints=20))
     (pose,) = json.loads((here / "poses/poses.json").read_text())["annotations"]
     assert len(pose["keypoints"]) == 60
 
@@ -186,8 +190,8 @@ def test_a_category_can_be_chosen(here: Path):
 
 
 def test_more_keypoints_than_the_model_has_outputs_are_refused(here: Path):
-    with pytest.raises(ValueError, match=r"any-floor must be asked for at most 17 keypoints.* for 20"):
-        open_run("any-floor", kites(here / "kites", keypoints=20), None)
+    with pytest.raises(ValueError, match=r"numbered must be asked for at most 17 keypoints.* for 20"):
+        open_run("numbered", kites(here / "kites", keypoints=20), None)
 
 
 @pytest.mark.parametrize(

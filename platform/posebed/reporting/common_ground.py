@@ -17,7 +17,7 @@ from posebed.config import ScoringConfig
 from posebed.contracts import Task
 from posebed.records import Category, Record
 from posebed.reporting.chart import WIDTH, axis, series, svg
-from posebed.reporting.compare import FLOOR, KeypointTable
+from posebed.reporting.compare import FLOORS, KeypointTable
 from posebed.reporting.csv_tables import Line
 from posebed.reporting.figures import Figure
 from posebed.reporting.formats import number, signed
@@ -123,7 +123,7 @@ def ground_sections(
     Args:
         album: None for no pictures.
         reference: Key of the run that the others are compared with, on the grounds where it stands; elsewhere, and by
-            default, the mean pose, or where that has no part, the best run.
+            default, the best floor, or where none has a part, the best run.
 
     Raises:
         LookupError: the reference stands on no ground.
@@ -142,7 +142,7 @@ def ground_sections(
 
 def _section(answers: Answers, comparison: Comparison, album: Album | None, wanted: str | None) -> GroundSection:
     runs = comparison.runs
-    floor = next((i for i, run in enumerate(runs) if run.model == FLOOR), 0)
+    floor = next((i for i, run in enumerate(runs) if run.model in FLOORS), 0)
     reference = next((i for i, run in enumerate(runs) if run.key == wanted), floor)
     shown = tuple(sorted({*range(min(SHOWN, len(runs))), reference}))
     table_of = dict(zip((run.key for run in answers.runs), answers.tables, strict=True))

@@ -17,8 +17,8 @@ HEADLINE = "PCK@0.2"
 """The metric that orders most tables."""
 IN_DETECTED_BOXES = "AP"
 """The metric that orders a table of runs in a detector's boxes, where no prediction has a truth of its own."""
-FLOOR = "mean_pose"
-"""The model that ignores the picture: what it scores, anyone can score."""
+FLOORS = ("mean_pose", "nearest_box")
+"""The models that ignore the picture: what the better of them scores, anyone can score."""
 LEADERS = 3
 """Protocols whose leaders the summary names."""
 COLUMNS = re.compile(r"PCK@0\.05$|mPCK|NME|AP$")
@@ -70,7 +70,7 @@ class Row:
     result: Result
     headline: Score
     floor: Score | None
-    """Headline of the mean pose under the same protocol; None where it did not run, and for the floor itself."""
+    """Headline of the best floor under the same protocol; None where none ran, and for that floor itself."""
 
     def difference(self) -> float | None:
         return None if self.floor is None else self.headline.value - self.floor.value
@@ -133,8 +133,8 @@ def tables(results: Iterable[Result]) -> list[Table]:
 
 def _table(protocol: Protocol, group: list[Result]) -> Table:
     ranked = sorted(group, key=lambda r: (-headline_of(r).value, r.key))
-    floor = next((headline_of(r) for r in ranked if r.model == FLOOR), None)
-    rows = tuple(Row(r, headline_of(r), None if r.model == FLOOR else floor) for r in ranked)
+    floor = next((r for r in ranked if r.model in FLOORS), None)
+    rows = tuple(Row(r, headline_of(r), headline_of(floor) if floor and r is not floor else None) for r in ranked)
     shown = (s for r in ranked for s in r.scores if COLUMNS.match(s.metric) and s.metric != protocol.headline)
     return Table(protocol, rows, tuple(dict.fromkeys(Metric(s.metric, s.definition, s.better) for s in shown)))
 

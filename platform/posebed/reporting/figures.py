@@ -56,7 +56,7 @@ def forest(table: Table) -> Figure:
         "intervals",
         f"{table.protocol.headline} with its 95 % intervals",
         "Thick: resampling images. Thin: resampling categories."
-        + (" Dashed: the mean pose, which ignores the picture." if floor else ""),
+        + (" Dashed: the floor, which ignores the picture." if floor else ""),
         svg(f"{table.protocol.headline} of every run: {said}", bottom + 20, marks),
     )
 

@@ -18,7 +18,7 @@ from posebed.records import DEFAULT_SIGMA, write_text
 from posebed.reporting.chart import series
 from posebed.reporting.common_ground import GroundSection, ground_lines, spanned
 from posebed.reporting.compare import (
-    FLOOR,
+    FLOORS,
     HEADLINE,
     KeypointTable,
     Table,
@@ -148,7 +148,7 @@ def write_report(
         search_anchors={search.key: f"search-{i}" for i, search in enumerate(searches)},
         tolerance=TOLERANCE,
         keypoint_metric=HEADLINE,
-        floor=FLOOR,
+        floors=FLOORS,
         near=NEAR,
         default_sigma=DEFAULT_SIGMA,
         limits={"rows": SHOWN, "sections": SECTIONS, "entries": ENTRIES, "trials": TRIALS, "told": TOLD},

@@ -88,6 +88,15 @@ def test_the_floor_of_another_protocol_is_no_floor(result: Make):
     assert [row.floor for table in found for row in table.rows] == [None, None]
 
 
+@pytest.mark.parametrize("best", [0.4, 0.2])
+def test_of_two_floors_the_better_one_is_what_runs_must_exceed(result: Make, best: float):
+    nearest = result("nearest", best, model="nearest_box")
+    (table,) = tables([result("a"), result("mean", 0.3, model="mean_pose"), nearest])
+    floors = {row.result.key: row.floor and row.floor.value for row in table.rows}
+    higher, lower = sorted(["mean", "nearest"], key={"mean": 0.3, "nearest": best}.__getitem__, reverse=True)
+    assert floors == {"a": max(0.3, best), lower: max(0.3, best), higher: None}
+
+
 def test_the_floor_has_no_floor_below_it(result: Make):
     (table,) = tables([result("floor", 0.3, model="mean_pose")])
     assert table.rows[0].difference() is None and table.rows[0].verdict() is None
