@@ -19,10 +19,10 @@ import time
 from pathlib import Path
 
 PARAMS = """
-menagerie: {quads: {set: quadrupeds, images: 60, size: 64, categories: [tiger, horse]}}
+menagerie: {quads: {set: quadrupeds, images: 60, side: 64, categories: [tiger, horse]}}
 data: {quads: {source: coco_folder, path: data/menagerie/quads}}
 splits: {quads: {data: quads}}
-packs: {quads: {data: quads, size: [64, 64]}}
+packs: {quads: {data: quads, crop_size: [64, 64]}}
 models: {simple_baseline: {config: {backbone: test_resnet, weights: none, channels: 8}}}
 runs:
   short: {model: simple_baseline, split: quads, pack: quads, train: {epochs: 1, batch_size: 16, warmup_steps: 0}}

@@ -156,7 +156,7 @@ def main() -> None:
         records, categories = zip(*(photographs(real) if real else drawings(root)), strict=True)
         folder = Path(name) / "pack"
         started = time.perf_counter()
-        write_pack(records, list(dict.fromkeys(categories)), root, PackConfig(data="benchmark", size=SIZE), folder)
+        write_pack(records, list(dict.fromkeys(categories)), root, PackConfig(data="benchmark", crop_size=SIZE), folder)
         print(f"packing, once: {(time.perf_counter() - started) / len(records) * 1e3:.2f} ms per sample")
         pack = Pack.open(folder)
         rows = np.resize(np.random.default_rng(0).permutation(len(records)), SAMPLES)

@@ -45,10 +45,10 @@ GRID: dict[str, tuple[Any, ...]] = {
 }
 EPOCHS = 9
 PARAMS = f"""
-menagerie: {{quads: {{set: quadrupeds, images: 240, size: 80}}}}
+menagerie: {{quads: {{set: quadrupeds, images: 240, side: 80}}}}
 data: {{quads: {{source: coco_folder, path: data/menagerie/quads}}}}
 splits: {{quads: {{data: quads, val: 0.5, test: 0.1}}}}
-packs: {{quads: {{data: quads, size: [64, 64]}}}}
+packs: {{quads: {{data: quads, crop_size: [64, 64]}}}}
 models:
   simple_baseline:
     config: {{backbone: tf_efficientnet_lite0, weights: builtin, stride: 16, deconvs: 2, channels: 16,

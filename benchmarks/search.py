@@ -32,10 +32,10 @@ from ray.tune.search.optuna import OptunaSearch  # isort: skip
 
 PACKAGES = ("posebed", "posezoo", "posestages")
 PARAMS = """
-menagerie: {quads: {set: quadrupeds, images: 120, size: 80, categories: [tiger, horse]}}
+menagerie: {quads: {set: quadrupeds, images: 120, side: 80, categories: [tiger, horse]}}
 data: {quads: {source: coco_folder, path: data/menagerie/quads}}
 splits: {quads: {data: quads, val: 0.2, test: 0.1}}
-packs: {quads: {data: quads, size: [64, 64]}}
+packs: {quads: {data: quads, crop_size: [64, 64]}}
 models: {simple_baseline: {config: {backbone: test_resnet, weights: none, channels: 8, flip_test: "off"}}}
 searches:
   warm: &search

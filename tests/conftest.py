@@ -57,7 +57,7 @@ def cases(request: pytest.FixtureRequest) -> Path:
 
 PARAMS = """
 menagerie:
-  quads: {set: quadrupeds, images: 48, size: 80, categories: [tiger, horse, cow, fox]}
+  quads: {set: quadrupeds, images: 48, side: 80, categories: [tiger, horse, cow, fox]}
 data:
   quads: {source: coco_folder, path: data/menagerie/quads}
 splits:
@@ -69,7 +69,7 @@ splits:
     test: [fox]
     episodes: {shots: 1, queries: 3, episodes: 4, val_episodes: 2}
 packs:
-  small: {data: quads, size: [64, 64]}
+  small: {data: quads, crop_size: [64, 64]}
 models:
   mean_pose: {}
   simple_baseline:

@@ -51,7 +51,7 @@ def import_checkpoint(model: str, file: Path, run: str, origin: Origin) -> Path:
     if spec.released is None:
         raise ValueError(f"the model must be one with an official release, but none is known of {model}")
     pack = params.packs[experiment.pack]
-    setting = _setting(experiment.task, params.data[experiment.data].source, pack.size)
+    setting = _setting(experiment.task, params.data[experiment.data].source, pack.crop_size)
     config = without_download(experiment.config)
     built: Any = spec.model(config, setting)
     # By what pictures are normalised stands in the code of releases, not in their files.
@@ -72,7 +72,7 @@ def _params(model: str, run: str, origin: Origin) -> Params:
         wanted: Entries = {
             "data": {data: {"source": data, "path": f"datasets/{data}"}},
             "splits": {data: {"data": data, "by": "official", **_episodes(spec)}},
-            "packs": {data: {"data": data, "size": origin.size}},
+            "packs": {data: {"data": data, "crop_size": origin.size}},
             "models": {model: {}},
             "runs": {run: {"model": model, "split": data, "pack": data}},
         }

@@ -43,7 +43,7 @@ def entries(name: str, seed: int = 0) -> Entries:
     few = preset.split.get("few_shot")
     data = _data_key(preset.data)
     split = _split_key(data, preset.split) + (apart if few else "")
-    pack = f"{data}-{'x'.join(map(str, preset.pack['size']))}"
+    pack = f"{data}-{'x'.join(map(str, preset.pack['crop_size']))}"
     pack += f"-{preset.pack['convention']}" if "convention" in preset.pack else ""
     run = {"preset": name, "model": preset.model, "split": split, "pack": pack}
     run |= {"boxes": preset.boxes} if preset.boxes != "annotated" else {}

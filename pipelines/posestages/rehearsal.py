@@ -79,13 +79,16 @@ def rehearse(name: str, folder: Path) -> Rehearsal:
     dataset.options.model_validate(preset.data.get("options", {}))
     categories = (dataset.skeleton,) if dataset.skeleton else STAND_INS
     config, pack = without_download(experiment.config), params.packs[experiment.pack]
-    setting = Setting(pack.size, max(len(category.keypoints) for category in categories), categories)
+    setting = Setting(pack.crop_size, max(len(category.keypoints) for category in categories), categories)
     with torch.device("meta"):
         parameters = sum(p.numel() for p in experiment.spec.model(config, setting).parameters())
     torch.manual_seed(0)
     model, setting = _reduced(experiment, config, setting)
     small = _drawn(
-        categories, max(BATCH, experiment.training_shots + 1), pack.model_copy(update={"size": setting.size}), folder
+        categories,
+        max(BATCH, experiment.training_shots + 1),
+        pack.model_copy(update={"crop_size": setting.size}),
+        folder,
     )
     losses, points = _step(experiment, model, small)
     wrong = [n for n, value in losses.items() if not np.isfinite(value)]
@@ -107,7 +110,7 @@ def _reduced(experiment: Experiment, config: Any, setting: Setting) -> tuple[Any
 def _drawn(categories: Sequence[Category], each: int, config: PackConfig, folder: Path) -> Pack:
     """So many pictures of noise of each category, in which every keypoint is labelled somewhere."""
     rng = np.random.default_rng(0)
-    height, width = config.size
+    height, width = config.crop_size
     records: list[Record] = []
     for category in categories:
         for number in range(len(records), len(records) + each):

@@ -81,7 +81,7 @@ for both axes, that of the widths, as in KITPose's code."""
 
 class PackConfig(Section):
     data: Key
-    size: tuple[Positive, Positive] = (256, 256)
+    crop_size: tuple[Positive, Positive] = (256, 256)
     """Height and width of the crops that models see."""
     padding: Annotated[float, Field(ge=1)] = 1.25
     """The box grows by this factor before it is cropped."""

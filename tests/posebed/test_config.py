@@ -14,7 +14,7 @@ from posebed.config import Params, TrainConfig, merged, read_params
 GOOD = """
 data: {zoo: {source: coco_folder, path: zoo}}
 splits: {zoo: {data: zoo}}
-packs: {small: {data: zoo, size: [64, 48]}}
+packs: {small: {data: zoo, crop_size: [64, 48]}}
 models: {mean_pose: {}}
 runs: {floor: {model: mean_pose, split: zoo, pack: small}}
 """
@@ -28,14 +28,14 @@ def written(folder: Path, text: str) -> Path:
 
 def test_what_is_not_said_takes_its_default(tmp_path: Path):
     params = read_params(written(tmp_path, GOOD))
-    assert params.packs["small"].size == (64, 48)
+    assert params.packs["small"].crop_size == (64, 48)
     assert params.packs["small"].padding == 1.25
     assert params.data["zoo"].invalid == "refuse"
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path):
-    text = GOOD.replace("size: [64, 48]", "size: [64, 0], colour: red").replace("source: coco_folder, ", "")
-    with pytest.raises(ValueError, match=r"packs\.small\.size") as error:
+    text = GOOD.replace("crop_size: [64, 48]", "crop_size: [64, 0], colour: red").replace("source: coco_folder, ", "")
+    with pytest.raises(ValueError, match=r"packs\.small\.crop_size") as error:
         read_params(written(tmp_path, text))
     message = str(error.value)
     assert "packs.small.colour" in message

@@ -17,7 +17,7 @@ def params(**run: object) -> Params:
         {
             "data": {"zoo": {"source": "coco_folder", "path": "zoo"}},
             "splits": {"plain": {"data": "zoo"}, "shown": {"data": "zoo", "by": "category", "episodes": {"shots": 3}}},
-            "packs": {"small": {"data": "zoo", "size": [64, 64]}},
+            "packs": {"small": {"data": "zoo", "crop_size": [64, 64]}},
             "models": {
                 "simple_baseline": {"config": {"channels": 16}, "train": {"lr": 0.01, "augment": {"rotation": 10}}},
                 "mean_pose": {},

@@ -109,7 +109,7 @@ RUN = f"{TUNED}-seed1"
         ({"data": {"ap10k-split1": {"options": {"split": 2}}}}, ("other data",), ""),
         ({"data": {"ap10k-split1": {"path": "elsewhere"}}}, (), ""),
         ({"splits": {"ap10k-split1-20shot-seed1": {"few_shot": 10}}}, ("another split",), ""),
-        ({"packs": {"ap10k-split1-256x256": {"size": [128, 128]}}}, ("other crops",), ""),
+        ({"packs": {"ap10k-split1-256x256": {"crop_size": [128, 128]}}}, ("other crops",), ""),
         ({"runs": {"prompt-pose-r50-coco": {"preset": None}}}, ("another start",), ""),
         ({"finetunes": {RUN: {"config": {"depth": 3}, "train": {"epochs": 2}}}}, (), "depth 3, train.epochs 2"),
     ],

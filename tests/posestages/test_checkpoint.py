@@ -195,7 +195,9 @@ def episodes_for(run: str, shots: int) -> int:
                 [rng.uniform(5, 60, (len(category.keypoints), 2)), np.full(len(category.keypoints), 2)]
             )
             records.append(Record(name, f"{name}.png", 64, 64, category.key, (0.0, 0.0, 64.0, 64.0), 4096.0, points))
-    write_pack(records, CATEGORIES, Path(), PackConfig(data="d", size=tuple(about["size"])), pack_folder(about["pack"]))
+    write_pack(
+        records, CATEGORIES, Path(), PackConfig(data="d", crop_size=tuple(about["size"])), pack_folder(about["pack"])
+    )
     names = {c.key: [r.record for r in records if r.category == c.key] for c in CATEGORIES}
     plan = [Episode(i, c, tuple(of[:shots]), tuple(of[shots:])) for i, (c, of) in enumerate(names.items())]
     split = Split({r.record: "test" for r in records}, {"test": plan})

@@ -17,7 +17,7 @@ from posestages.pack import pack
 PARAMS = Params.model_validate(
     {
         "data": {"ants": {"source": "coco_folder", "path": "ants"}},
-        "packs": {"small": {"data": "ants", "size": [16, 16]}},
+        "packs": {"small": {"data": "ants", "crop_size": [16, 16]}},
     }
 )
 
@@ -40,7 +40,7 @@ def source(tmp_path: Path) -> Path:
 def test_prepared_data_becomes_a_pack(source: Path, tmp_path: Path) -> None:
     pack(PARAMS, "small", source, tmp_path / "packs/small")
     opened = Pack.open(tmp_path / "packs/small")
-    assert opened.size == PackConfig(data="ants", size=(16, 16)).size
+    assert opened.size == PackConfig(data="ants", crop_size=(16, 16)).crop_size
     assert opened.row == {"a": 0, "b": 1}
     assert (opened.evaluation_crops[[0, 1]] == 90).all()
 

@@ -38,7 +38,7 @@ def test_all_presets_stand_in_one_file_of_parameters():
     for name, run in params.all_runs.items():
         preset = all_presets()[name]
         assert run.preset == name and run.boxes == preset.boxes
-        assert params.packs[run.pack].size == tuple(preset.pack["size"])
+        assert params.packs[run.pack].crop_size == tuple(preset.pack["crop_size"])
         split = params.splits[run.split]
         assert split.few_shot == preset.split.get("few_shot")
         assert (split.episodes and split.episodes.shots) == preset.split.get("episodes", {}).get("shots")

@@ -105,7 +105,7 @@ def test_every_claim_is_a_published_number_of_that_model_and_size(published: lis
         matching = [key for key, values in known.items() if (key[0], *key[-2:]) == where and values == numbers]
         assert len(matching) == 1, f"{name} claims {numbers} of {where}, which matches {matching}"
         backbone, size = matching[0][2], matching[0][5].split()[0]
-        assert "x".join(map(str, preset.pack["size"])) == size, name
+        assert "x".join(map(str, preset.pack["crop_size"])) == size, name
         facts = f"{preset.model} {preset.config}"
         assert BACKBONES[backbone.removesuffix(" (inferred)")] in facts, name
 
@@ -183,7 +183,7 @@ def test_claims_on_mp100_are_all_the_published_numbers_and_no_others(published: 
 def test_a_preset_on_mp100_is_the_run_that_its_claims_are_of(name: str):
     preset = AGNOSTIC[name]
     config = catalog.load("posezoo", preset.model).config.model_validate(preset.config)
-    assert preset.pack["size"] == [256, 256]
+    assert preset.pack["crop_size"] == [256, 256]
     for claim in preset.claims:
         _, backbone, shots, *_ = claim.setting.split(", ")
         assert (config.backbone, getattr(config, "hrnet_width", 32)) == MP100_BACKBONES[backbone]

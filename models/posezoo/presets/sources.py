@@ -63,7 +63,7 @@ class Source:
             model=model,
             data=self.data,
             split={**self.split, **({"few_shot": few_shot} if few_shot else {})},
-            pack={"size": list(size), **({} if convention == "plain" else {"convention": convention})},
+            pack={"crop_size": list(size), **({} if convention == "plain" else {"convention": convention})},
             config={**ANSWERING[model], **config},
             train=train,
             boxes=self.boxes,

@@ -116,7 +116,7 @@ class Pack:
         return cls(
             folder=folder,
             categories=categories,
-            size=tuple(about["size"]),
+            size=tuple(about["crop_size"]),
             border=tuple(about["border"]),
             index=index,
             row={record.record: row for row, record in enumerate(records)},
@@ -163,12 +163,12 @@ def write_pack(
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise ValueError(f"{folder} must be empty for a new pack, but holds files")
-    border = tuple(math.ceil(side * (config.margin - 1) / 2) for side in config.size)
-    wide = (config.size[0] + 2 * border[0], config.size[1] + 2 * border[1])
-    _require_room(folder, 3 * len(records) * (math.prod(config.size) + math.prod(wide)))
+    border = tuple(math.ceil(side * (config.margin - 1) / 2) for side in config.crop_size)
+    wide = (config.crop_size[0] + 2 * border[0], config.crop_size[1] + 2 * border[1])
+    _require_room(folder, 3 * len(records) * (math.prod(config.crop_size) + math.prod(wide)))
     affines = np.stack([_affine(record, config) for record in records])
     outwards = translation(border[1], border[0])
-    evaluation = Crops.create(folder, "evaluation", len(records), config.size)
+    evaluation = Crops.create(folder, "evaluation", len(records), config.crop_size)
     training = Crops.create(folder, "training", len(records), wide)
     images = Images(root)
 
@@ -176,7 +176,7 @@ def write_pack(
         picture = images.decode(path)
         for row in rows:
             _require_size(picture, records[row])
-            evaluation[row] = warp(picture, affines[row], config.size)
+            evaluation[row] = warp(picture, affines[row], config.crop_size)
             training[row] = warp(picture, compose(outwards, affines[row]), wide)
         return len(rows)
 
@@ -188,7 +188,7 @@ def write_pack(
 
 def _affine(record: Record, config: PackConfig) -> np.ndarray:
     box = clip_box(record.box, record.width, record.height)
-    return crop_affine(*framed(box, config.size, config.padding), config.size, convention=config.convention)
+    return crop_affine(*framed(box, config.crop_size, config.padding), config.crop_size, convention=config.convention)
 
 
 def _each_image(
@@ -212,7 +212,7 @@ def _require_room(folder: Path, needed: int) -> None:
     if needed > free:
         raise OSError(
             f"the disk of {folder.parent} must have {needed / 2**30:.1f} GiB for this pack, but has "
-            f"{free / 2**30:.1f} GiB; a smaller size or margin needs less"
+            f"{free / 2**30:.1f} GiB; a smaller crop_size or margin needs less"
         )
 
 

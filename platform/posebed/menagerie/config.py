@@ -15,7 +15,7 @@ class MenagerieConfig(Section):
     set: Literal["quadrupeds", "mixed"]
     """Species that share one skeleton, or these among categories of other skeletons."""
     images: Positive = 1200
-    size: Positive = 256
+    side: Positive = 256
     """Side of the square pictures in pixels."""
     seed: int = 0
     categories: tuple[str, ...] | None = None

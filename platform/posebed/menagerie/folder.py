@@ -92,7 +92,7 @@ def _annotation(index: int, picture: Picture) -> dict[str, Any]:
 
 
 def _document(config: MenagerieConfig, annotations: list[dict[str, Any]]) -> dict[str, Any]:
-    size = config.size
+    size = config.side
     return {
         "info": {"description": f"menagerie {config.set}, {config.images} drawn pictures, seed {config.seed}"},
         "images": [{"id": i + 1, "file_name": _name(i), "width": size, "height": size} for i in range(config.images)],

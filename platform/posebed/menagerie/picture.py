@@ -50,12 +50,12 @@ def draw_picture(config: MenagerieConfig, index: int) -> Picture:
     kind = kinds[category]
     while True:
         figure = kind.build(rng)
-        camera = point_camera(rng, kind.view, figure.vertices(), config.size)
+        camera = point_camera(rng, kind.view, figure.vertices(), config.side)
         light = _light(rng)
-        layer = render(figure, camera, light, config.size, rng.random(2))
-        if np.count_nonzero(layer.mask) >= SMALLEST * config.size**2:
+        layer = render(figure, camera, light, config.side, rng.random(2))
+        if np.count_nonzero(layer.mask) >= SMALLEST * config.side**2:
             break
-    image, cover = _staged(rng, kind, figure, camera, light, layer, config.size)
+    image, cover = _staged(rng, kind, figure, camera, light, layer, config.side)
     keypoints = _seen(figure.keypoints(kind.category.keypoints), camera, layer.depth, cover)
     area = float(np.count_nonzero(layer.mask))
     photo = _developed(rng, image)

@@ -114,7 +114,7 @@ def _facts(preset: Preset, literature: Literature) -> dict[str, str]:
         "data": ", ".join([preset.data["source"], *(f"{name} {value}" for name, value in options.items())]),
         **({"training pictures": f"{few} per category"} if few else {}),
         **({"shots": str(episodes["shots"])} if episodes else {}),
-        **_answering(preset, preset.config, " x ".join(map(str, preset.pack["size"])), preset.boxes, literature),
+        **_answering(preset, preset.config, " x ".join(map(str, preset.pack["crop_size"])), preset.boxes, literature),
     }
 
 

@@ -49,5 +49,5 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture(scope="session")
 def tiny_pack(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Pack:
     folder = tmp_path_factory.mktemp("packs") / "tiny"
-    write_pack(tiny.records, tiny.categories, tiny.root, PackConfig(data="tiny", size=(64, 48)), folder)
+    write_pack(tiny.records, tiny.categories, tiny.root, PackConfig(data="tiny", crop_size=(64, 48)), folder)
     return Pack.open(folder)

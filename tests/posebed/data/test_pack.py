@@ -18,7 +18,7 @@ from posebed.data.images import Images
 from posebed.data.pack import Pack, write_pack
 from posebed.records import Category, Dataset, Record
 
-CONFIG = PackConfig(data="tiny", size=(64, 48))
+CONFIG = PackConfig(data="tiny", crop_size=(64, 48))
 
 
 def write(tiny: Dataset, folder: Path, config: PackConfig = CONFIG) -> Pack:
@@ -49,9 +49,9 @@ def test_the_middle_of_a_training_crop_is_the_evaluation_crop(tiny: Dataset, tin
 
 
 def test_training_crops_are_larger_by_the_margin(tiny: Dataset, tmp_path: Path) -> None:
-    pack = write(tiny, tmp_path / "wide", PackConfig(data="tiny", size=(32, 64), margin=1.25))
+    pack = write(tiny, tmp_path / "wide", PackConfig(data="tiny", crop_size=(32, 64), margin=1.25))
     assert pack.training_crops[[0]].shape == (1, 40, 80, 3)
-    assert write(tiny, tmp_path / "none", PackConfig(data="tiny", size=(32, 32), margin=1)).border == (0, 0)
+    assert write(tiny, tmp_path / "none", PackConfig(data="tiny", crop_size=(32, 32), margin=1)).border == (0, 0)
 
 
 def test_every_picture_is_decoded_once(tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

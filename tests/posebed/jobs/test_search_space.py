@@ -20,7 +20,7 @@ def searched(model: str, split: str = "plain", **search: Any) -> tuple[Experimen
         {
             "data": {"zoo": {"source": "coco_folder", "path": "zoo"}},
             "splits": {"plain": {"data": "zoo"}, "shown": {"data": "zoo", "by": "category", "episodes": {"shots": 1}}},
-            "packs": {"small": {"data": "zoo", "size": [64, 64]}},
+            "packs": {"small": {"data": "zoo", "crop_size": [64, 64]}},
             "models": {model: {}},
             "searches": {"s": {"model": model, "split": split, "pack": "small", "budget": {"trials": 2}, **search}},
         }

@@ -60,7 +60,7 @@ def opened(**search: Any) -> Search:
         {
             "data": {"zoo": {"source": "coco_folder", "path": "zoo"}},
             "splits": {"plain": {"data": "zoo"}},
-            "packs": {"small": {"data": "zoo", "size": [64, 64]}},
+            "packs": {"small": {"data": "zoo", "crop_size": [64, 64]}},
             "models": {"simple_baseline": {}},
             "searches": {"s": entry | search},
         }

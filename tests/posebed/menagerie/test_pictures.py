@@ -28,7 +28,7 @@ def some(name: str) -> list[Picture]:
 
 @pytest.mark.parametrize("name", SETS)
 def test_the_same_config_and_index_draw_the_same_picture(name: str) -> None:
-    config = MenagerieConfig.model_validate({"set": name, "size": 96})
+    config = MenagerieConfig.model_validate({"set": name, "side": 96})
     for index in (0, 7):
         first, again = draw_one(config, index), draw_one(config, index)
         assert np.array_equal(first[0], again[0])
@@ -37,12 +37,12 @@ def test_the_same_config_and_index_draw_the_same_picture(name: str) -> None:
 
 
 def test_another_seed_draws_another_picture() -> None:
-    one, other = (draw_one(MenagerieConfig(set="quadrupeds", size=96, seed=seed), 0)[0] for seed in (0, 1))
+    one, other = (draw_one(MenagerieConfig(set="quadrupeds", side=96, seed=seed), 0)[0] for seed in (0, 1))
     assert not np.array_equal(one, other)
 
 
 def test_the_number_of_workers_does_not_change_the_bytes(tmp_path: Path) -> None:
-    config = MenagerieConfig(set="mixed", images=6, size=96)
+    config = MenagerieConfig(set="mixed", images=6, side=96)
     told: list[int] = []
     draw_folder(config, tmp_path / "one", workers=1, progress=told.append)
     draw_folder(config, tmp_path / "two", workers=2)
@@ -52,7 +52,7 @@ def test_the_number_of_workers_does_not_change_the_bytes(tmp_path: Path) -> None
 
 
 def test_a_folder_holds_coco_annotations_and_stored_jpegs_and_nothing_else(tmp_path: Path) -> None:
-    config = MenagerieConfig(set="quadrupeds", images=4, size=64, categories=("zebra", "cat"))
+    config = MenagerieConfig(set="quadrupeds", images=4, side=64, categories=("zebra", "cat"))
     draw_folder(config, tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["annotations.json", "images.zip"]
     document = json.loads((tmp_path / "annotations.json").read_text())
@@ -76,7 +76,7 @@ def test_an_unknown_category_is_refused_with_the_choices() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from(SETS), st.integers(0, 10**6), st.integers(0, 10**5))
 def test_labelled_keypoints_and_the_box_lie_inside_the_picture(name: str, seed: int, index: int) -> None:
-    config = MenagerieConfig.model_validate({"set": name, "size": 64, "seed": seed})
+    config = MenagerieConfig.model_validate({"set": name, "side": 64, "seed": seed})
     image, category, keypoints, (x, y, width, height), area = draw_one(config, index)
     assert image.shape == (64, 64, 3)
     assert image.dtype == np.uint8
@@ -117,7 +117,7 @@ def test_most_keypoints_are_visible_and_most_visible_ones_lie_on_the_figure(name
 
 
 def test_categories_are_balanced_and_do_not_come_in_one_fixed_order() -> None:
-    config = MenagerieConfig(set="quadrupeds", size=64, categories=("cat", "cow", "pig"))
+    config = MenagerieConfig(set="quadrupeds", side=64, categories=("cat", "cow", "pig"))
     order = [draw_one(config, i)[1] for i in range(12)]
     assert [order.count(i) for i in range(3)] == [4, 4, 4]
     assert len({tuple(order[i : i + 3]) for i in range(0, 12, 3)}) > 1
@@ -125,7 +125,7 @@ def test_categories_are_balanced_and_do_not_come_in_one_fixed_order() -> None:
 
 def test_the_mean_pose_is_a_bad_answer_for_quadrupeds() -> None:
     """PCK@0.2 in units of the box, of the one pose that fits best on average."""
-    config = MenagerieConfig(set="quadrupeds", size=64)
+    config = MenagerieConfig(set="quadrupeds", side=64)
     drawn = [draw_one(config, i) for i in range(250)]
     places = np.stack([(k[:, :2] - np.array(box[:2])) / np.array(box[2:]) for _, _, k, box, _ in drawn])
     labelled = np.stack([k[:, 2] > 0 for _, _, k, _, _ in drawn])

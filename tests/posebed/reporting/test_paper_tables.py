@@ -27,7 +27,7 @@ def preset(setting: str, value: float, place: str = "Paper, table 1", **changes)
             "model": "hrnet",
             "data": {"source": "ap10k", "options": {"split": 1}},
             "split": {"by": "official"},
-            "pack": {"size": [256, 256]},
+            "pack": {"crop_size": [256, 256]},
             "config": {"width": 32, "weights": "timm", "flip_test": "shifted"},
             "claims": claims,
             **changes,
@@ -39,7 +39,7 @@ LITERATURE = Literature(
     presets={
         "ours": preset("Ours", 75.8),
         "plain": preset("Plain", 70.0),
-        "large": preset("Large", 77.9, pack={"size": [384, 384]}),
+        "large": preset("Large", 77.9, pack={"crop_size": [384, 384]}),
         "away": preset("Away", 75.0, claims=(Claim("Server", "test", "Away", AP, 75.0, "Paper, table 2"),)),
         "odd": preset("Odd", 1.0, claims=(Claim("AP-10K", "val", "Odd", "Oddness", 1.0, "Paper, table 3"),)),
         "silent": preset("Silent", 0.0, claims=()),
