@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from posebed.records import Dataset
+from posebed.yamlfile import parse_yaml
 from posestages import stage
 
 app = typer.Typer(
@@ -82,7 +82,7 @@ def _named_values(texts: list[str] | None, option: str) -> dict[str, Any]:
     given = [text.partition("=") for text in texts or ()]
     if wrong := [name for name, equals, _ in given if not (name and equals)]:
         raise ValueError(f"{option} must be NAME=VALUE, but is {wrong[0]!r}")
-    return {name: yaml.safe_load(value) for name, _, value in given}
+    return {name: parse_yaml(value, f"{option} {name}") for name, _, value in given}
 
 
 @app.command()

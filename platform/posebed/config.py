@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from posebed.listing import clipped, shortened
+from posebed.yamlfile import read_yaml
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -298,8 +300,7 @@ class Params(Section):
             if key in entries:
                 return f"{section}.{key.removeprefix(SEARCH)}", entries[key]
         raise LookupError(
-            f"runs must have an entry {key!r}, but there is "
-            f"{', '.join([*self.all_runs, *sections['searches']]) or 'none'}"
+            f"runs must have an entry {key!r}, but there is {shortened([*self.all_runs, *sections['searches']])}"
         )
 
     @model_validator(mode="after")
@@ -344,7 +345,7 @@ def _circles(finetunes: Mapping[str, FinetuneConfig]) -> list[str]:
         while way[-1] in finetunes and way[-1] != key and len(way) <= len(finetunes):
             way.append(finetunes[way[-1]].init_from)
         if way[-1] == key:
-            lines.append(f"finetunes.{key}.init_from must lead to a run, but leads back to itself: {', '.join(way)}")
+            lines.append(f"finetunes.{key}.init_from must lead to a run, but leads back to itself: {shortened(way)}")
     return lines
 
 
@@ -355,7 +356,7 @@ def _same_seeds(tuned: Mapping[str, TunedConfig], searches: Mapping[str, SearchC
     for key, run in tuned.items():
         search = searches.get(run.params_from.removeprefix(SEARCH))
         if search is None:
-            known = ", ".join(SEARCH + name for name in searches) or "nothing"
+            known = shortened((SEARCH + name for name in searches), none="nothing")
             lines.append(f"tuned.{key}.params_from must name a search, but is {run.params_from!r}; there is {known}")
         elif search.model != run.model:
             lines.append(f"tuned.{key}.model must be {search.model}, that of its search, but is {run.model}")
@@ -365,7 +366,7 @@ def _same_seeds(tuned: Mapping[str, TunedConfig], searches: Mapping[str, SearchC
 
 
 def _unknown(section: str, field: str, used: Mapping[str, str], known: Mapping[str, Any]) -> list[str]:
-    choices = ", ".join(known) or "nothing"
+    choices = shortened(known, none="nothing")
     return [
         f"{section}.{key}.{field} must name an entry, but is {name!r}; there is {choices}"
         for key, name in used.items()
@@ -378,7 +379,7 @@ def sentence(error: ValidationError, where: str) -> str:
     lines: list[str] = []
     for e in error.errors(include_url=False):
         place = ": ".join([where, *([".".join(str(part) for part in e["loc"])] if e["loc"] else [])])
-        found = "" if isinstance(e["input"], dict) else f", but is {e['input']!r}"
+        found = "" if isinstance(e["input"], dict) else f", but is {clipped(repr(e['input']))}"
         lines.append(f"{place}: {e['msg'].removeprefix('Value error, ')}{found}")
     return "\n".join(lines)
 
@@ -391,10 +392,7 @@ def read_params(path: Path) -> Params:
     """
     if not path.is_file():
         raise ValueError(f"{path} must be a file of parameters, but there is none")
-    try:
-        content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} must be YAML, but it does not parse: {error}") from error
+    content: object = read_yaml(path)
     try:
         return Params.model_validate(content or {})
     except ValidationError as error:

@@ -124,7 +124,10 @@ def _unconditional(content: dict[str, Any]) -> Unconditional:
     if content.keys() == {"choice"} and isinstance(content["choice"], list):
         return Choice(*_values(content["choice"]))
     low, high = float(content.pop("low")), float(content.pop("high"))
-    if content.pop("log", False):
+    log = content.pop("log", False)
+    if not isinstance(log, bool):
+        raise ValueError(f"log must be true or false, but is {log!r}")
+    if log:
         dimension: Unconditional = LogUniform(low, high)
     elif "step" in content:
         dimension = Steps(low, high, float(content.pop("step")))
