@@ -89,13 +89,18 @@ def _named_values(texts: list[str] | None, option: str) -> dict[str, Any]:
 def check(path: Data, source: Source = None, option: Options = None) -> None:
     """Tell everything that is wrong with annotations, with file, record and field. Writes nothing."""
     from posebed.data.checks import summary
+    from posebed.data.splits import PARTS
 
     dataset = _read_data(path, source, option)
-    sound = Counter(record.category for record in dataset.records if record.keypoints[:, 2].any())
+    sound = [record for record in dataset.records if record.keypoints[:, 2].any()]
+    parts = [part for part in (*PARTS, "") if any(r.part == part for r in sound)] if any(r.part for r in sound) else []
+    of = Counter((r.category, r.part) for r in sound)
     console.print(str(path), highlight=False, markup=False, soft_wrap=True)
-    table = Table("category", "keypoints", "sound records")
+    table = Table("category", "keypoints", "sound records", *(part or "in no part" for part in parts))
+    total = Counter(record.category for record in sound)
     for category in dataset.categories:
-        table.add_row(category.key, str(len(category.keypoints)), str(sound[category.key]))
+        counts = (total[category.key], *(of[category.key, part] for part in parts))
+        table.add_row(category.key, str(len(category.keypoints)), *map(str, counts))
     console.print(table)
     for note in dataset.notes:
         console.print(f"Note: {note}", highlight=False, markup=False)

@@ -115,7 +115,10 @@ def add(wanted: Entries, path: Path) -> list[str]:
 def same(section: str, there: Section, entry: Mapping[str, Any]) -> bool:
     """Whether an entry says the same as a preset's, but for what it is free in."""
     wanted = type(there).model_validate(entry)
-    free = {"data": {"path", "invalid"}, "models": {"config", "train"}}.get(section, set())
+    free: Any = {
+        "data": {"path": True, "invalid": True, "options": {"linked"}},
+        "models": {"config": True, "train": True},
+    }.get(section)
     return there.model_dump(exclude=free) == wanted.model_dump(exclude=free)
 
 

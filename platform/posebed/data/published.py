@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile, ZipFile
 
-from posebed.config import Section
 from posebed.contracts import DatasetSpec
 from posebed.data.checks import Reason, is_names, shown
 from posebed.data.coco import find_pictures, read_coco
-from posebed.data.sheet import CocoFile
+from posebed.data.sheet import CocoFile, SourceOptions
 from posebed.data.skeleton import Json
 from posebed.records import Category, Dataset, Problem
 
 
-class Reported(Section):
+class Reported(SourceOptions):
     """For datasets that divide into train, val and test, whose papers report val."""
 
     report: Literal["val", "test"] = "val"

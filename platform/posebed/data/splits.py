@@ -124,7 +124,8 @@ def _official(records: Sequence[Record], config: SplitConfig) -> dict[str, str]:
     if without:
         raise ValueError(
             f"an official split must state a part for every record, but {len(without)} of {len(records)} have none, "
-            f"the first is {without[0]}; split by image, category or family"
+            f"the first is {without[0]}; a source's own option or folders called train, val and test state parts, or "
+            f"split by image, category or family"
         )
     parts = {r.record: r.part for r in records}
     if "val" not in parts.values():

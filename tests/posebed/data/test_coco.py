@@ -244,7 +244,7 @@ def test_a_missing_annotation_file_is_a_problem(tmp_path: Path) -> None:
 def test_a_fault_of_a_category_is_told_once(folder: Path, changes: dict[str, Any], field: str) -> None:
     content = sound()
     content["categories"][0].update(changes)
-    problems = [p for p in read(content, folder).problems if p.reason != "unknown category"]
+    problems = [p for p in read(content, folder).problems if p.reason != "faulty category"]
     assert [(p.record, p.field) for p in problems] == [("", field)]
     assert problems[0].category
 
