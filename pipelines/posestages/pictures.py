@@ -14,6 +14,7 @@ import numpy as np
 from rich.progress import track
 
 from posebed.data.images import Images, decode_named
+from posebed.listing import shortened
 from posebed.records import Category, Dataset, Record, write_text
 from posebed.reporting.draw import CELL, LEAST, contact_sheet, draw_pose
 from posestages.stage import run_folder
@@ -40,7 +41,7 @@ def draw_sheet(dataset: Dataset, out: Path, count: int, chosen: Sequence[str]) -
     known = {category.key: category for category in dataset.categories}
     missing = [key for key in chosen if key not in known]
     if missing:
-        raise LookupError(f"{dataset.root} must have the categories {', '.join(missing)}, but has {', '.join(known)}")
+        raise LookupError(f"{dataset.root} must have the categories {shortened(missing)}, but has {shortened(known)}")
     members = defaultdict[str, list[Record]](list)
     for record in dataset.records:
         if record.keypoints[:, 2].any():

@@ -11,6 +11,7 @@ import numpy as np
 
 from posebed.data.images import Images
 from posebed.datasets.coco_folder import check_path
+from posebed.listing import shortened
 from posebed.records import Category, Dataset, Problem, Record
 from posebed.reporting.draw import GAP, LEAST, LINE, blank, draw_pose, window, write_line
 
@@ -59,7 +60,7 @@ def read_shots(path: Path, key: str | None) -> Shots:
 
 def _chosen(dataset: Dataset, path: Path, key: str | None) -> Category:
     known = {category.key: category for category in dataset.categories}
-    choices = ", ".join(known)
+    choices = shortened(known)
     if key is None and len(known) != 1:
         raise ValueError(f"{path} must be of one category, or --category choose one, but it has {choices}")
     if key is not None and key not in known:

@@ -15,6 +15,9 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from posebed.listing import clipped, shortened
 from posebed.yamlfile import read_yaml
 
+_MOST_MISTAKES = 20
+"""Of one file, in its message."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -324,7 +327,8 @@ class Params(Section):
             for field, known in (("split", self.splits), ("pack", self.packs), ("model", self.models)):
                 wrong += _unknown(section, field, {k: getattr(r, field) for k, r in runs.items()}, known)
         if wrong:
-            raise ValueError("; ".join(wrong))
+            more = [f"and {len(wrong) - _MOST_MISTAKES} more"] if len(wrong) > _MOST_MISTAKES else []
+            raise ValueError("; ".join([*wrong[:_MOST_MISTAKES], *more]))
         return self
 
     def _of_other_data(self, section: str, runs: Mapping[str, RunConfig]) -> list[str]:
@@ -375,12 +379,15 @@ def _unknown(section: str, field: str, used: Mapping[str, str], known: Mapping[s
 
 
 def sentence(error: ValidationError, where: str) -> str:
-    """Every mistake of a validation in one line each, with its place and the value found."""
+    """The mistakes of a validation in one line each, with its place and the value found; of many, the first ones."""
     lines: list[str] = []
-    for e in error.errors(include_url=False):
+    mistakes = error.errors(include_url=False)
+    for e in mistakes[:_MOST_MISTAKES]:
         place = ": ".join([where, *([".".join(str(part) for part in e["loc"])] if e["loc"] else [])])
         found = "" if isinstance(e["input"], dict) else f", but is {clipped(repr(e['input']))}"
         lines.append(f"{place}: {e['msg'].removeprefix('Value error, ')}{found}")
+    if more := len(mistakes) - len(lines):
+        lines.append(f"and {more} more")
     return "\n".join(lines)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from posebed.listing import shortened
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -91,7 +93,7 @@ def check_order(space: Space) -> None:
         if isinstance(dimension, When) and dimension.name not in earlier:
             raise ValueError(
                 f"{name} must depend on an earlier dimension, but depends on {dimension.name}; earlier ones are "
-                f"{', '.join(earlier) or 'none'}"
+                f"{shortened(earlier)}"
             )
         earlier.append(name)
 
@@ -134,7 +136,7 @@ def _unconditional(content: dict[str, Any]) -> Unconditional:
     else:
         dimension = Uniform(low, high)
     if content:
-        raise ValueError(f"there is no {', '.join(content)}")
+        raise ValueError(f"there is no {shortened(content)}")
     return dimension
 
 

@@ -19,6 +19,7 @@ from posebed.data.jsonfile import read_json
 from posebed.data.sheet import CocoFile, Sheet, SourceOptions, read_sheet
 from posebed.data.skeleton import Json
 from posebed.data.spanning_tree import with_links
+from posebed.listing import shortened
 from posebed.records import Dataset
 
 HELD_OUT: dict[int, dict[str, tuple[int, ...]]] = {
@@ -143,7 +144,7 @@ def _must_be_the_categories_of(sheet: Sheet, split: int) -> None:
     wanted = {str(identity) for identity in held.get(sheet.file.part, train)}
     if sheet.categories and set(sheet.categories) != wanted:
         found = {"lacks": wanted - set(sheet.categories), "has besides": set(sheet.categories) - wanted}
-        text = ", ".join(f"{what} {' '.join(sorted(ids, key=_numerically))}" for what, ids in found.items() if ids)
+        text = ", ".join(f"{what} {shortened(sorted(ids, key=_numerically))}" for what, ids in found.items() if ids)
         must = f"those that the {sheet.file.part} part of split {split} officially has"
         sheet.tell("", "", Fault("categories", Reason.OTHER_CATEGORIES, text, must))
 

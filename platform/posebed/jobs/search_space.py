@@ -7,6 +7,7 @@ from typing import Any
 from posebed.config import SearchConfig
 from posebed.contracts import SEARCHED_EVERYWHERE
 from posebed.experiment import Experiment
+from posebed.listing import shortened
 from posebed.space import Choice, Dimension, Space, When, check_order, read_dimension, with_value
 
 
@@ -20,7 +21,7 @@ def space_of(experiment: Experiment, settings: SearchConfig) -> Space:
     unknown = sorted({*settings.only} - {*space})
     if unknown:
         raise ValueError(
-            f"{experiment.key}.only must name dimensions of the model's space, but has {', '.join(unknown)}; there is "
+            f"{experiment.key}.only must name dimensions of the model's space, but has {shortened(unknown)}; there is "
             f"{', '.join(space)}"
         )
     space = {n: d for n, d in space.items() if not settings.only or n in settings.only}
