@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from posebed.records import Dataset
+from posebed.yamlfile import parse_yaml
 from posestages import stage
 
 app = typer.Typer(
@@ -82,20 +82,25 @@ def _named_values(texts: list[str] | None, option: str) -> dict[str, Any]:
     given = [text.partition("=") for text in texts or ()]
     if wrong := [name for name, equals, _ in given if not (name and equals)]:
         raise ValueError(f"{option} must be NAME=VALUE, but is {wrong[0]!r}")
-    return {name: yaml.safe_load(value) for name, _, value in given}
+    return {name: parse_yaml(value, f"{option} {name}") for name, _, value in given}
 
 
 @app.command()
 def check(path: Data, source: Source = None, option: Options = None) -> None:
     """Tell everything that is wrong with annotations, with file, record and field. Writes nothing."""
     from posebed.data.checks import summary
+    from posebed.data.splits import PARTS
 
     dataset = _read_data(path, source, option)
-    sound = Counter(record.category for record in dataset.records if record.keypoints[:, 2].any())
+    sound = [record for record in dataset.records if record.keypoints[:, 2].any()]
+    parts = [part for part in (*PARTS, "") if any(r.part == part for r in sound)] if any(r.part for r in sound) else []
+    of = Counter((r.category, r.part) for r in sound)
     console.print(str(path), highlight=False, markup=False, soft_wrap=True)
-    table = Table("category", "keypoints", "sound records")
+    table = Table("category", "keypoints", "sound records", *(part or "in no part" for part in parts))
+    total = Counter(record.category for record in sound)
     for category in dataset.categories:
-        table.add_row(category.key, str(len(category.keypoints)), str(sound[category.key]))
+        counts = (total[category.key], *(of[category.key, part] for part in parts))
+        table.add_row(category.key, str(len(category.keypoints)), *map(str, counts))
     console.print(table)
     for note in dataset.notes:
         console.print(f"Note: {note}", highlight=False, markup=False)

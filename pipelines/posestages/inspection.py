@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from posebed.contracts import Inner
-from posebed.data.images import Images
+from posebed.data.images import decode_named
 from posebed.reporting.maps import map_sheet, matrix_sheet
 from posestages.pictures import boxes_of, open_run, whole, write_picture
 
@@ -42,7 +42,7 @@ def inspect_pictures(
     shown = supports(trained, shots.pictures()) if shots else None
     written: list[Path] = []
     for path in paths:
-        picture = Images(path.parent).decode(path.name)
+        picture = decode_named(path)
         for number, box in enumerate(wanted.get(path) or [whole(picture)]):
             batch, _ = cropped(trained, picture, box, shown)
             with torch.no_grad():

@@ -26,11 +26,19 @@ def pack(params: Params, key: str, source: Path, out: Path) -> None:
     config = stage.entry("packs", params.packs, key)
     records = read_records(source / "records.parquet")
     categories = categories_from_json((source / "categories.json").read_text(encoding="utf-8"))
-    root = Path(json.loads((source / "about.json").read_text(encoding="utf-8"))["root"])
+    about = json.loads((source / "about.json").read_text(encoding="utf-8"))
     bar = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True))
     with stage.finished_folder(out) as folder, bar:
         task = bar.add_task(f"packing {key}", total=len(records))
-        write_pack(records, categories, root, config, folder, lambda crops: bar.advance(task, crops))
+        write_pack(
+            records,
+            categories,
+            Path(about["root"]),
+            config,
+            folder,
+            lambda crops: bar.advance(task, crops),
+            linked=about.get("linked", ()),
+        )
 
 
 def main(arguments: list[str]) -> None:

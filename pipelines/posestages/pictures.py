@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-from posebed.data.images import Images
+from posebed.data.images import Images, decode_named
+from posebed.listing import shortened
 from posebed.records import Category, Dataset, Record, write_text
 from posebed.reporting.draw import CELL, LEAST, contact_sheet, draw_pose
 from posestages.stage import run_folder
@@ -40,12 +41,12 @@ def draw_sheet(dataset: Dataset, out: Path, count: int, chosen: Sequence[str]) -
     known = {category.key: category for category in dataset.categories}
     missing = [key for key in chosen if key not in known]
     if missing:
-        raise LookupError(f"{dataset.root} must have the categories {', '.join(missing)}, but has {', '.join(known)}")
+        raise LookupError(f"{dataset.root} must have the categories {shortened(missing)}, but has {shortened(known)}")
     members = defaultdict[str, list[Record]](list)
     for record in dataset.records:
         if record.keypoints[:, 2].any():
             members[record.category].append(record)
-    images = Images(dataset.root)
+    images = Images(dataset.root, dataset.linked)
     pictures, titles = [], []
     for key in chosen or known:
         spread = np.linspace(0, len(members[key]) - 1, min(count, len(members[key]))).round().astype(int)
@@ -91,7 +92,7 @@ def predict_pictures(
     poses: list[Any] = []
     drawn: list[tuple[Path, np.ndarray]] = []
     for path in track(paths, "finding poses"):
-        picture = Images(path.parent).decode(path.name)
+        picture = decode_named(path)
         found = pose_in_boxes(trained, path, picture, wanted.get(path) or [whole(picture)], shown)
         picture = _with_poses(picture, found, 0.0 if shots else SURE)
         drawn.append((path, beside(picture, shots) if shots else picture))

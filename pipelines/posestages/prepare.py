@@ -71,6 +71,7 @@ def _about(dataset: Dataset) -> dict[str, Any]:
             dropped[str(problem.reason)][problem.category] += 1
     return {
         "root": dataset.root.as_posix(),
+        "linked": dataset.linked,
         "notes": dataset.notes,
         "checked": dataset.checked,
         "kept": len(dataset.records),

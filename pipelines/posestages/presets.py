@@ -12,6 +12,7 @@ from posebed import catalog
 from posebed.config import Params, Section, merged, read_params
 from posebed.contracts import Claim, DatasetSpec, Preset
 from posebed.records import write_text
+from posebed.yamlfile import parse_yaml, yaml_text
 
 ZOO = "posezoo"
 Entries = dict[str, dict[str, Any]]
@@ -106,7 +107,7 @@ def add(wanted: Entries, path: Path) -> list[str]:
                 raise ValueError(
                     f"{section}.{key} must be {_flow(entry)} for the preset, but {path} has another entry of that key"
                 )
-    Params.model_validate(yaml.safe_load(text))
+    Params.model_validate(parse_yaml(text, str(path)))
     write_text(text, path)
     return new
 
@@ -114,7 +115,10 @@ def add(wanted: Entries, path: Path) -> list[str]:
 def same(section: str, there: Section, entry: Mapping[str, Any]) -> bool:
     """Whether an entry says the same as a preset's, but for what it is free in."""
     wanted = type(there).model_validate(entry)
-    free = {"data": {"path", "invalid"}, "models": {"config", "train"}}.get(section, set())
+    free: Any = {
+        "data": {"path": True, "invalid": True, "options": {"linked"}},
+        "models": {"config": True, "train": True},
+    }.get(section)
     return there.model_dump(exclude=free) == wanted.model_dump(exclude=free)
 
 
@@ -142,7 +146,7 @@ def inserted(text: str, section: str, key: str, entry: Mapping[str, Any]) -> str
 
 
 def _flow(entry: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(dict(entry), default_flow_style=True, sort_keys=False, width=float("inf")).strip()
+    return yaml_text(dict(entry), flow=True)
 
 
 def absent_data(wanted: Entries) -> list[str]:

@@ -92,7 +92,8 @@ def _gallery(results: list[Result]) -> list[GalleryPicture]:
 def _album(data: str) -> tuple[Decode, dict[str, Record]]:
     """What reads the pictures, and the records by identity."""
     records = read_records(prepared(data) / "records.parquet")
-    return Images(Path(_about(data)["root"])).decode, {r.record: r for r in records}
+    about = _about(data)
+    return Images(Path(about["root"]), about.get("linked", ())).decode, {r.record: r for r in records}
 
 
 def _about(data: str) -> dict:

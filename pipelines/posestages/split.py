@@ -8,6 +8,7 @@ from pathlib import Path
 from posebed.config import EpisodesConfig, Params, SplitConfig, read_params
 from posebed.data.plan import Episode, draw_episodes, missed_officially, official_episodes
 from posebed.data.splits import Split, divide, write_split
+from posebed.listing import shortened
 from posebed.records import Category, Record, categories_from_json, read_problems, read_records
 from posestages import stage
 
@@ -43,10 +44,9 @@ def _must_be_unseen(key: str, members: Mapping[str, Sequence[Record]]) -> None:
     shown = {part: {r.category for r in of} for part, of in members.items()}
     for part in ("val", "test"):
         if seen := sorted(shown[part] & shown["train"]):
-            more = f" and {len(seen) - 5} more" if len(seen) > 5 else ""
             raise ValueError(
                 f"splits.{key} must have episodes of categories that are not trained on, but {part} shares "
-                f"{', '.join(seen[:5])}{more} with train; split by category or family, or leave the episodes out"
+                f"{shortened(seen, 5)} with train; split by category or family, or leave the episodes out"
             )
 
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from posebed.listing import shortened
+
 PARAMS = Path("params.yaml")
 PREDICTIONS = Path("predicted/predictions.parquet")
 """In a run's folder."""
@@ -66,7 +68,7 @@ def entry(section: str, entries: Mapping[str, Entry], key: str) -> Entry:
         LookupError: there is none of that key.
     """
     if key not in entries:
-        raise LookupError(f"{section} must have an entry {key!r}, but has {', '.join(entries) or 'none'}")
+        raise LookupError(f"{section} must have an entry {key!r}, but has {shortened(entries)}")
     return entries[key]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from posebed.data.images import Images
 from posebed.datasets.coco_folder import check_path
+from posebed.listing import shortened
 from posebed.records import Category, Dataset, Problem, Record
 from posebed.reporting.draw import GAP, LEAST, LINE, blank, draw_pose, window, write_line
 
@@ -54,12 +55,12 @@ def read_shots(path: Path, key: str | None) -> Shots:
         raise ValueError(f"{path} must have an annotation of {category.key!r} with a visible keypoint, but has none")
     if left_out := len({p.record for p in of_it}):
         print(f"{path}: {left_out} faulty annotations are left out; `posebed check` tells them", file=sys.stderr)
-    return Shots(category, records, Images(dataset.root))
+    return Shots(category, records, Images(dataset.root, dataset.linked))
 
 
 def _chosen(dataset: Dataset, path: Path, key: str | None) -> Category:
     known = {category.key: category for category in dataset.categories}
-    choices = ", ".join(known)
+    choices = shortened(known)
     if key is None and len(known) != 1:
         raise ValueError(f"{path} must be of one category, or --category choose one, but it has {choices}")
     if key is not None and key not in known:

@@ -10,8 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from posebed.listing import clipped, shortened
+from posebed.yamlfile import read_yaml
+
+_MOST_MISTAKES = 20
+"""Of one file, in its message."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -298,8 +303,7 @@ class Params(Section):
             if key in entries:
                 return f"{section}.{key.removeprefix(SEARCH)}", entries[key]
         raise LookupError(
-            f"runs must have an entry {key!r}, but there is "
-            f"{', '.join([*self.all_runs, *sections['searches']]) or 'none'}"
+            f"runs must have an entry {key!r}, but there is {shortened([*self.all_runs, *sections['searches']])}"
         )
 
     @model_validator(mode="after")
@@ -323,7 +327,8 @@ class Params(Section):
             for field, known in (("split", self.splits), ("pack", self.packs), ("model", self.models)):
                 wrong += _unknown(section, field, {k: getattr(r, field) for k, r in runs.items()}, known)
         if wrong:
-            raise ValueError("; ".join(wrong))
+            more = [f"and {len(wrong) - _MOST_MISTAKES} more"] if len(wrong) > _MOST_MISTAKES else []
+            raise ValueError("; ".join([*wrong[:_MOST_MISTAKES], *more]))
         return self
 
     def _of_other_data(self, section: str, runs: Mapping[str, RunConfig]) -> list[str]:
@@ -344,7 +349,7 @@ def _circles(finetunes: Mapping[str, FinetuneConfig]) -> list[str]:
         while way[-1] in finetunes and way[-1] != key and len(way) <= len(finetunes):
             way.append(finetunes[way[-1]].init_from)
         if way[-1] == key:
-            lines.append(f"finetunes.{key}.init_from must lead to a run, but leads back to itself: {', '.join(way)}")
+            lines.append(f"finetunes.{key}.init_from must lead to a run, but leads back to itself: {shortened(way)}")
     return lines
 
 
@@ -355,7 +360,7 @@ def _same_seeds(tuned: Mapping[str, TunedConfig], searches: Mapping[str, SearchC
     for key, run in tuned.items():
         search = searches.get(run.params_from.removeprefix(SEARCH))
         if search is None:
-            known = ", ".join(SEARCH + name for name in searches) or "nothing"
+            known = shortened((SEARCH + name for name in searches), none="nothing")
             lines.append(f"tuned.{key}.params_from must name a search, but is {run.params_from!r}; there is {known}")
         elif search.model != run.model:
             lines.append(f"tuned.{key}.model must be {search.model}, that of its search, but is {run.model}")
@@ -365,7 +370,7 @@ def _same_seeds(tuned: Mapping[str, TunedConfig], searches: Mapping[str, SearchC
 
 
 def _unknown(section: str, field: str, used: Mapping[str, str], known: Mapping[str, Any]) -> list[str]:
-    choices = ", ".join(known) or "nothing"
+    choices = shortened(known, none="nothing")
     return [
         f"{section}.{key}.{field} must name an entry, but is {name!r}; there is {choices}"
         for key, name in used.items()
@@ -374,12 +379,15 @@ def _unknown(section: str, field: str, used: Mapping[str, str], known: Mapping[s
 
 
 def sentence(error: ValidationError, where: str) -> str:
-    """Every mistake of a validation in one line each, with its place and the value found."""
+    """The mistakes of a validation in one line each, with its place and the value found; of many, the first ones."""
     lines: list[str] = []
-    for e in error.errors(include_url=False):
+    mistakes = error.errors(include_url=False)
+    for e in mistakes[:_MOST_MISTAKES]:
         place = ": ".join([where, *([".".join(str(part) for part in e["loc"])] if e["loc"] else [])])
-        found = "" if isinstance(e["input"], dict) else f", but is {e['input']!r}"
+        found = "" if isinstance(e["input"], dict) else f", but is {clipped(repr(e['input']))}"
         lines.append(f"{place}: {e['msg'].removeprefix('Value error, ')}{found}")
+    if more := len(mistakes) - len(lines):
+        lines.append(f"and {more} more")
     return "\n".join(lines)
 
 
@@ -391,10 +399,7 @@ def read_params(path: Path) -> Params:
     """
     if not path.is_file():
         raise ValueError(f"{path} must be a file of parameters, but there is none")
-    try:
-        content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} must be YAML, but it does not parse: {error}") from error
+    content: object = read_yaml(path)
     try:
         return Params.model_validate(content or {})
     except ValidationError as error:

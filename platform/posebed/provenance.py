@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
+from posebed.yamlfile import read_yaml
 
 SOFTWARE = ("torch", "timm", "ray", "deepspeed", "mlflow", "dvc", "numpy", "opencv-python-headless", "faster-coco-eval")
 
@@ -24,7 +24,7 @@ def file_hash(path: Path) -> str:
 def output_hash(path: Path) -> str:
     """DVC's hash of a stage's output; of an output that DVC does not know yet, sha256 over its files."""
     lock = Path("dvc.lock")
-    stages: dict[str, Any] = (yaml.safe_load(lock.read_text()) or {}).get("stages", {}) if lock.is_file() else {}
+    stages: dict[str, Any] = (read_yaml(lock) or {}).get("stages", {}) if lock.is_file() else {}
     for stage in stages.values():
         for out in stage.get("outs", ()):
             if out["path"] == path.as_posix():

@@ -100,6 +100,8 @@ class Dataset:
     problems: tuple[Problem, ...] = ()
     checked: int = 0
     """Annotations looked at, sound or not."""
+    linked: tuple[str, ...] = ()
+    """Folders outside the root that symbolic links below it may lead to."""
     notes: tuple[str, ...] = field(default=())
     """One sentence each: source, licence, known defects, shown in the report."""
 

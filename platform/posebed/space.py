@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from posebed.listing import shortened
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -91,7 +93,7 @@ def check_order(space: Space) -> None:
         if isinstance(dimension, When) and dimension.name not in earlier:
             raise ValueError(
                 f"{name} must depend on an earlier dimension, but depends on {dimension.name}; earlier ones are "
-                f"{', '.join(earlier) or 'none'}"
+                f"{shortened(earlier)}"
             )
         earlier.append(name)
 
@@ -124,14 +126,17 @@ def _unconditional(content: dict[str, Any]) -> Unconditional:
     if content.keys() == {"choice"} and isinstance(content["choice"], list):
         return Choice(*_values(content["choice"]))
     low, high = float(content.pop("low")), float(content.pop("high"))
-    if content.pop("log", False):
+    log = content.pop("log", False)
+    if not isinstance(log, bool):
+        raise ValueError(f"log must be true or false, but is {log!r}")
+    if log:
         dimension: Unconditional = LogUniform(low, high)
     elif "step" in content:
         dimension = Steps(low, high, float(content.pop("step")))
     else:
         dimension = Uniform(low, high)
     if content:
-        raise ValueError(f"there is no {', '.join(content)}")
+        raise ValueError(f"there is no {shortened(content)}")
     return dimension
 
 

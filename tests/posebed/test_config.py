@@ -125,3 +125,29 @@ def test_later_layers_win_key_by_key():
         "a": {"x": 1, "y": 3},
         "b": {"z": 4},
     }
+
+
+def test_the_message_of_many_mistakes_is_short_and_counts_the_rest(tmp_path: Path):
+    entry = "{model: mean_pose, split: lost, pack: small}"
+    runs = "".join(f"  run-{number}: {entry}\n" for number in range(300))
+    with pytest.raises(ValueError, match=r"and 280 more") as many:
+        read_params(written(tmp_path, GOOD.split("runs:")[0] + f"runs:\n{runs}"))
+    splits = "".join(f"  s{number}: {{data: zoo}}\n" for number in range(300))
+    with pytest.raises(ValueError, match=r"there is s0, .* and 290 more") as choices:
+        read_params(written(tmp_path, GOOD.replace("splits: {zoo: {data: zoo}}", f"splits:\n{splits}")))
+    with pytest.raises(ValueError, match=r"packs\.small\.size") as value:
+        read_params(written(tmp_path, GOOD.replace("[64, 48]", str([1] * 9000))))
+    assert all(len(str(error.value)) < 5000 for error in (many, choices, value))
+
+
+def test_numbers_and_words_of_params_are_what_dvc_reads(tmp_path: Path):
+    train = "train: {lr: 1e-4, epochs: 010, sync_batchnorm: no}, config: {flip_test: off}"
+    run = read_params(written(tmp_path, GOOD.replace("pack: small}", f"pack: small, {train}}}"))).runs["floor"]
+    assert (run.train, run.config) == ({"lr": 1e-4, "epochs": 10, "sync_batchnorm": "no"}, {"flip_test": "off"})
+    assert TrainConfig.model_validate(run.train).sync_batchnorm is False
+
+
+def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path):
+    text = GOOD + "packs: {}\n"
+    with pytest.raises(ValueError, match="must have every key once, but packs stands in lines 4 and 7"):
+        read_params(written(tmp_path, text))

@@ -13,7 +13,7 @@ CHECKOUT = Path(__file__).parents[2]
 ROOTS = {"posebed": "platform", "posezoo": "models", "posestages": "pipelines"}
 BELOW = {"posebed": set(), "posezoo": {"posebed"}, "posestages": {"posebed", "posezoo"}}
 FLOORS = (
-    {"catalog", "pose", "records", "config", "space", "provenance"},
+    {"catalog", "pose", "records", "config", "space", "provenance", "listing", "yamlfile"},
     {"contracts"},
     {"experiment"},
     {"data", "scoring", "menagerie"},

@@ -121,6 +121,7 @@ def test_what_no_range_can_take_in_is_refused(dimension: Unconditional, value: o
         ({"low": 0, "high": 1, "stepp": 2}, "there is no stepp"),
         ({"low": 0, "high": 1, "log": True, "step": 1}, "train.lr must be a list|there is no step"),
         ({"low": "a", "high": 1}, "train.lr must be a list"),
+        ({"low": 1, "high": 2, "log": "no"}, "log must be true or false, but is 'no'"),
         ({"low": None, "high": 1}, "train.lr must be a list"),
         ({"choice": 3}, "train.lr must be a list"),
         ({"choice": [1], "low": 0}, "train.lr must be a list"),

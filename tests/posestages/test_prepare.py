@@ -64,6 +64,7 @@ def test_sound_data_is_written_whole(tmp_path: Path) -> None:
     assert read_problems(tmp_path / "out" / "problems.csv") == []
     assert about(tmp_path / "out") == {
         "root": str(path),
+        "linked": [],
         "notes": [],
         "checked": 20,
         "kept": 20,

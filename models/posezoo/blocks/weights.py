@@ -17,6 +17,8 @@ import torch
 from timm.models import is_model_pretrained
 from torch import Tensor, nn
 
+from posebed.listing import shortened
+
 State = Mapping[str, Tensor]
 
 CHOICES = "the path of a .safetensors, .pth, .pt or .bin file, 'builtin' (for tf_efficientnet_lite0) or 'none'"
@@ -61,18 +63,13 @@ def fill(module: nn.Module, state: State, spare: Iterable[str], source: str) -> 
     if missing or left_over:
         raise ValueError(
             f"weights {source!r} must hold the module's tensors by name, but of {len(own)} there are missing "
-            f"{_listed(missing)}, and unexpected {_listed(left_over)}"
+            f"{shortened(missing, 4)}, and unexpected {shortened(left_over, 4)}"
         )
     shared = {name: state[name] for name in own if name in state}
     unlike = [f"{n} {tuple(t.shape)} for {tuple(own[n].shape)}" for n, t in shared.items() if t.shape != own[n].shape]
     if unlike:
-        raise ValueError(f"weights {source!r} must have the module's shapes, but have {_listed(unlike)}")
+        raise ValueError(f"weights {source!r} must have the module's shapes, but have {shortened(unlike, 4)}")
     module.load_state_dict(shared, strict=False)
-
-
-def _listed(names: list[str], most: int = 4) -> str:
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "none") + rest
 
 
 def _from_timm(name: str) -> State:
@@ -82,7 +79,7 @@ def _from_timm(name: str) -> State:
         )
         raise LookupError(
             f"weights must be known to timm, but {name!r} are not; choose one of timm's names "
-            f"({_listed(close)}), {CHOICES}"
+            f"({shortened(close, 4)}), {CHOICES}"
         )
     try:
         return timm.create_model(name, pretrained=True).state_dict()

@@ -15,7 +15,8 @@ from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
-from posebed.data.images import Images, OutsideRoot, TruncatedImage
+from posebed.data.images import ForbiddenLink, Images, OutsideRoot, TruncatedImage
+from posebed.listing import shown
 from posebed.records import Problem
 
 Size = tuple[int, int]
@@ -38,10 +39,12 @@ class Reason(StrEnum):
     OTHER_CATEGORIES = "categories of another file"
     UNKNOWN_IMAGE = "unknown image"
     UNKNOWN_CATEGORY = "unknown category"
+    FAULTY_CATEGORY = "faulty category"
     BAD_SKELETON = "bad skeleton"
     BAD_SIGMAS = "bad sigmas"
     NO_GROUP = "no group"
     PATH_LEAVES_FOLDER = "image path leaves its folder"
+    LINK_LEAVES_FOLDER = "link leaves the folder"
     MISSING_IMAGE = "missing image"
     UNREADABLE_IMAGE = "unreadable image"
     TRUNCATED_IMAGE = "truncated image"
@@ -65,12 +68,6 @@ class Fault(NamedTuple):
     must: str
 
 
-def shown(value: object) -> str:
-    """Any value as a short text that can be written to any file."""
-    text = ascii(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."
-
-
 def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -80,8 +77,18 @@ def is_text(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and bool(value.strip()) and not any("\ud800" <= c <= "\udfff" for c in value)
 
 
-def is_id(value: object) -> TypeGuard[int | str]:
-    return is_text(value) or (isinstance(value, int) and not isinstance(value, bool))
+def is_whole(value: object) -> TypeGuard[int | float]:
+    """Whether the value is a whole number, be it written as 1 or as 1.0, as tables with gaps write it."""
+    return is_number(value) and (isinstance(value, int) or (value.is_integer() and abs(value) < 2**53))
+
+
+def is_id(value: object) -> TypeGuard[int | float | str]:
+    return is_text(value) or is_whole(value)
+
+
+def id_text(value: object) -> str:
+    """An id as a key: 1, 1.0 and the text 1 are the same one. Of any other value a text that no id can be."""
+    return str(int(value)) if is_whole(value) else value if is_text(value) else f"\ud800{shown(value)}"
 
 
 def is_side(value: object) -> TypeGuard[int | float]:
@@ -137,6 +144,23 @@ def keypoint_faults(value: object, names: Sequence[str] | None, labelled: bool =
     if labelled and numeric.all() and len(value) >= 3 and not (numbers[2::3] > 0).any():
         faults.append(Fault("keypoints", Reason.NO_KEYPOINT, "v > 0 nowhere", "v > 0 at one keypoint or more"))
     return faults
+
+
+def without_hidden_values(keypoints: object) -> object:
+    """A flat list x, y, v, ... in which x and y of unlabelled keypoints (v = 0) are 0 where they are null or no finite
+    number; anything else as it is."""
+    if not isinstance(keypoints, list):
+        return keypoints
+    cleaned = list(keypoints)
+    for i in range(0, len(cleaned) - 2, 3):
+        if is_number(cleaned[i + 2]) and cleaned[i + 2] == 0:
+            cleaned[i : i + 2] = [0 if v is None or _is_infinite(v) else v for v in cleaned[i : i + 2]]
+    return cleaned
+
+
+def _is_infinite(value: object) -> bool:
+    """Whether the value is NaN or beyond the range of float32, in which coordinates are kept."""
+    return is_number(value) and not np.isfinite(as_floats([value])[0])
 
 
 def box_faults(value: object, size: Size | None) -> list[Fault]:
@@ -211,6 +235,10 @@ def _inspect(images: Images, path: str) -> Size | Fault:
         height, width = images.decode(path).shape[:2]
     except FileNotFoundError:
         return Fault("file_name", Reason.MISSING_IMAGE, shown(path), f"a file below {images.root.name}")
+    except ForbiddenLink as error:
+        found = f"{shown(path)}, a link to {shown(error.target)}"
+        must = f"a file below {images.root.name} or below a folder that the option linked names"
+        return Fault("file_name", Reason.LINK_LEAVES_FOLDER, found, must)
     except OutsideRoot:
         return Fault("file_name", Reason.PATH_LEAVES_FOLDER, shown(path), f"a path below {images.root.name}")
     except TruncatedImage:

@@ -18,14 +18,16 @@ from posebed.data.checks import (
     area_faults,
     as_floats,
     box_faults,
+    id_text,
     inspect_pictures,
     is_id,
     keypoint_faults,
     shown,
     size_faults,
+    without_hidden_values,
     wrong_type,
 )
-from posebed.data.images import Images
+from posebed.data.images import ForbiddenLink, Images
 from posebed.data.sheet import ID_RULE, CocoFile, Picture, Sheet, read_sheet
 from posebed.data.skeleton import Json, with_keys
 from posebed.records import Dataset, Record
@@ -41,11 +43,13 @@ def read_sheets(root: Path, sheets: Sequence[Sheet]) -> Dataset:
     keyed = with_keys([(sheet.file.label, sheet.categories) for sheet in sheets])
     for sheet, categories in zip(sheets, keyed, strict=True):
         sheet.categories = categories
-    _inspect_pictures(Images(root), sheets)
+    linked = tuple(dict.fromkeys(place for sheet in sheets for place in sheet.file.linked))
+    _inspect_pictures(Images(root, linked), sheets)
     times = Counter(sheet.identity(position) for sheet in sheets for position in range(len(sheet.annotations)))
     records = [record for sheet in sheets for record in _sound_records(sheet, times)]
     return Dataset(
         root=root,
+        linked=linked,
         categories=tuple(dict.fromkeys(c for categories in keyed for c in categories.values())),
         records=tuple(records),
         problems=tuple(problem for sheet in sheets for problem in sheet.problems),
@@ -65,7 +69,7 @@ def find_pictures(file: Path, form: CocoFile | None = None, usual: str = "images
     for root in roots:
         children = sorted(c.name for c in root.iterdir() if c.is_dir() or c.suffix == ".zip")
         for folder in (usual, f"{usual}.zip", ".", *children):
-            if _holds(Images(root), f"{folder}/{name}"):
+            if _holds(Images(root, form.linked if form else ()), f"{folder}/{name}"):
                 return root, folder
     return file.parent, usual
 
@@ -73,6 +77,8 @@ def find_pictures(file: Path, form: CocoFile | None = None, usual: str = "images
 def _holds(images: Images, path: str) -> bool:
     try:
         return images.exists(path)
+    except ForbiddenLink:
+        return True  # inspecting the pictures tells where it leads
     except ValueError:
         return False
 
@@ -81,7 +87,7 @@ def _inspect_pictures(images: Images, sheets: Sequence[Sheet]) -> None:
     """Decodes the pictures that annotations lie on, and adds what is wrong to the faults of their entries."""
     used: list[Picture] = []
     for sheet in sheets:
-        wanted = {str(raw.get("image_id")) for raw in sheet.annotations if isinstance(raw, dict)}
+        wanted = {id_text(raw.get("image_id")) for raw in sheet.annotations if isinstance(raw, dict)}
         unused = {identity: picture for identity, picture in sheet.pictures.items() if identity not in wanted}
         used += [picture for identity, picture in sheet.pictures.items() if identity in wanted]
         for identity, picture in unused.items():
@@ -130,25 +136,25 @@ def _without_keypoints(file: CocoFile, raw: Json) -> str:
 def _read_record(sheet: Sheet, raw: Json, identity: str, times: int, labelled: bool) -> Record | None:
     """The record of one annotation; None, and its problems told, where a rule is broken."""
     file = sheet.file
-    picture = sheet.pictures.get(str(raw.get("image_id")))
-    category = sheet.categories.get(str(raw.get("category_id")))
+    picture = sheet.pictures.get(id_text(raw.get("image_id")))
+    category = sheet.categories.get(id_text(raw.get("category_id")))
+    keypoints = without_hidden_values(raw.get("keypoints"))
     group = file.group(raw, picture.entry) if file.group and picture else ""
     faults = [
         *_id_faults(raw, times),
-        *(picture.faults if picture else _unknown(raw, "image_id", Reason.UNKNOWN_IMAGE)),
-        *(() if category else _unknown(raw, "category_id", Reason.UNKNOWN_CATEGORY)),
-        *keypoint_faults(raw.get("keypoints"), category.keypoints if category else None, labelled),
+        *(picture.faults if picture else _unknown(sheet, raw, "image_id", Reason.UNKNOWN_IMAGE)),
+        *(() if category else _without_category(sheet, raw)),
+        *keypoint_faults(keypoints, category.keypoints if category else None, labelled),
         *box_faults(raw.get("bbox"), picture.size if picture else None),
         *area_faults(raw.get("area")),
     ]
     if file.group and picture and not group:
         faults.append(Fault("group", Reason.NO_GROUP, shown(picture.path), "a group, as the options say"))
     if faults or picture is None or picture.size is None or category is None:
-        named = shown(raw["category_id"]) if is_id(raw.get("category_id")) else "unknown"
-        sheet.tell(identity, category.key if category else named, *faults)
+        sheet.tell(identity, category.key if category else _category_title(sheet, raw), *faults)
         return None
     x, y, width, height = (float(v) for v in raw["bbox"])
-    points = as_floats(raw["keypoints"]).reshape(-1, 3)
+    points = as_floats(keypoints if isinstance(keypoints, list) else []).reshape(-1, 3)
     points[points[:, 2] == 0] = 0
     return Record(
         record=identity,
@@ -173,11 +179,32 @@ def _id_faults(raw: Json, times: int) -> list[Fault]:
     return []
 
 
-def _unknown(raw: Json, name: str, reason: Reason) -> list[Fault]:
+def _unknown(sheet: Sheet, raw: Json, name: str, reason: Reason) -> list[Fault]:
+    """The fault of an id that the file does not list; none where it has no such list, which was told of the file."""
     value = raw.get(name)
     if not is_id(value):
         return [wrong_type(name, value, ID_RULE)]
-    return [Fault(name, reason, shown(value), "an id that the file lists")]
+    entries = "images" if name == "image_id" else "categories"
+    if entries not in sheet.unusable:
+        return []
+    unusable = sheet.unusable[entries]
+    rest = f"; {unusable} of its {entries} have no usable id" if unusable else ""
+    return [Fault(name, reason, shown(value), f"an id that the file lists{rest}")]
+
+
+def _without_category(sheet: Sheet, raw: Json) -> list[Fault]:
+    faulty = sheet.faulty_categories.get(id_text(raw.get("category_id")))
+    if faulty is None:
+        return _unknown(sheet, raw, "category_id", Reason.UNKNOWN_CATEGORY)
+    found = f"{shown(raw['category_id'])}, whose {faulty.fault}"
+    return [Fault("category_id", Reason.FAULTY_CATEGORY, found, "a category without a fault of its own")]
+
+
+def _category_title(sheet: Sheet, raw: Json) -> str:
+    """What problems are counted under where there is no sound category."""
+    value = raw.get("category_id")
+    faulty = sheet.faulty_categories.get(id_text(value))
+    return faulty.title if faulty else shown(value) if is_id(value) else "unknown"
 
 
 def _outside(record: Record) -> int:

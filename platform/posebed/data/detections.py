@@ -5,7 +5,6 @@ The form is a list of ``image_id``, ``category_id``, ``bbox`` and ``score``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from posebed.data.checks import Fault, Reason, Size, box_faults, inspect_pictures, is_id, is_number, shown, wrong_type
+from posebed.data.checks import (
+    Fault,
+    Reason,
+    Size,
+    box_faults,
+    id_text,
+    inspect_pictures,
+    is_id,
+    is_number,
+    shown,
+    wrong_type,
+)
 from posebed.data.images import Images
+from posebed.data.jsonfile import parse_json
 from posebed.data.sheet import ID_RULE
 from posebed.records import Category, Dataset, Problem, Record
 
@@ -32,15 +43,15 @@ def with_detections(
     Raises:
         ValueError: the file is not there or no JSON list.
     """
-    images = Images(dataset.root)
+    images = Images(dataset.root, dataset.linked)
     boxes = _boxes(images, file)
-    paths = [picture(str(box["image_id"])) if is_id(box.get("image_id")) else "" for box in boxes]
+    paths = [picture(id_text(box["image_id"])) if is_id(box.get("image_id")) else "" for box in boxes]
     found = inspect_pictures(images, filter(None, paths))
     records: list[Record] = []
     problems: list[Problem] = []
     for position, (box, path) in enumerate(zip(boxes, paths, strict=True)):
         identity = f"{Path(file).stem}/{position}"
-        category, size = categories.get(str(box.get("category_id"))), found.get(path)
+        category, size = categories.get(id_text(box.get("category_id"))), found.get(path)
         faults = _faults(box, category, size)
         if faults or category is None or size is None or isinstance(size, Fault):
             name = category.key if category else shown(box.get("category_id"))
@@ -75,10 +86,7 @@ def _record(identity: str, path: str, size: Size, category: Category, box: Mappi
 def _boxes(images: Images, file: str) -> list[Mapping[str, Any]]:
     if not images.exists(file):
         raise ValueError(f"detections must name a file below {images.root}, but there is no {file}")
-    try:
-        content: object = json.loads(images.read(file))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} must be JSON, but does not parse: {error}") from error
+    content: object = parse_json(images.read(file), file)
     if not isinstance(content, list):
         raise ValueError(f"{file} must hold a list of detections, but holds {shown(content)}")
     return [entry if isinstance(entry, dict) else {} for entry in content]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from posebed.data.pack import Pack
+from posebed.listing import shortened
 
 
 def draw_episodes(
@@ -34,7 +35,7 @@ def must_supply(pack: Pack, rows: np.ndarray, shots: int) -> None:
     """
     few = [own for own in _members(pack, rows) if len(own) <= shots]
     if few:
-        found = ", ".join(f"{pack.categories[pack.category[own[0]]].key!r} has {len(own)}" for own in few)
+        found = shortened(f"{pack.categories[pack.category[own[0]]].key!r} has {len(own)}" for own in few)
         raise ValueError(
             f"every category must have {shots + 1} training records or more, for {shots} shots and a query, but "
             f"{found}; take fewer shots or leave them out"

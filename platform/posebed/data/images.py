@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 import threading
 import zlib
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile
 
 import cv2
 import numpy as np
+
+from posebed.data.links import Links
 
 _FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 """Annotations count in the pixels as stored, so that EXIF orientation is not applied."""
@@ -35,23 +38,38 @@ class OutsideRoot(ValueError):
     """The path leads out of the folder that it must stay in."""
 
 
-class Images:
-    """The pictures below ``root``, a folder or a zip file. Threads may share one; processes open their own."""
+class ForbiddenLink(OutsideRoot):
+    """A symbolic link leads out of the folder, to ``target``, and nobody allowed that place."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, path: str, root: Path, target: str) -> None:
+        super().__init__(
+            f"the path of an image must stay below {root}, but {path!r} is a link to {target}; the option linked names "
+            f"folders that links may lead to"
+        )
+        self.target = target
+
+
+class Images:
+    """The pictures below ``root``, a folder or a zip file. Threads may share one; processes open their own.
+
+    Symbolic links may lead to what is below the root, to the folders ``linked``, and into the project's DVC cache.
+    """
+
+    def __init__(self, root: Path, linked: Iterable[str] = ()) -> None:
         self.root = root
-        self._real_root = root.resolve()
+        self._linked = tuple(linked)
+        self._links = Links(root, self._linked)
         self._archives: dict[Path, ZipFile] = {}
         self._opening = threading.Lock()
 
-    def __reduce__(self) -> tuple[type[Images], tuple[Path]]:
-        return Images, (self.root,)
+    def __reduce__(self) -> tuple[type[Images], tuple[Path, tuple[str, ...]]]:
+        return Images, (self.root, self._linked)
 
     def exists(self, path: str) -> bool:
         """Whether there is a file of that path.
 
         Raises:
-            OutsideRoot: the path leaves the root.
+            OutsideRoot: the path leaves the root, be it through a link.
         """
         file, member = self._locate(path)
         if member is None:
@@ -110,8 +128,12 @@ class Images:
         zips = [depth for depth, part in enumerate(parts) if part.lower().endswith(".zip")]
         depth = zips[0] if zips else len(parts)
         file = self.root.joinpath(*parts[1 : depth + 1])
-        if not file.resolve().is_relative_to(self._real_root):
-            raise OutsideRoot(f"the path of an image must stay below {self.root}, but {path!r} links to elsewhere")
+        try:
+            target = file.resolve()
+        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+            raise ForbiddenLink(path, self.root, "itself") from error
+        if not self._links.allow(target):
+            raise ForbiddenLink(path, self.root, str(target))
         return file, "/".join(parts[depth + 1 :]) if zips else None
 
     def _archive(self, file: Path) -> ZipFile:
@@ -122,6 +144,12 @@ class Images:
                 except BadZipFile as error:
                     raise ValueError(f"{file} must be a zip file, but: {error}") from error
             return self._archives[file]
+
+
+def decode_named(path: Path) -> np.ndarray:
+    """A picture that the user names, as ``Images.decode`` gives it; it may be a link to anywhere."""
+    file = path.resolve()
+    return Images(file.parent).decode(file.name)
 
 
 def _stated_size(data: bytes, path: str) -> tuple[int, int] | None:

@@ -148,11 +148,12 @@ def write_pack(
     config: PackConfig,
     folder: Path,
     progress: Callable[[int], Any] = lambda crops: None,
+    linked: Sequence[str] = (),
 ) -> None:
     """Crop every record, decoding each picture once; rows follow the order of ``records``.
 
     The folder is new or empty; until the last file is in it, ``Pack.open`` refuses it. ``progress`` hears of crops
-    as they are done.
+    as they are done. ``linked`` is as in ``Dataset``.
 
     Raises:
         ValueError: there is no record, the folder holds files, or a picture is not as large as its record says.
@@ -170,7 +171,7 @@ def write_pack(
     outwards = translation(border[1], border[0])
     evaluation = Crops.create(folder, "evaluation", len(records), config.crop_size)
     training = Crops.create(folder, "training", len(records), wide)
-    images = Images(root)
+    images = Images(root, linked)
 
     def crop(path: str, rows: list[int]) -> int:
         picture = images.decode(path)

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from posebed.config import EpisodesConfig
 from posebed.data.checks import Reason
+from posebed.listing import shortened
 from posebed.records import Category, Problem, Record, write_table
 
 _DROPPED_OFFICIALLY = {Reason.BOX_EXTENT, Reason.AREA, Reason.NO_KEYPOINT}
@@ -98,7 +99,7 @@ def _must_supply(members: Mapping[str, Sequence[str]], part: str, shots: int, qu
     if few:
         raise ValueError(
             f"{part} must have {shots + queries} labelled records of every category, {shots} to show and {queries} to "
-            f"ask for, but {', '.join(few)}; take fewer or a larger part"
+            f"ask for, but {shortened(few)}; take fewer or a larger part"
         )
 
 

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile, ZipFile
 
-from posebed.config import Section
 from posebed.contracts import DatasetSpec
 from posebed.data.checks import Reason, is_names, shown
 from posebed.data.coco import find_pictures, read_coco
-from posebed.data.sheet import CocoFile
+from posebed.data.sheet import CocoFile, SourceOptions
 from posebed.data.skeleton import Json
+from posebed.listing import shortened
 from posebed.records import Category, Dataset, Problem
 
 
-class Reported(Section):
+class Reported(SourceOptions):
     """For datasets that divide into train, val and test, whose papers report val."""
 
     report: Literal["val", "test"] = "val"
@@ -86,10 +86,9 @@ def _must_be_there(spec: DatasetSpec, path: Path, files: Sequence[str], folders:
     missing += [f for f in dict.fromkeys(folders) if not (path / f).is_dir() and not (path / f"{f}.zip").is_file()]
     if missing:
         names = sorted(p.name for p in path.iterdir()) if path.is_dir() else []
-        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-        found = f"there are only {', '.join(names[:10])}{more}" if names else "nothing is there"
+        found = f"there are only {shortened(names)}" if names else "nothing is there"
         raise ValueError(
-            f"{spec.title} must lie in {path} as {layout}, but without {', '.join(missing)} it is incomplete: {found}; "
+            f"{spec.title} must lie in {path} as {layout}, but without {shortened(missing)} it is incomplete: {found}; "
             f"get it from {spec.source}; licence: {spec.licence}"
         )
 
@@ -138,7 +137,7 @@ def _other_skeletons(dataset: Dataset, skeleton: Category, files: Sequence[CocoF
             "keypoints",
             Reason.BAD_SKELETON,
             shown(list(category.keypoints)),
-            f"the dataset's own: {', '.join(skeleton.keypoints)}",
+            f"the dataset's own: {shortened(skeleton.keypoints, 40)}",
         )
         for category in dataset.categories
         if category.keypoints != skeleton.keypoints

@@ -5,19 +5,20 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from posebed.config import Section
 from posebed.data.checks import (
     Fault,
     FieldRule,
     Reason,
     Size,
     field_faults,
+    id_text,
     is_id,
     is_names,
     is_side,
@@ -25,6 +26,7 @@ from posebed.data.checks import (
     shown,
     wrong_type,
 )
+from posebed.data.jsonfile import read_json
 from posebed.data.skeleton import Json, index_base, read_category, usual_base
 from posebed.records import Category, Problem
 
@@ -38,6 +40,14 @@ _CATEGORY: tuple[FieldRule, ...] = (
     ("name", is_text, "a text"),
     ("keypoints", is_names, "a list of names that differ"),
 )
+
+
+class SourceOptions(Section):
+    """What every source of pictures with annotations takes."""
+
+    linked: tuple[str, ...] = ()
+    """Folders outside ``path`` that symbolic links below it may lead to, as seen from the working folder, such as
+    another disk that the pictures lie on. The project's DVC cache needs no entry."""
 
 
 def _unchanged(given: Any) -> Any:
@@ -70,6 +80,9 @@ class CocoFile:
     """What an annotation is whose ``num_keypoints`` is 0. COCO means a person of whom only the box is known, and keeps
     it, as crowd regions, so that poses found there count neither as right nor as wrong."""
 
+    linked: tuple[str, ...] = ()
+    """Folders outside the root that symbolic links below it may lead to."""
+
     def labelled(self, text: object) -> str:
         return f"{self.label}/{text}" if self.label else str(text)
 
@@ -86,6 +99,15 @@ class Picture:
     faults: list[Fault]
 
 
+class FaultyCategory(NamedTuple):
+    """A category entry that cannot be used."""
+
+    title: str
+    """What its problems are counted under."""
+    fault: str
+    """Its first fault, as words that follow "whose"."""
+
+
 @dataclass
 class Sheet:
     """What stands in one annotation file, and what was found out about it. Ids are keys as texts."""
@@ -94,6 +116,9 @@ class Sheet:
     annotations: list[Any] = field(default_factory=list)
     pictures: dict[str, Picture] = field(default_factory=dict)
     categories: dict[str, Category] = field(default_factory=dict)
+    faulty_categories: dict[str, FaultyCategory] = field(default_factory=dict)
+    unusable: dict[str, int] = field(default_factory=dict)
+    """For ``images`` and ``categories``, how many entries have no usable id; without a key where there is no list."""
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     skipped: int = 0
@@ -104,7 +129,7 @@ class Sheet:
     def identity(self, position: int) -> str:
         raw = self.annotations[position]
         known = isinstance(raw, dict) and is_id(raw.get("id"))
-        return self.file.labelled(raw["id"] if known else f"annotations[{position}]")
+        return self.file.labelled(id_text(raw["id"]) if known else f"annotations[{position}]")
 
     def titled(self, note: str) -> str:
         title = self.file.label or self.file.part
@@ -116,21 +141,24 @@ def read_sheet(root: Path, file: CocoFile) -> Sheet:
     content = _content(root, sheet)
     if content is not None:
         sheet.annotations = _entries(sheet, content, "annotations", Reason.NO_ANNOTATIONS)
-        _read_pictures(sheet, _entries(sheet, content, "images", Reason.NO_IMAGES))
-        _read_categories(sheet, _entries(sheet, content, "categories", Reason.NO_CATEGORIES))
+        if images := _entries(sheet, content, "images", Reason.NO_IMAGES):
+            _read_pictures(sheet, images)
+        if categories := _entries(sheet, content, "categories", Reason.NO_CATEGORIES):
+            _read_categories(sheet, categories)
         sheet.notes.extend(_origin(content.get("info")))
     return sheet
 
 
 def _content(root: Path, sheet: Sheet) -> Json | None:
     """The JSON object of the file, None where there is none. Problems of a whole file name no record."""
-    try:
-        content = json.loads((root / sheet.file.annotations).read_bytes())
-    except OSError:
+    path = root / sheet.file.annotations
+    if not path.is_file():
         sheet.tell("", "", Fault("", Reason.NO_FILE, "no file", "a file of COCO keypoints"))
         return None
-    except (ValueError, RecursionError) as error:
-        sheet.tell("", "", Fault("", Reason.NOT_JSON, shown(str(error)), "JSON"))
+    try:
+        content = read_json(path)
+    except ValueError as error:
+        sheet.tell("", "", Fault("", Reason.NOT_JSON, shown(str(error.__cause__ or error)), "JSON"))
         return None
     content = sheet.file.content(content)
     if isinstance(content, dict):
@@ -163,7 +191,8 @@ def _with_ids(sheet: Sheet, entries: Sequence[Any], name: str) -> list[tuple[str
         elif not is_id(entry.get("id")):
             sheet.tell(f"{name}[{position}]", "", wrong_type("id", entry.get("id"), ID_RULE))
         else:
-            usable.append((str(entry["id"]), entry))
+            usable.append((id_text(entry["id"]), entry))
+    sheet.unusable[name] = len(entries) - len(usable)
     times = Counter(identity for identity, _ in usable)
     return [(identity, entry, times[identity]) for identity, entry in usable]
 
@@ -192,8 +221,11 @@ def _read_categories(sheet: Sheet, entries: Sequence[Any]) -> None:
         if times > 1:
             found = f"{times} categories {identity}"
             faults.append(Fault("id", Reason.DUPLICATE_CATEGORY, found, "one category of an id"))
-        sheet.tell("", shown(raw.get("name")), *faults)
-        if not faults:
+        title = raw["name"].strip() if is_text(raw.get("name")) else f"category {identity}"
+        sheet.tell("", title, *faults)
+        if faults:
+            sheet.faulty_categories[identity] = FaultyCategory(title, f"{faults[0].field} must be {faults[0].must}")
+        else:
             names = tuple(name.strip() for name in raw.get("keypoints") or ())
             usable[identity] = raw, names or _numbered(sheet, identity)
     proofs = {identity: index_base(raw, len(names)) for identity, (raw, names) in usable.items()}
@@ -204,10 +236,12 @@ def _read_categories(sheet: Sheet, entries: Sequence[Any]) -> None:
         sheet.tell("", category.name, *faults)
         if names:
             sheet.categories[identity] = category
+        else:
+            sheet.faulty_categories[identity] = FaultyCategory(category.name, "keypoints are none")
 
 
 def _numbered(sheet: Sheet, category: str) -> tuple[str, ...]:
     """Names for keypoints that have none, as many as most annotations of the category have."""
-    own = (raw for raw in sheet.annotations if isinstance(raw, dict) and str(raw.get("category_id")) == category)
+    own = (raw for raw in sheet.annotations if isinstance(raw, dict) and id_text(raw.get("category_id")) == category)
     lengths = Counter(len(raw["keypoints"]) // 3 for raw in own if isinstance(raw.get("keypoints"), list))
     return tuple(map(str, range(max(lengths, key=lengths.__getitem__, default=0))))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from posebed.data.checks import Fault, Reason, as_floats, is_number, is_text, shown
+from posebed.data.checks import Fault, Reason, as_floats, is_number, is_text, is_whole, shown
 from posebed.records import Category
 
 Json = Mapping[str, Any]
@@ -36,8 +36,8 @@ def _integers(value: object) -> Iterator[int]:
     if isinstance(value, list | tuple):
         for item in value:
             yield from _integers(item)
-    elif isinstance(value, int):
-        yield value
+    elif is_whole(value):
+        yield int(value)
 
 
 def usual_base(proofs: Sequence[int | None]) -> int:
@@ -109,8 +109,8 @@ def _items(value: object) -> Sequence[object]:
 def _index(end: object, names: Sequence[str], base: int) -> int | None:
     if isinstance(end, str):
         return names.index(end.strip()) if end.strip() in names else None
-    if isinstance(end, int) and not isinstance(end, bool) and 0 <= end - base < len(names):
-        return end - base
+    if is_whole(end) and 0 <= end - base < len(names):
+        return int(end) - base
     return None
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from posebed.config import SplitConfig
 from posebed.data.plan import Episode, generator, read_episodes, write_episodes
+from posebed.listing import shortened
 from posebed.records import Category, Record, write_table, write_text
 
 PARTS = ("train", "val", "test")
@@ -124,7 +125,8 @@ def _official(records: Sequence[Record], config: SplitConfig) -> dict[str, str]:
     if without:
         raise ValueError(
             f"an official split must state a part for every record, but {len(without)} of {len(records)} have none, "
-            f"the first is {without[0]}; split by image, category or family"
+            f"the first is {without[0]}; a source's own option or folders called train, val and test state parts, or "
+            f"split by image, category or family"
         )
     parts = {r.record: r.part for r in records}
     if "val" not in parts.values():
@@ -139,7 +141,7 @@ def _held_out(records: Sequence[Record], categories: Sequence[Category], config:
     present = sorted({name_of[r.category] for r in records})
     if "" in present:
         nameless = sorted({r.category for r in records if not name_of[r.category]})
-        raise ValueError(f"by family, every category must have one, but {', '.join(nameless)} has none")
+        raise ValueError(f"by family, every category must have one, but {shortened(nameless)} has none")
     part_of_name = _held_out_names(present, _families(present, categories) if config.by == "category" else {}, config)
     parts: dict[str, str] = {}
     for unit in _together(records):
@@ -165,7 +167,7 @@ def _held_out_names(names: Sequence[str], groups: Mapping[str, Sequence[str]], c
     for part, wanted in given.items():
         for name in (n for w in wanted for n in groups.get(w, [w])) if isinstance(wanted, tuple) else ():
             if part_of.get(name) != "train":
-                known = ", ".join([*names, *sorted(groups)])
+                known = shortened([*names, *sorted(groups)])
                 reason = f"is in {part_of[name]} as well" if name in part_of else f"is none of {known}"
                 raise LookupError(f"{part} must hold out a {config.by} of the data, but {name!r} {reason}")
             part_of[name] = part

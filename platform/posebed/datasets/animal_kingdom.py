@@ -15,11 +15,10 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from posebed.config import Section
 from posebed.contracts import DatasetSpec
 from posebed.data.checks import is_number
 from posebed.data.published import category_entry, read_published, visible
-from posebed.data.sheet import CocoFile
+from posebed.data.sheet import CocoFile, SourceOptions
 from posebed.data.skeleton import mirrored_pairs
 from posebed.records import Category, Dataset, Record
 
@@ -44,7 +43,7 @@ SKELETON = Category(
 )
 
 
-class Options(Section):
+class Options(SourceOptions):
     protocol: Literal["P1", "P2", "P3"] = "P1"
     """P1 all animals, P2 tested on animals that were not trained on, P3 within one class."""
     group: Literal["amphibian", "bird", "fish", "mammal", "reptile"] | None = None
@@ -67,7 +66,14 @@ def read(options: Options, path: Path) -> Dataset:
     trees = [t for t in ("annotation_coco", "annotations", "annotation") if (path / t).is_dir()] or ["annotation_coco"]
     pictures = "images" if (path / "images").is_dir() else "dataset"
     files = [
-        CocoFile(f"{trees[0]}/{protocol}/{part}.json", pictures, part=part, content=_content, sized=False)
+        CocoFile(
+            f"{trees[0]}/{protocol}/{part}.json",
+            pictures,
+            part=part,
+            content=_content,
+            sized=False,
+            linked=options.linked,
+        )
         for part in ("train", "test")
     ]
     layout = f"annotation_coco/{protocol}/{{train,test}}.json (or annotation/ in MPII form) and dataset/CLIP/"

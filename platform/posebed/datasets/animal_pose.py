@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from posebed.contracts import DatasetSpec
-from posebed.data.checks import is_number
+from posebed.data.checks import id_text, is_number
 from posebed.data.published import Reported, category_entry, read_published, visible
 from posebed.data.sheet import CocoFile
 from posebed.data.skeleton import mirrored_pairs
@@ -56,7 +56,7 @@ def read(options: Reported, path: Path) -> Dataset:
         path = path / "keypoints.json"
     folder = "annotations/" if (path / "annotations").is_dir() else ""
     files = [
-        CocoFile(f"{folder}animalpose_{name}.json", part=part, content=_content, sized=False)
+        CocoFile(f"{folder}animalpose_{name}.json", part=part, content=_content, sized=False, linked=options.linked)
         for part, name in options.parts().items()
     ]
     layout = (
@@ -73,7 +73,7 @@ def _content(given: Any) -> Any:
         return given
     stated = given.get("categories")
     categories = [(entry, _category(entry)) for entry in (stated if isinstance(stated, list) else [])]
-    reordered = [str(entry["id"]) for entry, new in categories if new is not entry]
+    reordered = [id_text(entry["id"]) for entry, new in categories if new is not entry]
     return {
         **given,
         "images": _images(given.get("images")),
@@ -103,7 +103,7 @@ def _images(value: Any) -> Any:
 
 def _annotation(raw: dict[str, Any], position: int, reordered: Collection[str]) -> dict[str, Any]:
     points, box = visible(_flat(raw)), raw.get("bbox")
-    if str(raw.get("category_id")) in reordered and len(points) == 3 * len(_NAMES):
+    if id_text(raw.get("category_id")) in reordered and len(points) == 3 * len(_NAMES):
         points = [v for i in _PLACE for v in points[3 * i : 3 * i + 3]]
     if isinstance(box, list) and len(box) == 4 and all(map(is_number, box)):
         box = [box[0], box[1], box[2] - box[0], box[3] - box[1]]

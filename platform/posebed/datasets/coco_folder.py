@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,11 +14,19 @@ from pydantic import AfterValidator, model_validator
 
 from posebed.config import Positive, Section
 from posebed.contracts import DatasetSpec
-from posebed.data.checks import is_id
+from posebed.data.checks import id_text, is_id
 from posebed.data.coco import find_pictures, read_coco
-from posebed.data.sheet import CocoFile
+from posebed.data.own_parts import PART_NAMES, part_named, read_lists, with_parts
+from posebed.data.sheet import CocoFile, SourceOptions
 from posebed.data.skeleton import Json
+from posebed.listing import shortened
 from posebed.records import Dataset
+
+_USUAL = ("annotations.json", "_annotations.coco.json")
+"""Of posebed and of Roboflow."""
+_PART = re.compile(rf"(?:^|[_.-])(({'|'.join(PART_NAMES)})\d*)$", re.IGNORECASE)
+"""At the end of a file's name the folder's name, such as train2017, and in it that of the part."""
+PartName = Literal["train", "val", "valid", "validation", "test"]
 
 
 def _with_captures(pattern: str) -> str:
@@ -55,7 +65,7 @@ def _group(options: GroupOptions, annotation: Json, image: Json) -> str:
     """The group, or an empty text where the field or the pattern finds none."""
     if options.group_field:
         value = annotation.get(options.group_field, image.get(options.group_field))
-        captured = [str(value)] if is_id(value) else []
+        captured = [id_text(value)] if is_id(value) else []
     else:
         found = re.search(options.group_pattern or "", str(image.get("file_name")))
         captured = [part or "" for part in found.groups()] if found else []
@@ -75,13 +85,21 @@ class SkeletonOptions(Section):
     upper_body: list[int | str] | None = None
 
 
-class Options(GroupOptions):
+class Options(GroupOptions, SourceOptions):
     folders: tuple[str, ...] | None = None
     """Sub-folders that make up the dataset. By default the path itself or, where it has no annotation file, every
-    sub-folder that has one."""
-    annotations: str = "annotations.json"
-    images: str = "images"
-    """Folder of the pictures; where there is none, a zip file of that name and ``.zip``."""
+    sub-folder that has one. Those called train, val (valid, validation) and test are the parts of ``by: official``."""
+    annotations: str | None = None
+    """By default annotations.json, or _annotations.coco.json as Roboflow writes it. Without either, the files of
+    ``path`` or of ``path/annotations`` whose names end in _train, _val or _test, such as instances_train.json, each
+    with the pictures in the folder of that name, in that name's folder below ``images``, or in ``images``."""
+    images: str | None = None
+    """Folder of the pictures; where there is none, a zip file of that name and ``.zip``. By default ``images``, or,
+    without either, the folder of the annotation file itself."""
+    parts: dict[PartName, str] | str | None = None
+    """The own division for ``by: official``: ``{train: train.txt, val: val.txt, test: test.txt}``, text files below the
+    path with one picture a line, or one CSV file with the columns picture and part. A picture is named by its path
+    below the path, or by as many last components as are unambiguous. Lists win over names of folders."""
     skeleton_base: Literal[0, 1] | None = None
     """What links count from, where the file does not prove it itself."""
     groups: dict[str, GroupOptions] = {}
@@ -95,47 +113,101 @@ def read(options: Options, path: Path) -> Dataset:
 
     Raises:
         LookupError: the options name a folder or a category that the data does not have.
+        ValueError: the lists of parts do not fit the data, or several files claim to be one part.
     """
-    folders = _folders(options, path)
-    _must_be_known("groups", options.groups, folders)
-    dataset = read_coco(path, [_coco_file(options, path, folder) for folder in folders])
+    files = _files(options, path)
+    _must_be_known("groups", options.groups, [file.label for file in files])
+    dataset = read_coco(path, files)
     if all(problem.record or problem.category for problem in dataset.problems):  # every file could be read
         _must_be_known("skeletons", options.skeletons, [c.name for c in dataset.categories])
-    return dataset
+    if not options.parts:
+        return dataset
+    return with_parts(dataset, read_lists(options.parts, path, options.linked))
+
+
+def _files(options: Options, path: Path) -> list[CocoFile]:
+    """The annotation files of the dataset; where there is none, one that is not there."""
+    folders = _folders(options, path) if options.folders is None else options.folders
+    if folders or options.folders is not None:
+        return [_coco_file(options, path, folder) for folder in folders]
+    return _files_of_parts(options, path) or [_coco_file(options, path, "")]
 
 
 def _folders(options: Options, path: Path) -> tuple[str, ...]:
-    if options.folders is not None:
-        return options.folders
-    if not path.is_dir() or (path / options.annotations).exists():
+    """The path itself, as an empty name, or its sub-folders that have an annotation file."""
+    if not path.is_dir() or _annotations_in(options, path):
         return ("",)
-    return tuple(sorted(f.name for f in path.iterdir() if (f / options.annotations).is_file())) or ("",)
+    return tuple(sorted(f.name for f in path.iterdir() if _annotations_in(options, f)))
+
+
+def _annotations_in(options: Options, folder: Path) -> str:
+    """The name of the annotation file that a folder holds; empty where it holds none."""
+    names = _USUAL if options.annotations is None else (options.annotations,)
+    return next((name for name in names if (folder / name).is_file()), "")
+
+
+def _files_of_parts(options: Options, path: Path) -> list[CocoFile]:
+    """Files whose names end in a part, beside folders of pictures."""
+    if options.annotations is not None or not path.is_dir():
+        return []
+    found = [(file.relative_to(path), match) for file in _json_files(path) if (match := _PART.search(file.stem))]
+    names: dict[str, list[str]] = defaultdict(list)
+    for file, match in found:
+        names[part_named(match[2])].append(file.as_posix())
+    for part, of in names.items():
+        if len(of) > 1:
+            raise ValueError(f"{path} must hold one annotation file of {part}, but holds {shortened(of)}")
+    files = [
+        CocoFile(file.as_posix(), _pictures_of(options, path, match[1]), part_named(match[2]), part_named(match[2]))
+        for file, match in found
+    ]
+    return [_with_options(options, file) for file in files]
+
+
+def _pictures_of(options: Options, path: Path, name: str) -> str:
+    usual = options.images or "images"
+    found = (_folder_or_zip(path, place) for place in (f"{name}/{usual}", f"{usual}/{name}", name, usual))
+    return next(filter(None, found), name)
+
+
+def _folder_or_zip(root: Path, place: str) -> str:
+    """The folder or, where there is none, the zip file of that name; empty where there is neither."""
+    if (root / place).is_dir():
+        return place
+    return f"{place}.zip" if (root / f"{place}.zip").is_file() else ""
+
+
+def _json_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.json")) or sorted(folder.glob("annotations/*.json"))
 
 
 def _must_be_known(option: str, names: Iterable[str], known: Collection[str]) -> None:
     if unknown := [name for name in names if name not in known]:
-        choices = ", ".join(filter(None, known)) or "nothing"
+        choices = shortened(filter(None, known), none="nothing")
         raise LookupError(
-            f"options.{option} must name what the data has, but has {', '.join(unknown)}; there is {choices}"
+            f"options.{option} must name what the data has, but has {shortened(unknown)}; there is {choices}"
         )
 
 
 def _coco_file(options: Options, path: Path, folder: str) -> CocoFile:
     below = f"{folder}/" if folder else ""
-    zipped = f"{below}{options.images}.zip"
-    as_zip = not (path / below / options.images).is_dir() and (path / zipped).is_file()
+    annotations = _annotations_in(options, path / folder) or options.annotations or _USUAL[0]
+    usual = f"{below}{options.images or 'images'}"
+    pictures = _folder_or_zip(path, usual) or (folder if options.images is None else usual)
+    return _with_options(options, CocoFile(f"{below}{annotations}", pictures, folder, part_named(folder)))
 
+
+def _with_options(options: Options, file: CocoFile) -> CocoFile:
     def category(entry: Json) -> Json:
         own = options.skeletons.get(str(entry.get("name")))
         return {**entry, **own.model_dump(exclude_none=True)} if own else entry
 
-    return CocoFile(
-        annotations=f"{below}{options.annotations}",
-        images=zipped if as_zip else f"{below}{options.images}",
-        label=folder,
-        group=options.groups.get(folder, options).finder(),
+    return replace(
+        file,
+        group=options.groups.get(file.label, options).finder(),
         category=category,
         skeleton_base=options.skeleton_base,
+        linked=options.linked,
     )
 
 
@@ -148,21 +220,28 @@ def check_path(path: Path) -> Dataset:
         ValueError: there is no annotation file, or several to choose from.
     """
     options = Options()
-    if path.is_dir() and not (path / options.annotations).is_file() and _folders(options, path) != ("",):
+    if path.is_dir() and not (path / _USUAL[0]).is_file() and _reads_by_itself(options, path):
         return read(options, path)
-    file = path if path.is_file() else _annotation_file(path, options.annotations)
+    file = path if path.is_file() else _annotation_file(path)
     root, pictures = find_pictures(file)
     return read_coco(root, [CocoFile(file.relative_to(root).as_posix(), pictures)])
 
 
-def _annotation_file(folder: Path, usual: str) -> Path:
-    files = sorted(folder.glob("*.json")) or sorted(folder.glob("annotations/*.json"))
-    if (folder / usual).is_file():
-        return folder / usual
+def _reads_by_itself(options: Options, path: Path) -> bool:
+    return bool(_folders(options, path)) or len(_files_of_parts(options, path)) > 1
+
+
+def _annotation_file(folder: Path) -> Path:
+    files = _json_files(folder)
+    if (folder / _USUAL[0]).is_file():
+        return folder / _USUAL[0]
     if len(files) == 1:
         return files[0]
-    names = ", ".join(f.relative_to(folder).as_posix() for f in files) or "no JSON file"
-    raise ValueError(f"{folder} must hold {usual} or one JSON file, but holds {names}; name the file itself")
+    names = shortened((f.relative_to(folder).as_posix() for f in files), 3, "no JSON file")
+    raise ValueError(
+        f"{folder} must hold {_USUAL[0]} or one JSON file, but holds {len(files) or ''}{': ' if files else ''}{names}; "
+        f"name the file itself, or convert files of single pictures to one COCO file"
+    )
 
 
 SPEC = DatasetSpec(

@@ -5,7 +5,6 @@ Records keep the order that the loaders of POMNet and CapeFormer have them in, a
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,13 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from posebed.config import Section
 from posebed.contracts import DatasetSpec
-from posebed.data.checks import Fault, Reason
+from posebed.data.checks import Fault, Reason, id_text
 from posebed.data.coco import read_sheets
-from posebed.data.sheet import CocoFile, Sheet, read_sheet
+from posebed.data.jsonfile import read_json
+from posebed.data.sheet import CocoFile, Sheet, SourceOptions, read_sheet
 from posebed.data.skeleton import Json
 from posebed.data.spanning_tree import with_links
+from posebed.listing import shortened
 from posebed.records import Dataset
 
 HELD_OUT: dict[int, dict[str, tuple[int, ...]]] = {
@@ -66,7 +66,7 @@ _FAMILIES: dict[str, tuple[int, ...]] = {
 _FAMILY = {str(identity): family for family, of in _FAMILIES.items() for identity in of}
 
 
-class Options(Section):
+class Options(SourceOptions):
     split: Literal[1, 2, 3, 4, 5] = 1
     """Which division into training, validation and test categories."""
     skeletons: str | None = None
@@ -75,29 +75,31 @@ class Options(Section):
 
 def read(options: Options, path: Path) -> Dataset:
     """Read the three files of a split, below ``path`` or its folder ``annotations``, and the pictures in folders by
-    category, below ``path`` or its folder ``images``. Pictures behind symbolic links that leave ``path`` are refused.
+    category, below ``path`` or its folder ``images``. Pictures behind symbolic links that
+    leave ``path`` are refused, but for folders that ``linked`` names.
 
     Raises:
         LookupError: there is no file of that name for the skeletons.
         ValueError: that file is none of COCO keypoints.
     """
     links = _links(path / options.skeletons) if options.skeletons else {}
-    sheets = [read_sheet(path, _file(options.split, part, path, links)) for part in ("train", "val", "test")]
+    sheets = [read_sheet(path, _file(options, part, path, links)) for part in ("train", "val", "test")]
     for sheet in sheets:
         _must_be_the_categories_of(sheet, options.split)
     dataset = with_links(read_sheets(path, sheets))
     return replace(dataset, notes=(*dataset.notes, *_notes(dataset)))
 
 
-def _file(split: int, part: str, path: Path, links: Json) -> CocoFile:
+def _file(options: Options, part: str, path: Path, links: Json) -> CocoFile:
     folder = "annotations/" if (path / "annotations").is_dir() else ""
     return CocoFile(
-        annotations=f"{folder}mp100_split{split}_{part}.json",
+        annotations=f"{folder}mp100_split{options.split}_{part}.json",
         images="images" if (path / "images").is_dir() else "",
         part=part,
         content=_in_order_of_images,
         category=partial(_category, links),
         skeleton_base=0,
+        linked=options.linked,
     )
 
 
@@ -108,16 +110,18 @@ def _in_order_of_images(content: Any) -> Any:
     )
     if not isinstance(images, list) or not isinstance(annotations, list):
         return content
-    place = {str(image.get("id")): number for number, image in enumerate(images) if isinstance(image, dict)}
+    place = {id_text(image.get("id")): number for number, image in enumerate(images) if isinstance(image, dict)}
 
     def listed(annotation: Any) -> int:
-        return place.get(str(annotation.get("image_id")), len(place)) if isinstance(annotation, dict) else len(place)
+        return (
+            place.get(id_text(annotation.get("image_id")), len(place)) if isinstance(annotation, dict) else len(place)
+        )
 
     return {**content, "annotations": sorted(annotations, key=listed)}
 
 
 def _category(links: Json, entry: Json) -> Json:
-    identity = str(entry["id"])
+    identity = id_text(entry["id"])
     own = {"skeleton": links[identity]} if identity in links else {}
     return {**entry, "supercategory": _FAMILY.get(identity, "animal body"), **own}
 
@@ -127,9 +131,9 @@ def _links(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise LookupError(f"options.skeletons must name a file of the dataset, but there is no {file}")
     try:
-        categories = json.loads(file.read_bytes())["categories"]
-        return {str(entry["id"]): entry["skeleton"] for entry in categories if entry.get("skeleton")}
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        categories = read_json(file)["categories"]
+        return {id_text(entry["id"]): entry["skeleton"] for entry in categories if entry.get("skeleton")}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{file} must be JSON with categories, each with an id, but: {error!r}") from error
 
 
@@ -140,7 +144,7 @@ def _must_be_the_categories_of(sheet: Sheet, split: int) -> None:
     wanted = {str(identity) for identity in held.get(sheet.file.part, train)}
     if sheet.categories and set(sheet.categories) != wanted:
         found = {"lacks": wanted - set(sheet.categories), "has besides": set(sheet.categories) - wanted}
-        text = ", ".join(f"{what} {' '.join(sorted(ids, key=_numerically))}" for what, ids in found.items() if ids)
+        text = ", ".join(f"{what} {shortened(sorted(ids, key=_numerically))}" for what, ids in found.items() if ids)
         must = f"those that the {sheet.file.part} part of split {split} officially has"
         sheet.tell("", "", Fault("categories", Reason.OTHER_CATEGORIES, text, must))
 

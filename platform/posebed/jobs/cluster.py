@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 # Read by Ray when it is imported or started. Telemetry stays off unless the user says otherwise.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
@@ -22,6 +20,8 @@ if not os.environ.get("RAY_ADDRESS") and "RAY_AUTH_MODE" not in os.environ:
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 import ray
+
+from posebed.yamlfile import read_yaml
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Batches never pass through the object store, so a small one will do."""
@@ -63,7 +63,7 @@ def runtime_env(packages: Sequence[str]) -> dict[str, Any]:
     """
     folders = [Path(importlib.import_module(name).__file__ or "").parent for name in packages]
     written = folders[0].parents[1] / "cluster" / "runtime_env.yaml"
-    settings: dict[str, Any] = yaml.safe_load(written.read_text()) if written.is_file() else {}
+    settings: dict[str, Any] = (read_yaml(written) or {}) if written.is_file() else {}
     return settings | {"py_modules": [str(folder) for folder in folders]}
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from posebed.config import SearchConfig
 from posebed.contracts import SEARCHED_EVERYWHERE
 from posebed.experiment import Experiment
+from posebed.listing import shortened
 from posebed.space import Choice, Dimension, Space, When, check_order, read_dimension, with_value
 
 
@@ -20,7 +22,7 @@ def space_of(experiment: Experiment, settings: SearchConfig) -> Space:
     unknown = sorted({*settings.only} - {*space})
     if unknown:
         raise ValueError(
-            f"{experiment.key}.only must name dimensions of the model's space, but has {', '.join(unknown)}; there is "
+            f"{experiment.key}.only must name dimensions of the model's space, but has {shortened(unknown)}; there is "
             f"{', '.join(space)}"
         )
     space = {n: d for n, d in space.items() if not settings.only or n in settings.only}
@@ -29,7 +31,7 @@ def space_of(experiment: Experiment, settings: SearchConfig) -> Space:
         if written is None:
             space.pop(name, None)
         else:
-            space[name] = read_dimension(f"{experiment.key}.space.{name}", written)
+            space[name] = _typed(experiment, name, read_dimension(f"{experiment.key}.space.{name}", written))
     space = {name: kept for name, d in space.items() if (kept := _without_its_parent(experiment, space, d))}
     if not space:
         raise ValueError(f"{experiment.key}.space must leave something to vary, but leaves nothing")
@@ -37,6 +39,27 @@ def space_of(experiment: Experiment, settings: SearchConfig) -> Space:
     space = {name: with_value(d, own(experiment, name)) for name, d in space.items()}
     _must_be_accepted(experiment, space)
     return space
+
+
+def _typed(experiment: Experiment, name: str, dimension: Dimension) -> Dimension:
+    """The dimension with its values as the parameter holds them, each once: ``yes`` is true, 1 the number 1.0."""
+    plain = dimension.then if isinstance(dimension, When) else dimension
+    if isinstance(plain, Choice):
+        plain = Choice(*_typed_values(experiment, name, plain.values))
+    if isinstance(dimension, When):
+        return When(dimension.name, _typed_values(experiment, dimension.name, dimension.values), plain)
+    return plain
+
+
+def _typed_values(experiment: Experiment, name: str, values: Sequence[object]) -> tuple[object, ...]:
+    typed: list[object] = []
+    for value in values:
+        try:
+            held = own(experiment.with_overrides({name: value}), name)
+        except (ValueError, LookupError):
+            held = value  # refused later, with the reason
+        typed += [held] if held not in typed else []
+    return tuple(typed)
 
 
 def own_setting(experiment: Experiment, space: Space) -> dict[str, Any]:

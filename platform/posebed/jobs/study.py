@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from posebed.config import SearchConfig
 from posebed.experiment import Experiment
+from posebed.listing import shortened
 from posebed.scoring.search_result import Measured, State, Trial
 from posebed.space import Choice, LogUniform, Space, Steps, Unconditional, When, holds
 
@@ -84,7 +85,7 @@ def open_study(
     lost = [] if name in there else sorted({*settings.warm_start} - {*there})
     if lost:
         raise LookupError(
-            f"from must name a study of the storage, but {lost[0]!r} is none; there is {', '.join(there) or 'none'}"
+            f"from must name a study of the storage, but {lost[0]!r} is none; there is {shortened(there)}"
         )
     directions = [StudyDirection.MAXIMIZE, *([StudyDirection.MINIMIZE] if settings.cost else [])]
     study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)

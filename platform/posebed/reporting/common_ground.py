@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from posebed.config import ScoringConfig
 from posebed.contracts import Task
+from posebed.listing import shortened
 from posebed.records import Category, Record
 from posebed.reporting.chart import WIDTH, axis, series, svg
 from posebed.reporting.compare import FLOORS, KeypointTable
@@ -135,7 +136,7 @@ def ground_sections(
     keys = sorted({run.key for section in sections for run in section.runs})
     if reference is not None and reference not in keys:
         raise LookupError(
-            f"the reference must stand on a common ground, but is {reference!r}; there is {', '.join(keys) or 'none'}"
+            f"the reference must stand on a common ground, but is {reference!r}; there is {shortened(keys)}"
         )
     return sections
 

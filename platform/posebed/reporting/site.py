@@ -14,6 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from posebed.contracts import Claim
+from posebed.listing import shortened
 from posebed.records import DEFAULT_SIGMA, write_text
 from posebed.reporting.chart import series
 from posebed.reporting.common_ground import GroundSection, ground_lines, spanned
@@ -165,12 +166,12 @@ def write_report(
 def _check_keys(keys: Sequence[str], gallery: Sequence[GalleryPicture]) -> None:
     twice = sorted(key for key, times in Counter(keys).items() if times > 1)
     if twice:
-        raise ValueError(f"every run must have one result, but there are several of {', '.join(twice)}")
+        raise ValueError(f"every run must have one result, but there are several of {shortened(twice)}")
     strangers = sorted({p.run for p in gallery} - set(keys))
     if strangers:
         raise ValueError(
-            f"every picture must be of a run with a result, but some are of {', '.join(strangers)}; "
-            f"there is {', '.join(keys) or 'nothing'}"
+            f"every picture must be of a run with a result, but some are of {shortened(strangers)}; "
+            f"there is {shortened(keys, none='nothing')}"
         )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from posebed.listing import shortened
 from posebed.records import Category, Record, categories_from_json, categories_to_json, write_table
 
 CONFIDENT = 0.2
@@ -199,7 +200,7 @@ def _positions(categories: Sequence[Category], keys: Sequence[str]) -> np.ndarra
     unknown = sorted(set(keys) - set(position))
     if unknown:
         raise ValueError(
-            f"every category must be one of {', '.join(position)}, but predictions have {', '.join(unknown)}"
+            f"every category must be one of {shortened(position)}, but predictions have {shortened(unknown)}"
         )
     return np.array([position[key] for key in keys], np.int32)
 
@@ -249,7 +250,7 @@ def read_predictions(path: Path) -> Predictions:
     if not table.schema.equals(_SCHEMA) or b"categories" not in metadata:
         raise ValueError(
             f"{path} must be a table of predictions with the columns {', '.join(_SCHEMA.names)}, but has "
-            f"{', '.join(table.schema.names)}"
+            f"{shortened(table.schema.names, 40)}"
         )
     categories = categories_from_json(metadata[b"categories"].decode())
     category = _positions(categories, table["category"].to_pylist())

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-import yaml
 
 from posebed.config import Section
 from posebed.records import write_text
+from posebed.yamlfile import read_yaml, yaml_text
 
 State = Literal["complete", "pruned", "failed"]
 
@@ -124,7 +124,7 @@ def write_search(result: SearchResult, folder: Path) -> None:
     """
     best = result.best
     write_text(
-        yaml.safe_dump(
+        yaml_text(
             {
                 "study": result.study,
                 "trial": best.number,
@@ -132,8 +132,7 @@ def write_search(result: SearchResult, folder: Path) -> None:
                 **({result.cost: best.cost} if result.cost else {}),
                 "spent": spent(result.own),
                 "params": json.loads(json.dumps(best.params)),
-            },
-            sort_keys=False,
+            }
         ),
         folder / "best.yaml",
     )
@@ -168,4 +167,4 @@ def read_best(folder: Path) -> dict[str, Any]:
     path = folder / "best.yaml"
     if not path.is_file():
         raise LookupError(f"{folder} must hold a finished search, but has no best.yaml")
-    return yaml.safe_load(path.read_text(encoding="utf-8"))["params"]
+    return read_yaml(path)["params"]

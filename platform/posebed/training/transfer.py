@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from posebed.contracts import Setting
 from posebed.experiment import Experiment
+from posebed.listing import shortened
 from posebed.records import Category
 from posebed.training.trained import read_about, setting_of, without_download
 
@@ -53,7 +54,7 @@ def initial_model(experiment: Experiment, setting: Setting) -> tuple[Any, str]:
     if new and not experiment.train.epochs:
         raise ValueError(
             f"{experiment.key} without epochs must have no keypoint that {experiment.init_from} has not learnt, but "
-            f"new are {', '.join(new)}"
+            f"new are {shortened(new)}"
         )
     model.load_state_dict(state)
     return model, f"{experiment.key} starts from {experiment.init_from}: {line}"
@@ -95,7 +96,7 @@ def transferred(
     new = [name for i, name in enumerate(names) if i not in matched]
     line = (
         f"{len(own) - by_keypoint} tensors copied; in {by_keypoint} more {len(matched)} of {setting.keypoints} "
-        f"keypoints by name, new are {', '.join(new) or 'none'}"
+        f"keypoints by name, new are {shortened(new)}"
     )
     return state, new, line
 

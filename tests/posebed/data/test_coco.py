@@ -244,7 +244,7 @@ def test_a_missing_annotation_file_is_a_problem(tmp_path: Path) -> None:
 def test_a_fault_of_a_category_is_told_once(folder: Path, changes: dict[str, Any], field: str) -> None:
     content = sound()
     content["categories"][0].update(changes)
-    problems = [p for p in read(content, folder).problems if p.reason != "unknown category"]
+    problems = [p for p in read(content, folder).problems if p.reason != "faulty category"]
     assert [(p.record, p.field) for p in problems] == [("", field)]
     assert problems[0].category
 
@@ -353,3 +353,94 @@ def test_no_content_raises_and_no_kept_record_has_a_problem(folder: Path, data: 
         write_problems(dataset.problems, Path(out) / "problems.csv")
         assert [r.record for r in read_records(Path(out) / "records.parquet")] == [r.record for r in dataset.records]
         assert read_problems(Path(out) / "problems.csv") == list(dataset.problems)
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_ids_written_as_whole_floats_or_texts_are_the_same_ids(folder: Path, data: st.DataObject) -> None:
+    content, forms = sound(), st.sampled_from([int, float, str])
+    for entry in (*content["images"], *content["annotations"], *content["categories"]):
+        for field in {"id", "image_id", "category_id"} & entry.keys():
+            entry[field] = data.draw(forms)(entry[field])
+    content["categories"][0]["skeleton"] = [[float(a), b] for a, b in content["categories"][0]["skeleton"]]
+    dataset, plain = read(content, folder), read(sound(), folder)
+    assert (dataset.problems, dataset.categories) == ((), plain.categories)
+    assert [(r.record, r.image) for r in dataset.records] == [(r.record, r.image) for r in plain.records]
+
+
+@pytest.mark.parametrize("value", [1.5, float("inf"), float("nan"), 2.0**60, True, None, [1]])
+def test_what_is_no_id_is_refused(folder: Path, value: Any) -> None:
+    content = sound()
+    content["annotations"][0]["image_id"] = value
+    assert [(p.record, p.field) for p in read(content, folder).problems] == [("100", "image_id")]
+
+
+hidden = st.none() | st.floats() | st.integers() | st.just(10**400)
+
+
+@settings(deadline=None)
+@given(x=hidden, y=hidden, flag=st.sampled_from([0, 0.0]))
+def test_coordinates_of_unlabelled_keypoints_are_zero_whatever_they_were(
+    folder: Path, x: Any, y: Any, flag: float
+) -> None:
+    content = sound()
+    content["annotations"][0]["keypoints"] = [x, y, flag, 5, 6, 2, 7, 8, 1]
+    dataset = read(content, folder)
+    assert (len(dataset.records), dataset.problems) == (RECORDS, ())
+    assert dataset.records[0].keypoints.tolist() == [[0, 0, 0], [5, 6, 2], [7, 8, 1]]
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+@pytest.mark.parametrize("flag", [1, 2, None])
+def test_coordinates_of_labelled_keypoints_must_be_numbers(folder: Path, value: Any, flag: Any) -> None:
+    content = sound()
+    content["annotations"][0]["keypoints"] = [value, 1, flag, 5, 6, 2, 7, 8, 1]
+    assert {p.record for p in read(content, folder).problems} == {"100"}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"name": 5}, {"keypoints": ["nose", "nose"]}, {"keypoints": [{"name": "nose"}]}, {"keypoints": 3}]
+)
+def test_annotations_of_a_faulty_category_name_its_fault_and_are_counted_with_it(
+    folder: Path, changes: dict[str, Any]
+) -> None:
+    content = sound()
+    content["categories"][0].update(changes)
+    first, *others = read(content, folder).problems
+    assert {(str(p.reason), p.field, p.category) for p in others} == {
+        ("faulty category", "category_id", first.category)
+    }
+    assert len(others) == RECORDS
+    assert all(f"whose {first.field} must be {first.must}" in p.found for p in others)
+
+
+def test_annotations_of_a_category_without_keypoints_are_not_of_an_unknown_one(folder: Path) -> None:
+    content = sound()
+    content["categories"].append({"id": 2, "name": "box"})
+    content["annotations"][0].update(category_id=2.0, keypoints=None)
+    found = [(str(p.reason), p.category) for p in read(content, folder).problems]
+    assert found == [("faulty category", "box"), ("missing field", "box")]
+
+
+@pytest.mark.parametrize(("entries", "field"), [("images", "image_id"), ("categories", "category_id")])
+def test_a_missing_list_is_told_once_and_not_of_every_annotation(folder: Path, entries: str, field: str) -> None:
+    content = sound()
+    del content[entries]
+    dataset = read(content, folder)
+    assert dataset.records == ()
+    assert [(p.field, p.record) for p in dataset.problems] == [(entries, "")]
+
+
+@pytest.mark.parametrize(("entries", "field"), [("images", "image_id"), ("categories", "category_id")])
+def test_an_unknown_id_is_told_beside_entries_that_have_none(folder: Path, entries: str, field: str) -> None:
+    content = sound()
+    content[entries].append({})
+    content["annotations"][0][field] = 77
+    problem = next(p for p in read(content, folder).problems if p.record == "100")
+    assert problem.must == f"an id that the file lists; 1 of its {entries} have no usable id"
+
+
+def test_a_byte_order_mark_in_annotations_changes_nothing(folder: Path) -> None:
+    read(sound(), folder)
+    (folder / "set.json").write_text(json.dumps(sound()), encoding="utf-8-sig")
+    assert not read_coco(folder, [CocoFile("set.json", "images")]).problems

@@ -113,3 +113,13 @@ def test_the_run_s_own_value_of_a_conditional_dimension_is_held():
     found = space(config={"ghrl_weight": 0.5, "ghrl_sigma": 5.0})
     conditional = found["model.ghrl_sigma"]
     assert isinstance(conditional, When) and holds(conditional.then, 5.0)
+
+
+def test_values_are_as_the_parameter_holds_them_and_each_once():
+    found = space(
+        space={"train.sync_batchnorm": ["yes", "no", True], "train.lr": [1e-4, "1e-4", 0.001], "train.clip": [1, 1.0]}
+    )
+    assert found["train.sync_batchnorm"] == Choice(True, False)
+    assert found["train.lr"].values[-2:] == (1e-4, 0.001) and len(found["train.lr"].values) == 3  # and the run's own
+    assert found["train.clip"].values == (0.0, 1.0)
+    assert all(isinstance(value, float) for name in ("train.lr", "train.clip") for value in found[name].values)
