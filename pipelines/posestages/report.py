@@ -9,7 +9,6 @@ import json
 from pathlib import Path
 
 from posebed.config import SEARCH, Params, read_params
-from posebed.data.images import Images
 from posebed.records import Record, read_records
 from posebed.reporting.common_ground import ground_sections
 from posebed.reporting.compare import tables
@@ -19,6 +18,7 @@ from posebed.reporting.site import PICTURED, SHOWN, DataProblems, write_report
 from posebed.scoring.ground import tables_at
 from posebed.scoring.result import Result, read_result
 from posebed.scoring.search_result import SearchResult
+from posestages.prepare import prepared_pictures
 from posestages.repeats import claims, literature
 from posestages.sources import searches_in, tables_in, tracked_runs
 from posestages.stage import PARAMS, PREDICTIONS, prepared, run, run_folder
@@ -92,7 +92,7 @@ def _gallery(results: list[Result]) -> list[GalleryPicture]:
 def _album(data: str) -> tuple[Decode, dict[str, Record]]:
     """What reads the pictures, and the records by identity."""
     records = read_records(prepared(data) / "records.parquet")
-    return Images(Path(_about(data)["root"])).decode, {r.record: r for r in records}
+    return prepared_pictures(prepared(data)).decode, {r.record: r for r in records}
 
 
 def _about(data: str) -> dict:

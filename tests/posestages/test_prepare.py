@@ -64,6 +64,7 @@ def test_sound_data_is_written_whole(tmp_path: Path) -> None:
     assert read_problems(tmp_path / "out" / "problems.csv") == []
     assert about(tmp_path / "out") == {
         "root": str(path),
+        "reading": {"orientation": "stored", "bits": None},
         "notes": [],
         "checked": 20,
         "kept": 20,
@@ -126,7 +127,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
         prepare(params(path, invalid="drop"), "pets", tmp_path / name)
     one, two = ({f.name: f.read_bytes() for f in (tmp_path / name).iterdir()} for name in ("one", "two"))
     assert one == two
-    assert set(one) == {"records.parquet", "categories.json", "problems.csv", "about.json"}
+    assert set(one) == {"records.parquet", "pictures.parquet", "categories.json", "problems.csv", "about.json"}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile, ZipFile
 
-from posebed.config import Section
+from posebed.config import PictureOptions
 from posebed.contracts import DatasetSpec
 from posebed.data.checks import Reason, is_names, shown
 from posebed.data.coco import find_pictures, read_coco
@@ -21,7 +21,7 @@ from posebed.data.skeleton import Json
 from posebed.records import Category, Dataset, Problem
 
 
-class Reported(Section):
+class Reported(PictureOptions):
     """For datasets that divide into train, val and test, whose papers report val."""
 
     report: Literal["val", "test"] = "val"
@@ -34,7 +34,12 @@ class Reported(Section):
 
 
 def read_published(
-    spec: DatasetSpec, path: Path, files: Sequence[CocoFile], layout: str, folders: Sequence[str] = ()
+    spec: DatasetSpec,
+    options: PictureOptions,
+    path: Path,
+    files: Sequence[CocoFile],
+    layout: str,
+    folders: Sequence[str] = (),
 ) -> Dataset:
     """Read the annotation files of a dataset below ``path``, whose categories all have the skeleton of ``spec``.
 
@@ -59,7 +64,7 @@ def read_published(
         )
         files = [replace(f, images=folder_or_zip(path, f.images), label=Path(f.annotations).stem) for f in files]
     assert spec.skeleton is not None
-    dataset = read_coco(root, [_completed(file, spec.skeleton) for file in files])
+    dataset = read_coco(root, [_completed(file, spec.skeleton) for file in files], options.orientation)
     parts = "; ".join(f"{file.part or 'all'}: {file.annotations}" for file in files)
     return replace(
         dataset,

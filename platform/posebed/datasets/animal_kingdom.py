@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from posebed.config import Section
+from posebed.config import PictureOptions
 from posebed.contracts import DatasetSpec
 from posebed.data.checks import is_number
 from posebed.data.published import category_entry, read_published, visible
@@ -44,7 +44,7 @@ SKELETON = Category(
 )
 
 
-class Options(Section):
+class Options(PictureOptions):
     protocol: Literal["P1", "P2", "P3"] = "P1"
     """P1 all animals, P2 tested on animals that were not trained on, P3 within one class."""
     group: Literal["amphibian", "bird", "fish", "mammal", "reptile"] | None = None
@@ -71,7 +71,7 @@ def read(options: Options, path: Path) -> Dataset:
         for part in ("train", "test")
     ]
     layout = f"annotation_coco/{protocol}/{{train,test}}.json (or annotation/ in MPII form) and dataset/CLIP/"
-    dataset = read_published(SPEC, path, files, layout)
+    dataset = read_published(SPEC, options, path, files, layout)
     return replace(
         dataset,
         records=tuple(replace(r, group=PurePosixPath(r.image).parent.name) for r in dataset.records),

@@ -63,7 +63,7 @@ def read(options: Reported, path: Path) -> Dataset:
         "annotations/animalpose_{train,val,test}.json, VOC2012/JPEGImages/ and animalpose_image_part2/{cat,cow,...}/, "
         "or as the official keypoints.json and images/"
     )
-    return read_published(SPEC, path, files, layout, ["VOC2012/JPEGImages", "animalpose_image_part2"])
+    return read_published(SPEC, options, path, files, layout, ["VOC2012/JPEGImages", "animalpose_image_part2"])
 
 
 def _content(given: Any) -> Any:

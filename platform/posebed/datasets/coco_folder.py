@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, model_validator
 
-from posebed.config import Positive, Section
+from posebed.config import PictureOptions, Positive, Section
 from posebed.contracts import DatasetSpec
 from posebed.data.checks import is_id
 from posebed.data.coco import find_pictures, read_coco
@@ -75,7 +75,7 @@ class SkeletonOptions(Section):
     upper_body: list[int | str] | None = None
 
 
-class Options(GroupOptions):
+class Options(PictureOptions, GroupOptions):
     folders: tuple[str, ...] | None = None
     """Sub-folders that make up the dataset. By default the path itself or, where it has no annotation file, every
     sub-folder that has one."""
@@ -98,7 +98,7 @@ def read(options: Options, path: Path) -> Dataset:
     """
     folders = _folders(options, path)
     _must_be_known("groups", options.groups, folders)
-    dataset = read_coco(path, [_coco_file(options, path, folder) for folder in folders])
+    dataset = read_coco(path, [_coco_file(options, path, folder) for folder in folders], options.orientation)
     if all(problem.record or problem.category for problem in dataset.problems):  # every file could be read
         _must_be_known("skeletons", options.skeletons, [c.name for c in dataset.categories])
     return dataset

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from posebed.config import Section
+from posebed.config import PictureOptions
 from posebed.contracts import DatasetSpec
 from posebed.data.checks import Fault, Reason
 from posebed.data.coco import read_sheets
@@ -66,7 +66,7 @@ _FAMILIES: dict[str, tuple[int, ...]] = {
 _FAMILY = {str(identity): family for family, of in _FAMILIES.items() for identity in of}
 
 
-class Options(Section):
+class Options(PictureOptions):
     split: Literal[1, 2, 3, 4, 5] = 1
     """Which division into training, validation and test categories."""
     skeletons: str | None = None
@@ -85,7 +85,7 @@ def read(options: Options, path: Path) -> Dataset:
     sheets = [read_sheet(path, _file(options.split, part, path, links)) for part in ("train", "val", "test")]
     for sheet in sheets:
         _must_be_the_categories_of(sheet, options.split)
-    dataset = with_links(read_sheets(path, sheets))
+    dataset = with_links(read_sheets(path, sheets, options.orientation))
     return replace(dataset, notes=(*dataset.notes, *_notes(dataset)))
 
 
