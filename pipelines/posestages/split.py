@@ -41,7 +41,7 @@ def split(params: Params, key: str, data: Path, out: Path) -> None:
     if shared := shared_pictures(part, records, hashes):
         parts = ", ".join(f"{count} in {' and '.join(of)}" for of, count in shared.most_common())
         advice = "" if config.by == "official" else "; 'equal_pictures: keep_together' prevents it"
-        print(f"splits.{key}: {shared.total()} pictures, compared byte by byte, are in several parts: {parts}{advice}")
+        print(f"splits.{key}: pictures whose bytes stand in several parts: {parts}{advice}")
 
 
 def _hashes(data: Path, key: str, name: str) -> dict[str, str]:

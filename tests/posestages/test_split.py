@@ -74,9 +74,7 @@ def test_equal_pictures_in_several_parts_are_counted_and_told(
 ) -> None:
     about = json.loads((divided(tmp_path, by="official", equal=EQUAL) / "about.json").read_text())
     assert about["equal_pictures_in_several_parts"] == 1
-    assert "1 pictures, compared byte by byte, are in several parts: 1 in train and val and test" in (
-        capsys.readouterr().out
-    )
+    assert "pictures whose bytes stand in several parts: 1 in train and val and test\n" in capsys.readouterr().out
 
 
 def test_a_split_without_equal_pictures_says_nothing_of_them(
