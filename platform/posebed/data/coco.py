@@ -100,10 +100,11 @@ def _inspect_pictures(images: Images, sheets: Sequence[Sheet]) -> dict[str, Pict
     for picture in used:
         if picture.path:
             facts = found[picture.path]
-            wrong = isinstance(facts, Fault)
-            picture.faults.extend([facts] if wrong else size_faults(picture.size, facts, images.reading.orientation))
-            if picture.size is None and not wrong:
-                picture.size = facts.size
+            if isinstance(facts, Fault):
+                picture.faults.append(facts)
+            else:
+                picture.faults.extend(size_faults(picture.size, facts, images.reading.orientation))
+                picture.size = picture.size or facts.size
     return {path: facts for path, facts in found.items() if not isinstance(facts, Fault)}
 
 
