@@ -5,7 +5,6 @@ Usage: python -m posestages.pack KEY
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +14,7 @@ from posebed.config import Params, read_params
 from posebed.data.pack import write_pack
 from posebed.records import categories_from_json, read_records
 from posestages import stage
+from posestages.prepare import prepared_pictures
 
 
 def pack(params: Params, key: str, source: Path, out: Path) -> None:
@@ -26,18 +26,12 @@ def pack(params: Params, key: str, source: Path, out: Path) -> None:
     config = stage.entry("packs", params.packs, key)
     records = read_records(source / "records.parquet")
     categories = categories_from_json((source / "categories.json").read_text(encoding="utf-8"))
-    about = json.loads((source / "about.json").read_text(encoding="utf-8"))
+    images = prepared_pictures(source)
     bar = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True))
     with stage.finished_folder(out) as folder, bar:
         task = bar.add_task(f"packing {key}", total=len(records))
         write_pack(
-            records,
-            categories,
-            Path(about["root"]),
-            config,
-            folder,
-            lambda crops: bar.advance(task, crops),
-            linked=about.get("linked", ()),
+            records, categories, images.root, config, folder, lambda crops: bar.advance(task, crops), images.reading
         )
 
 

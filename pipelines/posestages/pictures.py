@@ -46,7 +46,7 @@ def draw_sheet(dataset: Dataset, out: Path, count: int, chosen: Sequence[str]) -
     for record in dataset.records:
         if record.keypoints[:, 2].any():
             members[record.category].append(record)
-    images = Images(dataset.root, dataset.linked)
+    images = Images(dataset.root, dataset.reading)
     pictures, titles = [], []
     for key in chosen or known:
         spread = np.linspace(0, len(members[key]) - 1, min(count, len(members[key]))).round().astype(int)

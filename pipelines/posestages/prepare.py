@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter, defaultdict
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,21 @@ from pydantic import ValidationError
 from posebed import catalog
 from posebed.config import DataConfig, Params, read_params, sentence
 from posebed.data.checks import summary
-from posebed.records import Dataset, categories_to_json, write_problems, write_records, write_text
+from posebed.data.images import Images
+from posebed.records import (
+    Dataset,
+    Reading,
+    categories_to_json,
+    write_hashes,
+    write_problems,
+    write_records,
+    write_text,
+)
 from posestages import stage
 
 
 def prepare(params: Params, key: str, out: Path) -> None:
-    """Write records.parquet, categories.json, problems.csv and about.json of ``data.KEY`` to the folder ``out``.
+    """Write records.parquet, pictures.parquet, categories.json, problems.csv and about.json of ``data.KEY`` to ``out``.
 
     Raises:
         ValueError: the options are wrong, or the data is refused; nothing is left at ``out``.
@@ -30,10 +40,13 @@ def prepare(params: Params, key: str, out: Path) -> None:
     _must_be_sound(dataset, config, key)
     with stage.finished_folder(out) as folder:
         write_records(dataset.records, folder / "records.parquet")
+        write_hashes(dataset.hashes, folder / "pictures.parquet")
         write_text(categories_to_json(dataset.categories), folder / "categories.json")
         write_problems(dataset.problems, folder / "problems.csv")
         write_text(json.dumps(_about(dataset), indent=1), folder / "about.json")
     print(f"data.{key}: {len(dataset.records)} of {dataset.checked} records kept")
+    for note in dataset.notes:
+        print(f"data.{key}: note: {note}")
 
 
 def read(config: DataConfig, where: str) -> Dataset:
@@ -71,7 +84,7 @@ def _about(dataset: Dataset) -> dict[str, Any]:
             dropped[str(problem.reason)][problem.category] += 1
     return {
         "root": dataset.root.as_posix(),
-        "linked": dataset.linked,
+        "reading": asdict(dataset.reading),
         "notes": dataset.notes,
         "checked": dataset.checked,
         "kept": len(dataset.records),
@@ -79,6 +92,12 @@ def _about(dataset: Dataset) -> dict[str, Any]:
         "instances": Counter(record.category for record in dataset.records if record.keypoints[:, 2].any()),
         "default_sigmas": [category.key for category in dataset.categories if not category.sigmas],
     }
+
+
+def prepared_pictures(folder: Path) -> Images:
+    """The pictures of a prepared folder, decoded as its dataset reads them."""
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    return Images(Path(about["root"]), Reading(**about.get("reading", {})))
 
 
 def main(arguments: list[str]) -> None:

@@ -6,10 +6,10 @@ Usage: python -m posestages.report
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from posebed.config import SEARCH, Params, read_params
-from posebed.data.images import Images
 from posebed.records import Record, read_records
 from posebed.reporting.common_ground import ground_sections
 from posebed.reporting.compare import tables
@@ -19,9 +19,10 @@ from posebed.reporting.site import PICTURED, SHOWN, DataProblems, write_report
 from posebed.scoring.ground import tables_at
 from posebed.scoring.result import Result, read_result
 from posebed.scoring.search_result import SearchResult
+from posestages.prepare import prepared_pictures
 from posestages.repeats import claims, literature
 from posestages.sources import searches_in, tables_in, tracked_runs
-from posestages.stage import PARAMS, PREDICTIONS, prepared, run, run_folder
+from posestages.stage import PARAMS, PREDICTIONS, prepared, run, run_folder, split_folder
 
 OUT = Path("report")
 
@@ -63,7 +64,7 @@ def report(params: Params, out: Path = OUT, reference: str | None = None) -> Pat
     return write_report(
         results,
         _gallery(_pictured(results)),
-        [_problems(data) for data in used],
+        [_problems(data, {r.split for r in results if r.data == data}) for data in used],
         out,
         published=claims(results),
         tracked=tracked_runs(folders),
@@ -92,22 +93,28 @@ def _gallery(results: list[Result]) -> list[GalleryPicture]:
 def _album(data: str) -> tuple[Decode, dict[str, Record]]:
     """What reads the pictures, and the records by identity."""
     records = read_records(prepared(data) / "records.parquet")
-    about = _about(data)
-    return Images(Path(about["root"]), about.get("linked", ())).decode, {r.record: r for r in records}
+    return prepared_pictures(prepared(data)).decode, {r.record: r for r in records}
 
 
 def _about(data: str) -> dict:
     return json.loads((prepared(data) / "about.json").read_text())
 
 
-def _problems(data: str) -> DataProblems:
+def _equal_pictures(splits: Iterable[str]) -> Iterator[str]:
+    for split in sorted(splits):
+        about = json.loads((split_folder(split) / "about.json").read_text())
+        if count := about.get("equal_pictures_in_several_parts"):
+            yield f"Pictures whose bytes stand in several parts of the split {split}: {count}."
+
+
+def _problems(data: str, splits: Iterable[str]) -> DataProblems:
     about = _about(data)
     return DataProblems(
         data=data,
         checked=about["checked"],
         kept=about["kept"],
         dropped=about["dropped"],
-        notes=tuple(about["notes"]),
+        notes=(*about["notes"], *_equal_pictures(splits)),
         default_sigmas=tuple(about["default_sigmas"]),
     )
 

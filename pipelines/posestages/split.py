@@ -7,9 +7,9 @@ from pathlib import Path
 
 from posebed.config import EpisodesConfig, Params, SplitConfig, read_params
 from posebed.data.plan import Episode, draw_episodes, missed_officially, official_episodes
-from posebed.data.splits import Split, divide, write_split
+from posebed.data.splits import Split, divide, shared_pictures, write_split
 from posebed.listing import shortened
-from posebed.records import Category, Record, categories_from_json, read_problems, read_records
+from posebed.records import Category, Record, categories_from_json, read_hashes, read_problems, read_records
 from posestages import stage
 
 
@@ -26,8 +26,9 @@ def split(params: Params, key: str, data: Path, out: Path) -> None:
             f"splits.{key} must find prepared records in {data}, but there are none; prepare {config.data}"
         )
     records = read_records(data / "records.parquet")
+    hashes = _hashes(data, key, config.data)
     categories = categories_from_json((data / "categories.json").read_text(encoding="utf-8"))
-    part = divide(records, categories, config)
+    part = divide(records, categories, config, hashes)
     annotated = [r for r in records if r.detection is None]
     members = {p: [r for r in annotated if part[r.record] == p] for p in ("train", "val", "test")}
     plan, draw = dict[str, list[Episode]](), None
@@ -37,7 +38,18 @@ def split(params: Params, key: str, data: Path, out: Path) -> None:
         draw = _how(config, config.episodes, data, members)
         print(f"splits.{key}: {draw}")
     with stage.finished_folder(out) as folder:
-        write_split(folder, Split(part, plan), records, config, draw)
+        write_split(folder, Split(part, plan), records, config, draw, hashes)
+    if shared := shared_pictures(part, records, hashes):
+        parts = ", ".join(f"{count} in {' and '.join(of)}" for of, count in shared.most_common())
+        advice = "" if config.by == "official" else "; 'equal_pictures: keep_together' prevents it"
+        print(f"splits.{key}: pictures whose bytes stand in several parts: {parts}{advice}")
+
+
+def _hashes(data: Path, key: str, name: str) -> dict[str, str]:
+    file = data / "pictures.parquet"
+    if not file.is_file():
+        raise ValueError(f"splits.{key} must find {file}, which an earlier version did not write; prepare {name} again")
+    return read_hashes(file)
 
 
 def _must_be_unseen(key: str, members: Mapping[str, Sequence[Record]]) -> None:

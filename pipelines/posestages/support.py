@@ -55,7 +55,7 @@ def read_shots(path: Path, key: str | None) -> Shots:
         raise ValueError(f"{path} must have an annotation of {category.key!r} with a visible keypoint, but has none")
     if left_out := len({p.record for p in of_it}):
         print(f"{path}: {left_out} faulty annotations are left out; `posebed check` tells them", file=sys.stderr)
-    return Shots(category, records, Images(dataset.root, dataset.linked))
+    return Shots(category, records, Images(dataset.root, dataset.reading))
 
 
 def _chosen(dataset: Dataset, path: Path, key: str | None) -> Category:

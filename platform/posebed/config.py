@@ -57,6 +57,20 @@ class EpisodesConfig(Section):
     their published results."""
 
 
+Orientation = Literal["stored", "displayed"]
+
+
+class PictureOptions(Section):
+    """Options of every dataset of annotated pictures."""
+
+    orientation: Orientation = "stored"
+    """Pictures that a camera noted an orientation for are taken as stored, or turned as viewers show them; sizes, boxes
+    and keypoints of the annotation file then are those of the displayed picture."""
+    linked: tuple[str, ...] = ()
+    """Folders outside ``path`` that symbolic links below it may lead to, as seen from the working folder, such as
+    another disk that the pictures lie on. The project's DVC cache needs no entry."""
+
+
 class SplitConfig(Section):
     data: Key
     by: Literal["image", "category", "family", "official"] = "image"
@@ -68,6 +82,9 @@ class SplitConfig(Section):
     few_shot: Positive | None = None
     """Keep the training records of this many images per category, drawn with the seed; a category that has fewer keeps
     all of them, which ``about.json`` of the split tells."""
+    equal_pictures: Literal["count", "keep_together"] = "count"
+    """Pictures whose files are equal byte for byte are only counted where several parts have them, or belong to one
+    part as if they were one picture; an official split stays as it is."""
     seed: int = 0
     episodes: EpisodesConfig | None = None
 
@@ -75,6 +92,8 @@ class SplitConfig(Section):
     def _official_together(self) -> SplitConfig:
         if self.episodes and self.episodes.draw == "official" and self.by != "official":
             raise ValueError(f"episodes.draw: official must go with by: official, but by is {self.by}")
+        if self.equal_pictures == "keep_together" and self.by == "official":
+            raise ValueError("equal_pictures: keep_together must go with by: image, category or family, not official")
         return self
 
 

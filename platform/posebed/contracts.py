@@ -164,9 +164,9 @@ class ModelSpec:
     train: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The published training settings, laid over TrainConfig's defaults."""
     compute: Callable[[Any, Keypoints, Tensor], None] | None = None
-    """For a model with a closed form: sets its weights from the poses (N, K) of the labelled training records, in pixels of
-    their exact crops, and the aspects (N,) of their boxes, both float64. Such a model is never trained: no epochs, no
-    cluster, no search. A category-agnostic run takes everything from its supports, and computes nothing."""
+    """For a model with a closed form: sets its weights from the poses (N, K) of the labelled training records, in
+    pixels of their exact crops, and the aspects (N,) of their boxes, both float64. Such a model is never trained: no
+    epochs, no cluster, no search. A category-agnostic run takes all from its supports and computes nothing."""
     learning_rates: Callable[[Any], Mapping[str, float]] = _no_factors
     """From the config, prefixes of parameter names to factors of the learning rate."""
     max_zero: int = 3

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from posebed.config import Orientation
 
 DEFAULT_SIGMA = 0.05
 """OKS sigma of a keypoint whose dataset states none; the report says so where it is used."""
@@ -90,6 +92,20 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How the pictures of a dataset are found and decoded."""
+
+    orientation: Orientation = "stored"
+    bits: int | None = None
+    """Bits per channel that the values of its pictures with more than 8 need; None where it has no such picture."""
+    linked: tuple[str, ...] = ()
+    """Folders outside the root that symbolic links below it may lead to."""
+
+
+AS_STORED = Reading()
+
+
+@dataclass(frozen=True)
 class Dataset:
     """What a dataset module reads: every category, every sound record, and every problem."""
 
@@ -100,10 +116,11 @@ class Dataset:
     problems: tuple[Problem, ...] = ()
     checked: int = 0
     """Annotations looked at, sound or not."""
-    linked: tuple[str, ...] = ()
-    """Folders outside the root that symbolic links below it may lead to."""
     notes: tuple[str, ...] = field(default=())
     """One sentence each: source, licence, known defects, shown in the report."""
+    reading: Reading = AS_STORED
+    hashes: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Path of a picture to the SHA-256 of its file, in hexadecimal digits."""
 
 
 _SCHEMA = pa.schema(
@@ -129,6 +146,21 @@ def write_table(table: pa.Table, path: Path) -> None:
     unfinished = path.with_name(path.name + ".part")
     pq.write_table(table, unfinished)
     unfinished.rename(path)
+
+
+_HASHES = pa.schema([("image", pa.string()), ("sha256", pa.string())])
+
+
+def write_hashes(hashes: Mapping[str, str], path: Path) -> None:
+    """Write the SHA-256 of every picture's file as Parquet."""
+    columns = {"image": list(hashes), "sha256": list(hashes.values())}
+    write_table(pa.table(columns, schema=_HASHES), path)
+
+
+def read_hashes(path: Path) -> dict[str, str]:
+    """Read what ``write_hashes`` wrote."""
+    table = pq.read_table(path, schema=_HASHES)
+    return dict(zip(table["image"].to_pylist(), table["sha256"].to_pylist(), strict=True))
 
 
 def write_text(text: str, path: Path) -> None:

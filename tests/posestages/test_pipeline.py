@@ -85,7 +85,9 @@ def test_a_second_run_does_nothing(reproduced: Path):
 
 def test_changing_one_model_re_runs_that_model_alone(reproduced: Path):
     params = reproduced / "params.yaml"
-    params.write_text(params.read_text().replace("train: {epochs: 2, batch_size: 4", "train: {epochs: 1, batch_size: 4"))
+    params.write_text(
+        params.read_text().replace("train: {epochs: 2, batch_size: 4", "train: {epochs: 1, batch_size: 4")
+    )
     changed = {"train@prototypes", "predict@prototypes", "score@prototypes", "report"}
     assert stages(sound("dvc", "repro")) == changed
     assert len(read_result(reproduced / "runs/prototypes/result.json").curve) == 1

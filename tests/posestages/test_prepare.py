@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,15 @@ import cv2
 import numpy as np
 import pytest
 
-from posebed.config import Params
-from posebed.records import categories_from_json, read_problems, read_records
+from posebed.config import DataConfig, Params
+from posebed.data.crop import warp
+from posebed.data.pack import Pack
+from posebed.datasets.coco_folder import check_path
+from posebed.records import Reading, categories_from_json, read_problems, read_records
 from posestages import stage
-from posestages.prepare import prepare
+from posestages.pack import pack
+from posestages.pictures import draw_sheet
+from posestages.prepare import prepare, prepared_pictures, read
 
 PICTURE = cv2.imencode(".png", np.zeros((30, 40, 3), np.uint8))[1].tobytes()
 
@@ -64,7 +70,7 @@ def test_sound_data_is_written_whole(tmp_path: Path) -> None:
     assert read_problems(tmp_path / "out" / "problems.csv") == []
     assert about(tmp_path / "out") == {
         "root": str(path),
-        "linked": [],
+        "reading": {"orientation": "stored", "bits": None, "linked": []},
         "notes": [],
         "checked": 20,
         "kept": 20,
@@ -127,7 +133,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
         prepare(params(path, invalid="drop"), "pets", tmp_path / name)
     one, two = ({f.name: f.read_bytes() for f in (tmp_path / name).iterdir()} for name in ("one", "two"))
     assert one == two
-    assert set(one) == {"records.parquet", "categories.json", "problems.csv", "about.json"}
+    assert set(one) == {"records.parquet", "pictures.parquet", "categories.json", "problems.csv", "about.json"}
 
 
 @pytest.mark.parametrize(
@@ -187,3 +193,73 @@ def test_a_mistake_in_the_program_keeps_its_traceback() -> None:
 def test_no_stage_reports_home() -> None:
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
     assert {os.environ[n] for n in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "DVC_NO_ANALYTICS")} == {"true"}
+
+
+def turned_data(folder: Path, tag: int, size: tuple[int, int]) -> Path:
+    """One JPEG of 40 x 30 with an orientation tag, and annotations that state another size."""
+    stored = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    jpeg = cv2.imencode(".jpg", stored)[1].tobytes()
+    block = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0" + bytes([tag]) + bytes(6)
+    jpeg = jpeg[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2) + block + jpeg[2:]
+    (folder / "images").mkdir(parents=True)
+    (folder / "images/a.jpg").write_bytes(jpeg)
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [3, 4, 20, 22], "keypoints": [4, 5, 2, 20, 24, 2]}
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": size[0], "height": size[1]}],
+        "annotations": [annotation],
+        "categories": [{"id": 1, "name": "cat", "keypoints": ["nose", "tail"]}],
+    }
+    (folder / "annotations.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_displayed_pictures_are_displayed_in_packs_gallery_and_sheets(tmp_path: Path, tag: int) -> None:
+    """The decoder's own turning, which is on without its flag, is the reference."""
+    data = turned_data(tmp_path / "raw", tag, (30, 40) if tag >= 5 else (40, 30))
+    shown = cv2.imread(str(data / "images/a.jpg"), cv2.IMREAD_COLOR_RGB)
+    assert shown is not None
+    entries = params(data, options={"orientation": "displayed"}).model_dump()
+    config = Params.model_validate({**entries, "packs": {"p": {"data": "pets", "size": (32, 32)}}})
+    prepare(config, "pets", tmp_path / "out")
+    assert np.array_equal(prepared_pictures(tmp_path / "out").decode("images/a.jpg"), shown)
+    pack(config, "p", tmp_path / "out", tmp_path / "pack")
+    crop = Pack.open(tmp_path / "pack").evaluation_crops[[0]][0]
+    affine = Pack.open(tmp_path / "pack").affine[0]
+    assert np.array_equal(crop, warp(shown, affine, (32, 32)))
+    dataset = read(config.data["pets"], "check")
+    draw_sheet(dataset, tmp_path / "turned.png", 1, [])
+    (data / "images/a.jpg").write_bytes(cv2.imencode(".png", shown[..., ::-1])[1].tobytes())
+    draw_sheet(replace(dataset, reading=Reading()), tmp_path / "plain.png", 1, [])
+    assert (tmp_path / "turned.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
+
+
+def test_a_size_that_only_the_tag_explains_is_refused_with_tag_and_option(tmp_path: Path) -> None:
+    data = turned_data(tmp_path / "raw", 6, (30, 40))
+    with pytest.raises(ValueError, match="by its orientation tag 6 it fits the option 'orientation: displayed'"):
+        prepare(params(data), "pets", tmp_path / "out")
+    prepare(params(data, options={"orientation": "displayed"}), "pets", tmp_path / "out")
+    assert "Pictures with an orientation tag, turned as it says: 1, " in " ".join(about(tmp_path / "out")["notes"])
+
+
+def test_deep_pictures_of_a_dataset_are_scaled_alike_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_data(tmp_path / "raw")
+    for name, value in (("cat0", 4095), ("cat1", 800)):
+        cv2.imwrite(str(path / f"images/{name}.png"), np.full((30, 40, 3), value, np.uint16))
+    prepare(params(path), "pets", tmp_path / "out")
+    pictures = prepared_pictures(tmp_path / "out")
+    assert [int(pictures.decode(f"images/{name}.png")[0, 0, 0]) for name in ("cat0", "cat1", "cat2")] == [255, 50, 0]
+    note = "Pictures of more than 8 bits per channel, whose 12 bits are scaled to 8: 2, the first is images/cat0.png."
+    assert about(tmp_path / "out")["notes"] == [note]
+    assert note in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("case", "tag"), [("exif3", 3), ("exif6_stored", 6), ("tif3", 3), ("exif6_shown", 6)])
+def test_cases_with_orientation_tags_are_told(cases: Path, case: str, tag: int) -> None:
+    dataset = check_path(cases / "exif" / case)
+    assert any("Pictures with an orientation tag, not turned" in n and f"tag {tag}." in n for n in dataset.notes)
+    assert len(dataset.records) == (0 if case == "exif6_shown" else 8)
+    displayed = DataConfig(source="coco_folder", path=str(cases / "exif" / case), options={"orientation": "displayed"})
+    assert len(read(displayed, "check").records) == (0 if case == "exif6_stored" else 8)

@@ -11,15 +11,19 @@ import pytest
 
 from posebed.config import Params
 from posebed.data.splits import read_split
-from posebed.records import Category, Record, categories_to_json, write_problems, write_records
+from posebed.records import Category, Record, categories_to_json, write_hashes, write_problems, write_records
 from posestages.split import split
 
 PARTS = {"cat": "train", "dog": "train", "cow": "val", "fly": "test", "bee": "test"}
 EPISODES = {"queries": 2, "episodes": 3, "val_episodes": 1}
 
 
-def divided(folder: Path, parts: dict[str, str] = PARTS, **settings: Any) -> Path:
-    """Ten records of every category, prepared and divided."""
+def divided(folder: Path, parts: dict[str, str] = PARTS, equal: tuple[str, ...] = (), **settings: Any) -> Path:
+    """Ten records of every category, prepared and divided.
+
+    Args:
+        equal: pictures with the same bytes.
+    """
     points = np.full((2, 3), 2, np.float32)
     records = [
         Record(f"{key}{i}", f"{key}{i}.jpg", 9, 9, key, (0, 0, 5, 5), 25.0, points, part=part)
@@ -27,6 +31,8 @@ def divided(folder: Path, parts: dict[str, str] = PARTS, **settings: Any) -> Pat
         for i in range(10)
     ]
     write_records(records, folder / "records.parquet")
+    hashes = {r.image: "same" if r.image in equal else r.image for r in records}
+    write_hashes(hashes, folder / "pictures.parquet")
     (folder / "categories.json").write_text(categories_to_json(Category(key, key, ("a", "b")) for key in parts))
     write_problems([], folder / "problems.csv")
     entries = {"data": {"d": {"source": "mp100", "path": "raw"}}, "splits": {"s": {"data": "d", **settings}}}
@@ -58,3 +64,43 @@ def test_a_split_says_how_its_episodes_were_drawn(tmp_path: Path, draw: str, say
 def test_official_episodes_are_drawn_of_official_parts_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must go with by: official, but by is category"):
         divided(tmp_path, by="category", episodes={"draw": "official"})
+
+
+EQUAL = tuple(f"{name}.jpg" for name in ("cat0", "cat1", "cow3", "fly7"))
+
+
+def test_equal_pictures_in_several_parts_are_counted_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = json.loads((divided(tmp_path, by="official", equal=EQUAL) / "about.json").read_text())
+    assert about["equal_pictures_in_several_parts"] == 1
+    assert "pictures whose bytes stand in several parts: 1 in train and val and test\n" in capsys.readouterr().out
+
+
+def test_a_split_without_equal_pictures_says_nothing_of_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = json.loads((divided(tmp_path, by="official", equal=("cat0.jpg", "dog1.jpg")) / "about.json").read_text())
+    assert about["equal_pictures_in_several_parts"] == 0
+    assert "several parts" not in capsys.readouterr().out
+
+
+def test_equal_pictures_keep_together_where_the_split_is_to(tmp_path: Path) -> None:
+    out = divided(tmp_path, by="image", equal=EQUAL, equal_pictures="keep_together")
+    assert json.loads((out / "about.json").read_text())["equal_pictures_in_several_parts"] == 0
+    part = read_split(out).part
+    assert len({part[image.removesuffix(".jpg")] for image in EQUAL}) == 1
+
+
+def test_an_official_split_is_not_changed_for_equal_pictures(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="keep_together must go with by: image, category or family"):
+        divided(tmp_path, by="official", equal_pictures="keep_together")
+
+
+def test_data_that_an_earlier_version_prepared_must_be_prepared_again(tmp_path: Path) -> None:
+    divided(tmp_path, by="official")
+    (tmp_path / "pictures.parquet").unlink()
+    entries = {"data": {"d": {"source": "mp100", "path": "raw"}}, "splits": {"s": {"data": "d"}}}
+    with pytest.raises(ValueError, match="prepare d again"):
+        split(Params.model_validate(entries), "s", tmp_path, tmp_path / "again")
+    assert not (tmp_path / "again").exists()

@@ -34,7 +34,9 @@ def runs(prepared_project: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     shutil.copytree(prepared_project, folder)
     text = (folder / "params.yaml").read_text()
     numbered = "config: {backbone: test_resnet, weights: none, stride: 16, deconvs: 1, channels: 8}"
-    text = text.replace("models:\n", f"models:\n  fine_tune: {{{numbered}, train: {{epochs: 1, draws: 4, batch_size: 4}}}}\n")
+    text = text.replace(
+        "models:\n", f"models:\n  fine_tune: {{{numbered}, train: {{epochs: 1, draws: 4, batch_size: 4}}}}\n"
+    )
     more = "".join(
         f"  {key}: {{model: {model}, split: held-out, pack: small}}\n"
         for key, model in (("numbered", "fine_tune"), ("any-floor", "mean_pose"))

@@ -64,7 +64,9 @@ def batch(aspect: np.ndarray, keypoints: int) -> Batch:
 def answers(name: str, training: Poses, aspect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of a category-specific run: points and confidences."""
     model, spec = floor(name, training.xy.shape[1])
-    spec.compute(model, Keypoints(*map(torch.from_numpy, (training.xy, training.weight))), torch.from_numpy(training.aspect))
+    spec.compute(
+        model, Keypoints(*map(torch.from_numpy, (training.xy, training.weight))), torch.from_numpy(training.aspect)
+    )
     return decoded(model, batch(aspect, training.xy.shape[1]))
 
 
@@ -143,9 +145,14 @@ def closed_form(split: str) -> np.ndarray:
 def test_the_floor_of_a_project_is_the_mean_whatever_the_settings(with_floors: Path) -> None:
     params = with_floors / "params.yaml"
     key, plain = "mean_pose-quads", "  mean_pose: {}\n"
-    for settings in ("{}", "{train: {epochs: 7, batch_size: 3, lr: 5.0, augment: {rotation: 60, flip: 1.0, scale: 0.5}}}"):
+    for settings in (
+        "{}",
+        "{train: {epochs: 7, batch_size: 3, lr: 5.0, augment: {rotation: 60, flip: 1.0, scale: 0.5}}}",
+    ):
         text = params.read_text()
-        params.write_text(text.replace(plain, f"  mean_pose: {settings}\n").replace("pack: small}", "pack: small, seed: 5}", 1))
+        params.write_text(
+            text.replace(plain, f"  mean_pose: {settings}\n").replace("pack: small}", "pack: small, seed: 5}", 1)
+        )
         train_without_ray(key)
         weights = load_file(f"runs/{key}/train/best.safetensors")
         np.testing.assert_allclose(weights["mean"] * (64, 64), closed_form("quads"), rtol=0, atol=1e-9)

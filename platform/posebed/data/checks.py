@@ -7,15 +7,21 @@ Nothing here raises for content.
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
-from posebed.data.images import ForbiddenLink, Images, OutsideRoot, TruncatedImage
+from posebed.config import Orientation
+from posebed.data.images import ForbiddenLink, Images, OutsideRoot, PictureFacts, TruncatedImage
+from posebed.data.stderr import caught_stderr
 from posebed.listing import shown
 from posebed.records import Problem
 
@@ -47,6 +53,7 @@ class Reason(StrEnum):
     LINK_LEAVES_FOLDER = "link leaves the folder"
     MISSING_IMAGE = "missing image"
     UNREADABLE_IMAGE = "unreadable image"
+    DAMAGED_IMAGE = "damaged picture"
     TRUNCATED_IMAGE = "truncated image"
     IMAGE_SIZE = "image size differs"
     KEYPOINT_COUNT = "wrong number of keypoint values"
@@ -214,25 +221,46 @@ def _places(indices: np.ndarray, values: Sequence[object], names: Sequence[str] 
     return f"{'xyv'[axis]} of {name} is {shown(values[indices[0]])}{more}"
 
 
-def size_faults(stated: Size | None, size: Size) -> list[Fault]:
-    """Faults of the size that an annotation file states, if it states one, of a picture of that size."""
+def size_faults(stated: Size | None, facts: PictureFacts, orientation: Orientation) -> list[Fault]:
+    """Faults of the size that an annotation file states, if it states one, of a picture that is read in that way."""
+    size = facts.size
     if stated is None or stated == size:
         return []
     sides = [side for side, a, b in zip(("width", "height"), stated, size, strict=True) if a != b]
     must = f"{size[0]} x {size[1]}, as the picture is"
+    if facts.orientation >= 5 and stated == size[::-1]:
+        other = "displayed" if orientation == "stored" else "stored"
+        must += f" {orientation}; by its orientation tag {facts.orientation} it fits the option 'orientation: {other}'"
     return [Fault(", ".join(sides), Reason.IMAGE_SIZE, f"{stated[0]} x {stated[1]}", must)]
 
 
-def inspect_pictures(images: Images, paths: Iterable[str]) -> dict[str, Size | Fault]:
-    """Decodes every picture once, in threads: its width and height, or what is wrong with it."""
-    wanted = list(dict.fromkeys(paths))
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        return dict(zip(wanted, pool.map(lambda path: _inspect(images, path), wanted), strict=True))
+_BATCH = 16
+"""Pictures per thread between two looks at what the decoders printed."""
+
+_DAMAGE = re.compile(r"Corrupt JPEG data(?!: bad ICC)|Premature end of JPEG|Inconsistent progression")
 
 
-def _inspect(images: Images, path: str) -> Size | Fault:
+def inspect_pictures(images: Images, paths: Iterable[str]) -> dict[str, PictureFacts | Fault]:
+    """Decode every picture once, in threads: what it is, or what is wrong with it.
+
+    Decoders print their warnings without a name to standard error, which all threads share. They are caught, and
+    where a batch has some, its pictures are decoded once more, one by one.
+    """
+    wanted, workers = list(dict.fromkeys(paths)), os.cpu_count() or 1
+    found: dict[str, PictureFacts | Fault] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(wanted), _BATCH * workers):
+            batch = wanted[start : start + _BATCH * workers]
+            with caught_stderr() as printed:
+                found.update(zip(batch, pool.map(partial(_inspect, images), batch), strict=True))
+            if printed:
+                found.update(_with_warnings(images, batch, found, printed))
+    return found
+
+
+def _inspect(images: Images, path: str) -> PictureFacts | Fault:
     try:
-        height, width = images.decode(path).shape[:2]
+        return images.facts(path)
     except FileNotFoundError:
         return Fault("file_name", Reason.MISSING_IMAGE, shown(path), f"a file below {images.root.name}")
     except ForbiddenLink as error:
@@ -245,7 +273,27 @@ def _inspect(images: Images, path: str) -> Size | Fault:
         return Fault("file_name", Reason.TRUNCATED_IMAGE, shown(path), "a complete picture")
     except (ValueError, OSError):
         return Fault("file_name", Reason.UNREADABLE_IMAGE, shown(path), "a picture that can be decoded")
-    return width, height
+
+
+def _with_warnings(
+    images: Images, batch: Sequence[str], found: Mapping[str, PictureFacts | Fault], printed: Sequence[str]
+) -> dict[str, PictureFacts | Fault]:
+    """The pictures of the batch that a decoder warns of: damaged ones as faults, others with its words."""
+    changed: dict[str, PictureFacts | Fault] = {}
+    for path in batch:
+        facts = found[path]
+        if isinstance(facts, Fault):
+            continue
+        with caught_stderr() as lines:
+            _inspect(images, path)
+        if any(map(_DAMAGE.search, lines)):
+            must = "a picture that is decoded without a warning"
+            changed[path] = Fault("file_name", Reason.DAMAGED_IMAGE, f"{shown(path)}: {lines[0]}", must)
+        elif lines:
+            changed[path] = replace(facts, remark=lines[0])
+    if not changed and not any(isinstance(found[path], Fault) for path in batch):
+        print(*printed, sep="\n", file=sys.stderr)  # It was somebody else's.
+    return changed
 
 
 def summary(problems: Sequence[Problem], most: int = 20) -> str:

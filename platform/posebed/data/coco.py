@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from posebed.config import PictureOptions
 from posebed.data.checks import (
     Fault,
     Reason,
@@ -27,34 +28,39 @@ from posebed.data.checks import (
     without_hidden_values,
     wrong_type,
 )
-from posebed.data.images import ForbiddenLink, Images
+from posebed.data.images import ForbiddenLink, Images, PictureFacts
+from posebed.data.plausible import bits_of, implausible, picture_notes
 from posebed.data.sheet import ID_RULE, CocoFile, Picture, Sheet, read_sheet
 from posebed.data.skeleton import Json, with_keys
-from posebed.records import Dataset, Record
+from posebed.records import AS_STORED, Dataset, Reading, Record
 
 
-def read_coco(root: Path, files: Sequence[CocoFile]) -> Dataset:
+def read_coco(root: Path, files: Sequence[CocoFile], options: PictureOptions | None = None) -> Dataset:
     """Read annotation files as one dataset. Categories that agree in everything are one over all files."""
-    return read_sheets(root, [read_sheet(root, file) for file in files])
+    return read_sheets(root, [read_sheet(root, file) for file in files], options)
 
 
-def read_sheets(root: Path, sheets: Sequence[Sheet]) -> Dataset:
+def read_sheets(root: Path, sheets: Sequence[Sheet], options: PictureOptions | None = None) -> Dataset:
     """As ``read_coco``, of files that were opened before."""
     keyed = with_keys([(sheet.file.label, sheet.categories) for sheet in sheets])
     for sheet, categories in zip(sheets, keyed, strict=True):
         sheet.categories = categories
-    linked = tuple(dict.fromkeys(place for sheet in sheets for place in sheet.file.linked))
-    _inspect_pictures(Images(root, linked), sheets)
+    reading = Reading(options.orientation, linked=options.linked) if options else AS_STORED
+    pictures = _inspect_pictures(Images(root, reading), sheets)
     times = Counter(sheet.identity(position) for sheet in sheets for position in range(len(sheet.annotations)))
     records = [record for sheet in sheets for record in _sound_records(sheet, times)]
     return Dataset(
         root=root,
-        linked=linked,
         categories=tuple(dict.fromkeys(c for categories in keyed for c in categories.values())),
         records=tuple(records),
         problems=tuple(problem for sheet in sheets for problem in sheet.problems),
         checked=sum(len(sheet.annotations) - sheet.skipped for sheet in sheets),
-        notes=tuple(dict.fromkeys(sheet.titled(note) for sheet in sheets for note in sheet.notes)),
+        notes=(
+            *dict.fromkeys(sheet.titled(note) for sheet in sheets for note in sheet.notes),
+            *picture_notes(pictures, reading.orientation),
+        ),
+        reading=replace(reading, bits=bits_of(pictures.values())),
+        hashes={path: facts.sha256 for path, facts in pictures.items()},
     )
 
 
@@ -69,7 +75,7 @@ def find_pictures(file: Path, form: CocoFile | None = None, usual: str = "images
     for root in roots:
         children = sorted(c.name for c in root.iterdir() if c.is_dir() or c.suffix == ".zip")
         for folder in (usual, f"{usual}.zip", ".", *children):
-            if _holds(Images(root, form.linked if form else ()), f"{folder}/{name}"):
+            if _holds(Images(root), f"{folder}/{name}"):
                 return root, folder
     return file.parent, usual
 
@@ -83,8 +89,9 @@ def _holds(images: Images, path: str) -> bool:
         return False
 
 
-def _inspect_pictures(images: Images, sheets: Sequence[Sheet]) -> None:
-    """Decodes the pictures that annotations lie on, and adds what is wrong to the faults of their entries."""
+def _inspect_pictures(images: Images, sheets: Sequence[Sheet]) -> dict[str, PictureFacts]:
+    """Decode the pictures that annotations lie on, and add what is wrong to the faults of their entries. Returns what
+    is known of those that can be decoded, by path."""
     used: list[Picture] = []
     for sheet in sheets:
         wanted = {id_text(raw.get("image_id")) for raw in sheet.annotations if isinstance(raw, dict)}
@@ -97,10 +104,13 @@ def _inspect_pictures(images: Images, sheets: Sequence[Sheet]) -> None:
     found = inspect_pictures(images, [picture.path for picture in used if picture.path])
     for picture in used:
         if picture.path:
-            size = found[picture.path]
-            picture.faults.extend([size] if isinstance(size, Fault) else size_faults(picture.size, size))
-            if picture.size is None and not isinstance(size, Fault):
-                picture.size = size
+            facts = found[picture.path]
+            if isinstance(facts, Fault):
+                picture.faults.append(facts)
+            else:
+                picture.faults.extend(size_faults(picture.size, facts, images.reading.orientation))
+                picture.size = picture.size or facts.size
+    return {path: facts for path, facts in found.items() if not isinstance(facts, Fault)}
 
 
 def _sound_records(sheet: Sheet, times: Counter[str]) -> list[Record]:
@@ -123,6 +133,7 @@ def _sound_records(sheet: Sheet, times: Counter[str]) -> list[Record]:
         sheet.notes.append(f"Labelled keypoints outside their image: {outside}.")
     if twice := _almost_twice(records):
         sheet.notes.append(f"Boxes almost equal to another of their image: {len(twice)}, the first is {twice[0]}.")
+    sheet.notes.extend(implausible(records))
     return records
 
 

@@ -24,8 +24,9 @@ from posebed.data.checks import (
     shown,
     wrong_type,
 )
-from posebed.data.images import Images
+from posebed.data.images import Images, PictureFacts
 from posebed.data.jsonfile import parse_json
+from posebed.data.plausible import bits_of, picture_notes
 from posebed.data.sheet import ID_RULE
 from posebed.records import Category, Dataset, Problem, Record
 
@@ -43,7 +44,7 @@ def with_detections(
     Raises:
         ValueError: the file is not there or no JSON list.
     """
-    images = Images(dataset.root, dataset.linked)
+    images = Images(dataset.root, dataset.reading)
     boxes = _boxes(images, file)
     paths = [picture(id_text(box["image_id"])) if is_id(box.get("image_id")) else "" for box in boxes]
     found = inspect_pictures(images, filter(None, paths))
@@ -51,19 +52,28 @@ def with_detections(
     problems: list[Problem] = []
     for position, (box, path) in enumerate(zip(boxes, paths, strict=True)):
         identity = f"{Path(file).stem}/{position}"
-        category, size = categories.get(id_text(box.get("category_id"))), found.get(path)
+        category, facts = categories.get(id_text(box.get("category_id"))), found.get(path)
+        size = facts.size if isinstance(facts, PictureFacts) else facts
         faults = _faults(box, category, size)
         if faults or category is None or size is None or isinstance(size, Fault):
             name = category.key if category else shown(box.get("category_id"))
             problems += [Problem(file, identity, name, *fault) for fault in faults]
         else:
             records.append(_record(identity, path, size, category, box, part))
+    further = {p: facts for p, facts in found.items() if isinstance(facts, PictureFacts) and p not in dataset.hashes}
+    bits = max(filter(None, (dataset.reading.bits, bits_of(further.values()))), default=None)
     return replace(
         dataset,
         records=(*dataset.records, *records),
         problems=(*dataset.problems, *problems),
         checked=dataset.checked + len(boxes),
-        notes=(*dataset.notes, f"Boxes of a detector in {part}: {len(records)}, from {file}."),
+        notes=(
+            *dataset.notes,
+            f"Boxes of a detector in {part}: {len(records)}, from {file}.",
+            *(f"Without annotation: {note}" for note in picture_notes(further, dataset.reading.orientation)),
+        ),
+        reading=replace(dataset.reading, bits=bits),
+        hashes={**dataset.hashes, **{path: facts.sha256 for path, facts in further.items()}},
     )
 
 

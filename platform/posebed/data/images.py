@@ -6,23 +6,26 @@ A path component that ends in ``.zip`` is a zip file, and what follows is the na
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 import zlib
-from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile
 
 import cv2
 import numpy as np
 
+from posebed.data.depth import FULL, may_be_deep, needed_bits, to_8_bits
+from posebed.data.headers import JPEG, PNG, orientation_of, without_orientation
 from posebed.data.links import Links
+from posebed.records import AS_STORED, Reading
 
 _FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-"""Annotations count in the pixels as stored, so that EXIF orientation is not applied."""
+_DEEP = cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+"""BGR, because OpenCV 4.14 returns wrong values for TIFF files of 16 bits with IMREAD_COLOR_RGB."""
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8\xff"
 _JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SCAN = 0xDA
@@ -49,21 +52,41 @@ class ForbiddenLink(OutsideRoot):
         self.target = target
 
 
+@dataclass(frozen=True)
+class PictureFacts:
+    """What decoding a picture once tells of it."""
+
+    size: tuple[int, int]
+    """Width and height as it is read."""
+    orientation: int = 1
+    """That a camera noted, 1 to 8, whether it is applied or not."""
+    bits: int | None = None
+    """Bits per channel that its values need; None where it has no more than 8."""
+    sha256: str = ""
+    """Of the file, in hexadecimal digits."""
+    remark: str = ""
+    """The decoder's warning, if any."""
+
+
 class Images:
     """The pictures below ``root``, a folder or a zip file. Threads may share one; processes open their own.
 
-    Symbolic links may lead to what is below the root, to the folders ``linked``, and into the project's DVC cache.
+    Symbolic links may lead to what is below the root, to the folders that ``reading`` names, and into the project's DVC
+    cache.
+
+    Args:
+        reading: how they are decoded. Without its ``bits`` every deep picture is reduced to 8 bits by itself.
     """
 
-    def __init__(self, root: Path, linked: Iterable[str] = ()) -> None:
+    def __init__(self, root: Path, reading: Reading = AS_STORED) -> None:
         self.root = root
-        self._linked = tuple(linked)
-        self._links = Links(root, self._linked)
+        self.reading = reading
+        self._links = Links(root, reading.linked)
         self._archives: dict[Path, ZipFile] = {}
         self._opening = threading.Lock()
 
-    def __reduce__(self) -> tuple[type[Images], tuple[Path, tuple[str, ...]]]:
-        return Images, (self.root, self._linked)
+    def __reduce__(self) -> tuple[type[Images], tuple[Path, Reading]]:
+        return Images, (self.root, self.reading)
 
     def exists(self, path: str) -> bool:
         """Whether there is a file of that path.
@@ -95,29 +118,43 @@ class Images:
             raise ValueError(f"{path} must be a sound member of its zip file, but: {error}") from error
 
     def decode(self, path: str) -> np.ndarray:
-        """(H, W, 3) RGB, uint8, as stored: without regard to EXIF orientation.
+        """(H, W, 3) RGB, uint8, as ``reading`` says.
 
         Raises:
             TruncatedImage: the file ends early.
             ValueError: the file is no picture. Else as ``read``.
         """
+        data, bits = self.read(path), self.reading.bits
+        picture = _deep_pixels(data, path) if bits != FULL and may_be_deep(data) else _pixels(data, path)
+        if picture.dtype != np.uint8:
+            bits = bits or needed_bits(picture, data)
+            picture = _pixels(data, path) if bits == FULL else to_8_bits(picture, bits)
+        return displayed(picture, orientation_of(data)) if self._turns else picture
+
+    def facts(self, path: str) -> PictureFacts:
+        """Decode the picture and look at it. Raises as ``decode``."""
         data = self.read(path)
-        _stated_size(data, path)
-        try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
-        except cv2.error as error:
-            raise ValueError(f"{path} must be a picture, but the decoder says {error.err}") from error
-        if image is None:
-            raise ValueError(f"{path} must be a picture, but cannot be decoded")
-        return image
+        orientation = orientation_of(data)
+        picture = _deep_pixels(data, path) if may_be_deep(data) else _pixels(data, path)
+        height, width = picture.shape[:2]
+        return PictureFacts(
+            size=(height, width) if self._turns and orientation >= 5 else (width, height),
+            orientation=orientation,
+            bits=needed_bits(picture, data) if picture.dtype != np.uint8 else None,
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
 
     def size(self, path: str) -> tuple[int, int]:
         """Width and height, from the header where the format is JPEG or PNG. Raises as ``decode``."""
-        stated = _stated_size(self.read(path), path)
-        if stated is not None:
-            return stated
-        height, width = self.decode(path).shape[:2]
-        return width, height
+        data = self.read(path)
+        stated = _stated_size(data, path)
+        if stated is None:
+            return self.facts(path).size
+        return (stated[1], stated[0]) if self._turns and orientation_of(data) >= 5 else stated
+
+    @property
+    def _turns(self) -> bool:
+        return self.reading.orientation == "displayed"
 
     def _locate(self, path: str) -> tuple[Path, str | None]:
         """The file that holds the picture and, where it is a zip file, the name of the member."""
@@ -152,14 +189,56 @@ def decode_named(path: Path) -> np.ndarray:
     return Images(file.parent).decode(file.name)
 
 
+def displayed(picture: np.ndarray, orientation: int) -> np.ndarray:
+    """The stored picture (H, W, ...) as viewers show it; height and width change places from orientation 5 on."""
+    if orientation >= 5:
+        picture = picture.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        picture = picture[::-1]
+    if orientation in (2, 3, 6, 7):
+        picture = picture[:, ::-1]
+    return np.ascontiguousarray(picture)
+
+
+def _pixels(data: bytes, path: str) -> np.ndarray:
+    """(H, W, 3) RGB as stored, uint8; of 16 bits the upper 8."""
+    picture = _decoded(data, path, _FLAGS)
+    if picture is None and may_be_deep(data):
+        # Packed samples of 10, 12 or 14 bits are read at full depth alone.
+        return to_8_bits(_deep_pixels(data, path), FULL)
+    if picture is None:
+        raise ValueError(f"{path} must be a picture, but cannot be decoded")
+    return picture
+
+
+def _deep_pixels(data: bytes, path: str) -> np.ndarray:
+    """(H, W, 3) RGB as stored, uint16 where the file has more than 8 bits per channel, else uint8."""
+    picture = _decoded(data, path, _DEEP)
+    if picture is None:
+        raise ValueError(f"{path} must be a picture, but cannot be decoded")
+    if picture.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"{path} must be a picture of 8 or 16 bits per channel, but holds {picture.dtype}")
+    return np.ascontiguousarray(picture[..., ::-1])
+
+
+def _decoded(data: bytes, path: str, flags: int) -> np.ndarray | None:
+    _stated_size(data, path)
+    # The decoder turns TIFF files whatever the flags say.
+    values = np.frombuffer(without_orientation(data), np.uint8)
+    try:
+        return cv2.imdecode(values, flags)
+    except cv2.error as error:
+        raise ValueError(f"{path} must be a picture, but the decoder says {error.err}") from error
+
+
 def _stated_size(data: bytes, path: str) -> tuple[int, int] | None:
     """Width and height as a JPEG or PNG states them, once its end was found; None for other formats.
 
     Decoders fill what is missing of a truncated JPEG with grey, so that its end has to be looked for.
     """
-    if data.startswith(_JPEG):
+    if data.startswith(JPEG):
         return _jpeg_size(data, path)
-    if data.startswith(_PNG):
+    if data.startswith(PNG):
         return _png_size(data, path)
     return None
 
@@ -178,7 +257,7 @@ def _jpeg_size(data: bytes, path: str) -> tuple[int, int]:
 
 
 def _png_size(data: bytes, path: str) -> tuple[int, int]:
-    at = len(_PNG)
+    at = len(PNG)
     while at + 12 <= len(data):
         if data[at + 4 : at + 8] == b"IEND":
             return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])

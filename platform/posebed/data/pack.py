@@ -12,7 +12,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ from posebed.contracts import Setting
 from posebed.data.crop import clip_box, compose, crop_affine, framed, translation, warp
 from posebed.data.images import Images
 from posebed.records import (
+    AS_STORED,
     Category,
+    Reading,
     Record,
     categories_from_json,
     categories_to_json,
@@ -148,12 +150,12 @@ def write_pack(
     config: PackConfig,
     folder: Path,
     progress: Callable[[int], Any] = lambda crops: None,
-    linked: Sequence[str] = (),
+    reading: Reading = AS_STORED,
 ) -> None:
     """Crop every record, decoding each picture once; rows follow the order of ``records``.
 
     The folder is new or empty; until the last file is in it, ``Pack.open`` refuses it. ``progress`` hears of crops
-    as they are done. ``linked`` is as in ``Dataset``.
+    as they are done. ``reading`` is the dataset's.
 
     Raises:
         ValueError: there is no record, the folder holds files, or a picture is not as large as its record says.
@@ -171,7 +173,7 @@ def write_pack(
     outwards = translation(border[1], border[0])
     evaluation = Crops.create(folder, "evaluation", len(records), config.crop_size)
     training = Crops.create(folder, "training", len(records), wide)
-    images = Images(root, linked)
+    images = Images(root, reading)
 
     def crop(path: str, rows: list[int]) -> int:
         picture = images.decode(path)
@@ -184,7 +186,10 @@ def write_pack(
     _each_image(crop, records, progress)
     _write_index(records, affines, folder / "index.parquet")
     write_text(categories_to_json(categories), folder / "categories.json")
-    write_text(json.dumps({**config.model_dump(), "border": border}, indent=1), folder / "about.json")
+    write_text(
+        json.dumps({**config.model_dump(), "border": border, "reading": asdict(reading)}, indent=1),
+        folder / "about.json",
+    )
 
 
 def _affine(record: Record, config: PackConfig) -> np.ndarray:

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile, ZipFile
 
+from posebed.config import PictureOptions
 from posebed.contracts import DatasetSpec
 from posebed.data.checks import Reason, is_names, shown
 from posebed.data.coco import find_pictures, read_coco
-from posebed.data.sheet import CocoFile, SourceOptions
+from posebed.data.sheet import CocoFile
 from posebed.data.skeleton import Json
 from posebed.listing import shortened
 from posebed.records import Category, Dataset, Problem
 
 
-class Reported(SourceOptions):
+class Reported(PictureOptions):
     """For datasets that divide into train, val and test, whose papers report val."""
 
     report: Literal["val", "test"] = "val"
@@ -34,7 +35,12 @@ class Reported(SourceOptions):
 
 
 def read_published(
-    spec: DatasetSpec, path: Path, files: Sequence[CocoFile], layout: str, folders: Sequence[str] = ()
+    spec: DatasetSpec,
+    options: PictureOptions,
+    path: Path,
+    files: Sequence[CocoFile],
+    layout: str,
+    folders: Sequence[str] = (),
 ) -> Dataset:
     """Read the annotation files of a dataset below ``path``, whose categories all have the skeleton of ``spec``.
 
@@ -59,7 +65,7 @@ def read_published(
         )
         files = [replace(f, images=folder_or_zip(path, f.images), label=Path(f.annotations).stem) for f in files]
     assert spec.skeleton is not None
-    dataset = read_coco(root, [_completed(file, spec.skeleton) for file in files])
+    dataset = read_coco(root, [_completed(file, spec.skeleton) for file in files], options)
     parts = "; ".join(f"{file.part or 'all'}: {file.annotations}" for file in files)
     return replace(
         dataset,

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
-from posebed.config import Section
 from posebed.data.checks import (
     Fault,
     FieldRule,
@@ -40,14 +39,6 @@ _CATEGORY: tuple[FieldRule, ...] = (
     ("name", is_text, "a text"),
     ("keypoints", is_names, "a list of names that differ"),
 )
-
-
-class SourceOptions(Section):
-    """What every source of pictures with annotations takes."""
-
-    linked: tuple[str, ...] = ()
-    """Folders outside ``path`` that symbolic links below it may lead to, as seen from the working folder, such as
-    another disk that the pictures lie on. The project's DVC cache needs no entry."""
 
 
 def _unchanged(given: Any) -> Any:
@@ -79,9 +70,6 @@ class CocoFile:
     unlabelled: Literal["problem", "skip", "keep"] = "problem"
     """What an annotation is whose ``num_keypoints`` is 0. COCO means a person of whom only the box is known, and keeps
     it, as crowd regions, so that poses found there count neither as right nor as wrong."""
-
-    linked: tuple[str, ...] = ()
-    """Folders outside the root that symbolic links below it may lead to."""
 
     def labelled(self, text: object) -> str:
         return f"{self.label}/{text}" if self.label else str(text)

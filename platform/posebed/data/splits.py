@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,29 @@ that a later part holds out."""
 _SCHEMA = pa.schema([("record", pa.string()), ("part", pa.string())])
 
 
-def divide(records: Sequence[Record], categories: Sequence[Category], config: SplitConfig) -> dict[str, str]:
+NO_HASHES: Mapping[str, str] = {}
+
+
+def divide(
+    records: Sequence[Record],
+    categories: Sequence[Category],
+    config: SplitConfig,
+    hashes: Mapping[str, str] = NO_HASHES,
+) -> dict[str, str]:
     """The part of every record, whatever the order of the records.
 
     Annotated records decide. A detector's box goes where its picture went: in an official split that may be one
     without annotated records, in any other such boxes are left out.
 
+    Args:
+        hashes: path of a picture to the SHA-256 of its file; used where equal pictures keep together.
+
     Raises:
         ValueError: a part would be empty, or the configuration does not fit the data.
         LookupError: the configuration holds out what the data does not have.
     """
+    if config.equal_pictures == "keep_together":
+        records = _one_of_equal(records, hashes)
     ordered = sorted((r for r in records if r.detection is None), key=lambda r: r.record)
     if config.by == "image":
         parts = _by_image(ordered, config, ("train", "val", "test"))
@@ -58,6 +71,14 @@ def divide(records: Sequence[Record], categories: Sequence[Category], config: Sp
             own = record.part if config.by == "official" else UNUSED
             parts[record.record] = of_picture.get(record.image, own)
     return {r.record: parts[r.record] for r in records}
+
+
+def _one_of_equal(records: Sequence[Record], hashes: Mapping[str, str]) -> list[Record]:
+    """The records with one path for all pictures that are equal: the first in alphabetical order."""
+    first: dict[str, str] = {}
+    for image in sorted({r.image for r in records}):
+        first.setdefault(hashes.get(image, image), image)
+    return [replace(r, image=first[hashes.get(r.image, r.image)]) for r in records]
 
 
 def _together(records: Sequence[Record]) -> list[list[Record]]:
@@ -216,22 +237,38 @@ class Split:
 
 
 def write_split(
-    folder: Path, split: Split, records: Sequence[Record], config: SplitConfig, draw: str | None = None
+    folder: Path,
+    split: Split,
+    records: Sequence[Record],
+    config: SplitConfig,
+    draw: str | None = None,
+    hashes: Mapping[str, str] = NO_HASHES,
 ) -> None:
     """Write membership.parquet, about.json and, where there are episodes, episodes.parquet.
 
     Args:
         draw: how the episodes were drawn, in words.
+        hashes: as in ``divide``.
     """
     columns = {"record": list(split.part), "part": list(split.part.values())}
     write_table(pa.table(columns, schema=_SCHEMA), folder / "membership.parquet")
     if split.plan:
         write_episodes(split.plan, folder / "episodes.parquet")
-    about = _about(split, records, config) | ({"draw": draw} if draw else {})
+    about = _about(split, records, config, hashes) | ({"draw": draw} if draw else {})
     write_text(json.dumps(about, indent=1), folder / "about.json")
 
 
-def _about(split: Split, records: Sequence[Record], config: SplitConfig) -> dict[str, Any]:
+def shared_pictures(
+    part: Mapping[str, str], records: Sequence[Record], hashes: Mapping[str, str]
+) -> Counter[tuple[str, ...]]:
+    """How many pictures, of equal bytes whatever their paths, several parts have, by those parts."""
+    parts_of: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        parts_of[hashes.get(record.image, record.image)] |= {part[record.record]} - {UNUSED}
+    return Counter(tuple(p for p in PARTS if p in of) for of in parts_of.values() if len(of) > 1)
+
+
+def _about(split: Split, records: Sequence[Record], config: SplitConfig, hashes: Mapping[str, str]) -> dict[str, Any]:
     counts: dict[str, Counter[str]] = {part: Counter() for part in (*PARTS, UNUSED)}
     parts_of_image: dict[str, set[str]] = defaultdict(set)
     for record in records:
@@ -249,6 +286,7 @@ def _about(split: Split, records: Sequence[Record], config: SplitConfig) -> dict
         "seed": config.seed,
         "records": {part: dict(sorted(of.items())) for part, of in counts.items()},
         "images_in_several_parts": sum(len(parts) > 1 for parts in parts_of_image.values()),
+        "equal_pictures_in_several_parts": shared_pictures(split.part, records, hashes).total(),
         "episodes": {part: len(of) for part, of in split.plan.items()},
         "fewer_queries": fewer,
         "fewer_shots": {c: n for c, n in sorted(shots.items()) if config.few_shot and n < config.few_shot},

@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from posebed.config import PictureOptions
 from posebed.contracts import DatasetSpec
 from posebed.data.checks import is_number
 from posebed.data.published import category_entry, read_published, visible
-from posebed.data.sheet import CocoFile, SourceOptions
+from posebed.data.sheet import CocoFile
 from posebed.data.skeleton import mirrored_pairs
 from posebed.records import Category, Dataset, Record
 
@@ -43,7 +44,7 @@ SKELETON = Category(
 )
 
 
-class Options(SourceOptions):
+class Options(PictureOptions):
     protocol: Literal["P1", "P2", "P3"] = "P1"
     """P1 all animals, P2 tested on animals that were not trained on, P3 within one class."""
     group: Literal["amphibian", "bird", "fish", "mammal", "reptile"] | None = None
@@ -72,12 +73,11 @@ def read(options: Options, path: Path) -> Dataset:
             part=part,
             content=_content,
             sized=False,
-            linked=options.linked,
         )
         for part in ("train", "test")
     ]
     layout = f"annotation_coco/{protocol}/{{train,test}}.json (or annotation/ in MPII form) and dataset/CLIP/"
-    dataset = read_published(SPEC, path, files, layout)
+    dataset = read_published(SPEC, options, path, files, layout)
     return replace(
         dataset,
         records=tuple(replace(r, group=PurePosixPath(r.image).parent.name) for r in dataset.records),

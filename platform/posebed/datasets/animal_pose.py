@@ -56,14 +56,14 @@ def read(options: Reported, path: Path) -> Dataset:
         path = path / "keypoints.json"
     folder = "annotations/" if (path / "annotations").is_dir() else ""
     files = [
-        CocoFile(f"{folder}animalpose_{name}.json", part=part, content=_content, sized=False, linked=options.linked)
+        CocoFile(f"{folder}animalpose_{name}.json", part=part, content=_content, sized=False)
         for part, name in options.parts().items()
     ]
     layout = (
         "annotations/animalpose_{train,val,test}.json, VOC2012/JPEGImages/ and animalpose_image_part2/{cat,cow,...}/, "
         "or as the official keypoints.json and images/"
     )
-    return read_published(SPEC, path, files, layout, ["VOC2012/JPEGImages", "animalpose_image_part2"])
+    return read_published(SPEC, options, path, files, layout, ["VOC2012/JPEGImages", "animalpose_image_part2"])
 
 
 def _content(given: Any) -> Any:

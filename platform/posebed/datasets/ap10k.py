@@ -50,10 +50,10 @@ def read(options: Options, path: Path) -> Dataset:
         ValueError: files are missing.
     """
     files = [
-        CocoFile(f"annotations/ap10k-{name}-split{options.split}.json", "data", part=part, linked=options.linked)
+        CocoFile(f"annotations/ap10k-{name}-split{options.split}.json", "data", part=part)
         for part, name in options.parts().items()
     ]
-    return read_published(SPEC, path, files, "annotations/ap10k-{train,val,test}-split{1,2,3}.json and data/")
+    return read_published(SPEC, options, path, files, "annotations/ap10k-{train,val,test}-split{1,2,3}.json and data/")
 
 
 SPEC = DatasetSpec(

@@ -12,12 +12,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, model_validator
 
-from posebed.config import Positive, Section
+from posebed.config import PictureOptions, Positive, Section
 from posebed.contracts import DatasetSpec
 from posebed.data.checks import id_text, is_id
 from posebed.data.coco import find_pictures, read_coco
 from posebed.data.own_parts import PART_NAMES, part_named, read_lists, with_parts
-from posebed.data.sheet import CocoFile, SourceOptions
+from posebed.data.sheet import CocoFile
 from posebed.data.skeleton import Json
 from posebed.listing import shortened
 from posebed.records import Dataset
@@ -85,7 +85,7 @@ class SkeletonOptions(Section):
     upper_body: list[int | str] | None = None
 
 
-class Options(GroupOptions, SourceOptions):
+class Options(PictureOptions, GroupOptions):
     folders: tuple[str, ...] | None = None
     """Sub-folders that make up the dataset. By default the path itself or, where it has no annotation file, every
     sub-folder that has one. Those called train, val (valid, validation) and test are the parts of ``by: official``."""
@@ -117,7 +117,7 @@ def read(options: Options, path: Path) -> Dataset:
     """
     files = _files(options, path)
     _must_be_known("groups", options.groups, [file.label for file in files])
-    dataset = read_coco(path, files)
+    dataset = read_coco(path, files, options)
     if all(problem.record or problem.category for problem in dataset.problems):  # every file could be read
         _must_be_known("skeletons", options.skeletons, [c.name for c in dataset.categories])
     if not options.parts:
@@ -207,7 +207,6 @@ def _with_options(options: Options, file: CocoFile) -> CocoFile:
         group=options.groups.get(file.label, options).finder(),
         category=category,
         skeleton_base=options.skeleton_base,
-        linked=options.linked,
     )
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from posebed.config import PictureOptions
 from posebed.contracts import DatasetSpec
 from posebed.data.detections import with_detections
 from posebed.data.published import folder_or_zip, read_published
-from posebed.data.sheet import CocoFile, SourceOptions
+from posebed.data.sheet import CocoFile
 from posebed.data.skeleton import mirrored_pairs
 from posebed.records import Category, Dataset
 
@@ -39,7 +40,7 @@ SKELETON = Category(
 )
 
 
-class Options(SourceOptions):
+class Options(PictureOptions):
     detections: str | None = None
     """File of a detector's boxes on val2017 below the dataset's folder, such as
     ``COCO_val2017_detections_AP_H_56_person.json``. They become further records of the part ``test``. People without
@@ -59,18 +60,16 @@ def read(options: Options, path: Path) -> Dataset:
             "train2017",
             part="train",
             unlabelled="skip",
-            linked=options.linked,
         ),
         CocoFile(
             "annotations/person_keypoints_val2017.json",
             "val2017",
             part="test",
             unlabelled="keep" if options.detections else "skip",
-            linked=options.linked,
         ),
     ]
     layout = "annotations/person_keypoints_{train,val}2017.json, train2017/ and val2017/"
-    dataset = read_published(SPEC, path, files, layout)
+    dataset = read_published(SPEC, options, path, files, layout)
     if options.detections is None:
         return dataset
     pictures = folder_or_zip(path, "val2017")

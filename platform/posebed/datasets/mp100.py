@@ -12,11 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from posebed.config import PictureOptions
 from posebed.contracts import DatasetSpec
 from posebed.data.checks import Fault, Reason, id_text
 from posebed.data.coco import read_sheets
 from posebed.data.jsonfile import read_json
-from posebed.data.sheet import CocoFile, Sheet, SourceOptions, read_sheet
+from posebed.data.sheet import CocoFile, Sheet, read_sheet
 from posebed.data.skeleton import Json
 from posebed.data.spanning_tree import with_links
 from posebed.listing import shortened
@@ -66,7 +67,7 @@ _FAMILIES: dict[str, tuple[int, ...]] = {
 _FAMILY = {str(identity): family for family, of in _FAMILIES.items() for identity in of}
 
 
-class Options(SourceOptions):
+class Options(PictureOptions):
     split: Literal[1, 2, 3, 4, 5] = 1
     """Which division into training, validation and test categories."""
     skeletons: str | None = None
@@ -86,7 +87,7 @@ def read(options: Options, path: Path) -> Dataset:
     sheets = [read_sheet(path, _file(options, part, path, links)) for part in ("train", "val", "test")]
     for sheet in sheets:
         _must_be_the_categories_of(sheet, options.split)
-    dataset = with_links(read_sheets(path, sheets))
+    dataset = with_links(read_sheets(path, sheets, options))
     return replace(dataset, notes=(*dataset.notes, *_notes(dataset)))
 
 
@@ -99,7 +100,6 @@ def _file(options: Options, part: str, path: Path, links: Json) -> CocoFile:
         content=_in_order_of_images,
         category=partial(_category, links),
         skeleton_base=0,
-        linked=options.linked,
     )
 
 

@@ -120,9 +120,7 @@ def _query(trained: Trained, crop: Tensor, aspect: Tensor) -> Batch:
 
 
 def _episode(query: Batch, shown: Supports) -> EpisodeBatch:
-    return EpisodeBatch(
-        **vars(query), support_image=shown.image, support=shown.keypoints, support_aspect=shown.aspect
-    )
+    return EpisodeBatch(**vars(query), support_image=shown.image, support=shown.keypoints, support_aspect=shown.aspect)
 
 
 def _crop(trained: Trained, picture: np.ndarray, box: Box) -> tuple[Tensor, Tensor, np.ndarray]:

@@ -28,6 +28,7 @@ def untrained_model(experiment: Experiment) -> Any:
     if compute and experiment.task is Task.CATEGORY_SPECIFIC:
         rows = training_rows(pack, read_split(experiment.split_folder))
         annotated = pack.keypoints[rows]
-        xy = torch.from_numpy(apply_affine(pack.affine[rows], annotated[..., :2]))
-        compute(model, Keypoints(xy, torch.from_numpy(annotated[..., 2] > 0).double()), torch.from_numpy(pack.aspect[rows]))
+        xy, labelled = apply_affine(pack.affine[rows], annotated[..., :2]), annotated[..., 2] > 0
+        poses = Keypoints(torch.from_numpy(xy), torch.from_numpy(labelled).double())
+        compute(model, poses, torch.from_numpy(pack.aspect[rows]))
     return model

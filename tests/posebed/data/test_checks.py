@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posebed.data.checks import Reason, area_faults, box_faults, keypoint_faults, shown, size_faults, summary
+from posebed.data.checks import (
+    Fault,
+    Reason,
+    area_faults,
+    box_faults,
+    inspect_pictures,
+    keypoint_faults,
+    shown,
+    size_faults,
+    summary,
+)
+from posebed.data.images import Images, PictureFacts
+from posebed.data.stderr import caught_stderr
 from posebed.records import Problem
 
 NAMES = ("nose", "tail")
@@ -112,12 +127,28 @@ def test_an_area_is_absent_or_positive_and_finite(area: Any) -> None:
 
 
 def test_a_stated_size_that_differs_names_the_sides_that_do() -> None:
-    assert size_faults(SIZE, SIZE) == size_faults(None, SIZE) == []
-    assert [size_faults(stated, SIZE)[0].field for stated in ((40, 40), (30, 30), (30, 40))] == [
+    facts = PictureFacts(SIZE)
+    assert size_faults(SIZE, facts, "stored") == size_faults(None, facts, "stored") == []
+    assert [size_faults(stated, facts, "stored")[0].field for stated in ((40, 40), (30, 30), (30, 40))] == [
         "height",
         "width",
         "width, height",
     ]
+
+
+@given(
+    tag=st.integers(1, 8),
+    stated=st.sampled_from([SIZE, SIZE[::-1], (7, 9)]),
+    way=st.sampled_from(["stored", "displayed"]),
+)
+def test_a_size_that_differs_for_an_orientation_tag_names_tag_and_option(
+    tag: int, stated: tuple[int, int], way: Any
+) -> None:
+    faults = size_faults(stated, PictureFacts(SIZE, tag), way)
+    assert bool(faults) == (stated != SIZE)
+    other = {"stored": "displayed", "displayed": "stored"}[way]
+    named = [f for f in faults if f"orientation tag {tag}" in f.must and f"'orientation: {other}'" in f.must]
+    assert bool(named) == (tag >= 5 and stated == SIZE[::-1])
 
 
 @given(value=st.recursive(st.none() | st.floats() | st.text(st.characters()), st.lists))
@@ -132,3 +163,74 @@ def test_a_summary_counts_every_problem_and_tells_the_first_in_full(tmp_path: Pa
     assert "30 box without extent" in text
     assert "a.json, record 1, cat: bbox: box without extent: found [1, 2, 0, 0]; must be more" in text
     assert text.endswith("... and 28 more")
+
+
+def jpeg(seed: int, side: int = 64) -> bytes:
+    noise = np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)
+    return cv2.imencode(".jpg", noise)[1].tobytes()
+
+
+def with_zeros(data: bytes, share: float) -> bytes:
+    """The JPEG with zeros in so large a part of its first scan, near the middle; its end is there."""
+    start = data.index(b"\xff\xda") + 14
+    middle, half = (start + len(data)) // 2, int(share * (len(data) - start) / 2)
+    return data[: middle - half] + bytes(2 * half) + data[middle + half :]
+
+
+@given(damaged=st.sets(st.integers(0, 11), max_size=4), share=st.floats(0.1, 0.9))
+def test_damaged_pictures_are_named_and_the_decoder_prints_nothing(
+    tmp_path_factory: pytest.TempPathFactory, damaged: set[int], share: float
+) -> None:
+    folder = tmp_path_factory.mktemp("pictures")
+    for i in range(12):
+        (folder / f"{i}.jpg").write_bytes(with_zeros(jpeg(i), share) if i in damaged else jpeg(i))
+    with caught_stderr() as printed:
+        found = inspect_pictures(Images(folder), [f"{i}.jpg" for i in range(12)])
+    assert printed == []
+    faults = {path: fault for path, fault in found.items() if isinstance(fault, Fault)}
+    assert set(faults) == {f"{i}.jpg" for i in damaged}
+    for path, fault in faults.items():
+        assert fault.reason == Reason.DAMAGED_IMAGE and fault.found.startswith(f"'{path}': Corrupt JPEG data")
+
+
+def test_harmless_warnings_of_a_decoder_are_kept_with_the_picture(tmp_path: Path) -> None:
+    """A JFIF revision that does not exist says nothing against the pixels."""
+    odd = jpeg(0).replace(b"JFIF\0\x01", b"JFIF\0\x07", 1)
+    for name, data in (("odd", odd), ("plain", jpeg(0))):
+        (tmp_path / name).write_bytes(data)
+    odd_facts, plain = inspect_pictures(Images(tmp_path), ["odd", "plain"]).values()
+    assert isinstance(odd_facts, PictureFacts) and "unknown JFIF revision" in odd_facts.remark
+    assert isinstance(plain, PictureFacts) and not plain.remark
+
+
+def test_what_others_print_meanwhile_is_passed_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    class Talking(Images):
+        def facts(self, path: str) -> PictureFacts:
+            if not self.said:
+                os.write(2, b"a line of another thread\n")
+                self.said = True
+            return super().facts(path)
+
+        said = False
+
+    (tmp_path / "a.jpg").write_bytes(jpeg(0))
+    (facts,) = inspect_pictures(Talking(tmp_path), ["a.jpg"]).values()
+    assert isinstance(facts, PictureFacts) and not facts.remark
+    assert capfd.readouterr().err == "a line of another thread\n"
+
+
+def test_standard_error_comes_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeError), caught_stderr() as lines:
+        os.write(2, b"inside\n")
+        print("from Python", file=sys.__stderr__)
+        raise RuntimeError
+    os.write(2, b"outside\n")
+    assert "inside" in lines
+    assert capfd.readouterr().err == "outside\n"
+
+
+def test_damaged_cases_are_problems(cases: Path) -> None:
+    folder = cases / "damaged-jpeg/damaged/images"
+    found = inspect_pictures(Images(folder), sorted(path.name for path in folder.iterdir()))
+    assert {f.reason for f in found.values() if isinstance(f, Fault)} == {Reason.DAMAGED_IMAGE}
+    assert len(found) == 8

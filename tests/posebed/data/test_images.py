@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posebed.data.headers import orientation_of, without_orientation
 from posebed.data.images import Images, OutsideRoot, TruncatedImage
+from posebed.records import Reading
 
 WIDTH, HEIGHT = 40, 24
 
@@ -84,9 +88,131 @@ def test_arbitrary_bytes_are_decoded_or_refused(folder: Path, data: bytes, head:
         assert "picture" in str(error)
 
 
-def test_the_orientation_that_a_camera_noted_is_not_applied(folder: Path) -> None:
-    quarter_turn = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-    assert decode(with_segment(JPEG, quarter_turn), folder).shape == (HEIGHT, WIDTH, 3)
+def tagged(form: str, tag: int, stored: np.ndarray) -> bytes:
+    """A file of RGB pixels (H, W, 3) with an orientation tag."""
+    block = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0" + bytes([tag]) + b"\0\0\0\0\0\0"
+    if form.startswith("tiff"):
+        return tiff(stored, tag, order=">" if form.endswith("MM") else "<", big=form.startswith("tiff64"))
+    data = cv2.imencode(f".{form}", stored[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
+    if form == "jpg":
+        return with_segment(data, b"Exif\0\0" + block)
+    if form == "png":
+        chunk = b"eXIf" + block
+        return data[:33] + len(block).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4) + data[33:]
+    # An extended WebP: a header that announces EXIF, the pixels, the block.
+    height, width = stored.shape[:2]
+    header = b"VP8X\x0a\0\0\0\x08\0\0\0" + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    body = b"WEBP" + header + data[12:] + b"EXIF" + len(block).to_bytes(4, "little") + block
+    return b"RIFF" + len(body).to_bytes(4, "little") + body
+
+
+def tiff(stored: np.ndarray, tag: int = 1, bits: int = 8, order: str = "<", big: bool = False) -> bytes:
+    """Pixels (H, W, 3) without compression, in either byte order, as TIFF or BigTIFF."""
+    height, width = stored.shape[:2]
+    pixels = stored.astype(f"{order}u{(bits + 7) // 8}").tobytes()
+    word, start = ("Q", 16) if big else ("I", 8)
+    depths = start + len(pixels)
+    entries = [
+        *((256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, depths if not big else None), (259, 3, 1, 1)),
+        *((262, 3, 1, 2), (273, 4, 1, start), (274, 3, 1, tag), (277, 3, 1, 3), (278, 4, 1, height)),
+        (279, 4, 1, len(pixels)),
+    ]
+    directory = struct.pack(f"{order}{'Q' if big else 'H'}", len(entries))
+    for number, kind, count, value in entries:
+        if value is None:
+            content = struct.pack(f"{order}4H", bits, bits, bits, 0)
+        elif kind == 3 and count == 1:
+            content = struct.pack(f"{order}H", value).ljust(8 if big else 4, b"\0")
+        else:
+            content = struct.pack(f"{order}I", value).ljust(8 if big else 4, b"\0")
+        directory += struct.pack(f"{order}HH{word}", number, kind, count) + content
+    mark = b"II" if order == "<" else b"MM"
+    head = struct.pack(f"{order}HHHQ", 43, 8, 0, depths + 6) if big else struct.pack(f"{order}HI", 42, depths + 6)
+    return mark + head + pixels + struct.pack(f"{order}3H", bits, bits, bits) + directory + bytes(8)
+
+
+FORMS = ["jpg", "png", "webp", "tiffII", "tiffMM", "tiff64II", "tiff64MM"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_a_noted_orientation_is_applied_where_the_pictures_are_to_be_as_displayed(
+    folder: Path, form: str, tag: int
+) -> None:
+    """The decoder's own turning, which is on without its flag, is the reference."""
+    stored = np.random.default_rng(tag).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    data = tagged(form, tag, stored)
+    (folder / "picture").write_bytes(data)
+    plain, turned = Images(folder), Images(folder, Reading("displayed"))
+    shown = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert np.array_equal(turned.decode("picture"), shown)
+    assert turned.size("picture") == turned.facts("picture").size == shown.shape[1::-1]
+    assert plain.size("picture") == plain.facts("picture").size == (WIDTH, HEIGHT)
+    assert plain.facts("picture").orientation == tag
+    expected = tagged(form, 1, stored)
+    assert np.array_equal(plain.decode("picture"), decode(expected, folder))
+    if form != "jpg":
+        assert np.array_equal(plain.decode("picture"), stored)
+
+
+@given(data=st.binary(max_size=80), head=st.sampled_from([b"II*\0\x08\0\0\0", b"MM\0+\0\x08\0\0", PNG[:20], JPEG[:9]]))
+def test_headers_of_arbitrary_bytes_state_an_orientation_at_most(data: bytes, head: bytes) -> None:
+    assert 1 <= orientation_of(head + data) <= 8
+    assert len(without_orientation(head + data)) == len(head + data)
+
+
+def deep_file(form: str, values: np.ndarray, declared: int | None = None) -> bytes:
+    """RGB values (H, W, 3) of 16 bits; a PNG may declare how many of them count."""
+    if form == "tiff":
+        return tiff(values, bits=16)
+    data = cv2.imencode(f".{form}", np.ascontiguousarray(values[..., ::-1]))[1].tobytes()
+    chunk = b"sBIT" + bytes([declared or 0] * 3)
+    return data[:33] + (3).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4) + data[33:] if declared else data
+
+
+@given(largest=st.integers(0, 2**16 - 1), form=st.sampled_from(["png", "tiff", "ppm"]), seed=st.integers(0, 99))
+def test_deep_pictures_are_scaled_by_the_bits_that_hold_their_largest_value(
+    folder: Path, largest: int, form: str, seed: int
+) -> None:
+    values = np.random.default_rng(seed).integers(0, largest + 1, (6, 5, 3)).astype(np.uint16)
+    values[2, 3, 1] = largest
+    (folder / "picture").write_bytes(deep_file(form, values))
+    bits = next(b for b in (8, 10, 12, 14, 16) if largest < 2**b)
+    assert Images(folder).facts("picture").bits == bits
+    error = Images(folder).decode("picture") - values / 2 ** (bits - 8)
+    assert abs(error).max() < 1.01  # TIFF rounds
+    # A brighter picture of the dataset decides, so that relative brightness stays.
+    of_dataset = Images(folder, Reading(bits=16)).decode("picture")
+    assert abs(of_dataset - values / 256).max() < 1.01  # TIFF rounds
+
+
+def test_a_full_16_bits_and_8_bits_decode_as_ever(folder: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 2**16, (HEIGHT, WIDTH, 3)).astype(np.uint16)
+    eight = (encoded(suffix) for suffix in (".jpg", ".png", ".webp", ".bmp", ".tiff", ".ppm"))
+    for data in (*(deep_file(form, values) for form in ("png", "tiff", "ppm")), *eight):
+        (folder / "picture").write_bytes(data)
+        ever = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+        for bits in (None, 16):
+            assert np.array_equal(Images(folder, Reading(bits=bits)).decode("picture"), ever)
+
+
+@pytest.mark.parametrize(("declared", "bits"), [(None, 10), (8, 10), (12, 12), (14, 14), (16, 16)])
+def test_a_png_that_declares_its_bits_needs_no_fewer(folder: Path, declared: int | None, bits: int) -> None:
+    values = np.full((3, 4, 3), 1000, np.uint16)
+    (folder / "picture").write_bytes(deep_file("png", values, declared))
+    assert Images(folder).facts("picture").bits == bits
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_packed_samples_are_read_at_their_full_range(folder: Path, bits: int) -> None:
+    values = np.array([[0, 1, 2**bits // 2, 2**bits - 1]] * 2)
+    packed = int("".join(f"{v:0{bits}b}" for v in values.ravel()), 2).to_bytes(bits)
+    entries = [(256, 4), (257, 2), (258, bits), (259, 1), (262, 1), (273, 8), (277, 1), (278, 2), (279, bits)]
+    directory = struct.pack("<H", 9) + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    data = b"II*\0" + struct.pack("<I", 8 + bits) + packed + directory + bytes(4)
+    for reading in (Reading(), Reading(bits=16)):
+        (folder / "picture").write_bytes(data)
+        assert Images(folder, reading).decode("picture")[0, :, 0].tolist() == [0, 0, 128, 255]
 
 
 def test_the_channels_are_red_green_blue(folder: Path) -> None:

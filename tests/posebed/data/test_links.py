@@ -16,6 +16,7 @@ from posebed.config import DataConfig
 from posebed.data.images import ForbiddenLink, Images, OutsideRoot, decode_named
 from posebed.datasets.coco_folder import Options, check_path
 from posebed.datasets.coco_folder import read as read_folder
+from posebed.records import Reading
 from posestages.prepare import read as read_entry
 
 PICTURE = cv2.imencode(".png", np.zeros((30, 40, 3), np.uint8))[1].tobytes()
@@ -58,7 +59,7 @@ def test_no_path_of_an_annotation_file_leads_out_of_the_folder_and_the_named_pla
     world: Path, parts: list[str], linked: bool, absolute: bool
 ) -> None:
     path = (f"{world}/" if absolute else "") + "/".join(parts)
-    images = Images(world / "data", [str(world / "allowed")] if linked else [])
+    images = Images(world / "data", Reading(linked=(str(world / "allowed"),) if linked else ()))
     try:
         content = images.read(path).decode()
     except (OutsideRoot, OSError):
@@ -67,7 +68,7 @@ def test_no_path_of_an_annotation_file_leads_out_of_the_folder_and_the_named_pla
 
 
 def test_links_to_named_places_and_within_the_folder_are_read(world: Path) -> None:
-    images = Images(world / "data", [str(world / "allowed")])
+    images = Images(world / "data", Reading(linked=(str(world / "allowed"),)))
     for path, content in {"to-allowed/f": "allowed", "to-allowed/sub/f": "allowed/sub", "inside/f": "data/sub"}.items():
         assert images.read(path).decode() == content
 
@@ -75,7 +76,7 @@ def test_links_to_named_places_and_within_the_folder_are_read(world: Path) -> No
 @pytest.mark.parametrize("path", ["to-secret/f", "file", "absolute/f", "z.zip/f", "to-near/f", "to-allowed/back/f"])
 def test_a_refused_link_is_named_with_its_target_and_the_option(world: Path, path: str) -> None:
     with pytest.raises(ForbiddenLink, match=r"is a link to .*; the option linked names folders") as refused:
-        Images(world / "data", [str(world / "allowed")]).read(path)
+        Images(world / "data", Reading(linked=(str(world / "allowed"),))).read(path)
     assert str(world) in refused.value.target
 
 
@@ -100,8 +101,8 @@ def test_the_option_linked_reaches_the_dataset_and_a_relative_place_is_seen_from
     data = linked_set(tmp_path)
     monkeypatch.chdir(tmp_path)
     dataset = read_entry(DataConfig(source="coco_folder", path=str(data), options={"linked": ["disk"]}), "data.x")
-    assert (len(dataset.records), dataset.problems, dataset.linked) == (1, (), ("disk",))
-    assert Images(dataset.root, dataset.linked).decode(dataset.records[0].image).shape == (30, 40, 3)
+    assert (len(dataset.records), dataset.problems, dataset.reading.linked) == (1, (), ("disk",))
+    assert Images(dataset.root, dataset.reading).decode(dataset.records[0].image).shape == (30, 40, 3)
 
 
 @pytest.mark.parametrize("reader", [check_path, lambda path: read_folder(Options(), path)], ids=["check", "read"])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from posebed.config import EpisodesConfig, Params
+from posebed.data.images import PictureFacts
 from posebed.data.plan import Episode, official_episodes, read_episodes
 from posebed.datasets.mp100 import HELD_OUT, Options, read
 from posebed.records import Dataset, read_records, write_records
@@ -278,8 +279,8 @@ def real_split(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Reads the real annotations of a split as if its pictures, which are not there, were as large as is stated."""
     native = real_data / "native_samples/mp100_annotations"
     files: dict[str, Content] = {f.name: json.loads(f.read_text()) for f in native.glob("*.json")}
-    sizes = {i["file_name"]: (i["width"], i["height"]) for content in files.values() for i in content["images"]}
-    monkeypatch.setattr("posebed.data.coco.inspect_pictures", lambda images, paths: {p: sizes[p] for p in paths})
+    facts = {i["file_name"]: PictureFacts((i["width"], i["height"])) for of in files.values() for i in of["images"]}
+    monkeypatch.setattr("posebed.data.coco.inspect_pictures", lambda images, paths: {p: facts[p] for p in paths})
 
     def read_split(number: Any) -> Dataset:
         tests = [files[f"mp100_split{n}_test.json"] for n in HELD_OUT]

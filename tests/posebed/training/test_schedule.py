@@ -53,6 +53,8 @@ class Frozen(nn.BatchNorm2d):
         return super().train(False)
 
 
-@pytest.mark.parametrize("norm", [Frozen(1), nn.BatchNorm2d(1, track_running_stats=False), nn.BatchNorm2d(1, momentum=None)])
+@pytest.mark.parametrize(
+    "norm", [Frozen(1), nn.BatchNorm2d(1, track_running_stats=False), nn.BatchNorm2d(1, momentum=None)]
+)
 def test_statistics_that_do_not_move_by_steps_are_no_shortfall(norm: nn.Module) -> None:
     assert lines(1, nn.Sequential(norm)) == ""
