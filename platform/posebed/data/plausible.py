@@ -41,15 +41,15 @@ def implausible(records: Sequence[Record]) -> Iterator[str]:
     point = np.concatenate([record.keypoints for record in records]).astype(np.float64)
     owner = np.repeat(np.arange(len(records)), [len(record.keypoints) for record in records])
     labelled = point[:, 2] > 0
-    corner = labelled & (point[:, :2] == 0).all(1)
+    corner = labelled & _each(point[:, :2] == 0)
     if corner.any():
         yield (
             f"Labelled keypoints at exactly 0, 0, where unlabelled ones should have visibility 0: {corner.sum()} in "
             f"{_counted(records, np.bincount(owner[corner], minlength=len(records)) > 0)}."
         )
     xy, of = point[labelled & ~corner, :2], owner[labelled & ~corner]
-    point_shares = _all_of(((xy >= 0) & (xy <= 1)).all(1), of, len(records)) & (size > 2).all(1)
-    box_shares = ((box >= 0) & (box <= 1)).all(1) & (size > 2).all(1)
+    point_shares = _all_of(_each((xy >= 0) & (xy <= 1)), of, len(records)) & _each(size > 2)
+    box_shares = _each((box >= 0) & (box <= 1)) & _each(size > 2)
     for what, shares in (("Keypoints", point_shares), ("Boxes", box_shares)):
         if shares.any():
             yield f"{what} that look like shares of the picture instead of pixels: {_counted(records, shares)}."
@@ -63,6 +63,11 @@ def implausible(records: Sequence[Record]) -> Iterator[str]:
 
 def _counted(records: Sequence[Record], which: np.ndarray) -> str:
     return f"{which.sum()} records, the first is {records[int(which.argmax())].record}"
+
+
+def _each(holds: np.ndarray) -> np.ndarray:
+    """(N,) whether it holds in all columns of (N, C)."""
+    return np.asarray(holds.all(1))
 
 
 def _all_of(holds: np.ndarray, of: np.ndarray, count: int) -> np.ndarray:
@@ -80,13 +85,13 @@ def _inside(box: np.ndarray, xy: np.ndarray, of: np.ndarray) -> np.ndarray:
     """(M,) whether a keypoint lies in its box or near it."""
     margin = _MARGIN * box[of, 2:].max(1, keepdims=True)
     start, end = box[of, :2], box[of, :2] + box[of, 2:]
-    return ((xy >= start - margin) & (xy <= end + margin)).all(1)
+    return _each((xy >= start - margin) & (xy <= end + margin))
 
 
 def _look_like_corners(box: np.ndarray, size: np.ndarray, xy: np.ndarray, of: np.ndarray) -> np.ndarray:
     """(N,) the boxes that fit better as corners; none where those are no majority of the votes."""
     start, given = box[:, :2], box[:, 2:]
-    possible = (start >= 0).all(1) & (given > start).all(1) & (given <= size + 1).all(1)
+    possible = _each(start >= 0) & _each(given > start) & _each(given <= size + 1)
     differ = ~possible | (start > _MARGIN * given).any(1)
     beyond = (start + given > (1 + _BEYOND) * size).any(1)
     low, high = np.full_like(start, np.inf), np.full_like(start, -np.inf)
