@@ -24,6 +24,8 @@ class Config(Section):
 
 
 class NearestBox(nn.Module):
+    size: Tensor
+
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__()
         self.register_buffer("size", torch.tensor(setting.size[::-1], dtype=torch.float64), persistent=False)

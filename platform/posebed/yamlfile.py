@@ -139,7 +139,7 @@ def _keys_in_several_lines(loader: _Loader, root: yaml.Node | None) -> list[str]
 def _mappings(root: yaml.Node | None) -> Iterator[tuple[tuple[str, ...], yaml.MappingNode]]:
     """Every mapping of a document once, with the keys that lead to it."""
     seen: set[int] = set()
-    waiting: list[tuple[tuple[str, ...], yaml.Node]] = [((), root)]
+    waiting: list[tuple[tuple[str, ...], yaml.Node]] = [((), root)] if root else []
     while waiting:
         place, node = waiting.pop()
         if id(node) in seen:

@@ -7,14 +7,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from posebed.data.links import Links
 from posebed.listing import shortened, shown
 from posebed.records import Dataset
 
 _PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-PART_NAMES = tuple(_PARTS)
+PartName = Literal["train", "val", "valid", "validation", "test"]
 """What a part may be called: val also valid and validation."""
+PART_NAMES = tuple(_PARTS)
 
 Listed = Mapping[str, Sequence[str]]
 """Part to the pictures that its list names, as they stand there."""
@@ -25,7 +27,7 @@ def part_named(name: str) -> str:
     return _PARTS.get(name.lower(), "")
 
 
-def read_lists(parts: Mapping[str, str] | str, root: Path, linked: Iterable[str] = ()) -> Listed:
+def read_lists(parts: Mapping[PartName, str] | str, root: Path, linked: Iterable[str] = ()) -> Listed:
     """The lists of ``options.parts``: by part a text file with one picture a line, or one CSV file with the columns
     ``picture`` and ``part``. Files lie below ``root``, or where links may lead.
 

@@ -92,13 +92,12 @@ def _look_like_corners(box: np.ndarray, size: np.ndarray, xy: np.ndarray, of: np
     """(N,) the boxes that fit better as corners; none where those are no majority of the votes."""
     start, given = box[:, :2], box[:, 2:]
     possible = _each(start >= 0) & _each(given > start) & _each(given <= size + 1)
-    differ = ~possible | (start > _MARGIN * given).any(1)
-    beyond = (start + given > (1 + _BEYOND) * size).any(1)
+    differ = ~possible | ~_each(start <= _MARGIN * given)
+    beyond = ~_each(start + given <= (1 + _BEYOND) * size)
     low, high = np.full_like(start, np.inf), np.full_like(start, -np.inf)
     np.minimum.at(low, of, xy)
     np.maximum.at(high, of, xy)
-    pointed = (high > low).all(1)
-    extent = np.where(pointed[:, None], np.hstack([low, high]), 0)
+    extent = np.where(_each(high > low)[:, None], np.hstack([low, high]), 0)
     plain, corners = (_overlap(np.hstack([start, end]), extent) for end in (start + given, given))
     better = possible & differ & (beyond | (corners > _BETTER * plain))
     votes = differ.sum()

@@ -16,7 +16,7 @@ from posebed.config import PictureOptions, Positive, Section
 from posebed.contracts import DatasetSpec
 from posebed.data.checks import id_text, is_id
 from posebed.data.coco import find_pictures, read_coco
-from posebed.data.own_parts import PART_NAMES, part_named, read_lists, with_parts
+from posebed.data.own_parts import PART_NAMES, PartName, part_named, read_lists, with_parts
 from posebed.data.sheet import CocoFile
 from posebed.data.skeleton import Json
 from posebed.listing import shortened
@@ -26,7 +26,6 @@ _USUAL = ("annotations.json", "_annotations.coco.json")
 """Of posebed and of Roboflow."""
 _PART = re.compile(rf"(?:^|[_.-])(({'|'.join(PART_NAMES)})\d*)$", re.IGNORECASE)
 """At the end of a file's name the folder's name, such as train2017, and in it that of the part."""
-PartName = Literal["train", "val", "valid", "validation", "test"]
 
 
 def _with_captures(pattern: str) -> str:
