@@ -163,7 +163,9 @@ def free_port() -> int:
 
 def tracked(uri: str) -> tuple[list[Any], dict[str, Any]]:
     """Parents, and children by the number of their trial; no number twice."""
-    from posebed.reporting.search_tracking import EXPERIMENT, PARENT, TRIAL, MlflowClient
+    from mlflow import MlflowClient
+
+    from posebed.reporting.search_tracking import EXPERIMENT, PARENT, TRIAL
 
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -206,7 +208,7 @@ def test_a_search_whose_actor_tracker_and_driver_are_killed_ends_as_an_undisturb
 
     assert_each_once(result, expected)
     assert {t.number: t.ended for t in result.trials if t.number in ended} == ended, "kept as it was"
-    assert "out of reach" in first.read_text()
+    assert "could not be tracked" in first.read_text()
     assert f"goes on after {len(ended)} trials" in second.read_text()
     assert any("its process was lost" in note for trial in result.trials for note in trial.notes)
     assert "its process was lost" in first.read_text() + second.read_text()
