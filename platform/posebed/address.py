@@ -18,7 +18,8 @@ def shown_address(address: str) -> str:
 
 def without_secrets(message: object, address: str) -> str:
     """A message about an address in one line, without the user name and password of this or another address."""
-    text = " ".join(str(message).replace(address, shown_address(address)).split()) if address else str(message)
+    text = str(message).replace(address, shown_address(address)) if address else str(message)
+    text = " ".join(text.split())
     for word in sorted(_secrets(address), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "***", text)
     text = re.sub(r"(?<=://)[^\s/]*@", "", text)
