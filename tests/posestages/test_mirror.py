@@ -126,7 +126,7 @@ CALLS = (
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     call=st.sampled_from(CALLS),
     first=st.integers(0, 12),

@@ -201,7 +201,7 @@ class StudySearch(Searcher):
             if trial.losses <= self.RESTARTS:
                 return self._again(trial_id, trial)
             trial.failed = f"its process was lost {trial.losses} times"
-        if self._two and trial.cost is None and not trial.failed:
+        if self._two and trial.cost is None and trial.epoch >= trial.epochs and not trial.failed:
             trial.failed = "its cost must be measured, but was not"
         note(asked, trial.described())
         if trial.failed or not trial.curve:

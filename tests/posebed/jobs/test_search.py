@@ -222,6 +222,18 @@ def test_a_search_whose_actor_tracker_and_driver_are_killed_ends_as_an_undisturb
     assert not list(Path(".posebed/ray").rglob("trial-*"))
 
 
+def test_a_search_that_is_interrupted_is_no_finished_one_and_goes_on(project: Path):
+    search, log = written(project), project / "first.log"
+    driver = start(log)
+    waited_for(lambda: bool(search.trials()) and bool(under_way(search)), "a trial under way after one that ended", log)
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(PATIENCE) == 2, log.read_text()
+    assert "must spend its budget, but was interrupted after" in log.read_text()
+    assert "Traceback" not in log.read_text() and not Path("runs/search@faulty").exists()
+    second = project / "second.log"
+    assert_each_once(finish(start(second), second), undisturbed(search))
+
+
 def test_a_search_that_loses_a_node_ends_as_an_undisturbed_one(project: Path, monkeypatch: pytest.MonkeyPatch):
     from ray.cluster_utils import Cluster
 
