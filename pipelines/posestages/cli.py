@@ -341,15 +341,20 @@ def why(
 
 @app.command()
 def track() -> None:
-    """Write every result and search to the MLflow tracker again, which refills one that was lost."""
+    """Write every result and search to the MLflow tracker again, which refills one that was lost. Ends with 1 where
+    something could not be written."""
     from posebed.config import read_params
-    from posestages import score, search
+    from posestages import mirror
     from posestages.report import read_all
 
     results, searches = read_all(read_params(stage.PARAMS))
-    score.mirror(results)
-    search.mirror(searches)
-    console.print(f"{len(results)} runs and {len(searches)} searches tracked", highlight=False)
+    missing = mirror.track(results, searches)
+    tracked_runs, tracked_searches = (sum(item.key not in missing for item in items) for items in (results, searches))
+    line = f"{tracked_runs} of {len(results)} runs and {tracked_searches} of {len(searches)} searches tracked"
+    not_written = f"; not written: {mirror.listed(missing)}" if missing else ""
+    console.print(line + not_written, highlight=False, markup=False, soft_wrap=True)
+    if missing:
+        raise typer.Exit(1)
 
 
 def main() -> None:

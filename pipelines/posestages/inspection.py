@@ -10,7 +10,8 @@ import numpy as np
 from posebed.contracts import Inner
 from posebed.data.images import decode_named
 from posebed.reporting.maps import map_sheet, matrix_sheet
-from posestages.pictures import boxes_of, open_run, whole, write_picture
+from posestages.boxes import boxes_of, distinct, whole
+from posestages.pictures import open_run, write_picture
 
 
 def inspect_pictures(
@@ -34,6 +35,7 @@ def inspect_pictures(
     from posebed.training.pictures import cropped, supports
 
     trained, shots = open_run(run, support, category)
+    paths = distinct(paths)
     wanted = boxes_of(paths, boxes)
     if not hasattr(trained.model, "inspect"):
         raise ValueError(
@@ -41,7 +43,7 @@ def inspect_pictures(
         )
     shown = supports(trained, shots.pictures()) if shots else None
     written: list[Path] = []
-    for path in paths:
+    for place, path in enumerate(paths):
         picture = decode_named(path)
         for number, box in enumerate(wanted.get(path) or [whole(picture)]):
             batch, _ = cropped(trained, picture, box, shown)
@@ -49,7 +51,7 @@ def inspect_pictures(
                 found = trained.model.inspect(batch)
             crop = batch.image[0].permute(1, 2, 0).cpu().numpy()
             for name, inner in found.items():
-                file = out / f"{path.stem} {number} {name}.png".replace(" ", "-")
+                file = out / f"{place:04} {path.stem} {number} {name}.png".replace(" ", "-")
                 write_picture(_sheet(crop, inner), file)
                 written.append(file)
     return written

@@ -17,14 +17,13 @@ from posebed.data.images import Images, decode_named
 from posebed.listing import shortened
 from posebed.records import Category, Dataset, Record, write_text
 from posebed.reporting.draw import CELL, LEAST, contact_sheet, draw_pose
+from posestages.boxes import boxes_of, distinct, whole
 from posestages.stage import run_folder
 from posestages.support import Shots, beside, read_shots
 
 if TYPE_CHECKING:
     from posebed.training.pictures import Pose
     from posebed.training.trained import Trained
-
-Box = tuple[float, float, float, float]
 
 SURE = 0.1
 """Keypoints below this confidence are written to the JSON but not drawn. Category-agnostic models know little of their
@@ -81,12 +80,17 @@ def predict_pictures(
 
     Args:
         run: a key below ``runs/``, or the folder of a trained run.
-        boxes: a COCO file whose pictures are matched by file name; by default each picture is one box.
+        paths: pictures, of which each counts once.
+        boxes: a COCO file whose pictures are matched as ``boxes.matched`` does; by default each picture is one box.
         support, category: as in ``open_run``.
+
+    Raises:
+        ValueError: as ``boxes.boxes_of``; or the model's answer is not finite. Nothing is written.
     """
     from posebed.training.pictures import pose_in_boxes, supports
 
     trained, shots = open_run(run, support, category)
+    paths = distinct(paths)
     wanted = boxes_of(paths, boxes)
     shown = supports(trained, shots.pictures()) if shots else None
     poses: list[Any] = []
@@ -94,14 +98,26 @@ def predict_pictures(
     for path in track(paths, "finding poses"):
         picture = decode_named(path)
         found = pose_in_boxes(trained, path, picture, wanted.get(path) or [whole(picture)], shown)
+        _must_be_finite(found)
         picture = _with_poses(picture, found, 0.0 if shots else SURE)
         drawn.append((path, beside(picture, shots) if shots else picture))
         poses += found
     out.mkdir(parents=True, exist_ok=True)
     for number, (path, picture) in enumerate(drawn):
         write_picture(picture, out / f"{number:04}-{path.stem}.png")
-    write_text(json.dumps(_coco(poses, paths, trained.setting.categories[0]), indent=1), out / "poses.json")
+    content = _coco(poses, paths, trained.setting.categories[0])
+    write_text(json.dumps(content, indent=1, allow_nan=False), out / "poses.json")
     return len(poses)
+
+
+def _must_be_finite(poses: Sequence[Pose]) -> None:
+    """Weights that a training spoiled answer with nan, which no JSON holds and no picture shows."""
+    for pose in poses:
+        if not (np.isfinite(pose.xy).all() and np.isfinite(pose.confidence).all()):
+            raise ValueError(
+                f"the model must answer with finite numbers, but for the box {list(pose.box)} of {pose.image} it does "
+                "not; its weights may be damaged"
+            )
 
 
 def _with_poses(picture: np.ndarray, poses: Sequence[Pose], sure: float) -> np.ndarray:
@@ -146,44 +162,6 @@ def open_run(run: str, support: Path | None, category: str | None) -> tuple[Trai
     return open_trained(folder, device, replace(setting, keypoints=largest, categories=(shots.category,))), shots
 
 
-def whole(picture: np.ndarray) -> Box:
-    """The picture as one box."""
-    height, width = picture.shape[:2]
-    return (0.0, 0.0, float(width), float(height))
-
-
-def boxes_of(paths: Sequence[Path], file: Path | None) -> dict[Path, list[Box]]:
-    """The boxes of each picture by its file name, none of any without a file.
-
-    Raises:
-        ValueError: a picture is not there. Else as ``read_boxes``.
-    """
-    if missing := [str(path) for path in paths if not path.is_file()]:
-        raise ValueError(f"pictures must be files, but there is no {', '.join(missing[:5])}")
-    return read_boxes(file, paths) if file else {}
-
-
-def read_boxes(file: Path, paths: Sequence[Path]) -> dict[Path, list[Box]]:
-    """The boxes of each picture, by file name.
-
-    Raises:
-        ValueError: the file is no COCO JSON with boxes, or it has none for a picture.
-    """
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        names = {image["id"]: Path(image["file_name"]).name for image in content["images"]}
-        by_name = defaultdict[str, list[Box]](list)
-        for annotation in content["annotations"]:
-            x, y, w, h = map(float, annotation["bbox"])
-            by_name[names[annotation["image_id"]]].append((x, y, w, h))
-    except (OSError, TypeError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{file} must be COCO JSON with images and boxes, but reading it fails: {error!r}") from error
-    without = [path.name for path in paths if path.name not in by_name]
-    if without:
-        raise ValueError(f"{file} must have a box for every picture, but has none for {', '.join(without[:5])}")
-    return {path: by_name[path.name] for path in paths}
-
-
 def _coco(poses: Sequence[Any], paths: Sequence[Path], category: Category) -> dict[str, Any]:
     place = {path: number + 1 for number, path in enumerate(paths)}
     return {
@@ -218,9 +196,18 @@ def _flat(pose: Pose) -> list[float]:
 
 
 def write_picture(picture: np.ndarray, path: Path) -> None:
-    """Write RGB (H, W, 3) under a temporary name, then rename; the ending chooses the format."""
+    """Write RGB (H, W, 3) under a temporary name, then rename; the ending chooses the format.
+
+    Raises:
+        ValueError: the ending is of no format that can be written.
+    """
+    ending = path.suffix or ".png"
+    if not cv2.haveImageWriter(f"picture{ending}"):
+        raise ValueError(f"a picture must be written as .png, .jpg or .webp, but {path} ends in {ending}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    _, data = cv2.imencode(path.suffix or ".png", np.ascontiguousarray(picture[..., ::-1]))
+    written, data = cv2.imencode(ending, np.ascontiguousarray(picture[..., ::-1]))
+    if not written:
+        raise ValueError(f"{path} must hold a picture of shape {picture.shape}, which {ending} does not take")
     unfinished = path.with_name(path.name + ".part")
     unfinished.write_bytes(data.tobytes())
     unfinished.rename(path)

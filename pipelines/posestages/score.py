@@ -6,7 +6,6 @@ Usage: python -m posestages.score KEY
 from __future__ import annotations
 
 import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ from typing import Any
 from posebed import provenance
 from posebed.config import Params, read_params
 from posebed.records import DEFAULT_SIGMA, write_text
-from posebed.reporting.trace import TRACKED, Tracked
 from posebed.scoring.predictions import read_predictions
 from posebed.scoring.result import Cost, Epoch, Provenance, Result, write_result
 from posebed.scoring.scores import score_predictions
 from posebed.scoring.suppression import DUPLICATE
+from posestages.mirror import mirror
 from posestages.repeats import repeat_of
 from posestages.stage import PARAMS, PREDICTIONS, only_key, prepared, run, run_folder, split_folder
 
@@ -109,23 +108,6 @@ def _provenance(about: dict[str, Any], curve: list[Epoch], checkpoint: Path) -> 
         hardware="; ".join([*(line.device for line in curve[-1:]), provenance.hardware()]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def mirror(results: list[Result]) -> None:
-    """Write results, and the tables of predictions that are there, to the tracker, and where into
-    ``runs/KEY/tracked.json``. One that is out of reach is told and costs nothing: the files are the truth."""
-    from posebed.reporting.tracking import Tracker, Unreachable
-
-    try:
-        tracker = Tracker()
-        for result in results:
-            folder = run_folder(result.key)
-            predictions = folder / PREDICTIONS
-            logged = tracker.log_result(result, predictions if predictions.is_file() else None)
-            where = Tracked(run=logged, tracker=tracker.address)
-            write_text(where.model_dump_json(), folder / TRACKED)
-    except Unreachable as error:
-        print(f"the tracker is out of reach; `posebed track` fills it later: {error}", file=sys.stderr)
 
 
 def main(arguments: list[str]) -> None:

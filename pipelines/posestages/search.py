@@ -8,8 +8,6 @@ It can be stopped and started again, and goes on with a larger budget; ``runs/se
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +18,7 @@ from posebed.data.pack import Pack
 from posebed.data.splits import read_split
 from posebed.experiment import Experiment, decide
 from posebed.scoring.search_result import SearchResult, write_search
+from posestages.mirror import mirror
 from posestages.score import LOCK
 from posestages.stage import (
     PARAMS,
@@ -75,20 +74,8 @@ def search(key: str) -> SearchResult:
     with finished_folder(run_folder(experiment.key)) as folder:
         write_search(result, folder)
         write_figures(result, folder)
-    mirror([result])
+    mirror([], [result])
     return result
-
-
-def mirror(searches: Iterable[SearchResult]) -> None:
-    """Write finished searches to the tracker. One that is out of reach is told and costs nothing: the files are the
-    truth."""
-    from posebed.reporting.search_tracking import SearchTracker, Unreachable
-
-    try:
-        for result in searches:
-            SearchTracker(result).close(result)
-    except Unreachable as error:
-        print(f"the tracker is out of reach; `posebed track` fills it later: {error}", file=sys.stderr)
 
 
 def _origin(experiment: Experiment) -> dict[str, str]:

@@ -56,18 +56,19 @@ def report_tracker(uri: str, out: Path, reference: str | None = None) -> Path:
         reference: as in ``ground_sections``.
 
     Raises:
-        LookupError: the server holds neither, or is out of reach, or the reference stands on no common ground.
+        LookupError: the server holds neither, or does not answer, or the reference stands on no common ground.
     """
+    from posebed.reporting.mlflow_client import TrackerError
     from posebed.reporting.search_tracking import tracked_searches
-    from posebed.reporting.tracking import Tracker, Unreachable
+    from posebed.reporting.tracking import Tracker
 
     with TemporaryDirectory() as folder:
         try:
             tracker = Tracker(uri)
             found, searches = _newest(tracker.results(), tracked_searches(uri))
             tables = _fetched(tracker, found, Path(folder))
-        except Unreachable as error:
-            raise LookupError(f"the tracker must be in reach, but is not: {error}") from error
+        except TrackerError as error:
+            raise LookupError(f"the tracker must hand out what it holds, but does not: {error}") from error
         return _write(found, searches, tables, out, reference)
 
 

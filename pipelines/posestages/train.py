@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -140,24 +141,32 @@ def write_without_training(experiment: Experiment) -> None:
 
 
 class Mirror:
-    """Sends finished epochs to the tracker while a job runs. A tracker out of reach stops no training."""
+    """Sends finished epochs to the tracker while a job runs. A tracker that fails stops no training; it is tried again
+    after a while, since the job's progress waits for its answer."""
+
+    PAUSE_SECONDS = 60.0
 
     def __init__(self, experiment: Experiment) -> None:
         self._key, self._fingerprint = experiment.key, experiment.fingerprint
         self._waiting: list[Epoch] = []
         self._warned = False
+        self._next_try = 0.0
 
     def epoch(self, epoch: Epoch) -> None:
-        from posebed.reporting.tracking import Tracker, Unreachable
+        from posebed.reporting.mlflow_client import TrackerError
+        from posebed.reporting.tracking import Tracker
 
         self._waiting.append(epoch)
+        if time.monotonic() < self._next_try:
+            return
         try:
             tracker = Tracker()
             tracker.log_curve(tracker.open(self._key, self._fingerprint), self._waiting)
             self._waiting.clear()
-        except Unreachable as error:
+        except TrackerError as error:
+            self._next_try = time.monotonic() + self.PAUSE_SECONDS
             if not self._warned:
-                print(f"the tracker is out of reach and will be filled by the stage score: {error}", file=sys.stderr)
+                print(f"epochs could not be tracked and are written by the stage score: {error}", file=sys.stderr)
             self._warned = True
 
 

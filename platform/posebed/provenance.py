@@ -49,7 +49,7 @@ def commit() -> tuple[str, bool]:
     if head.returncode:
         return "none", True
     changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
-    return head.stdout.strip(), bool(changed.stdout.strip())
+    return head.stdout.strip(), bool(changed.returncode or changed.stdout.strip())  # unknown counts as changed
 
 
 def software() -> dict[str, str]:

@@ -13,7 +13,7 @@ CHECKOUT = Path(__file__).parents[2]
 ROOTS = {"posebed": "platform", "posezoo": "models", "posestages": "pipelines"}
 BELOW = {"posebed": set(), "posezoo": {"posebed"}, "posestages": {"posebed", "posezoo"}}
 FLOORS = (
-    {"catalog", "pose", "records", "config", "space", "provenance", "listing", "yamlfile"},
+    {"address", "catalog", "pose", "records", "config", "space", "provenance", "listing", "yamlfile"},
     {"contracts"},
     {"experiment"},
     {"data", "scoring", "menagerie"},
@@ -24,7 +24,7 @@ HOMES = {
     "ray": {"jobs"},
     "deepspeed": {"training/zero.py"},
     "optuna": {"jobs"},
-    "mlflow": {"reporting/tracking.py", "reporting/search_tracking.py"},
+    "mlflow": {"reporting/mlflow_client.py", "reporting/tracking.py", "reporting/search_tracking.py"},
 }
 
 

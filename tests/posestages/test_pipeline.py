@@ -104,7 +104,9 @@ def test_changing_one_split_touches_no_other(reproduced: Path):
 
 
 def test_the_tracker_has_every_run_and_another_is_filled_by_one_command(reproduced: Path):
-    from posebed.reporting.tracking import EXPERIMENT, FINGERPRINT, MlflowClient
+    from mlflow import MlflowClient
+
+    from posebed.reporting.tracking import EXPERIMENT, FINGERPRINT
 
     def tracked(uri: str) -> dict[str, dict[str, float]]:
         client = MlflowClient(uri)
@@ -131,6 +133,6 @@ def test_a_tracker_out_of_reach_loses_no_result(reproduced: Path):
         MLFLOW_HTTP_REQUEST_TIMEOUT="2",
     )
     assert done.returncode == 0, done.stderr
-    assert "out of reach" in done.stderr
+    assert "not tracked" in done.stderr and "floor: " in done.stderr
     after = read_result(reproduced / "runs/floor/result.json")
     assert after.scores == Result.model_validate_json(before).scores

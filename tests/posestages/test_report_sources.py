@@ -19,11 +19,11 @@ from posebed.reporting.tracking import EXPERIMENT, Tracker
 from posebed.scoring.predictions import Predictions, write_predictions
 from posebed.scoring.result import Cost, Provenance, Repeat, Result, Score, write_result
 from posebed.scoring.search_result import Measured, SearchResult, Trial, write_search
-from posestages import search
 from posestages.cli import app
+from posestages.mirror import mirror
 from posestages.presets import entries
 from posestages.report import report
-from posestages.score import mirror, score
+from posestages.score import score
 from posestages.sources import report_folder, report_tracker
 
 pytestmark = pytest.mark.slow
@@ -175,7 +175,7 @@ def test_the_report_of_a_folder_and_that_of_a_tracker_are_equal(uri: str, tmp_pa
     searches = [searched("search@b", 0.7), searched("search@a", 1 / 3)]
     for found in searches:
         write_search(found, tmp_path / "runs" / found.key)
-    search.mirror(searches)
+    mirror([], searches)
     report_folder(tmp_path / "runs", tmp_path / "1")
     report_tracker(uri, tmp_path / "2")
     one, other = contents(tmp_path / "1"), contents(tmp_path / "2")
@@ -297,7 +297,7 @@ def test_of_a_run_that_was_repeated_the_newest_counts_and_the_others_are_told(
 
 def test_of_a_search_that_was_repeated_the_newest_counts(uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     later = {"created": "2026-02-01T00:00:00+00:00"}
-    search.mirror([searched("search@a", 0.7, study="new", origin=later), searched("search@a", 0.5, study="old")])
+    mirror([], [searched("search@a", 0.7, study="new", origin=later), searched("search@a", 0.5, study="old")])
     report_tracker(uri, tmp_path / "out")
     (kept,) = json.loads((tmp_path / "out/report.json").read_text())["searches"]
     assert kept["study"] == "new"
@@ -323,7 +323,7 @@ def test_reading_makes_no_experiment(uri: str, tmp_path: Path):
 
 
 def test_a_tracker_out_of_reach_is_one_sentence(tmp_path: Path):
-    with pytest.raises(LookupError, match="must be in reach, but is not"):
+    with pytest.raises(LookupError, match="must hand out what it holds, but does not"):
         report_tracker("http://127.0.0.1:9", tmp_path / "out")
 
 

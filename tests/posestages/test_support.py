@@ -220,7 +220,7 @@ def test_the_command_ends_in_one_sentence_and_exit_code_2(
 
 def test_where_a_model_sees_each_keypoint_is_drawn(here: Path):
     (written,) = inspect_pictures("prototypes", [Path("0.jpg")], None, Path("maps"), kites(here / "kites"))
-    assert written == Path("maps/0-0-probability.png") and cv2.imread(str(written)) is not None
+    assert written == Path("maps/0000-0-0-probability.png") and cv2.imread(str(written)) is not None
 
 
 def test_a_model_without_inner_maps_is_not_inspected(here: Path, monkeypatch: pytest.MonkeyPatch):

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import optuna
 
+from posebed.address import shown_address
 from posebed.config import SearchConfig
 from posebed.experiment import Experiment
 from posebed.jobs.cluster import Share, connect, share_for, worker_variables
@@ -91,12 +92,13 @@ def run_search(search: Search, packages: Sequence[str], storage: str | None, wat
         storage: folder that every node reaches; None for ``.posebed/ray`` on this machine.
 
     Raises:
-        ValueError: the cluster cannot hold a trial, or needs a storage that its nodes share.
+        ValueError: the cluster cannot hold a trial, or needs a storage that its nodes share; or the search was
+            interrupted.
     """
     connect(packages)
     place = places(search)
     if storage and "://" in storage:
-        raise ValueError(f"POSEBED_STORAGE must name a folder where a search runs, but is {storage}")
+        raise ValueError(f"POSEBED_STORAGE must name a folder where a search runs, but is {shown_address(storage)}")
     home = Path(storage or own_storage()) / search.study.study_name
     name = f"{search.study.study_name}-{int(time.time())}"
     algorithm = _algorithm(search, place, home, watchers)
@@ -119,6 +121,12 @@ def run_search(search: Search, packages: Sequence[str], storage: str | None, wat
     )
     logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)  # it misses Tune's own files
     tuner.fit()
+    if not algorithm.finished:
+        # Tune takes an interrupt for an end. What is under way keeps its checkpoints.
+        raise ValueError(
+            f"{search.experiment.key} must spend its budget, but was interrupted after {len(search.trials())} trials; "
+            "the same command goes on with it"
+        )
     shutil.rmtree(home, ignore_errors=True)
     shutil.rmtree(home.parent / "tune" / name, ignore_errors=True)
 

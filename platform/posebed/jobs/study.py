@@ -20,6 +20,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from posebed.address import shown_address, without_secrets
 from posebed.config import SearchConfig
 from posebed.experiment import Experiment
 from posebed.listing import shortened
@@ -47,13 +48,25 @@ PLAIN = (str, int, float, bool, type(None))
 
 def open_storage() -> optuna.storages.BaseStorage:
     """The database of all studies. A file of this machine waits for no disk at each of its many small changes: a power
-    cut may cost the last of them, a kill none."""
-    address = os.environ.get(STORAGE)
-    if address:
-        return optuna.storages.RDBStorage(address)
-    OWN_STORAGE.parent.mkdir(parents=True, exist_ok=True)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{OWN_STORAGE}", engine_kwargs={"connect_args": {"timeout": 60}})
+    cut may cost the last of them, a kill none.
+
+    Raises:
+        ValueError: the database cannot be opened; the message names no password.
+    """
     from sqlalchemy import event
+    from sqlalchemy.exc import SQLAlchemyError
+
+    address = os.environ.get(STORAGE, "")
+    try:
+        if address:
+            return optuna.storages.RDBStorage(address)
+        OWN_STORAGE.parent.mkdir(parents=True, exist_ok=True)
+        own = {"connect_args": {"timeout": 60}}
+        storage = optuna.storages.RDBStorage(f"sqlite:///{OWN_STORAGE}", engine_kwargs=own)
+    except (SQLAlchemyError, ImportError, OSError) as error:
+        place = f"{STORAGE} must be the address of" if address else "studies must lie in"
+        found = without_secrets(f"{shown_address(address) or OWN_STORAGE}: {error}", address)
+        raise ValueError(f"{place} a database that can be opened, but opening fails: {found}") from None
 
     def quick(connection: Any, _: Any) -> None:
         connection.execute("PRAGMA journal_mode=WAL")

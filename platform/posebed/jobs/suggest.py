@@ -170,6 +170,11 @@ class StudySearch(Searcher):
         )
         return any(limit is not None and used >= limit for limit, used in limits)
 
+    @property
+    def finished(self) -> bool:
+        """Whether the budget is spent and no trial waits to go on."""
+        return not (self.running or self._lost or self._interrupted) and self._used_up()
+
     def _refuse(self, asked: optuna.Trial, why: str) -> None:
         """A setting that the sections refuse is a failed trial that cost nothing."""
         note(asked, {"failed": why})
@@ -196,14 +201,16 @@ class StudySearch(Searcher):
             if trial.losses <= self.RESTARTS:
                 return self._again(trial_id, trial)
             trial.failed = f"its process was lost {trial.losses} times"
+        if self._two and trial.cost is None and trial.epoch >= trial.epochs and not trial.failed:
+            trial.failed = "its cost must be measured, but was not"
         note(asked, trial.described())
         if trial.failed or not trial.curve:
             self._study.tell(asked, state=TrialState.FAIL)
         elif trial.epoch < trial.epochs:
             self._study.tell(asked, state=TrialState.PRUNED)
         else:
-            cost = [trial.cost or 0.0] if self._two else []
-            self._study.tell(asked, [trial.curve[-1].validation, *cost])
+            cost = [] if trial.cost is None else [trial.cost]
+            self._study.tell(asked, [trial.curve[-1].validation, *(cost if self._two else [])])
         del self.running[trial_id], self._asked[trial_id]
         self._trials += 1
         self._epochs += trial.epoch

@@ -111,7 +111,11 @@ def train_with_workers(config: dict[str, Any]) -> None:
 
 
 def cost_of(experiment: Experiment, cost: str) -> float:
-    """The second objective of an experiment's model: ``gflops`` for one question, or its ``parameters``."""
+    """The second objective of an experiment's model: ``gflops`` for one question, or its ``parameters``.
+
+    Raises:
+        ValueError: it cannot be counted. It never counts as nothing, which would be the best there is.
+    """
     import torch
 
     from posebed.data.pack import Pack
@@ -127,7 +131,10 @@ def cost_of(experiment: Experiment, cost: str) -> float:
     first = questions(experiment.task, pack, read_split(experiment.split_folder), "val")[:1]
     (batch,) = question_batches(pack, [first], torch.device("cpu"))
     with torch.no_grad():
-        return gflops(model.eval(), batch) or 0.0
+        counted = gflops(model.eval(), batch)
+    if counted is None:
+        raise ValueError("the cost gflops must be counted, but the model has no operation that is; choose parameters")
+    return counted
 
 
 def reason(error: BaseException) -> str:

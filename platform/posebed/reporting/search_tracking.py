@@ -16,11 +16,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from posebed.reporting.tracking import PER_CALL, PER_PAGE, Unreachable, tracking_uri
+from posebed.reporting.mlflow_client import Client, TrackerError
+from posebed.reporting.tracking import PER_CALL, PER_PAGE
 from posebed.scoring.search_result import SearchResult, Trial, read_search, spent, write_search
 
-from mlflow import MlflowClient  # isort: skip  # after tracking, which sets what MLflow reads
-from mlflow.entities import Metric, Param, Run, RunTag  # isort: skip
+from mlflow.entities import Metric, Param, Run, RunTag  # isort: skip  # after mlflow_client, which sets what MLflow reads
 
 EXPERIMENT = "posebed-searches"
 STUDY, TRIAL = "posebed.study", "posebed.trial"
@@ -42,11 +42,10 @@ class SearchTracker:
             search: as far as it is known.
 
         Raises:
-            Unreachable: the server does not answer.
+            TrackerError: the server does not do what it should, as in every method.
         """
-        self._search, self._client = search, MlflowClient(tracking_uri(uri))
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        self._experiment = found.experiment_id if found else self._client.create_experiment(EXPERIMENT)
+        self._search, self._client = search, Client(uri)
+        self._experiment = self._client.experiment_id(EXPERIMENT) or self._client.create_experiment(EXPERIMENT)
         self._tags = {STUDY: search.study, **{n: getattr(search, n) for n in ("model", "data", "split", "task")}}
         wanted = f"tags.`{STUDY}` = '{search.study}'"
         runs = {run.data.tags.get(TRIAL): run for run in _runs(self._client, self._experiment, wanted)}
@@ -111,11 +110,12 @@ class SearchTracker:
         with TemporaryDirectory() as folder:
             write_search(search, Path(folder))
             self._client.log_artifacts(self._parent, folder, FILES)
-        self._client.set_tag(self._parent, FINISHED, search.origin.get("created", "now"))
         self._client.set_terminated(self._parent, end_time=end)
+        # Last, since it tells that the search can be read back.
+        self._client.set_tag(self._parent, FINISHED, search.origin.get("created", "now"))
 
 
-def _runs(client: MlflowClient, experiment: str, wanted: str) -> list[Run]:
+def _runs(client: Client, experiment: str, wanted: str) -> list[Run]:
     """All runs that fit, page by page."""
     runs: list[Run] = []
     page: str | None = None
@@ -130,13 +130,13 @@ def tracked_searches(uri: str | None = None) -> list[SearchResult]:
     """Every finished search of a tracking server. Writes nothing.
 
     Raises:
-        Unreachable: the server does not answer.
+        TrackerError: the server does not do what it should.
     """
-    client = MlflowClient(tracking_uri(uri))
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    client = Client(uri)
+    experiment = client.experiment_id(EXPERIMENT)
     if experiment is None:
         return []
-    parents = _runs(client, experiment.experiment_id, f"tags.`{FINISHED}` != ''")
+    parents = _runs(client, experiment, f"tags.`{FINISHED}` != ''")
     with TemporaryDirectory() as folder:
         return [read_search(Path(client.download_artifacts(run.info.run_id, FILES, folder))) for run in parents]
 
@@ -146,7 +146,7 @@ def _milliseconds(time: str) -> int:
 
 
 class SearchMirror:
-    """Hands ended trials to the tracker on a thread of its own. A tracker out of reach stops no search."""
+    """Hands ended trials to the tracker on a thread of its own. A tracker that fails stops no search."""
 
     def __init__(self, search: SearchResult) -> None:
         """
@@ -190,9 +190,9 @@ class SearchMirror:
         try:
             self._tracker = self._tracker or SearchTracker(self._search)
             self._tracker.log(trials)
-        except Unreachable as error:
+        except TrackerError as error:
             if not self._warned:
-                print(f"the tracker is out of reach; trials are written to it later: {error}", file=sys.stderr)
+                print(f"trials could not be tracked and are written later: {error}", file=sys.stderr)
             self._warned = True
             return False
         return True

@@ -1,4 +1,4 @@
-"""The MLflow mirror of runs; the only file that knows MLflow.
+"""The MLflow mirror of runs.
 
 ``runs/KEY/result.json`` is the truth. A run is found again by its fingerprint and no line is written twice, so
 that a lost tracker is refilled by logging every result once more.
@@ -6,8 +6,6 @@ that a lost tracker is refilled by logging every result once more.
 
 from __future__ import annotations
 
-import logging
-import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,27 +14,25 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a tracker out of reach holds nothing up
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
-logging.getLogger("mlflow").setLevel(logging.WARNING)
-logging.getLogger("alembic").setLevel(logging.WARNING)
+from posebed.provenance import file_hash
+from posebed.reporting.mlflow_client import Client
+from posebed.reporting.trace import Tracked
+from posebed.scoring.result import Epoch, Result, read_result
 
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag  # noqa: E402
-from mlflow.exceptions import MlflowException as Unreachable  # noqa: E402, F401
-
-from posebed.provenance import file_hash  # noqa: E402
-from posebed.reporting.trace import Tracked  # noqa: E402
-from posebed.scoring.result import Epoch, Result, read_result  # noqa: E402
+from mlflow.entities import (  # isort: skip  # after mlflow_client, which sets what MLflow reads
+    Dataset,
+    DatasetInput,
+    InputTag,
+    Metric,
+    Param,
+    Run,
+    RunTag,
+)
 
 EXPERIMENT = "posebed"
 FINGERPRINT = "posebed.fingerprint"
 CHECKPOINT = "checkpoint.sha256"
 """A tag that runs with a result have, and no others."""
-DEFAULT_URI = "sqlite:///mlflow.db"
 RESULT = "result.json"
 """The artifact that holds everything a run found out."""
 TABLE = "predictions.parquet"
@@ -49,27 +45,21 @@ PER_CALL = 100
 """Entities in one batch: the tracker takes 1000 metrics but only 100 params or tags."""
 
 
-def tracking_uri(uri: str | None = None) -> str:
-    """Where runs are tracked: as told, as ``MLFLOW_TRACKING_URI`` says, or in a file of this folder."""
-    return uri or os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_URI)
-
-
 class Tracker:
-    """Writes runs to the tracking server at ``uri``, and reads their results back."""
+    """Writes runs to the tracking server at ``uri``, and reads their results back. What the server does not do raises
+    ``mlflow_client.TrackerError``."""
 
     def __init__(self, uri: str | None = None) -> None:
-        self.uri = tracking_uri(uri)
-        self._client = MlflowClient(self.uri)
+        self._client = Client(uri)
 
     @property
     def address(self) -> str:
         """The URI without user and password."""
-        return re.sub(r"//[^/@]*@", "//", self.uri)
+        return self._client.address
 
     @cached_property
     def _experiment(self) -> str:
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        return found.experiment_id if found else self._client.create_experiment(EXPERIMENT)
+        return self._client.experiment_id(EXPERIMENT) or self._client.create_experiment(EXPERIMENT)
 
     def open(self, key: str, fingerprint: str) -> str:
         """The id of the run with this fingerprint, made if there is none."""
@@ -114,11 +104,11 @@ class Tracker:
 
     def results(self) -> list[tuple[Result, Tracked]]:
         """Every result that was logged, and where; of several runs with one fingerprint the newest. Writes nothing."""
-        experiment = self._client.get_experiment_by_name(EXPERIMENT)
+        experiment = self._client.experiment_id(EXPERIMENT)
         if experiment is None:
             return []
         newest: dict[str, Run] = {}
-        for run in self._finished(experiment.experiment_id):
+        for run in self._finished(experiment):
             newest.setdefault(run.data.tags[FINGERPRINT], run)
         return [
             (self._result(run.info.run_id), Tracked(run=run.info.run_id, tracker=self.address))

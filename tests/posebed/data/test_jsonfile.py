@@ -28,7 +28,7 @@ def test_a_byte_order_mark_changes_nothing(
     assert read_json(path) == value
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[] []", b"[" * 100_000, b"\xff\xff"])
+@pytest.mark.parametrize("data", [b"", b"{", b"[] []", b"[" * 100_000, b"\xff\xff", b"\xef\xbb\xbf", b"1" * 10**5])
 def test_what_is_no_json_is_refused_by_name(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "file.json").write_bytes(data)
     with pytest.raises(ValueError, match=r"file\.json must be JSON"):

@@ -163,7 +163,9 @@ def free_port() -> int:
 
 def tracked(uri: str) -> tuple[list[Any], dict[str, Any]]:
     """Parents, and children by the number of their trial; no number twice."""
-    from posebed.reporting.search_tracking import EXPERIMENT, PARENT, TRIAL, MlflowClient
+    from mlflow import MlflowClient
+
+    from posebed.reporting.search_tracking import EXPERIMENT, PARENT, TRIAL
 
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -206,7 +208,7 @@ def test_a_search_whose_actor_tracker_and_driver_are_killed_ends_as_an_undisturb
 
     assert_each_once(result, expected)
     assert {t.number: t.ended for t in result.trials if t.number in ended} == ended, "kept as it was"
-    assert "out of reach" in first.read_text()
+    assert "could not be tracked" in first.read_text()
     assert f"goes on after {len(ended)} trials" in second.read_text()
     assert any("its process was lost" in note for trial in result.trials for note in trial.notes)
     assert "its process was lost" in first.read_text() + second.read_text()
@@ -218,6 +220,18 @@ def test_a_search_whose_actor_tracker_and_driver_are_killed_ends_as_an_undisturb
         assert run.data.metrics["validation/PCK_0.2"] == pytest.approx(trial.validation)
         assert run.data.metrics["device_seconds"] == pytest.approx(trial.device_seconds, rel=1e-3)
     assert not list(Path(".posebed/ray").rglob("trial-*"))
+
+
+def test_a_search_that_is_interrupted_is_no_finished_one_and_goes_on(project: Path):
+    search, log = written(project), project / "first.log"
+    driver = start(log)
+    waited_for(lambda: bool(search.trials()) and bool(under_way(search)), "a trial under way after one that ended", log)
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(PATIENCE) == 2, log.read_text()
+    assert "must spend its budget, but was interrupted after" in log.read_text()
+    assert "Traceback" not in log.read_text() and not Path("runs/search@faulty").exists()
+    second = project / "second.log"
+    assert_each_once(finish(start(second), second), undisturbed(search))
 
 
 def test_a_search_that_loses_a_node_ends_as_an_undisturbed_one(project: Path, monkeypatch: pytest.MonkeyPatch):

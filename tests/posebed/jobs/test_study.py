@@ -434,3 +434,46 @@ def test_a_search_without_a_finished_trial_has_no_best_and_says_so(tmp_path: Pat
     Tune(search, fail={0: "went wrong", 1: "went wrong"}).run()
     with pytest.raises(LookupError, match=r"search@s must have a finished trial, but all of 2 ended early"):
         write_search(result_of(search, {}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "address", ["foo://somebody:hush-hush@db/x", "postgresql://somebody:hush-hush@127.0.0.1:9/x", "nonsense"]
+)
+def test_a_database_that_cannot_be_opened_is_one_sentence_without_password(
+    monkeypatch: pytest.MonkeyPatch, address: str
+):
+    monkeypatch.setenv("POSEBED_STUDIES", address)
+    with pytest.raises(ValueError, match="POSEBED_STUDIES must be the address of a database") as refused:
+        open_storage()
+    text = str(refused.value)
+    assert "somebody" not in text and "hush-hush" not in text and "\n" not in text
+
+
+def test_a_damaged_file_of_studies_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for file in (tmp_path / ".posebed").iterdir():
+        file.write_text("x" * 5000)
+    with pytest.raises(ValueError, match=r"studies must lie in a database that can be opened.*not a database"):
+        open_storage()
+
+
+def test_a_trial_whose_cost_was_not_measured_failed_instead_of_costing_nothing():
+    search = opened(cost="gflops", budget={"trials": 2})
+    tune = Tune(search)
+    results = tune._results
+
+    def without_cost(experiment: Experiment, number: int) -> Iterator[dict[str, Any]]:
+        for result in results(experiment, number):
+            yield result if number else {name: value for name, value in result.items() if name != "cost"}
+
+    tune._results = without_cost
+    tune.run()
+    first, second = by_number(search)[0], by_number(search)[1]
+    assert (first.state, first.failed) == ("failed", "its cost must be measured, but was not")
+    assert second.state == "complete" and second.cost is not None
+
+
+def test_a_search_is_finished_when_its_budget_is_spent_and_not_before():
+    for steps in (1, 5, 9):
+        assert not Tune(opened(seed=steps), at_once=2).run(steps).algorithm.finished
+    assert Tune(opened(seed=99)).run().algorithm.finished

@@ -9,8 +9,8 @@ import pytest
 from mlflow import MlflowClient
 
 from posebed.reporting import search_tracking
+from posebed.reporting.mlflow_client import TrackerError
 from posebed.reporting.search_tracking import EXPERIMENT, PARENT, TRIAL, SearchMirror, SearchTracker, tracked_searches
-from posebed.reporting.tracking import Unreachable
 from posebed.scoring.search_result import SearchResult
 
 pytestmark = pytest.mark.slow
@@ -146,7 +146,7 @@ def test_a_tracker_out_of_reach_stops_nothing_and_is_filled_later(
         with mirror:
             for trial in whole.trials[:3]:
                 mirror.trial(trial)
-    assert capsys.readouterr().err.count("the tracker is out of reach") == 1
+    assert capsys.readouterr().err.count("could not be tracked") == 1
     SearchTracker(whole).close(whole)
     assert len(tracked(uri)[1]) == 4
 
@@ -158,7 +158,7 @@ def test_a_tracker_that_comes_back_is_given_what_waited(uri: str, search: Make, 
     class Away(SearchTracker):
         def __init__(self, of: SearchResult) -> None:
             if not reachable:
-                raise Unreachable("away")
+                raise TrackerError("away")
             super().__init__(of)
 
     monkeypatch.setattr(search_tracking, "SearchTracker", Away)

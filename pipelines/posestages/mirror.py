@@ -1,0 +1,79 @@
+"""Results and searches in the tracker: written, and what was not written, with the reason.
+
+The files are the truth, so that a tracker that fails costs nothing; ``posebed track`` writes everything again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from posebed.records import write_text
+from posebed.reporting.trace import TRACKED, Tracked
+from posebed.scoring.result import Result
+from posebed.scoring.search_result import SearchResult
+from posestages.stage import PREDICTIONS, run_folder
+
+if TYPE_CHECKING:
+    from posebed.reporting.tracking import Tracker
+
+
+def track(results: Sequence[Result], searches: Sequence[SearchResult] = ()) -> dict[str, str]:
+    """Write results, the tables of predictions that are there, and searches to the tracker, and where a result went
+    into ``runs/KEY/tracked.json``. Returns the keys of those that were not written, each with its reason.
+
+    One that fails stops no other, but once the tracker is out of reach no further one is tried.
+    """
+    from posebed.reporting.mlflow_client import out_of_reach
+
+    silent = out_of_reach()
+    if silent:
+        return dict.fromkeys([item.key for item in (*results, *searches)], silent)
+    from posebed.reporting.search_tracking import SearchTracker
+    from posebed.reporting.tracking import Tracker
+
+    tracker = Tracker()
+    writers = [(result.key, partial(_write_result, tracker, result)) for result in results]
+    writers += [(search.key, partial(lambda s: SearchTracker(s).close(s), search)) for search in searches]
+    missing: dict[str, str] = {}
+    for key, write in writers:
+        if reason := silent or _failure(write):
+            missing[key] = reason
+            silent = silent or out_of_reach()
+    return missing
+
+
+def _write_result(tracker: Tracker, result: Result) -> None:
+    folder = run_folder(result.key)
+    predictions = folder / PREDICTIONS
+    logged = tracker.log_result(result, predictions if predictions.is_file() else None)
+    where = Tracked(run=logged, tracker=tracker.address)
+    write_text(where.model_dump_json(), folder / TRACKED)
+
+
+def _failure(write: Callable[[], None]) -> str:
+    """Why the tracker did not take it; empty where it did."""
+    from posebed.reporting.mlflow_client import TrackerError
+
+    try:
+        write()
+    except TrackerError as error:
+        return str(error)
+    return ""
+
+
+def listed(missing: Mapping[str, str]) -> str:
+    """``KEY, KEY: reason; KEY: other reason``."""
+    keys = defaultdict[str, list[str]](list)
+    for key, reason in missing.items():
+        keys[reason].append(key)
+    return "; ".join(f"{', '.join(those)}: {reason}" for reason, those in keys.items())
+
+
+def mirror(results: Sequence[Result], searches: Sequence[SearchResult] = ()) -> None:
+    """As ``track``, beside a stage's own work: what was not written is a line on standard error."""
+    if missing := track(results, searches):
+        print(f"not tracked, `posebed track` writes it later: {listed(missing)}", file=sys.stderr)

@@ -1,0 +1,98 @@
+"""MLflow's client, as the mirrors of runs and searches use it: all that fails in it is one kind of error."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a tracker out of reach holds nothing up
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
+logging.getLogger("mlflow").setLevel(logging.WARNING)
+logging.getLogger("alembic").setLevel(logging.WARNING)
+
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+
+from posebed.address import shown_address, without_secrets  # noqa: E402
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+
+
+class TrackerError(Exception):
+    """A call of the tracker failed; the message is one line without user name and password."""
+
+
+def tracking_uri(uri: str | None = None) -> str:
+    """Where runs are tracked: as given, as ``MLFLOW_TRACKING_URI`` says, or in a file of this folder."""
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+class Client(MlflowClient):
+    """Every public method raises ``TrackerError`` where it fails, be it for the server, its database, its store of
+    artifacts or the network."""
+
+    def __init__(self, uri: str | None = None) -> None:
+        self.uri = tracking_uri(uri)
+        with _failures(self.uri):
+            super().__init__(self.uri)
+
+    @property
+    def address(self) -> str:
+        """The URI without user and password."""
+        return shown_address(self.uri)
+
+    def experiment_id(self, name: str) -> str | None:
+        """The id of the experiment of that name; None where there is none.
+
+        Raises:
+            TrackerError: also where the experiment is deleted, since MLflow takes no runs into it.
+        """
+        experiment = self.get_experiment_by_name(name)
+        if experiment is None:
+            return None
+        identity = experiment.experiment_id
+        if experiment.lifecycle_stage != "active":
+            restore = f"MLFLOW_TRACKING_URI={self.address} mlflow experiments restore --experiment-id {identity}"
+            raise TrackerError(f"the experiment {name!r} is deleted in the tracker; `{restore}` brings it back")
+        return identity
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        return found if name.startswith("_") or not inspect.ismethod(found) else _guarded(found, self.uri)
+
+
+def out_of_reach(uri: str | None = None) -> str:
+    """Why the tracker does not answer; empty where it does."""
+    try:
+        Client(uri).search_experiments(max_results=1)
+    except TrackerError as error:
+        return str(error)
+    return ""
+
+
+def _guarded(call: Callable[..., Any], uri: str) -> Callable[..., Any]:
+    @wraps(call)
+    def guarded(*arguments: Any, **named: Any) -> Any:
+        with _failures(uri):
+            return call(*arguments, **named)
+
+    return guarded
+
+
+@contextmanager
+def _failures(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except TrackerError:
+        raise
+    except Exception as error:  # of MLflow, and of whichever database, store or network lies behind it
+        text = str(error) if isinstance(error, MlflowException) else f"{type(error).__name__}: {error}"
+        raise TrackerError(without_secrets(text, uri)) from error
