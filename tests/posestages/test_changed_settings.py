@@ -3,6 +3,7 @@ changed under the real dvc.yaml and the real DVC, and the stage's output with it
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import json
@@ -172,6 +173,46 @@ def test_no_parameter_has_a_name_that_the_run_cache_of_dvc_ignores():
         places |= {*fields(catalog.load("posezoo", name).config, name)}
     assert len(places) > 200
     assert not {p for p in places if p.rpartition(".")[2] in (Meta.PARAM_SIZE, Meta.PARAM_NFILES)}
+
+
+WITHOUT_EFFECT = {
+    "pipelines/posestages/stage.py",
+    "platform/posebed/catalog.py",
+    "platform/posebed/contracts.py",
+    "platform/posebed/pose.py",
+    "platform/posebed/space.py",
+}
+"""Modules that data stages reach, but that have no part in what they write: how a stage ends, where a dataset's module
+is, and what a model is."""
+WITHOUT_EFFECT_ON = {"draw": {"platform/posebed/config.py"}, "split": {"platform/posebed/data/images.py"}}
+ROOTS = {"posebed": "platform", "posestages": "pipelines"}
+
+
+def reached(path: Path) -> set[Path]:
+    """The modules of ours that a module imports, and those that they import."""
+    seen, left = set[Path](), [path]
+    while left:
+        module = left.pop()
+        seen.add(module)
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ROOTS:
+                at = CHECKOUT / ROOTS[node.module.split(".")[0]] / Path(*node.module.split("."))
+                files = [at.with_suffix(".py"), at / "__init__.py", *(at / f"{n.name}.py" for n in node.names)]
+                left += [file for file in files if file.is_file() and file not in seen]
+    return seen
+
+
+@pytest.mark.parametrize("source", DATASETS)
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_module_behind_a_data_stage_is_a_dependency_of_it(stage: str, source: str):
+    do = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())["stages"][stage]["do"]
+    listed = {CHECKOUT / dep.replace("${item.source}", source) for dep in do["deps"]}
+    modules = reached(CHECKOUT / f"pipelines/posestages/{stage}.py")
+    if stage == "prepare":
+        modules |= reached(CHECKOUT / f"platform/posebed/datasets/{source}.py")
+    missing = {m.relative_to(CHECKOUT).as_posix() for m in modules if not listed & {m, *m.parents}}
+    missing = {m for m in missing if not m.endswith("__init__.py")}
+    assert missing <= WITHOUT_EFFECT | WITHOUT_EFFECT_ON.get(stage, set())
 
 
 ANIMALS = [
