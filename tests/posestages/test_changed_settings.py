@@ -35,7 +35,7 @@ SECTIONS = {"menagerie": "draw", "data": "prepare", "splits": "split", "packs": 
 
 PARAMS = r"""
 menagerie:
-  drawn: {set: quadrupeds, images: 2, side: 32}
+  drawn: {set: quadrupeds, images: 6, side: 32}
 data:
   drawn: {source: coco_folder, path: data/menagerie/drawn}
   zoo: {source: coco_folder, path: photographs/zoo, options: {skeleton_base: 1}}
@@ -45,7 +45,7 @@ data:
     options:
       group_field: frame
       group_run: 2
-      groups: {wood: {group_pattern: '(\d)'}, beach: {group_field: frame, group_run: 2}}
+      groups: {beach: {group_pattern: '(\d)'}}
       skeletons: {cat: {}}
   faulty: {source: coco_folder, path: photographs/faulty, invalid: drop}
   single: {source: ap10k, path: photographs/single}
@@ -64,7 +64,7 @@ splits:
     test: [fox]
     episodes: {shots: 1, queries: 1, episodes: 2, val_episodes: 2}
   official: {data: mp100, by: official, episodes: {draw: official, queries: 1, episodes: 1, val_episodes: 1}}
-  chain: {data: drawn, val: 0, test: 0.5}
+  chain: {data: drawn, by: category}
 packs:
   small: {data: zoo, crop_size: [16, 12]}
   chain: {data: drawn, crop_size: [16, 12]}
@@ -77,7 +77,7 @@ tuned: {}
 
 CHANGES: dict[str, Any] = {
     "menagerie.drawn.set": "mixed",
-    "menagerie.drawn.images": 3,
+    "menagerie.drawn.images": 5,
     "menagerie.drawn.side": 40,
     "menagerie.drawn.seed": 1,
     "menagerie.drawn.categories": ["tiger", "horse"],
@@ -92,9 +92,9 @@ CHANGES: dict[str, Any] = {
     "data.zoo.options.group_pattern": r"(\d)",
     "data.frames.options.group_run": 3,
     "data.zoo.options.groups": {"beach": {"group_field": "clip"}},
-    "data.frames.options.groups.beach.group_field": "clip",
-    "data.frames.options.groups.wood.group_pattern": r"(\D+)",
-    "data.frames.options.groups.beach.group_run": 3,
+    "data.zoo.options.groups.beach.group_field": "clip",
+    "data.frames.options.groups.beach.group_pattern": r"(\D+)",
+    "data.frames.options.groups.beach.group_run": 2,
     "data.zoo.options.skeletons": {"cat": {"sigmas": [0.1, 0.1, 0.1]}},
     "data.frames.options.skeletons.cat.skeleton": [["nose", "tail"]],
     "data.frames.options.skeletons.cat.flip_pairs": [["nose", "tail"]],
