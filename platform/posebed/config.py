@@ -6,7 +6,7 @@ and all mistakes are told at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -399,15 +399,22 @@ def _unknown(section: str, field: str, used: Mapping[str, str], known: Mapping[s
 
 def sentence(error: ValidationError, where: str) -> str:
     """The mistakes of a validation in one line each, with its place and the value found; of many, the first ones."""
+    return _joined(_mistakes(error, where))
+
+
+def _joined(lines: Sequence[str]) -> str:
+    more = [f"and {len(lines) - _MOST_MISTAKES} more"] if len(lines) > _MOST_MISTAKES else []
+    return "\n".join([*lines[:_MOST_MISTAKES], *more])
+
+
+def _mistakes(error: ValidationError, where: str, except_at: Collection[str] = ()) -> list[str]:
     lines: list[str] = []
-    mistakes = error.errors(include_url=False)
-    for e in mistakes[:_MOST_MISTAKES]:
-        place = ": ".join([where, *([".".join(str(part) for part in e["loc"])] if e["loc"] else [])])
+    for e in error.errors(include_url=False):
+        at = ".".join(str(part) for part in e["loc"])
         found = "" if isinstance(e["input"], dict) else f", but is {clipped(repr(e['input']))}"
-        lines.append(f"{place}: {e['msg'].removeprefix('Value error, ')}{found}")
-    if more := len(mistakes) - len(lines):
-        lines.append(f"and {more} more")
-    return "\n".join(lines)
+        if at not in except_at:
+            lines.append(f"{where}: {at + ': ' if at else ''}{e['msg'].removeprefix('Value error, ')}{found}")
+    return lines
 
 
 def read_params(path: Path) -> Params:
@@ -419,10 +426,42 @@ def read_params(path: Path) -> Params:
     if not path.is_file():
         raise ValueError(f"{path} must be a file of parameters, but there is none")
     content: object = read_yaml(path)
+    ignored = {place: _ignored(place) for place in _places(content) if place[-1] in IGNORED_BY_DVC}
+    lines = [f"{path.name}: {line}" for line in ignored.values()]
     try:
-        return Params.model_validate(content or {})
+        params = Params.model_validate(content or {})
     except ValidationError as error:
-        raise ValueError(sentence(error, path.name)) from error
+        lines += _mistakes(error, path.name, [".".join(place) for place in ignored])
+        raise ValueError(_joined(lines)) from error
+    if lines:
+        raise ValueError(_joined(lines))
+    return params
+
+
+IGNORED_BY_DVC = {"size": {"packs": "crop_size", "menagerie": "side"}, "nfiles": {}}
+"""Keys that DVC's run cache (``dvc/stage/cache.py``) leaves out of its hash, at any depth of a parameter; under each,
+by section, the name to use instead."""
+
+
+def _ignored(place: tuple[str, ...]) -> str:
+    key = place[-1]
+    name = IGNORED_BY_DVC[key].get(place[0]) if len(place) == 3 else None
+    must = f"be named {name}" if name else "have another name"
+    reason = f"DVC's run cache ignores parameters named {key}, so that a change would be answered with old results"
+    return f"{'.'.join(place)} must {must}: {reason}"
+
+
+def _places(content: object, at: tuple[str, ...] = (), seen: set[int] | None = None) -> Iterator[tuple[str, ...]]:
+    """The place of every key and element, at any depth. What an anchor puts into several places is looked through at
+    the first."""
+    seen = set() if seen is None else seen
+    if id(content) in seen or not isinstance(content, dict | list):
+        return
+    seen.add(id(content))
+    inner = content.items() if isinstance(content, dict) else enumerate(content)
+    for key, below in cast("Iterable[tuple[object, object]]", inner):
+        yield (*at, str(key))
+        yield from _places(below, (*at, str(key)), seen)
 
 
 Layer = Mapping[str, Any]

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+import yaml
+from dvc.utils import dict_filter
+from dvc_data.hashfile.meta import Meta
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -70,6 +75,9 @@ def test_split_and_pack_of_different_data_are_refused():
         )
 
 
+SEARCH = """
+searches: {best: {model: mean_pose, split: zoo, pack: small, budget: {trials: 1}}}
+"""
 FINETUNES = """
 finetunes:
   second: {init_from: first, model: mean_pose, split: zoo, pack: small}
@@ -96,6 +104,55 @@ def test_finetunes_start_from_runs_and_from_one_another(tmp_path: Path):
 def test_finetunes_that_lead_nowhere_are_refused(tmp_path: Path, old: str, new: str, told: str):
     with pytest.raises(ValueError, match=told):
         read_params(written(tmp_path, GOOD + FINETUNES.replace(old, new)))
+
+
+keys = st.sampled_from(["size", "nfiles", "sizes", "a"]) | st.integers(0, 2)
+free = st.dictionaries(
+    st.sampled_from(["size", "nfiles", "Size", "a", "b.size"]),
+    st.recursive(st.integers(), lambda inner: st.lists(inner, max_size=2) | st.dictionaries(keys, inner, max_size=3)),
+    max_size=3,
+)
+
+
+@given(options=free, config=free, space=free)
+def test_whatever_the_run_cache_of_dvc_ignores_is_refused_and_nothing_else(options: Any, config: Any, space: Any):
+    content = yaml.safe_load(GOOD + SEARCH)
+    content["data"]["zoo"]["options"] = options
+    content["models"]["mean_pose"]["config"] = config
+    content["searches"]["best"]["space"] = space
+    with TemporaryDirectory() as folder:
+        path = written(Path(folder), yaml.safe_dump(content))
+        if dict_filter(content, [Meta.PARAM_SIZE, Meta.PARAM_NFILES]) == content:
+            read_params(path)
+        else:
+            with pytest.raises(ValueError, match=r"DVC's run cache ignores parameters named (size|nfiles)"):
+                read_params(path)
+
+
+def test_all_names_that_dvc_ignores_are_listed_with_the_other_mistakes(tmp_path: Path):
+    text = GOOD.replace("crop_size: [64, 48]", "size: [64, 48], colour: red")
+    text = text.replace("path: zoo", "path: zoo, options: {skeletons: {size: {sigmas: [1]}}, files: [{nfiles: 2}]}")
+    text += "menagerie: {zoo: {set: mixed, size: 64}, nfiles: {}}\n"
+    with pytest.raises(ValueError, match="size") as error:
+        read_params(written(tmp_path, text))
+    lines = str(error.value).splitlines()
+    starts = [
+        "data.zoo.options.skeletons.size must have another name: ",
+        "data.zoo.options.files.0.nfiles must have another name: ",
+        "packs.small.size must be named crop_size: ",
+        "menagerie.zoo.size must be named side: ",
+        "menagerie.nfiles must have another name: ",
+        "packs.small.colour: Extra inputs",
+    ]
+    assert len(lines) == len(starts)
+    for line, start in zip(lines, starts, strict=True):
+        assert line.startswith(f"params.yaml: {start}")
+
+
+def test_a_file_that_holds_itself_is_read_to_its_end(tmp_path: Path):
+    text = GOOD + "menagerie: {zoo: &zoo {set: mixed, again: *zoo, size: 3}}\n"
+    with pytest.raises(ValueError, match=r"zoo\.size must be named side"):
+        read_params(written(tmp_path, text))
 
 
 @pytest.mark.parametrize("text", ["runs: [", "!!python/object/apply:os.getcwd []"])

@@ -1,0 +1,399 @@
+"""A changed setting always re-runs its stage: every field of the sections behind draw, prepare, split and pack is
+changed under the real dvc.yaml and the real DVC, and the stage's output with it."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from inspect import isclass
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from dvc.exceptions import ReproductionError
+from dvc.repo import Repo
+from dvc.stage.exceptions import StageCmdFailedError
+from dvc_data.hashfile.meta import Meta
+
+from posebed import catalog
+from posebed.config import DataConfig, PackConfig, Params, Section, SplitConfig
+from posebed.datasets.mp100 import HELD_OUT
+from posebed.menagerie import MenagerieConfig
+from posebed.records import Category
+
+CHECKOUT = Path(__file__).parents[2]
+DATASETS = {name: catalog.load("posebed.datasets", name) for name in catalog.names("posebed.datasets")}
+STAGES = ("draw", "prepare", "split", "pack")
+SECTIONS = {"menagerie": "draw", "data": "prepare", "splits": "split", "packs": "pack"}
+
+PARAMS = r"""
+menagerie:
+  drawn: {set: quadrupeds, images: 6, side: 32}
+data:
+  drawn: {source: coco_folder, path: data/menagerie/drawn}
+  zoo: {source: coco_folder, path: photographs/zoo, options: {skeleton_base: 1}}
+  frames:
+    source: coco_folder
+    path: photographs/zoo
+    options:
+      group_field: frame
+      group_run: 2
+      groups: {beach: {group_pattern: '(\d)'}}
+      skeletons: {cat: {}}
+  faulty: {source: coco_folder, path: photographs/faulty, invalid: drop}
+  single: {source: ap10k, path: photographs/single}
+  ap10k: {source: ap10k, path: photographs/ap10k}
+  animal-pose: {source: animal_pose, path: photographs/animal_pose}
+  kingdom: {source: animal_kingdom, path: photographs/animal_kingdom}
+  birds: {source: animal_kingdom, path: photographs/animal_kingdom, options: {protocol: P3, group: bird}}
+  coco: {source: coco_keypoints, path: photographs/coco}
+  mp100: {source: mp100, path: photographs/mp100}
+splits:
+  images: {data: zoo, val: 0.25, test: 0.25}
+  unseen:
+    data: zoo
+    by: category
+    val: [dog]
+    test: [fox]
+    episodes: {shots: 1, queries: 1, episodes: 2, val_episodes: 2}
+  official: {data: mp100, by: official, episodes: {draw: official, queries: 1, episodes: 1, val_episodes: 1}}
+  chain: {data: drawn, by: category}
+packs:
+  small: {data: zoo, crop_size: [16, 12]}
+  chain: {data: drawn, crop_size: [16, 12]}
+models: {}
+runs: {}
+finetunes: {}
+searches: {}
+tuned: {}
+"""
+
+CHANGES: dict[str, Any] = {
+    "menagerie.drawn.set": "mixed",
+    "menagerie.drawn.images": 5,
+    "menagerie.drawn.side": 40,
+    "menagerie.drawn.seed": 1,
+    "menagerie.drawn.categories": ["tiger", "horse"],
+    "data.single.source": "coco_folder",
+    "data.zoo.path": "photographs/copy",
+    "data.faulty.invalid": "refuse",
+    "data.zoo.options.folders": ["beach"],
+    "data.zoo.options.annotations": "other.json",
+    "data.zoo.options.images": "pictures",
+    "data.zoo.options.skeleton_base": 0,
+    "data.zoo.options.group_field": "clip",
+    "data.zoo.options.group_pattern": r"(\d)",
+    "data.frames.options.group_run": 3,
+    "data.zoo.options.groups": {"beach": {"group_field": "clip"}},
+    "data.zoo.options.groups.beach.group_field": "clip",
+    "data.frames.options.groups.beach.group_pattern": r"(\D+)",
+    "data.frames.options.groups.beach.group_run": 2,
+    "data.zoo.options.skeletons": {"cat": {"sigmas": [0.1, 0.1, 0.1]}},
+    "data.frames.options.skeletons.cat.skeleton": [["nose", "tail"]],
+    "data.frames.options.skeletons.cat.flip_pairs": [["nose", "tail"]],
+    "data.frames.options.skeletons.cat.sigmas": [0.1, 0.1, 0.1],
+    "data.frames.options.skeletons.cat.upper_body": ["nose"],
+    "data.ap10k.options.split": 2,
+    "data.ap10k.options.report": "test",
+    "data.animal-pose.options.report": "test",
+    "data.kingdom.options.protocol": "P2",
+    "data.birds.options.group": "fish",
+    "data.coco.options.detections": "found.json",
+    "data.mp100.options.split": 2,
+    "data.mp100.options.skeletons": "links.json",
+    "splits.images.data": "frames",
+    "splits.images.by": "category",
+    "splits.images.val": 0.5,
+    "splits.images.test": 0.5,
+    "splits.images.few_shot": 1,
+    "splits.images.seed": 1,
+    "splits.unseen.episodes": None,
+    "splits.unseen.episodes.shots": 2,
+    "splits.unseen.episodes.queries": 2,
+    "splits.unseen.episodes.episodes": 3,
+    "splits.unseen.episodes.val_episodes": 3,
+    "splits.official.episodes.draw": "seeded",
+    "packs.small.data": "frames",
+    "packs.small.crop_size": [16, 16],
+    "packs.small.padding": 1.5,
+    "packs.small.margin": 2.0,
+    "packs.small.convention": "udp",
+}
+"""For each field behind the data stages a place in ``PARAMS`` and another value of it."""
+REFUSED = "data.faulty.invalid"
+"""The one change after which the stage refuses its data."""
+
+
+def sections_in(annotation: Any, step: str = "") -> Iterator[tuple[type[Section], str]]:
+    """The sections in a type, each with what stands between a field's name and theirs."""
+    if isclass(annotation) and issubclass(annotation, Section):
+        yield annotation, step
+    for inner in get_args(annotation):
+        yield from sections_in(inner, ".*" if get_origin(annotation) in (dict, list, tuple) else step)
+
+
+def fields(section: type[Section], at: str) -> Iterator[str]:
+    """The dotted place of every field, and of those of the sections in it."""
+    for name, field in section.model_fields.items():
+        aliases = getattr(field.validation_alias, "choices", [field.validation_alias])
+        yield from (f"{at}.{known}" for known in {name, *aliases} - {None})
+        for inner, step in sections_in(field.annotation):
+            yield from fields(inner, f"{at}.{name}{step}")
+
+
+def settings_of_the_data_stages() -> set[str]:
+    own = {*fields(MenagerieConfig, "menagerie.*"), *fields(DataConfig, "data.*")} - {"data.*.options"}
+    own |= {*fields(SplitConfig, "splits.*"), *fields(PackConfig, "packs.*")}
+    return own.union(*(fields(spec.options, f"data.{name}.options") for name, spec in DATASETS.items()))
+
+
+def field_of(place: str) -> str:
+    """The field as ``settings_of_the_data_stages`` names it."""
+    section, key, *rest = place.split(".")
+    if rest[0] != "options":
+        return ".".join([section, "*", *rest])
+    rest[2:3] = ["*"] * len(rest[2:3])
+    return ".".join([section, yaml.safe_load(PARAMS)["data"][key]["source"], *rest])
+
+
+def test_every_setting_of_the_data_stages_has_a_change():
+    assert {field_of(place) for place in CHANGES} == settings_of_the_data_stages()
+
+
+def test_no_parameter_has_a_name_that_the_run_cache_of_dvc_ignores():
+    places = {*fields(Params, "params"), *settings_of_the_data_stages()}
+    for name in catalog.names("posezoo"):
+        places |= {*fields(catalog.load("posezoo", name).config, name)}
+    assert len(places) > 200
+    assert not {p for p in places if p.rpartition(".")[2] in (Meta.PARAM_SIZE, Meta.PARAM_NFILES)}
+
+
+WITHOUT_EFFECT = {
+    "pipelines/posestages/stage.py",
+    "platform/posebed/catalog.py",
+    "platform/posebed/contracts.py",
+    "platform/posebed/pose.py",
+    "platform/posebed/space.py",
+}
+"""Modules that data stages reach, but that have no part in what they write: how a stage ends, where a dataset's module
+is, and what a model is."""
+WITHOUT_EFFECT_ON = {"draw": {"platform/posebed/config.py"}, "split": {"platform/posebed/data/images.py"}}
+ROOTS = {"posebed": "platform", "posestages": "pipelines"}
+
+
+def reached(path: Path) -> set[Path]:
+    """The modules of ours that a module imports, and those that they import."""
+    seen, left = set[Path](), [path]
+    while left:
+        module = left.pop()
+        seen.add(module)
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ROOTS:
+                at = CHECKOUT / ROOTS[node.module.split(".")[0]] / Path(*node.module.split("."))
+                files = [at.with_suffix(".py"), at / "__init__.py", *(at / f"{n.name}.py" for n in node.names)]
+                left += [file for file in files if file.is_file() and file not in seen]
+    return seen
+
+
+@pytest.mark.parametrize("source", DATASETS)
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_module_behind_a_data_stage_is_a_dependency_of_it(stage: str, source: str):
+    do = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())["stages"][stage]["do"]
+    listed = {CHECKOUT / dep.replace("${item.source}", source) for dep in do["deps"]}
+    modules = reached(CHECKOUT / f"pipelines/posestages/{stage}.py")
+    if stage == "prepare":
+        modules |= reached(CHECKOUT / f"platform/posebed/datasets/{source}.py")
+    missing = {m.relative_to(CHECKOUT).as_posix() for m in modules if not listed & {m, *m.parents}}
+    missing = {m for m in missing if not m.endswith("__init__.py")}
+    assert missing <= WITHOUT_EFFECT | WITHOUT_EFFECT_ON.get(stage, set())
+
+
+ANIMALS = [
+    Category(name, name, ("nose", "neck", "tail"), limbs=((0, 1),), family="animal") for name in ("cat", "dog", "fox")
+]
+
+
+def write_coco(
+    folder: Path, file: str, images: str, names: Sequence[str], categories: Sequence[Category], first: int = 1
+) -> None:
+    """An annotation file and its pictures of noise, ``names`` of every category; ids of categories from ``first``."""
+    (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    pictures, annotations, entries = [], [], []
+    for identity, category in enumerate(categories, first):
+        links = [[a + 1, b + 1] for a, b in category.limbs]
+        entry = {"id": identity, "name": category.name, "supercategory": "animal", "skeleton": links}
+        entries.append(entry | {"keypoints": category.keypoints})
+        for number, name in enumerate(names):
+            path = folder / images / name.format(category.name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            noise = np.random.default_rng(identity * 100 + number).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+            path.write_bytes(cv2.imencode(path.suffix, noise)[1].tobytes())
+            pictures.append({"id": len(pictures), "file_name": name.format(category.name), "width": 40, "height": 30})
+            points = [v for i in range(len(category.keypoints)) for v in (5 + i, 6 + number, 2)]
+            where = {"id": len(annotations), "image_id": len(annotations), "category_id": identity}
+            shape = {"keypoints": points, "num_keypoints": len(points) // 3, "bbox": [4, 5, 30, 30], "area": 700}
+            annotations.append(where | shape | {"clip": f"clip{number}", "frame": number})
+    content = {"images": pictures, "annotations": annotations, "categories": entries}
+    (folder / file).write_text(json.dumps(content))
+
+
+def write_zoo(folder: Path) -> None:
+    for name in ("beach", "wood"):
+        for file, images in (("annotations.json", "images"), ("other.json", "images"), ("spare.json", "pictures")):
+            count = 3 if file == "other.json" else 4
+            write_coco(folder / name, file, images, [f"{{}}{n}.png" for n in range(count)], ANIMALS)
+
+
+def write_published(root: Path) -> None:
+    """Every published dataset in miniature."""
+    skeleton = {name: [spec.skeleton] for name, spec in DATASETS.items() if spec.skeleton}
+    for split in (1, 2):
+        for part in ("train", "val", "test"):
+            file = f"annotations/ap10k-{part}-split{split}.json"
+            write_coco(root / "ap10k", file, "data", [f"{part}{split}.jpg"], skeleton["ap10k"])
+    for part, folder in (("train", "VOC2012/JPEGImages"), ("val", "VOC2012/JPEGImages")):
+        names = [f"{folder}/{part}.jpg"]
+        write_coco(root / "animal_pose", f"annotations/animalpose_{part}.json", "", names, skeleton["animal_pose"])
+    names = ["animalpose_image_part2/cat/test.jpg"]
+    write_coco(root / "animal_pose", "annotations/animalpose_test.json", "", names, skeleton["animal_pose"])
+    for protocol in ("P1", "P2", "P3_bird", "P3_fish"):
+        for part in ("train", "test"):
+            file = f"annotation_coco/ak_{protocol}/{part}.json"
+            names = [f"CLIP/{protocol}{part}.jpg"]
+            write_coco(root / "animal_kingdom", file, "dataset", names, skeleton["animal_kingdom"])
+    for part in ("train", "val"):
+        file, images = f"annotations/person_keypoints_{part}2017.json", f"{part}2017"
+        write_coco(root / "coco", file, images, [f"{0:012}.jpg"], skeleton["coco_keypoints"])
+    found = [{"image_id": 0, "category_id": 1, "bbox": [1, 2, 30, 20], "score": 0.5}]
+    (root / "coco" / "found.json").write_text(json.dumps(found))
+
+
+def write_mp100(folder: Path) -> None:
+    """The files of two splits, whose categories are all a hundred, and a file with other links."""
+    every = [Category(f"thing{i}", f"thing{i}", ("a", "b", "c"), limbs=((0, 1),)) for i in range(1, 101)]
+    write_coco(folder, "all.json", "images", ["{}/0.jpg", "{}/1.jpg"], every)
+    content = json.loads((folder / "all.json").read_text())
+    (folder / "all.json").unlink()
+    (folder / "annotations").mkdir()
+    for split in (1, 2):
+        held = {part: set(HELD_OUT[split][part]) for part in ("val", "test")}
+        for part, ids in (held | {"train": set(range(1, 101)) - held["val"] - held["test"]}).items():
+            of_part = {
+                "images": content["images"],
+                "annotations": [a for a in content["annotations"] if a["category_id"] in ids],
+                "categories": [c | {"skeleton": [[0, 1]]} for c in content["categories"] if c["id"] in ids],
+            }
+            (folder / "annotations" / f"mp100_split{split}_{part}.json").write_text(json.dumps(of_part))
+    links = [c | {"skeleton": [[1, 2]]} for c in content["categories"]]
+    (folder / "links.json").write_text(json.dumps({"categories": links}))
+
+
+def write_photographs(root: Path) -> None:
+    write_zoo(root / "zoo")
+    shutil.copytree(root / "zoo", root / "copy")
+    write_coco(root / "faulty", "annotations.json", "images", ["0.png", "1.png"], ANIMALS[:1])
+    (root / "faulty/images/1.png").unlink()
+    write_coco(root / "single", "annotations.json", "images", ["0.png"], [DATASETS["ap10k"].skeleton])
+    write_published(root)
+    write_mp100(root / "mp100")
+
+
+def run_here(stage: Any, dry: bool = False, run_env: Any = None) -> None:
+    """A stage's command without an interpreter of its own, whose start would take most of the test's time."""
+    _, _, module, key = stage.cmd.split()
+    try:
+        importlib.import_module(module).main([key])
+    except (ValueError, LookupError) as error:
+        raise StageCmdFailedError(stage.cmd, 2) from error
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project in which all data stages have run."""
+    folder = tmp_path_factory.mktemp("changed") / "project"
+    for part in ("platform", "models", "pipelines"):
+        shutil.copytree(CHECKOUT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(CHECKOUT / "dvc.yaml", folder)
+    (folder / "params.yaml").write_text(PARAMS)
+    write_photographs(folder / "photographs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr("dvc.stage.run.cmd_run", run_here)
+        patch.setattr("os.cpu_count", lambda: 1)  # draws without further processes
+        Repo.init(no_scm=True).close()
+        with Repo() as repo:
+            repo.reproduce([f"{stage}@{key}" for stage, key in entries()])
+        yield folder
+
+
+def entries() -> list[tuple[str, str]]:
+    params = yaml.safe_load(PARAMS)
+    return [(stage, key) for section, stage in SECTIONS.items() for key in params[section]]
+
+
+def due() -> set[str]:
+    """The data stages that DVC would run now, were each to run alone."""
+    with Repo() as repo:
+        return {name for name in repo.status() if name.partition("@")[0] in STAGES}
+
+
+def run_alone(name: str) -> dict[str, str]:
+    """The files of the stage's output, with their hashes; none where the stage refuses."""
+    try:
+        with Repo() as repo:
+            repo.reproduce(name, single_item=True)
+    except ReproductionError:
+        pass
+    stage, _, key = name.partition("@")
+    out = Path("data") / {"draw": "menagerie", "prepare": "prepared", "split": "splits", "pack": "packs"}[stage] / key
+    files = sorted(path for path in out.rglob("*") if path.is_file())
+    return {path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def write_params(place: str | None = None, value: Any = None) -> None:
+    params = at = yaml.safe_load(PARAMS)
+    *way, name = (place or "data").split(".")
+    for step in way:
+        at = at.setdefault(step, {})
+    if place:
+        at[name] = value
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", CHANGES)
+def test_a_changed_setting_re_runs_its_stage_alone_and_changes_its_output(reproduced: Path, place: str):
+    section, key, *_ = place.split(".")
+    name = f"{SECTIONS[section]}@{key}"
+    assert due() == set()
+    first = run_alone(name)
+    try:
+        write_params(place, CHANGES[place])
+        assert due() == {name}
+        changed = run_alone(name)
+        assert changed != first
+        assert bool(changed) == (place != REFUSED)
+    finally:
+        write_params()
+        assert run_alone(name) == first
+
+
+@pytest.mark.slow
+def test_a_changed_first_stage_re_runs_all_that_build_on_it(reproduced: Path):
+    ends = ["split@chain", "pack@chain", "split@images", "pack@small"]
+    try:
+        write_params("menagerie.drawn.side", 48)
+        with Repo() as repo:
+            ran = {stage.addressing for stage in repo.reproduce(ends)}
+        assert ran == {"draw@drawn", "prepare@drawn", "split@chain", "pack@chain"}
+    finally:
+        write_params()
+        with Repo() as repo:
+            repo.reproduce(ends)
