@@ -22,7 +22,7 @@ from posebed.contracts import ModelSpec, Setting, Task
 from posebed.menagerie import categories
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 
-SIDE = 256
+SIDE, QUICK_SIDE = 256, 64
 BASE = "simple_baseline-r50"
 
 
@@ -42,10 +42,10 @@ class Case:
     def episodic(self) -> bool:
         return self.spec.tasks[0] == Task.CATEGORY_AGNOSTIC
 
-    def setting(self) -> Setting:
+    def setting(self, side: int = SIDE) -> Setting:
         if self.episodic:
-            return Setting((SIDE, SIDE), 68, categories("mixed"))
-        return Setting((SIDE, SIDE), 17, categories("quadrupeds")[:1])
+            return Setting((side, side), 68, categories("mixed"))
+        return Setting((side, side), 17, categories("quadrupeds")[:1])
 
     def built(self, setting: Setting, **config: Any) -> Any:
         torch.manual_seed(0)
