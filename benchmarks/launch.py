@@ -37,12 +37,15 @@ def seconds(*command: str) -> float:
     for folder in ("runs", ".posebed"):
         shutil.rmtree(folder, ignore_errors=True)
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not list(Path().glob(".posebed/*/short-*/checkpoint*/curve.json")):
-        time.sleep(0.05)
-    took = time.perf_counter() - started
-    if process.wait():
-        raise RuntimeError(f"{' '.join(command)} must train its epoch, but ended with {process.returncode}")
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+        while process.poll() is None and not list(Path().glob(".posebed/*/short-*/checkpoint*/curve.json")):
+            time.sleep(0.05)
+        took = time.perf_counter() - started
+        if process.wait():
+            output.seek(0)
+            end = output.read()[-2000:]
+            raise RuntimeError(f"{' '.join(command)} must end with 0, but ended with {process.returncode}:\n{end}")
     return took
 
 
