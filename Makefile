@@ -40,13 +40,23 @@ lint: setup ## Check style and types
 	ruff format --check .
 	pyright
 
-bench: setup ## Measure what the README promises, as ratios within one run
+# The two that are left out are modules of the others.
+BENCHMARKS := $(filter-out benchmarks/cases.py benchmarks/figures.py,$(wildcard benchmarks/*.py))
+# Runs all, and fails at the end with the names of those that failed.
+run_each = failed=; for script in $(1); do echo "--- $$script"; python $$script $(2) || failed="$$failed $$script"; done; \
+	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
+
+bench: setup ## Run every benchmark
 	@echo "==> Running the benchmarks"
-	@for script in benchmarks/*.py; do echo "--- $$script"; python $$script || exit 1; done
+	@$(call run_each,$(BENCHMARKS),)
+
+figures: setup ## Run the benchmarks but replay.py, and write what they print into docs/figures.yaml and the pages
+	@echo "==> Measuring the figures of the pages (set POSEBED_REAL for those on photographs)"
+	@$(call run_each,$(filter-out benchmarks/replay.py,$(BENCHMARKS)),--record)
 
 lock: .venv/installed ## Compile requirements.lock.txt anew from pyproject.toml
 	@echo "==> Compiling requirements.lock.txt"
 	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --all-extras --quiet pyproject.toml -o requirements.lock.txt
 
-.PHONY: help setup demo test faults lint bench lock
+.PHONY: help setup demo test faults lint bench figures lock

@@ -23,6 +23,8 @@ from posebed.menagerie import categories
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 
 SIDE = 256
+QUICK_SIDE = 64
+"""Of the reduced form, which also takes a tiny backbone."""
 BASE = "simple_baseline-r50"
 
 
@@ -42,14 +44,16 @@ class Case:
     def episodic(self) -> bool:
         return self.spec.tasks[0] == Task.CATEGORY_AGNOSTIC
 
-    def setting(self) -> Setting:
+    def setting(self, side: int = SIDE) -> Setting:
         if self.episodic:
-            return Setting((SIDE, SIDE), 68, categories("mixed"))
-        return Setting((SIDE, SIDE), 17, categories("quadrupeds")[:1])
+            return Setting((side, side), 68, categories("mixed"))
+        return Setting((side, side), 17, categories("quadrupeds")[:1])
 
     def built(self, setting: Setting, **config: Any) -> Any:
         torch.manual_seed(0)
         always = {"weights": "none"} if self.episodic else {"weights": "none", "flip_test": "off"}
+        if min(setting.size) == QUICK_SIDE and "backbone" in self.spec.config.model_fields:
+            config["backbone"] = "test_resnet"
         return self.spec.model(self.spec.config(**{**always, **self.config, **config}), setting)
 
 

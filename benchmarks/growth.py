@@ -6,7 +6,7 @@ multiply-adds are counted apart for batched products of matrices, which attentio
 "bend" is the price of one more shot or keypoint at the end of the row over that at its start: 1 is linear. MAML and
 Fine-tune take 3 steps on the supports of an answer, instead of 10 and 50.
 
-Usage: python benchmarks/growth.py [--rounds N] [--out FILE.svg] [NAME ...]
+Usage: python benchmarks/growth.py [--quick | --record] [--rounds N] [--out FILE.svg] [NAME ...]
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from cases import CASES, Step, answer, counted, in_turns, ratio, some_batch, training_step
+from cases import CASES, QUICK_SIDE, Step, answer, counted, in_turns, ratio, some_batch, training_step
+from figures import ROOT, arguments, origin, recording
 from markupsafe import Markup
 from step import as_a_worker
 
@@ -31,25 +32,26 @@ SIDE = 128
 SWEEPS = {"shots": (1, 3, 5, 10), "keypoints": (17, 35, 70, 100)}
 NAMES = [name for name, case in CASES.items() if case.episodic]
 FEW_STEPS = {"maml": {"test_steps": 3}, "fine_tune": {"steps": 3}}
+PICTURE = "docs/pictures/growth.svg"
 TIMES, COUNTS = ("training step", "answer"), ("batched products", "all else")
 
 Multiples = Mapping[str, Sequence[float]]
 """Of the first number of a sweep, for each of ``TIMES`` and ``COUNTS``."""
 
 
-def made(name: str, shots: int, keypoints: int) -> tuple[Step, Step]:
+def made(name: str, side: int, shots: int, keypoints: int) -> tuple[Step, Step]:
     """A training step and an answer."""
     case, points = CASES[name], range(keypoints)
     chain = Category("chain", "chain", tuple(map(str, points)), limbs=tuple(pairwise(points)))
     slots = {"slots": keypoints} if "slots" in case.spec.config.model_fields else {}
-    setting = Setting((SIDE, SIDE), keypoints, (chain,))
+    setting = Setting((side, side), keypoints, (chain,))
     model, batch = case.built(setting, **slots, **FEW_STEPS.get(name, {})), some_batch(setting, 1, shots)
     return training_step(model, batch), answer(model, batch)
 
 
-def growth(name: str, sweep: str, rounds: int) -> Multiples:
+def growth(name: str, sweep: str, rounds: int, side: int) -> Multiples:
     first = {other: numbers[0] for other, numbers in SWEEPS.items()}
-    cases = {str(number): made(name, **{**first, sweep: number}) for number in SWEEPS[sweep]}
+    cases = {str(number): made(name, side, **{**first, sweep: number}) for number in SWEEPS[sweep]}
     found: dict[str, list[float]] = {}
     for place, what in enumerate(TIMES):
         took = in_turns({number: case[place] for number, case in cases.items()}, rounds)
@@ -90,8 +92,8 @@ def chart(grown: Mapping[str, Mapping[str, Multiples]], sweep: str, what: str) -
     return frame(f"Cost of a {title}, by {sweep}", x, y, sweep, title, [*marks, end_labels(ends)])
 
 
-def drawn(grown: Mapping[str, Mapping[str, Multiples]]) -> str:
-    """An SVG that stands alone, with the report's charts and style."""
+def drawn(grown: Mapping[str, Mapping[str, Multiples]], origin: str) -> str:
+    """An SVG that stands alone, with the report's charts and style, and says where it comes from."""
     style = Markup((files(reporting) / "page" / "style.css").read_text(encoding="utf-8"))  # noqa: S704
     charts = [chart(grown, sweep, what) for what in TIMES for sweep in SWEEPS]
     place = Markup('<svg x="{}" y="{}" width="{}" height="{}">{}</svg>').format
@@ -104,30 +106,38 @@ def drawn(grown: Mapping[str, Mapping[str, Multiples]]) -> str:
     ]
     width, height = 2 * WIDTH + 16, 2 * HEIGHT + 70
     return Markup(
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="-8 -8 {0} {1}" width="{0}" height="{1}"><style>{2}</style>'
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="-8 -8 {0} {1}" width="{0}" height="{1}">'
+        "<desc>{5}</desc><style>{2}</style>"
         '<rect x="-8" y="-8" width="100%" height="100%" fill="var(--paper)"/>{3}<g class="chart">{4}</g></svg>'
-    ).format(width, height, style, Markup().join(placed), Markup().join(named))
+    ).format(width, height, style, Markup().join(placed), Markup().join(named), origin)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; by default all")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, metavar="FILE.svg", help="where to draw the times")
-    options = parser.parse_args()
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.svg", help=f"where to draw the times; with --record {PICTURE}"
+    )
+    options = arguments(parser, names=["proto_net"], rounds=1)
     if unknown := [name for name in options.names if name not in NAMES]:
         parser.error(f"NAME must be one of {', '.join(NAMES)}, but is {', '.join(unknown)}")
     torch.set_num_threads(1)
+    side = QUICK_SIDE if options.quick else SIDE
     grown: dict[str, dict[str, Multiples]] = {}
     print(" " * 34 + "".join(f"{sweep:>7}{'':28} " for sweep in SWEEPS))
     print(" " * 34 + "".join("".join(f"{n:7}" for n in numbers) + "    bend" for numbers in SWEEPS.values()))
-    for name in options.names or NAMES:
-        grown[name] = {sweep: growth(name, sweep, options.rounds) for sweep in SWEEPS}
-        for what in (*TIMES, *COUNTS):
-            print(f"{name:14}{what:20}" + "".join(row(grown[name][sweep], what, sweep) for sweep in SWEEPS), flush=True)
-    if options.out:
-        options.out.write_text(drawn(grown), encoding="utf-8")
-        print(f"drawn: {options.out}")
+    with recording(options.record) as figure:
+        for name in options.names or NAMES:
+            grown[name] = {sweep: growth(name, sweep, options.rounds, side) for sweep in SWEEPS}
+            for what in (*TIMES, *COUNTS):
+                print(f"{name:14}{what:20}" + "".join(row(grown[name][sweep], what, sweep) for sweep in SWEEPS))
+            for sweep, numbers in SWEEPS.items():
+                figure(f"growth/{name}/{numbers[-1]}-{sweep}", f"{grown[name][sweep]['answer'][-1]:.2f} times")
+    whole = options.record and not options.names
+    if out := options.out or (ROOT / PICTURE if whole else None):
+        out.write_text(drawn(grown, ", ".join(origin(ROOT).values()) if options.record else ""), encoding="utf-8")
+        print(f"drawn: {out}")
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 Both train the same few steps of the same run in a small drawn project; what is compared is the time from the
 command to the end of the first epoch, and where Ray spends it.
 
-Usage: python benchmarks/launch.py [ROUNDS]
+Usage: python benchmarks/launch.py [--quick | --record] [ROUNDS]
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -17,6 +18,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from figures import arguments, recording
 
 PARAMS = """
 menagerie: {quads: {set: quadrupeds, images: 60, side: 64, categories: [tiger, horse]}}
@@ -34,12 +37,15 @@ def seconds(*command: str) -> float:
     for folder in ("runs", ".posebed"):
         shutil.rmtree(folder, ignore_errors=True)
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not list(Path().glob(".posebed/*/short-*/checkpoint*/curve.json")):
-        time.sleep(0.05)
-    took = time.perf_counter() - started
-    if process.wait():
-        raise RuntimeError(f"{' '.join(command)} must train its epoch, but ended with {process.returncode}")
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+        while process.poll() is None and not list(Path().glob(".posebed/*/short-*/checkpoint*/curve.json")):
+            time.sleep(0.05)
+        took = time.perf_counter() - started
+        if process.wait():
+            output.seek(0)
+            end = output.read()[-2000:]
+            raise RuntimeError(f"{' '.join(command)} must end with 0, but ended with {process.returncode}:\n{end}")
     return took
 
 
@@ -59,16 +65,18 @@ def ray_stages() -> dict[str, float]:
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("rounds", nargs="?", type=int, default=3)
+    options = arguments(parser, rounds=1)
     python = sys.executable
     torchrun = (python, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1", "-m")
-    with tempfile.TemporaryDirectory() as folder:
+    with recording(options.record) as figure, tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         Path("params.yaml").write_text(PARAMS)
         for stage in ("draw", "prepare", "split", "pack"):
             subprocess.run([python, "-m", f"posestages.{stage}", "quads"], check=True, capture_output=True)
         bare, ray = [], []
-        for _ in range(rounds):
+        for _ in range(options.rounds):
             bare.append(seconds(*torchrun, "posestages.train", "short", "--without-ray"))
             ray.append(seconds(python, "-m", "posestages.train", "short"))
         imports = seconds(python, "-c", "import posezoo.simple_baseline, posebed.training.zero, posebed.training.loop")
@@ -78,6 +86,9 @@ def main() -> None:
         for stage, took in ray_stages().items():
             print(f"    {stage}: {took:.1f} s")
         print(f"ratio: {statistics.median(ratios):.2f} (at most 2 is wanted), rounds {[round(r, 2) for r in ratios]}")
+        figure("launch/ratio", f"{statistics.median(ratios):.1f} times")
+        figure("launch/ray", f"{statistics.median(ray):.0f} s")
+        figure("launch/torchrun", f"{statistics.median(bare):.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Processor time on one core until a batch can enter a model: from packed crops, and from JPEGs decoded each time.
 
-    python benchmarks/loader.py [--real DIR]
+    python benchmarks/loader.py [--quick | --record] [--real DIR]
 
-DIR has a folder per category with ``images/`` and ``annotations.json`` (COCO keypoints); photographs smaller than
-640 x 480 are left out. Without it, 640 x 480 pictures are drawn. Both sides augment, normalise and make target
-heatmaps of the same records.
+DIR, or the variable POSEBED_REAL, has a folder per category with ``images/`` and ``annotations.json`` (COCO keypoints);
+photographs smaller than 640 x 480 are left out. Without it, 640 x 480 pictures are drawn. Both sides augment, normalise
+and make target heatmaps of the same records.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from figures import arguments, recording
 from torch import Tensor
 from torchvision.models import resnet18
 
@@ -32,7 +33,7 @@ from posebed.data.loader import training_batches
 from posebed.data.pack import Pack, write_pack
 from posebed.records import Category, Record
 
-SIZE, CELLS, SIGMA, BATCH, SAMPLES = (256, 256), (64, 64), 2.0, 32, 256
+SIZE, CELLS, SIGMA, BATCH = (256, 256), (64, 64), 2.0, 32
 AUGMENT = AugmentConfig(scale=0.5, rotation=40, flip=0.5, colour=0.2)
 MEAN, DEVIATION = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
 CODEC = HeatmapCodec(SIZE, CELLS, SIGMA)
@@ -53,7 +54,7 @@ def photographs(root: Path, limit: int = 120) -> Iterator[tuple[Record, Category
             yield Record(f"{name}-{found['id']}", path, *size, name, box, box[2] * box[3], points), category
 
 
-def drawings(root: Path, count: int = 128) -> Iterator[tuple[Record, Category]]:
+def drawings(root: Path, count: int) -> Iterator[tuple[Record, Category]]:
     """Pictures of 640 x 480: soft noise and shapes, compressed like photographs, with 17 points in a box."""
     rng = np.random.default_rng(0)
     category = Category("shape", "shape", tuple(f"k{i}" for i in range(17)))
@@ -136,7 +137,7 @@ def ms(samples: int, action: Callable[[], object]) -> float:
 
 def share_of_waiting(pack: Pack, rows: np.ndarray) -> float:
     """Of the time of some ResNet-18 training steps beside which the batches are made."""
-    model, train = resnet18(num_classes=1), TrainConfig(batch_size=8, draws=64, augment=AUGMENT)
+    model, train = resnet18(num_classes=1), TrainConfig(batch_size=8, draws=len(rows) // 4, augment=AUGMENT)
     loader = training_batches(pack, rows, train, epoch=0, seed=0)
     started = time.perf_counter()
     for batch in loader:
@@ -146,29 +147,36 @@ def share_of_waiting(pack: Pack, rows: np.ndarray) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--real", type=Path, metavar="DIR")
-    real: Path | None = parser.parse_args().real
+    parser.add_argument("--real", type=Path, metavar="DIR", default=os.environ.get("POSEBED_REAL"))
+    parser.add_argument("--samples", type=int, default=256)
+    options = arguments(parser, samples=BATCH)
+    real: Path | None = options.real
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as name:
+    with recording(options.record) as figure, tempfile.TemporaryDirectory() as name:
         root = real or Path(name)
-        records, categories = zip(*(photographs(real) if real else drawings(root)), strict=True)
+        records, categories = zip(
+            *(photographs(real) if real else drawings(root, min(128, options.samples))), strict=True
+        )
         folder = Path(name) / "pack"
         started = time.perf_counter()
         write_pack(records, list(dict.fromkeys(categories)), root, PackConfig(data="benchmark", crop_size=SIZE), folder)
         print(f"packing, once: {(time.perf_counter() - started) / len(records) * 1e3:.2f} ms per sample")
         pack = Pack.open(folder)
-        rows = np.resize(np.random.default_rng(0).permutation(len(records)), SAMPLES)
-        report(root, pack, rows)
+        rows = np.resize(np.random.default_rng(0).permutation(len(records)), options.samples)
+        kind = "photographs" if real else "drawings"
+        report(root, pack, rows, lambda what, value: figure(f"loader/{kind}/{what}", value))
 
 
-def report(root: Path, pack: Pack, rows: np.ndarray) -> None:
-    usual = ms(SAMPLES, lambda: deque(decoded_each_time(root, pack, rows), 0))
+def report(root: Path, pack: Pack, rows: np.ndarray, figure: Callable[[str, str], None]) -> None:
+    samples = len(rows)
+    usual = ms(samples, lambda: deque(decoded_each_time(root, pack, rows), 0))
     print(f"decoded each time: {usual:.2f} ms per sample")
     for normalised, where in ((False, "normalised on an accelerator"), (True, "normalised here")):
-        ours = ms(SAMPLES, lambda here=normalised: deque(packed(pack, rows, here), 0))
-        print(f"packed, {where}: {ours:.2f} ms per sample, {usual / ours:.1f} times as fast")
+        ours = ms(samples, lambda here=normalised: deque(packed(pack, rows, here), 0))
+        print(f"packed, {where}: {ours:.2f} ms per sample")
+        figure("normalising" if normalised else "ratio", f"{usual / ours:.1f} times")
     crops = pack.training_crops[rows[:BATCH]]
     change = augmentation(
         AUGMENT, draw(np.random.default_rng(0), BATCH), SIZE, np.zeros((BATCH, 1, 2)), np.zeros((BATCH, 1))
@@ -177,7 +185,7 @@ def report(root: Path, pack: Pack, rows: np.ndarray) -> None:
     by_cv2 = ms(BATCH, lambda: warp_cv2(crops, affine, SIZE))
     by_torch = ms(BATCH, lambda: warp_torch(torch.from_numpy(crops), affine, SIZE))
     print(f"of that, warping: {by_cv2:.2f} ms with cv2; it would be {by_torch:.2f} ms with grid_sample")
-    print(f"share of waiting beside training a ResNet-18: {share_of_waiting(pack, rows):.1%}")
+    figure("waiting", f"{share_of_waiting(pack, rows) * 100:.1f} %")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,23 @@
-"""How fast the built-in data is drawn: pictures per second on one core, for each set."""
+"""How fast the built-in data is drawn: pictures per second on one core, for each set.
+
+Usage: python benchmarks/menagerie.py [--quick | --record] [PICTURES]
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
+from figures import arguments, recording
 
 from posebed.menagerie import CATEGORIES, MenagerieConfig, draw_one
 
 
-def rate(name: str, pictures: int = 144) -> float:
+def rate(name: str, pictures: int) -> float:
     """Pictures per second of processor time, every category drawn equally often, after one to warm up."""
     config = MenagerieConfig.model_validate({"set": name})
     draw_one(config, 0)
@@ -22,7 +27,15 @@ def rate(name: str, pictures: int = 144) -> float:
     return pictures / (time.process_time() - start)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("pictures", nargs="?", type=int, default=144, help="of each set")
+    options = arguments(parser, pictures=6)
     cv2.setNumThreads(1)
-    for name in CATEGORIES:
-        print(f"{name:12} {rate(name):6.1f} images/s on one core")
+    with recording(options.record) as figure:
+        for name in CATEGORIES:
+            figure(f"menagerie/{name}/rate", f"{rate(name, options.pictures):.0f} images/s")
+
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,7 @@
 together with its support. Multiply-adds are those of the forward pass, per picture or query. Peak memory is the
 resident memory that building the model and two of its steps add to a process of their own.
 
-Usage: python benchmarks/models.py [--inference | --switches | --parts] [--rounds N] [NAME ...]
+Usage: python benchmarks/models.py [--quick | --record] [--inference | --switches | --parts] [--rounds N] [NAME ...]
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import Any
 
 import timm
 import torch
-from cases import BASE, CASES, Step, answer, counted, in_turns, ratio, some_batch, training_step
+from cases import BASE, CASES, QUICK_SIDE, SIDE, Step, answer, counted, in_turns, ratio, some_batch, training_step
+from figures import arguments, recording
 from step import as_a_worker
 from torch import Tensor, nn
 from torch.nn import functional
@@ -58,19 +59,19 @@ class Bare(nn.Module):
         return prediction.flatten(2).argmax(2)
 
 
-def built(name: str, count: int = BATCH) -> tuple[Any, Batch]:
+def built(name: str, count: int = BATCH, side: int = SIDE) -> tuple[Any, Batch]:
     """A model and a batch for it."""
     case = CASES[BASE if name == BARE else name]
-    setting = case.setting()
+    setting = case.setting(side)
     model = Bare(setting.keypoints) if name == BARE else case.built(setting)
     return model, some_batch(setting, count, shots=1 if case.episodic else 0)
 
 
-def peak(name: str, inference: bool) -> int:
+def peak(name: str, inference: bool, side: int) -> int:
     """KiB, in this process."""
     torch.set_num_threads(1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    step = answer(*built(name, 1)) if inference else training_step(*built(name))
+    step = answer(*built(name, 1, side)) if inference else training_step(*built(name, BATCH, side))
     step()
     step()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
@@ -82,24 +83,34 @@ def wanted(name: str, inference: bool) -> float | str:
     return case.wanted or "" if case and (case.episodic or not inference) else ""
 
 
-def compare(names: list[str], rounds: int, inference: bool) -> None:
+def compare(names: list[str], rounds: int, inference: bool, side: int, figure: Callable[[str, str], None]) -> None:
     # A new process starts with the peak of the one that starts it, and so before there are any models.
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as alone:
-        peaks = dict(zip(names, alone.map(partial(peak, inference=inference), names, chunksize=1), strict=True))
-    cases = {name: built(name, 1 if inference else BATCH) for name in names}
+    # The reduced form, whose peaks say nothing, starts one for all.
+    tasks = None if side == QUICK_SIDE else 1
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=tasks) as alone:
+        measure = partial(peak, inference=inference, side=side)
+        peaks = dict(zip(names, alone.map(measure, names, chunksize=1), strict=True))
+    cases = {name: built(name, 1 if inference else BATCH, side) for name in names}
     make = answer if inference else training_step
     took = in_turns({name: make(*case) for name, case in cases.items()}, rounds)
     for line in HEADER:
         print(f"{'':20}{line[0]:>11}{line[1]:>11}{line[2]:>8}{line[3]:>8}{line[4]:>11}{line[5]:>12}{line[6]:>9}")
+    rows: dict[str, str] = {}
     for name, (model, batch) in cases.items():
-        parameters = sum(p.numel() for p in model.parameters())
+        parameters = sum(p.numel() for p in model.parameters()) / 1e6
         forward = make(model, batch) if inference else partial(model, batch)
-        operations = counted(forward).get_total_flops() / 2 / len(batch)
+        operations = counted(forward).get_total_flops() / 2 / len(batch) / 1e9
+        memory, multiple = peaks[name] / 1024, ratio(took, name, BASE)
+        rows[name] = f"{parameters:.1f} | {operations:.1f} | {memory:.0f} | {multiple:.2f}"
         print(
-            f"{name:20}{parameters / 1e6:11.1f}{operations / 1e9:11.2f}"
-            f"{peaks[name] / 1024:8.0f}{statistics.median(took[name]) * 1000:8.0f}{ratio(took, name, BASE):11.2f}"
+            f"{name:20}{parameters:11.1f}{operations:11.2f}"
+            f"{memory:8.0f}{statistics.median(took[name]) * 1000:8.0f}{multiple:11.2f}"
             f"{ratio(took, name, BARE):12.2f}{wanted(name, inference):>9}"
         )
+    what = "answer" if inference else "step"
+    for name, row in rows.items():
+        figure(f"models/{name.lower()}/{what}", row)
+    figure(f"models/bare/{what}", f"{ratio(took, BASE, BARE):.2f}")
 
 
 def contiguous(model: Any) -> Any:
@@ -118,16 +129,16 @@ def in_bfloat16(model: Any) -> Callable[[Batch], Any]:
     return forward
 
 
-def switches(names: list[str], rounds: int) -> None:
+def switches(names: list[str], rounds: int, side: int) -> None:
     """Each model against itself, with one setting changed."""
     compiles = shutil.which("g++") is not None
     if not compiles:
         print("torch.compile is left out: it needs the compiler g++, and there is none.")
     for name in names:
-        model, batch = built(name)
+        model, batch = built(name, side=side)
         steps: dict[str, Step] = {
             "as it is": training_step(model, batch),
-            "contiguous": training_step(contiguous(built(name)[0]), batch),
+            "contiguous": training_step(contiguous(built(name, side=side)[0]), batch),
             "bfloat16": training_step(model, batch, in_bfloat16(model)),
         }
         if compiles:
@@ -139,10 +150,10 @@ def switches(names: list[str], rounds: int) -> None:
         print(f"{name:20} {changed}")
 
 
-def parts(names: list[str], rounds: int) -> None:
+def parts(names: list[str], rounds: int, side: int) -> None:
     """What each part of a model takes of the forward pass's time, and what of its multiply-adds."""
     for name in names:
-        model, batch = built(name)
+        model, batch = built(name, side=side)
         counter = counted(partial(model, batch))
         counts, took = counter.get_flop_counts(), _timed(model, batch, rounds)
         whole, operations = took.pop(""), counter.get_total_flops()
@@ -180,19 +191,20 @@ def main() -> None:
     what.add_argument("--inference", action="store_true", help="answers instead of training steps")
     what.add_argument("--switches", action="store_true", help="contiguous memory, bfloat16 and torch.compile instead")
     what.add_argument("--parts", action="store_true", help="the parts of each model instead")
-    options = parser.parse_args()
+    options = arguments(parser, names=["proto_net"], rounds=1)
     unknown = [name for name in options.names if name not in CASES]
     if unknown:
         parser.error(f"NAME must be one of {', '.join(CASES)}, but is {', '.join(unknown)}")
     torch.set_num_threads(1)
-    chosen = options.names or list(CASES)
+    chosen, side = options.names or list(CASES), QUICK_SIDE if options.quick else SIDE
     if options.switches:
-        switches(chosen, options.rounds)
+        switches(chosen, options.rounds, side)
     elif options.parts:
-        parts(chosen, options.rounds)
+        parts(chosen, options.rounds, side)
     else:
         names = [BARE, BASE, *(name for name in chosen if name != BASE)]
-        compare(names, options.rounds, options.inference)
+        with recording(options.record) as figure:
+            compare(names, options.rounds, options.inference, side, figure)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,25 @@
 """Time and memory of the report: thousands of runs, hundreds of thousands of predictions on common ground, and a
 browser that opens the page. Each part has a process of its own, so that its memory is its own.
 
-Usage: python benchmarks/report.py [RUNS] [ROWS_PER_FAMILY]
+Usage: python benchmarks/report.py [--quick | --record] [RUNS] [ROWS_PER_FAMILY]
 """
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import os
 import resource
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from figures import arguments, recording
 
 from posebed.config import ScoringConfig
 from posebed.records import Category, Record, read_records, write_records
@@ -121,7 +123,10 @@ def drawn(count: int, rng: np.random.Generator) -> list[Record]:
     ]
 
 
-def prepare(folder: Path, runs: int, rows: int) -> None:
+Figures = Mapping[str, str]
+
+
+def prepare(folder: Path, runs: int, rows: int) -> Figures:
     rng = np.random.default_rng(0)
     for place in range(runs):
         write_result(made(place, rng), folder / "runs" / f"{place:05}" / "result.json")
@@ -139,12 +144,13 @@ def prepare(folder: Path, runs: int, rows: int) -> None:
         table = families[place % 2]
         xy = table.xy + rng.normal(size=table.xy.shape) * (5 + 3 * place)
         write_predictions(replace(table, xy=xy), folder / "runs" / f"{place:05}" / "predictions.parquet")
+    return {}
 
 
-def build(folder: Path) -> None:
+def build(folder: Path) -> Figures:
     start = time.perf_counter()
     results = [read_result(path) for path in sorted(folder.glob("runs/*/result.json"))]
-    told("reading the results", start)
+    print_time("reading the results", start)
     records = {r.record: r for r in read_records(folder / "records.parquet")}
     grey = np.full((640, 640, 3), 128, np.uint8)
 
@@ -158,24 +164,24 @@ def build(folder: Path) -> None:
         lambda _: (lambda image: grey, records),
         ScoringConfig(),
     )
-    told(f"common ground of {sum(len(g.runs) for g in grounds)} runs", now)
+    print_time(f"common ground of {sum(len(g.runs) for g in grounds)} runs", now)
     now = time.perf_counter()
     keys = [r.key for r in results[: 2 * TABLES]]
     gallery = [p for key in keys for p in gallery_of(key, table(key), lambda image: grey, records)]
-    told(f"{len(gallery)} pictures", now)
+    print_time(f"{len(gallery)} pictures", now)
     now = time.perf_counter()
     write_report(results, gallery, [], folder / "report", grounds=grounds)
-    told("page, tables, figures and JSON", now)
-    told("all together", start)
+    print_time("page, tables, figures and JSON", now)
+    seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-    print(f"{peak:8.2f} GiB  peak memory")
+    return {"seconds": f"{seconds:.0f} s", "memory": f"{peak:.1f} GiB"}
 
 
-def told(what: str, start: float) -> None:
+def print_time(what: str, start: float) -> None:
     print(f"{time.perf_counter() - start:8.2f} s  {what}", flush=True)
 
 
-def open_page(folder: Path) -> None:
+def open_page(folder: Path) -> Figures:
     from playwright.sync_api import sync_playwright
 
     page = folder / "report/index.html"
@@ -183,7 +189,7 @@ def open_page(folder: Path) -> None:
     chromium = os.environ.get("POSEBED_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if not chromium:
         print("no chromium in PATH or POSEBED_CHROMIUM: the page is not opened")
-        return
+        return {}
     opened: list[float] = []
     acted: dict[str, float] = {}
     with sync_playwright() as playwright:
@@ -206,32 +212,31 @@ def open_page(folder: Path) -> None:
                 acted[name] = time.perf_counter() - start
             tab.close()
         browser.close()
-    print(f"{np.median(opened):8.2f} s  opening, until the first table is seen (median of {OPENINGS})")
     for name, seconds in acted.items():
         print(f"{seconds:8.2f} s  {name}")
+    print(f"opening: until the first table is seen, median of {OPENINGS}")
+    return {"opening": f"{np.median(opened):.1f} s"}
 
 
-def alone(part: Callable[..., None], *arguments: object) -> None:
-    """Call in a new process.
-
-    Raises:
-        RuntimeError: it failed.
-    """
-    process = multiprocessing.get_context("spawn").Process(target=part, args=arguments)
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise RuntimeError(f"{part.__name__} must end with 0, but ended with {process.exitcode}")
+def alone(part: Callable[..., Figures], *arguments: object) -> Figures:
+    """Call in a new process."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(part, *arguments).result()
 
 
-def main(runs: int = 2000, rows: int = 200_000) -> None:
-    print(f"{runs} runs under {PROTOCOLS} protocols, {EPOCHS} epochs each; {rows} predictions per family")
-    with tempfile.TemporaryDirectory() as name:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("runs", nargs="?", type=int, default=2000)
+    parser.add_argument("rows", nargs="?", type=int, default=200_000, metavar="ROWS_PER_FAMILY")
+    options = arguments(parser, runs=80, rows=1200)
+    print(f"{options.runs} runs of {EPOCHS} epochs under {PROTOCOLS} protocols; {options.rows} predictions per family")
+    with recording(options.record) as figure, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        alone(prepare, folder, runs, rows)
-        alone(build, folder)
-        alone(open_page, folder)
+        alone(prepare, folder, options.runs, options.rows)
+        for part in (build, open_page):
+            for what, value in alone(part, folder).items():
+                figure(f"report/{what}", value)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

@@ -1,16 +1,17 @@
 """Time of scoring drawn predictions: every metric, its intervals over images and categories, and OKS-AP.
 
-Usage: python benchmarks/scoring.py [PREDICTIONS] [RESAMPLES]
+Usage: python benchmarks/scoring.py [--quick | --record] [PREDICTIONS] [RESAMPLES]
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+from figures import arguments, recording
 
 from posebed.config import ScoringConfig
 from posebed.records import Category, Record
@@ -59,7 +60,8 @@ def timed(what: str) -> Iterator[None]:
     print(f"{time.perf_counter() - start:8.2f} s  {what}")
 
 
-def main(count: int = 10_000, resamples: int = 1000) -> None:
+def measure(count: int, resamples: int) -> float:
+    """Seconds of ``score_predictions``, after its parts one by one."""
     rng = np.random.default_rng(0)
     print(f"{count} predictions of {CATEGORIES} categories, {PER_IMAGE} per image, {resamples} resamples")
     with timed("drawing the table (not part of scoring)"):
@@ -70,12 +72,23 @@ def main(count: int = 10_000, resamples: int = 1000) -> None:
     with timed("OKS-AP by the evaluator, and its matches"):
         evaluations = evaluate(predictions)
     with timed("intervals of the means"):
-        resampled(mean_statistic(values, image), len(images), resamples, rng)
+        resampled(mean_statistic(values, image, predictions.predicted), len(images), resamples, rng)
     with timed("intervals of OKS-AP"):
         resampled(image_statistic(evaluations, image), len(images), resamples, rng)
+    start = time.perf_counter()
     with timed("all together: score_predictions"):
         score_predictions(predictions, ScoringConfig(resamples=resamples))
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("predictions", nargs="?", type=int, default=10_000)
+    parser.add_argument("resamples", nargs="?", type=int, default=1000)
+    options = arguments(parser, predictions=400, resamples=50)
+    with recording(options.record) as figure:
+        figure("scoring/all", f"{measure(options.predictions, options.resamples):.1f} s")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

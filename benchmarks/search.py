@@ -1,6 +1,6 @@
 """What a search costs beside the training it contains, and beside plain Ray Tune: ratios within one run.
 
-Usage: python benchmarks/search.py [--trials N] [--lines N]
+Usage: python benchmarks/search.py [--quick | --record] [--trials N] [--lines N]
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
+from figures import arguments, recording
 
 from posebed.config import read_params
 from posebed.experiment import decide
@@ -122,7 +123,7 @@ def seconds_of(search: Search, memory: Memory) -> float:
     return time.perf_counter() - started
 
 
-def warm(trials: int) -> None:
+def warm(trials: int, figure: Callable[[str, str], None]) -> None:
     search, memory = opened("warm"), Memory()
     wall = seconds_of(search, memory)
     own = [t for t in search.trials() if t.state == "complete"]
@@ -130,24 +131,28 @@ def warm(trials: int) -> None:
     training = sum(t.device_seconds for t in own)
     busy = training / places
     print(f"{len(own)} warm trials on {places} cores: {wall:.1f} s, of which each core trained {busy:.1f} s")
-    print(f"  overhead per trial: {(wall - busy) / trials:.2f} s (under 0.5 is wanted)")
-    print(f"  search to training: {wall / busy:.2f} (at most 1.15 is wanted)")
+    print("  overhead per trial: under 0.5 s is wanted; search to training: at most 1.15 times")
+    figure("search/overhead", f"{(wall - busy) / trials:.2f} s")
+    figure("search/ratio", f"{wall / busy:.2f} times")
+    figure("search/training", f"{training / len(own):.1f} s")
     level(memory)
 
 
 def level(memory: Memory) -> None:
     quarter = max(1, len(memory.driver) // 4)
     for name, values in (("driver", memory.driver), ("actors", memory.actors)):
-        early, late = statistics.median(values[quarter : 2 * quarter]), statistics.median(values[-quarter:])
+        early, late = statistics.median(values[quarter : 2 * quarter] or values), statistics.median(values[-quarter:])
         print(f"  memory of the {name}: {early:.0f} MB in the second quarter, {late:.0f} MB in the last")
 
 
-def lines(number: int) -> None:
+def lines(number: int, figure: Callable[[str, str], None]) -> None:
     search, memory = replace(opened("lines"), trainable=OneLine), Memory()
     ours = seconds_of(search, memory)
     plain = plain_tune(number)
     print(f"{number} trials of one line: ours {ours:.1f} s, plain Ray Tune {plain:.1f} s")
-    print(f"  ratio: {ours / plain:.2f} (at most 1.2 is wanted)")
+    print("  at most 1.2 times is wanted")
+    figure("search/bookkeeping", f"{ours / plain:.1f} times")
+    figure("search/bookkeeping-per-trial", f"{(ours - plain) / number:.2f} s")
     level(memory)
 
 
@@ -178,18 +183,18 @@ def plain_tune(number: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=64)
-    parser.add_argument("--lines", type=int, default=1000)
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    parser.add_argument("--lines", type=int, default=300)
+    asked = arguments(parser, trials=2, lines=8)
+    with recording(asked.record) as figure, tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         Path("params.yaml").write_text(PARAMS % {"trials": asked.trials or 1, "lines": asked.lines or 1})
         for stage in ("draw", "prepare", "split", "pack"):
             subprocess.run([sys.executable, "-m", f"posestages.{stage}", "quads"], check=True, capture_output=True)
         connect(PACKAGES)
         if asked.trials:
-            warm(asked.trials)
+            warm(asked.trials, figure)
         if asked.lines:
-            lines(asked.lines)
+            lines(asked.lines, figure)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,19 @@
 
 The two engines take turns, so that a machine that slows down slows both.
 
-Usage: python benchmarks/step.py [STEPS]
+Usage: python benchmarks/step.py [--quick | --record] [STEPS]
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import sys
 import time
 
 import torch
+from figures import arguments, recording
 
 from posebed.config import TrainConfig
 from posebed.contracts import Setting
@@ -26,12 +28,12 @@ from posezoo import simple_baseline
 BATCH, SIZE, ROUND = 16, 128, 5
 
 
-def some_batch(keypoints: int) -> Batch:
+def some_batch(count: int, keypoints: int) -> Batch:
     draw = torch.Generator().manual_seed(0)
-    image = torch.randint(0, 256, (BATCH, 3, SIZE, SIZE), generator=draw, dtype=torch.uint8)
-    xy = torch.rand(BATCH, keypoints, 2, generator=draw) * SIZE
-    zeros = torch.zeros(BATCH, dtype=torch.int64)
-    return Batch(image, Keypoints(xy, torch.ones(BATCH, keypoints)), zeros, zeros)
+    image = torch.randint(0, 256, (count, 3, SIZE, SIZE), generator=draw, dtype=torch.uint8)
+    xy = torch.rand(count, keypoints, 2, generator=draw) * SIZE
+    zeros = torch.zeros(count, dtype=torch.int64)
+    return Batch(image, Keypoints(xy, torch.ones(count, keypoints)), zeros, zeros)
 
 
 def seconds(engine: Engine, batch: Batch, steps: int) -> float:
@@ -47,15 +49,24 @@ def seconds(engine: Engine, batch: Batch, steps: int) -> float:
 
 
 def main() -> None:
-    rounds = (int(sys.argv[1]) if len(sys.argv) > 1 else 80) // ROUND
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("steps", nargs="?", type=int, default=80, help="of each engine")
+    options = arguments(parser, steps=ROUND)
+    with recording(options.record) as figure:
+        ratio = compare(max(1, options.steps // ROUND), 2 if options.quick else BATCH)
+        figure("step/ratio", f"{ratio:.2f} times")
+
+
+def compare(rounds: int, count: int) -> float:
+    """Median over rounds of DeepSpeed's time over torch's."""
     world, kinds = join_world(), categories("quadrupeds")
     setting = Setting((SIZE, SIZE), 17, kinds)
     config = simple_baseline.Config(backbone="resnet18", weights="none", channels=64)
-    batch = some_batch(17).to(world.device)
+    batch = some_batch(count, 17).to(world.device)
     engines: dict[str, Engine] = {}
     for name in ("torch", "deepspeed"):
         torch.manual_seed(0)
-        train = TrainConfig.model_validate({"batch_size": BATCH, "engine": name, "precision": "float32"})
+        train = TrainConfig.model_validate({"batch_size": count, "engine": name, "precision": "float32"})
         engines[name] = open_engine(simple_baseline.build(config, setting), train, {}, world)
         seconds(engines[name], batch, 3)
     took: dict[str, list[float]] = {name: [] for name in engines}
@@ -64,12 +75,18 @@ def main() -> None:
             took[name].append(seconds(engine, batch, ROUND))
     ratios = [deep / plain for deep, plain in zip(took["deepspeed"], took["torch"], strict=True)]
     for name, times in took.items():
-        print(f"{name:>9}: {statistics.median(times) * 1000:6.1f} ms a step of {BATCH} crops of {SIZE} px, ResNet-18")
+        print(f"{name:>9}: {statistics.median(times) * 1000:6.1f} ms a step of {count} crops of {SIZE} px, ResNet-18")
     print(f"ratio: {statistics.median(ratios):.3f} (at most 1.10 is wanted), rounds {[round(r, 2) for r in ratios]}")
+    return statistics.median(ratios)
 
 
 def as_a_worker() -> None:
-    """Start again with the environment of training workers, which takes effect when a process starts."""
+    """Start again with the environment of training workers, which takes effect when a process starts.
+
+    The reduced form goes without: its times say nothing, and most of its own time is imports.
+    """
+    if "--quick" in sys.argv:
+        return
     variables = worker_variables(accelerator=torch.cuda.is_available())
     if not variables.items() <= os.environ.items():
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | variables)  # noqa: S606
