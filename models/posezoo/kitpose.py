@@ -45,6 +45,7 @@ from posezoo.blocks.keypoint_groups import Clustering, KeypointGroups
 from posezoo.blocks.kit import KIT, PATCHES, Tokens
 from posezoo.blocks.kit_losses import adaptive_loss, ghrl
 from posezoo.blocks.normalise import Normalise
+from posezoo.blocks.precision import at_least_single
 
 # B batch, K keypoints, P body parts, C channels, h w cells of slices and heatmaps
 
@@ -168,11 +169,13 @@ class KITPose(nn.Module):
     def _maps(self, image: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
         """Slices and heatmaps, (B, K, h, w) each."""
         features, slices = self._sliced(image)
-        return slices, self.kit(features, slices, self._group(slices, category)).float() if self.kit else slices
+        if not self.kit:
+            return slices, slices
+        return slices, at_least_single(self.kit(features, slices, self._group(slices, category)))
 
     def _sliced(self, image: Tensor) -> tuple[Tensor, Tensor]:
         features = self.deconvs(self.backbone(self.normalise(image))[0])
-        return features, self.slices(features).float().contiguous()
+        return features, at_least_single(self.slices(features)).contiguous()
 
     def _group(self, slices: Tensor, category: Tensor) -> Tensor | None:
         return self.groups(slices, category) if self.groups else None

@@ -29,6 +29,7 @@ from posezoo.blocks.keypoint_interaction import Interaction
 from posezoo.blocks.matching import unseen
 from posezoo.blocks.normalise import Normalise
 from posezoo.blocks.pooling import mean_over_shots
+from posezoo.blocks.precision import at_least_single
 from posezoo.blocks.slots import must_suffice
 from posezoo.blocks.token_convolution import TokenConvolution
 from posezoo.blocks.two_stage import Support
@@ -91,7 +92,7 @@ class Matching(nn.Module):
         relation = self.norm(self.relation(cells, tokens[of, keypoint], of)).relu()
         relation = relation.contiguous(memory_format=torch.channels_last)
         parts = [relation] if self.training else relation.split(AT_ONCE)
-        found = torch.cat([self.head(part)[:, 0].float() for part in parts])
+        found = torch.cat([at_least_single(self.head(part)[:, 0]) for part in parts])
         return found.new_zeros(*exists.shape, *found.shape[1:]).index_put((of, keypoint), found)
 
 

@@ -41,6 +41,7 @@ from posezoo.blocks.deconv import heatmap_head
 from posezoo.blocks.heatmap import PUBLISHED_TRAINING, FlipTest, HeatmapConfig, decode, heatmap_loss
 from posezoo.blocks.joint_space import ClipResNet, ClipTransformer, ImageTower, ProjectedFeatures
 from posezoo.blocks.normalise import Normalise
+from posezoo.blocks.precision import at_least_single
 from posezoo.blocks.prompts import PromptEncoder, Prompts, keypoint_names
 from posezoo.blocks.text import ClipText, MiniLM, TextEncoder
 
@@ -182,7 +183,7 @@ class PromptPose(nn.Module):
 
     def fused(self, sight: Sight) -> Tensor:
         """Heatmaps from the picture beside its score maps."""
-        return self.head(torch.cat([sight.origin, sight.scores], 1)).float()
+        return at_least_single(self.head(torch.cat([sight.origin, sight.scores], 1)))
 
     def heatmaps(self, image: Tensor) -> Tensor:
         return self.fused(self.sight(image))
@@ -192,11 +193,11 @@ class PromptPose(nn.Module):
         if not self.training:
             return Prediction(self.flip_test(self.heatmaps, batch))
         sight = self.sight(batch.image)
-        enlarged = None if self.upconv is None else self.upconv(sight.scores).float()
+        enlarged = None if self.upconv is None else at_least_single(self.upconv(sight.scores))
         contrasted = None
         if self.logit_scale is not None:
             seen = sight.cells.mT.unflatten(2, self.backbone.grid)
-            contrasted = Contrasted(seen.float(), sight.prompts.float(), self.logit_scale.exp())
+            contrasted = Contrasted(at_least_single(seen), at_least_single(sight.prompts), self.logit_scale.exp())
         return Prediction(self.fused(sight), enlarged, contrasted)
 
     def losses(self, prediction: Prediction, batch: Batch) -> Mapping[str, Tensor]:
@@ -222,7 +223,7 @@ class PromptPose(nn.Module):
         """Score maps as the backbone's map has them, and heatmaps, of the pictures as they are."""
         names = tuple(keypoint_names(self.setting))
         sight = self.sight(batch.image)
-        return {"score maps": Inner(sight.scores.float(), names), "heatmaps": Inner(self.fused(sight), names)}
+        return {"score maps": Inner(at_least_single(sight.scores), names), "heatmaps": Inner(self.fused(sight), names)}
 
 
 def build(config: Config, setting: Setting) -> PromptPose:

@@ -23,6 +23,7 @@ from posezoo.blocks.deconv import deconvolutions
 from posezoo.blocks.features import Features, grid
 from posezoo.blocks.normalise import Normalise
 from posezoo.blocks.pooling import support_pooling
+from posezoo.blocks.precision import at_least_single
 
 REACH = 2
 """Cells around the likeliest that the soft-arg-max looks at."""
@@ -79,7 +80,7 @@ class ProtoNet(nn.Module):
         return self._scores(self._maps(batch.image), support)
 
     def _maps(self, images: Tensor) -> Tensor:
-        return self.deconvs(self.backbone(self.normalise(images))[0]).float()
+        return at_least_single(self.deconvs(self.backbone(self.normalise(images))[0]))
 
     def _prototypes(self, maps: Tensor, support: Keypoints) -> Tensor:
         """(B, K, C), the mean over the shots that show a keypoint; 0 where none does. ``maps`` are (B S, C, h, w)."""
@@ -123,7 +124,7 @@ class ProtoNet(nn.Module):
         It is 0 where no support shows the keypoint.
         """
         height, width = prediction.shape[-2:]
-        probability = prediction.float().flatten(2).softmax(2)
+        probability = at_least_single(prediction).flatten(2).softmax(2)
         peak = probability.argmax(2, keepdim=True)
         near_x, near_y = _near(peak % width, width), _near(peak // width, height)
         near = probability.unflatten(2, (height, width)) * near_y[..., :, None] * near_x[..., None, :]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-
 from parity_adapters.case import Case, Outputs
-from parity_adapters.episodes import built, episode_of, watched
-from parity_adapters.two_stage import evaluated, trained
+from parity_adapters.episodes import built, episode_of
+from parity_adapters.two_stage import compared
 
 UNCOVERED: set[str] = set()
 
@@ -25,13 +23,6 @@ def outputs(case: Case) -> Outputs:
     }
     model, released = built("cape_former", config, case)
     batch = episode_of(case)
-    layers = [f"trunk.layer{number}" for number in range(1, 5)]
-    with torch.no_grad():
-        calls = watched(model.backbone, layers, lambda: model.backbone(batch.image))
-        (support,) = model.backbone(batch.support_image[:, 0])
-    return {
-        **{f"backbone.{name.removeprefix('trunk.')}(img_q)": output for name, ((_, output),) in calls.items()},
-        "support_feature(img_s0)": support,
-        **evaluated(model, batch),
-        **trained(model, case, batch, released),
-    }
+    layers = [f"backbone.trunk.layer{number}" for number in range(1, 5)]
+    result, calls = compared(model, case, batch, released, layers)
+    return result | {f"{name.replace('trunk.', '')}(img_q)": calls[name][-1][1] for name in layers}

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parity_adapters.case import Case, Outputs
+from parity_adapters.case import Case, Outputs, in_default_precision
 from parity_adapters.heatmap_models import gradients, watched
 from posebed.contracts import Setting
 from posebed.pose import Batch, Keypoints
@@ -60,7 +60,7 @@ def outputs(case: Case) -> Outputs:
     # Laid out as the reference. Channels last rounds otherwise, and one rectifier lies so near to 0 that it turns;
     # in float64 either way agrees.
     model.to(memory_format=torch.contiguous_format).eval()
-    weight = (case.draw("vis") >= case.spec["hide"]).float()
+    weight = in_default_precision(case.draw("vis") >= case.spec["hide"])
     image = case.draw("img")
     nothing = torch.zeros(len(image), dtype=torch.int64)
     batch = Batch(image, Keypoints(case.draw("kp"), weight), nothing, nothing)

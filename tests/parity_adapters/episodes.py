@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from parity_adapters.case import Case
+from parity_adapters.case import Case, in_default_precision
 from parity_adapters.heatmap_models import Released
 from posebed import catalog
 from posebed.contracts import Setting
@@ -58,7 +58,7 @@ def episode_of(case: Case) -> EpisodeBatch:
 
 def _keypoints(case: Case, of: str) -> Keypoints:
     real = torch.arange(case.spec["K"]) < torch.tensor(case.spec["real_keypoints"])[:, None]
-    return Keypoints(case.draw(f"kp_{of}"), (real & (case.draw(f"hide_{of}") >= case.spec["hide"])).float())
+    return Keypoints(case.draw(f"kp_{of}"), in_default_precision(real & (case.draw(f"hide_{of}") >= case.spec["hide"])))
 
 
 def watched(model: nn.Module, layers: list[str], run: Callable[[], object]) -> Calls:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from parity_adapters.case import Case, Outputs, generator
+from parity_adapters.case import Case, Outputs, generator, in_default_precision
 from parity_adapters.episodes import watched
 from parity_adapters.heatmap_models import Released
 from posebed import catalog
@@ -29,7 +29,7 @@ LISTED = 16
 def outputs(case: Case) -> Outputs:
     model, released = built(case)
     batch = episode_of(case)
-    return {**given(model, batch), **evaluated(model, batch), **trained(model, case, batch, released)}
+    return given(model, batch) | compared(model, case, batch, released)
 
 
 def built(case: Case) -> tuple[FMMP, Released]:
@@ -67,6 +67,14 @@ def built(case: Case) -> tuple[FMMP, Released]:
     return model.eval(), released
 
 
+class SinglePadding(Padding):
+    """The reference mixes points in float32, whatever the model computes in."""
+
+    def fill(self, keypoints: Keypoints) -> Keypoints:
+        filled = super().fill(Keypoints(keypoints.xy.float(), keypoints.weight))
+        return Keypoints(filled.xy.to(keypoints.xy), filled.weight)
+
+
 class StatedDraws(KeypointPadding):
     """A padding whose mixup takes the case's draws: the shares by slot, the links in the order of the free slots."""
 
@@ -75,14 +83,16 @@ class StatedDraws(KeypointPadding):
         self.case = case
 
     def forward(self, category: Tensor, mode: Mode) -> Padding:
-        if mode != "mixup":
-            return super().forward(category, mode)
+        padding = self.along(category, *self._stated(category)) if mode == "mixup" else super().forward(category, mode)
+        return SinglePadding(padding.ends, padding.share.float(), padding.mixed, padding.links)
+
+    def _stated(self, category: Tensor) -> tuple[Tensor, Tensor]:
         link, share = torch.full((len(category), self.slots), -1), torch.zeros(len(category), self.slots)
         for n, (count, limbs) in enumerate(zip(self.count.tolist(), self.limbs.tolist(), strict=True)):
             share[n] = torch.from_numpy(self._draw(f"lam{n}").random(self.slots))
             chosen = self._draw(f"sel{n}").integers(limbs, size=self.slots)
             link[n, count:] = torch.from_numpy(chosen)[: self.slots - count]
-        return self.along(category, *in_order(link, share))
+        return in_order(link, share)
 
     def _draw(self, name: str) -> np.random.Generator:
         return generator(f"input:{self.case.name}/{name}")
@@ -96,7 +106,7 @@ def episode_of(case: Case) -> EpisodeBatch:
     for b, count in enumerate(counts):
         for g in range(images.shape[1]):
             xy[b, g, :count] = case.draw(f"kp{b}_{g}")[:count]
-            weight[b, g, :count] = (case.draw(f"hide{b}_{g}") >= case.spec["hide"]).float()
+            weight[b, g, :count] = in_default_precision(case.draw(f"hide{b}_{g}") >= case.spec["hide"])
     rows = torch.arange(len(images))
     support = Keypoints(xy[:, :-1], weight[:, :-1])
     return EpisodeBatch(images[:, -1], Keypoints(xy[:, -1], weight[:, -1]), rows, rows, images[:, :-1], support)
@@ -124,16 +134,17 @@ def given(model: FMMP, batch: EpisodeBatch) -> dict[str, Tensor]:
 
 def hops(links: Tensor, visible: Tensor, neighbours: Tensor) -> Tensor:
     """How many links away each listed keypoint is, 0 where it only fills the list."""
-    ways = (links.isfinite()[:, None] & visible[..., None]).float()
+    ways = in_default_precision(links.isfinite()[:, None] & visible[..., None])
     reach = torch.eye(links.shape[1]).expand_as(ways)
     distance = 1 - reach
     for _ in range(LISTED):
-        reach = ((reach + reach @ ways) > 0).float()
+        reach = in_default_precision((reach + reach @ ways) > 0)
         distance = distance + (1 - reach)
     return distance.gather(3, neighbours)
 
 
-def evaluated(model: FMMP, batch: EpisodeBatch) -> dict[str, Tensor]:
+def compared(model: FMMP, case: Case, batch: EpisodeBatch, released: Released) -> dict[str, Tensor]:
+    """Inner outputs, points, losses and gradients, of one pass over the pictures."""
     layers = range(model.config.layers)
     names = {
         **{f"backbone.trunk.layer{n}": f"backbone.layer{n}" for n in (2, 3, 4)},
@@ -144,8 +155,7 @@ def evaluated(model: FMMP, batch: EpisodeBatch) -> dict[str, Tensor]:
         "query_miners.0.deform_attn": "query_layer0.deform_attn",
     }
     found: list[Located] = []
-    with torch.no_grad():
-        calls = watched(model, list(names), lambda: found.append(model(batch)))
+    calls = watched(model, list(names), lambda: found.append(model(batch)))
     shots, episodes = {"(last shot)": -1, "(shot 0)": 0}, batch.support.weight.shape[:2]
     result = {ours: calls[name][0][1] for name, ours in names.items()}
     for name, tensor in result.items():
@@ -158,11 +168,11 @@ def evaluated(model: FMMP, batch: EpisodeBatch) -> dict[str, Tensor]:
         for place, shot in shots.items():
             if name.endswith(place):
                 result[name] = tensor.unflatten(0, episodes)[:, shot]
-    return {**result, "coords_per_layer": found[0].points}
+    return {**result, "coords_per_layer": found[0].points, **trained(model, case, batch, released, found[0])}
 
 
-def trained(model: FMMP, case: Case, batch: EpisodeBatch, released: Released) -> dict[str, Tensor]:
-    losses = model.losses(model(batch), batch)
+def trained(model: FMMP, case: Case, batch: EpisodeBatch, released: Released, found: Located) -> dict[str, Tensor]:
+    losses = model.losses(found, batch)
     total = torch.stack(list(losses.values())).sum()
     total.backward()
     return {

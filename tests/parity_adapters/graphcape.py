@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import re
 
-import torch
-from torch import Tensor
-
 from parity_adapters.case import Case, Outputs
-from parity_adapters.episodes import built, episode_of, watched
-from parity_adapters.two_stage import evaluated, trained
+from parity_adapters.episodes import built, episode_of
+from parity_adapters.two_stage import compared
 from posezoo.graph_cape import adjacency
 
 UNCOVERED: set[str] = set()
 
 # What an official stage gives is what timm's next one has after halving, and the last stage gives at once.
-STAGES = [*(f"trunk.layers.{number}.downsample" for number in (1, 2, 3)), "trunk.layers.3"]
+STAGES = [*(f"backbone.trunk.layers.{number}.downsample" for number in (1, 2, 3)), "backbone.trunk.layers.3"]
 
 
 def outputs(case: Case) -> Outputs:
@@ -32,16 +29,11 @@ def outputs(case: Case) -> Outputs:
     }
     model, released = built("graph_cape", config, case)
     batch = episode_of(case)
-    found: list[Tensor] = []
-    with torch.no_grad():
-        calls = watched(model.backbone, STAGES, lambda: found.append(model.maps_of(batch.image)))
-        support = model.maps_of(batch.support_image[:, 0])
-        _, weight = model.codec.encode(batch.support)
+    result, calls = compared(model, case, batch, released, STAGES)
+    _, weight = model.codec.encode(batch.support)
     return {
-        **{f"backbone.layers{i}(img_q)": calls[name][0][1].flatten(1, 2) for i, name in enumerate(STAGES)},
-        "backbone_feature(img_q)": found[0],
-        "support_feature(img_s0)": support,
+        **result,
+        **{f"backbone.layers{i}(img_q)": calls[name][-1][1].flatten(1, 2) for i, name in enumerate(STAGES)},
+        "backbone_feature(img_q)": calls["input_proj"][0][0][0],
         "adjacency": adjacency(model.linked[batch.category], weight.prod(1)),
-        **evaluated(model, batch),
-        **trained(model, case, batch, released),
     }

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from parity_adapters.case import Case
+from parity_adapters.case import Case, in_default_precision
 from posebed import catalog
 from posebed.contracts import Setting
 from posebed.pose import Batch, Keypoints
@@ -37,7 +37,7 @@ def built(model: str, config: Mapping[str, Any], case: Case) -> tuple[Any, Relea
 
 def batch_of(case: Case) -> Batch:
     image = case.draw("img")
-    points = Keypoints(case.draw("kp"), (case.draw("w").flatten(1) >= 0.25).float())
+    points = Keypoints(case.draw("kp"), in_default_precision(case.draw("w").flatten(1) >= 0.25))
     nothing = torch.zeros(len(image), dtype=torch.int64)
     return Batch(image, points, nothing, nothing)
 
@@ -62,20 +62,31 @@ def watched(model: nn.Module, layers: Mapping[str, str], run: Callable[[], objec
     return seen
 
 
-def evaluated(model: HeatmapModel, batch: Batch, layers: Mapping[str, str]) -> dict[str, Tensor]:
-    """Inner outputs, heatmaps, their peaks and both flip tests."""
-    with torch.no_grad():
-        result = watched(model, {**layers, "heatmaps": "head"}, lambda: model.heatmaps(batch.image))
-        for mode, key in (("plain", "flip_test_noshift"), ("shifted", "flip_test_shift")):
-            model.flip_test.mode = mode
-            result[key] = model(batch)
-    result["heatmap_max"], result["heatmap_argmax"] = result["heatmaps"].flatten(2).max(2)
+def compared(
+    model: HeatmapModel, case: Case, batch: Batch, released: Released, layers: Mapping[str, str]
+) -> dict[str, Tensor]:
+    """Inner outputs, heatmaps, both flip tests, losses and gradients, of one pass over the pictures."""
+    seen: list[Tensor] = []
+    result = watched(model, {**layers, "heatmaps": "head"}, lambda: seen.append(model.heatmaps(batch.image)))
+    (maps,) = seen
+    return result | _flip_tests(model, batch, maps.detach()) | trained(model, case, batch, released, maps)
+
+
+@torch.no_grad()
+def _flip_tests(model: HeatmapModel, batch: Batch, maps: Tensor) -> dict[str, Tensor]:
+    """The peaks of the heatmaps, and both flip tests given the heatmaps of the pictures as they are."""
+    mirrored = model.heatmaps(batch.image.flip(-1))
+    model.heatmaps = lambda image: maps if image is batch.image else mirrored
+    result: dict[str, Tensor] = {}
+    for mode, key in (("plain", "flip_test_noshift"), ("shifted", "flip_test_shift")):
+        model.flip_test.mode = mode
+        result[key] = model(batch)
+    result["heatmap_max"], result["heatmap_argmax"] = maps.flatten(2).max(2)
     return result
 
 
-def trained(model: HeatmapModel, case: Case, batch: Batch, released: Released) -> dict[str, Tensor]:
+def trained(model: HeatmapModel, case: Case, batch: Batch, released: Released, maps: Tensor) -> dict[str, Tensor]:
     """Losses and gradients against a plain Gaussian, batch norm keeping its running statistics."""
-    maps = model.heatmaps(batch.image)
     height, width = maps.shape[2:]
     x, y = (batch.keypoints.xy / 4)[..., None, None].unbind(2)
     target = torch.exp(-((torch.arange(width) - x) ** 2 + (torch.arange(height)[:, None] - y) ** 2) / 8)

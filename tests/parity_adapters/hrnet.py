@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from parity_adapters.case import Case, Outputs
-from parity_adapters.heatmap_models import batch_of, built, evaluated, trained
+from parity_adapters.heatmap_models import batch_of, built, compared
 
 UNCOVERED: set[str] = set()
 LAYERS = {
@@ -19,5 +19,4 @@ LAYERS = {
 def outputs(case: Case) -> Outputs:
     width = int(re.findall(r"\d+", case.constructor["backbone"])[0])
     model, released = built("hrnet", {"weights": "none", "width": width}, case)
-    batch = batch_of(case)
-    return evaluated(model, batch, LAYERS) | trained(model, case, batch, released)
+    return compared(model, case, batch_of(case), released, LAYERS)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parity_adapters.case import Case, Outputs
+from parity_adapters.case import Case, Outputs, in_default_precision
 from parity_adapters.heatmap_models import Released, built, gradients, watched
 from posebed.pose import Batch, Keypoints
 
@@ -40,33 +40,34 @@ def outputs(case: Case) -> Outputs:
         "cutmix": 0.0,
     }
     model, released = built("kitpose", config, case)
-    batch = batch_of(case)
-    return evaluated(model, batch) | trained(model, case, batch, released)
+    return compared(model, case, batch_of(case), released)
 
 
 def batch_of(case: Case) -> Batch:
     image = torch.stack([case.draw(f"img{seed}") for seed in case.spec["image_seeds"]])
     nothing = torch.zeros(len(image), dtype=torch.int64)
-    return Batch(image, Keypoints(case.draw("kp"), (case.draw("wa") >= 0.2).float()), nothing, nothing)
+    return Batch(image, Keypoints(case.draw("kp"), in_default_precision(case.draw("wa") >= 0.2)), nothing, nothing)
 
 
-def evaluated(model: Any, batch: Batch) -> dict[str, Tensor]:
+def compared(model: Any, case: Case, batch: Batch, released: Released) -> dict[str, Tensor]:
+    """Inner outputs, heatmaps, losses and gradients, of one pass over the pictures."""
     layers = {f"encoder_layer{i}": f"kit.layers.{i}:0" for i in range(len(model.kit.layers))}
     *early, last = layers
+    seen: list[Any] = []
+    result = watched(model, LAYERS | layers, lambda: seen.append(model(batch)))
     with torch.no_grad():
-        result = watched(model, LAYERS | layers, lambda: model(batch))
         result["part_maps"] = model.kit.part_maps(result[last])
     for name in early:
         # The reference adds the next layer's position in place, and so to what it stores of this one.
+        result[name] = result[name].clone()
         result[name][:, model.kit.parts :] += model.kit.position
     result["pos_embedding"] = model.kit.position[None]
     result["heatmap_max"], result["heatmap_argmax"] = result["heatmaps"].flatten(2).max(2)
-    return result
+    return result | trained(model, case, batch, released, seen[0])
 
 
-def trained(model: Any, case: Case, batch: Batch, released: Released) -> dict[str, Tensor]:
+def trained(model: Any, case: Case, batch: Batch, released: Released, prediction: Any) -> dict[str, Tensor]:
     """Losses and gradients against a plain Gaussian, batch norm keeping its running statistics."""
-    prediction = model(batch)
     height, width = prediction.heatmaps.shape[2:]
     x, y = (batch.keypoints.xy / 4)[..., None, None].unbind(2)
     target = torch.exp(-((torch.arange(width) - x) ** 2 + (torch.arange(height)[:, None] - y) ** 2) / 8)

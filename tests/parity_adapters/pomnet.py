@@ -27,17 +27,19 @@ def outputs(case: Case) -> Outputs:
         "feed_forward": given["ffn"],
     }
     model, released = built("pomnet", config, case)
-    batch = episode_of(case)
-    return evaluated(model, batch) | trained(model, case, batch, released)
+    return compared(model, case, episode_of(case), released)
 
 
-def evaluated(model: POMNet, batch: EpisodeBatch) -> dict[str, Tensor]:
-    """The reference matches keypoints that no support shows as well: so here, beside what the model itself gives."""
+def compared(model: POMNet, case: Case, batch: EpisodeBatch, released: Released) -> dict[str, Tensor]:
+    """Inner outputs, heatmaps, loss and gradients, of one pass over the pictures.
+
+    The reference matches keypoints that no support shows as well: so here, beside what the model itself gives.
+    """
     assert model.interaction
     layers = [f"interaction.keypoints.{number}" for number in range(len(model.interaction.keypoints))]
     found: list[Matched] = []
+    calls = watched(model, [*STAGES, *LAYERS, *layers], lambda: found.append(model(batch)))
     with torch.no_grad():
-        calls = watched(model, [*STAGES, *LAYERS, *layers], lambda: found.append(model(batch)))
         ((_, (cells, keypoints)),) = calls["interaction"]
         every = torch.ones(keypoints.shape[:2], dtype=torch.bool)
         maps = model.matching(cells, keypoints, every)
@@ -64,12 +66,14 @@ def evaluated(model: POMNet, batch: EpisodeBatch) -> dict[str, Tensor]:
         "heatmaps": maps,
         "heatmap_argmax": place,
         "heatmap_max": peak,
+        **trained(model, case, batch, released, found[0]),
     }
 
 
-def trained(model: POMNet, case: Case, batch: EpisodeBatch, released: Released) -> dict[str, Tensor]:
+def trained(
+    model: POMNet, case: Case, batch: EpisodeBatch, released: Released, prediction: Matched
+) -> dict[str, Tensor]:
     """Loss and gradients, batch norm keeping its running statistics."""
-    prediction = model(batch)
     (loss,) = model.losses(prediction, batch).values()
     loss.backward()
     target, weight = model.codec.encode(batch.keypoints)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -15,14 +17,26 @@ from posezoo.blocks.two_stage import Located, TwoStage
 LAYERS = ["input_proj", "query_proj", "encoder", "decoder", "decoder.norm", "decoder.ref_point_head"]
 
 
-def evaluated(model: TwoStage, batch: EpisodeBatch) -> dict[str, Tensor]:
+def compared(
+    model: TwoStage, case: Case, batch: EpisodeBatch, released: Released, stages: Sequence[str]
+) -> tuple[dict[str, Tensor], Calls]:
+    """Inner outputs, points, losses and gradients, of one pass over the pictures, and the calls of ``stages``."""
     found: list[Located] = []
+    maps: list[Tensor] = []
+    maps_of = model.maps_of
+
+    def kept(image: Tensor) -> Tensor:
+        maps.append(maps_of(image))
+        return maps[-1]
+
+    model.maps_of = kept
+    last = f"decoder.layers.{len(model.decoder.layers) - 1}"
+    calls = watched(model, [*stages, *LAYERS, last], lambda: found.append(model(batch)))
+    (located,), ((_, (cells, keypoints)),) = found, calls["encoder"]
+    heatmaps, weight = model.codec.encode(batch.support)
     with torch.no_grad():
-        last = f"decoder.layers.{len(model.decoder.layers) - 1}"
-        calls = watched(model, [*LAYERS, last], lambda: found.append(model(batch)))
-        (located,), ((_, (cells, keypoints)),) = found, calls["encoder"]
-        heatmaps, weight = model.codec.encode(batch.support)
-        return {
+        result = {
+            "support_feature(img_s0)": maps[0].unflatten(0, batch.support_image.shape[:2])[:, 0],
             "target_s0": heatmaps[:, 0],
             "mask_s": weight.prod(1),
             "vis_q": batch.keypoints.weight,
@@ -38,6 +52,7 @@ def evaluated(model: TwoStage, batch: EpisodeBatch) -> dict[str, Tensor]:
             "coords_per_layer": located.points,
             "coords": located.points[-1],
         }
+    return result | trained(model, case, batch, released, located), calls
 
 
 def _references(model: TwoStage, calls: Calls, last: str) -> Tensor:
@@ -46,9 +61,10 @@ def _references(model: TwoStage, calls: Calls, last: str) -> Tensor:
     return torch.stack([*starts, moved(starts[-1], model.decoder.offsets[-1](calls[last][0][1]))])
 
 
-def trained(model: TwoStage, case: Case, batch: EpisodeBatch, released: Released) -> dict[str, Tensor]:
+def trained(
+    model: TwoStage, case: Case, batch: EpisodeBatch, released: Released, prediction: Located
+) -> dict[str, Tensor]:
     """Losses and gradients, batch norm keeping its running statistics."""
-    prediction = model(batch)
     losses = model.losses(prediction, batch)
     total = torch.stack(list(losses.values())).sum()
     total.backward()

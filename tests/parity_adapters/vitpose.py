@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from parity_adapters.case import Case, Outputs
-from parity_adapters.heatmap_models import batch_of, built, evaluated, trained
+from parity_adapters.heatmap_models import batch_of, built, compared
 
 UNCOVERED: set[str] = set()
 
@@ -22,5 +22,5 @@ def outputs(case: Case) -> Outputs:
     blocks = {f"block{i}": f"backbone.trunk.blocks.{i}" for i in range(settings["depth"])}
     layers = {"patch_embed": "backbone.trunk.patch_embed", "backbone": "backbone:0", **blocks}
     batch = batch_of(case)
-    result = evaluated(model, batch, layers) | trained(model, case, batch, released)
+    result = compared(model, case, batch, released, layers)
     return result | {"train/loss": result["train/loss_kpt"]}

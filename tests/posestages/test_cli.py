@@ -17,7 +17,7 @@ from posestages.train import main as train
 
 def posebed(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from posestages.cli import main; main()", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ CHECKOUT = Path(__file__).parents[2]
 def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, **more}
-    return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=500)
+    return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=1200)
 
 
 def sound(*words: str, **more: str) -> str:

@@ -140,7 +140,7 @@ def test_a_trial_never_sees_the_test_part(project: Path, model: str, split: str)
 def dvc(*words: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["dvc", *words], capture_output=True, text=True, env={**os.environ, "PATH": path}, timeout=900
+        ["dvc", *words], capture_output=True, text=True, env={**os.environ, "PATH": path}, timeout=1200
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -158,7 +158,7 @@ def pipeline(project: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3000)
 def test_trials_that_fail_in_different_ways_harm_no_other_and_a_run_takes_the_best(pipeline: Path):
     choices = {"train.lr": [0.01, 1e20], "train.batch_size": [8, 10], "train.micro_batch": [2, 4]}
     choices |= {"model.channels": [8, 10**9]}

@@ -143,7 +143,7 @@ def test_of_many_choices_those_that_are_alike_are_told(runs: Path):
 def test_the_command_prints_and_refuses_with_code_2(runs: Path):
     def command(*words: str) -> subprocess.CompletedProcess[str]:
         code = "from posestages.cli import main; main()"
-        return subprocess.run([sys.executable, "-c", code, "why", *words], capture_output=True, text=True, timeout=60)
+        return subprocess.run([sys.executable, "-c", code, "why", *words], capture_output=True, text=True, timeout=600)
 
     told = command("fox-run:PCK@0.2", "--from", str(runs))
     assert told.returncode == 0 and "e" * 64 in told.stdout

@@ -1,18 +1,24 @@
 """Do our models compute what the published implementations compute? Numbers come from ``--parity DIR``.
 
-The folders of reference numbers are joined to the zoo by the modules of ``parity_adapters``.
+The folders of reference numbers are joined to the zoo by the modules of ``parity_adapters``. Weights and inputs are
+drawn as float32, and our models compute with them in float64: rounding, which differs between processors and numbers of
+threads, then decides nothing.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import parity_adapters
-from parity_adapters.case import cases, differences, generator
+from parity_adapters.case import allowed_in_double, cases, differences, different, generator
 from posebed import catalog
 
 CHECKED_ELSEWHERE = {"codecs", "codecs_legacy", "warps_flip", "metrics"}
@@ -22,6 +28,14 @@ WITHOUT_A_MODEL = {"graphcape"}
 ADAPTED = [n for n in catalog.names("parity_adapters") if n not in ("case", "episodes", "heatmap_models", "two_stage")]
 
 
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("double_precision")
 @pytest.mark.parametrize("folder", ADAPTED)
 def test_every_reference_number_is_met(folder: str, parity: Path) -> None:
     if not (parity / folder / "spec.json").is_file():
@@ -30,11 +44,32 @@ def test_every_reference_number_is_met(folder: str, parity: Path) -> None:
     wrong: list[str] = []
     uncovered: set[str] = set()
     for case in cases(parity / folder):
-        off, left = differences(case, adapter.outputs(case), parity / folder)
+        ours = adapter.outputs(case)
+        assert not any(number.is_floating_point() and number.dtype != torch.float64 for number in ours.values())
+        off, left = differences(case, ours, parity / folder)
         wrong += off
         uncovered |= left
     assert not wrong, "\n".join(wrong)
     assert uncovered == adapter.UNCOVERED
+
+
+@given(
+    stored=st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=5),
+    place=st.integers(0, 4),
+    share=st.floats(1.01e-6, 1),
+    sign=st.sampled_from([-1, 1]),
+)
+def test_one_number_that_is_off_by_a_millionth_of_the_largest_is_noticed(
+    stored: list[float], place: int, share: float, sign: int
+) -> None:
+    reference = np.array([1.0, *stored])
+    ours = reference.copy()
+    ours[place % len(ours)] += sign * share
+    limit = allowed_in_double("case/heatmaps", 0.0, 1.0)
+    assert different("case/heatmaps", ours, reference, limit)
+    assert different("case/heatmaps", np.full_like(ours, np.nan), reference, limit)
+    assert different("case/heatmaps", ours[1:], reference, limit)
+    assert not different("case/heatmaps", reference, reference, limit)
 
 
 def test_no_folder_of_reference_numbers_is_forgotten(parity: Path) -> None:

@@ -26,6 +26,7 @@ from posezoo.blocks.coordinates import over_keypoints
 from posezoo.blocks.deconv import heatmap_head
 from posezoo.blocks.features import Features, grid
 from posezoo.blocks.normalise import Normalise
+from posezoo.blocks.precision import at_least_single
 
 # B batch, S shots, K keypoints, h w heatmap
 
@@ -99,7 +100,7 @@ class Network(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.head(self.backbone(self.normalise(image))[0]).float()
+        return at_least_single(self.head(self.backbone(self.normalise(image))[0]))
 
 
 class Adaptive(nn.Module, ABC):

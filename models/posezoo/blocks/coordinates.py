@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from posezoo.blocks.precision import at_least_single
+
 FREQUENCIES = 128
 """Numbers per axis in a sine code."""
 TEMPERATURE = 10000.0
@@ -21,8 +23,8 @@ def to_shares(xy: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def to_pixels(shares: Tensor, size: tuple[int, int]) -> Tensor:
-    """The way back from ``to_shares``, in single precision."""
-    return shares.float() * torch.tensor(size[::-1], device=shares.device)
+    """The way back from ``to_shares``, in single precision at least."""
+    return at_least_single(shares) * torch.tensor(size[::-1], device=shares.device)
 
 
 def inverse_sigmoid(x: Tensor, margin: float = 1e-3) -> Tensor:
@@ -33,7 +35,7 @@ def inverse_sigmoid(x: Tensor, margin: float = 1e-3) -> Tensor:
 
 def moved(points: Tensor, offset: Tensor) -> Tensor:
     """Shares moved by an offset that is added in front of the sigmoid."""
-    return (inverse_sigmoid(points) + offset.float()).sigmoid()
+    return (inverse_sigmoid(points) + at_least_single(offset)).sigmoid()
 
 
 def offset_head(width: int) -> nn.Sequential:
@@ -48,7 +50,7 @@ def offset_head(width: int) -> nn.Sequential:
 def sine_code(points: Tensor, frequencies: int = FREQUENCIES) -> Tensor:
     """Shares (..., 2) to (..., 2 ``frequencies``): first of y, then of x, sine and cosine in turn."""
     exponent = torch.arange(frequencies // 2, device=points.device) * (2 / frequencies)
-    angle = 2 * math.pi * points.float().flip(-1)[..., None] / TEMPERATURE**exponent
+    angle = 2 * math.pi * at_least_single(points).flip(-1)[..., None] / TEMPERATURE**exponent
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(-3)
 
 

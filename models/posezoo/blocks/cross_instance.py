@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from posezoo.blocks.matching import unseen
+from posezoo.blocks.precision import at_least_single
 from posezoo.blocks.refinement import FeedForward
 
 # B batch, S shots, K keypoints, C channels
@@ -87,6 +88,6 @@ class Aggregation(nn.Module):
         """
         if self.interaction is not None:
             x = self.interaction(x, visible, identifier)
-        quality = torch.zeros_like(visible) if self.quality is None else self.quality(x)[..., 0].float()
+        quality = torch.zeros_like(visible) if self.quality is None else at_least_single(self.quality(x)[..., 0])
         share = quality.masked_fill(visible == 0, torch.finfo(quality.dtype).min).softmax(1) * visible
         return (x * share[..., None]).sum(1)

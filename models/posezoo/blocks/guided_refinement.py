@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from posezoo.blocks.coordinates import moved, offset_head
 from posezoo.blocks.deformable import DeformableAttention
 from posezoo.blocks.messages import Messages
+from posezoo.blocks.precision import at_least_single
 from posezoo.blocks.refinement import FeedForward, PositionHead
 
 # B batch, K keypoints, C channels, T stages
@@ -49,7 +50,7 @@ class OffsetCoefficient(nn.Module):
         evidence = self.support(support)
         if self.query is not None:
             evidence = self.query(query) - evidence
-        return 2 * self.layers(evidence).float().sigmoid().unflatten(2, self.counts)
+        return 2 * at_least_single(self.layers(evidence)).sigmoid().unflatten(2, self.counts)
 
 
 class Stage(nn.Module):

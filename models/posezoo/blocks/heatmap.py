@@ -13,6 +13,7 @@ from posebed.config import Section
 from posebed.contracts import Setting
 from posebed.data.codecs import HeatmapCodec, Kind
 from posebed.pose import Batch, Keypoints
+from posezoo.blocks.precision import at_least_single
 
 # B batch, K keypoints, h w heatmap
 
@@ -60,7 +61,7 @@ class HeatmapModel(nn.Module):
 
     def heatmaps(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in 0..255 to (B, K, h, w)."""
-        return self.head(self.backbone(self.normalise(image))[0]).float()
+        return at_least_single(self.head(self.backbone(self.normalise(image))[0]))
 
     def forward(self, batch: Batch) -> Tensor:
         """Heatmaps (B, K, h, w); in evaluation those of the flip test."""

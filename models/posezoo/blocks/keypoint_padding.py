@@ -95,7 +95,7 @@ class KeypointPadding(nn.Module):
         self.register_buffer("limbs", torch.tensor(limbs), persistent=False)
         self.register_buffer("ends", ends, persistent=False)
         self.register_buffer("links", links, persistent=False)
-        self.register_buffer("fixed", torch.from_numpy(fixed).float(), persistent=False)
+        self.register_buffer("fixed", torch.tensor(fixed, dtype=torch.get_default_dtype()), persistent=False)
 
     def forward(self, category: Tensor, mode: Mode) -> Padding:
         """For a batch of categories (B,). Training draws every sample's mixup anew from torch's generator; otherwise

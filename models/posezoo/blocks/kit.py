@@ -153,7 +153,7 @@ def sine(count: int, dim: int) -> Tensor:
     angle = 2 * math.pi * torch.arange(1, count + 1, dtype=torch.float64) / count
     frequency = 10000.0 ** -(torch.arange(0, dim, 2, dtype=torch.float64) / dim)
     wave = angle[:, None] * frequency
-    return torch.stack([wave.sin(), wave.cos()], 2).flatten(1)[:, :dim].float()
+    return torch.stack([wave.sin(), wave.cos()], 2).flatten(1)[:, :dim].to(torch.get_default_dtype())
 
 
 def _initialise(module: nn.Module) -> None:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from posezoo.blocks.precision import at_least_single
+
 # B batch, K keypoints, C channels, h w cells of the picture
 
 NEIGHBOURHOOD = 3
@@ -88,7 +90,7 @@ class Proposals(nn.Module):
         """(B, h w, C) and (B, K, C) to similarities (B, K, h, w) of any range."""
         support = self.support_proj(keypoints)
         weighted = support * (1 + self.dynamic_proj(support).tanh())
-        return (weighted @ self.query_proj(cells).transpose(1, 2)).float().unflatten(2, grid)
+        return at_least_single(weighted @ self.query_proj(cells).transpose(1, 2)).unflatten(2, grid)
 
 
 def expectation(similarity: Tensor) -> Tensor:

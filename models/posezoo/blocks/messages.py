@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from posezoo.blocks.precision import at_least_single
+
 # B batch, S shots, K keypoints, C channels
 
 
@@ -72,4 +74,4 @@ class PoseCompletion(nn.Module):
             (B, S, K, 2), single precision.
         """
         tokens = torch.where(known[..., None], self.known(points), self.unknown)
-        return self.found(self.messages(tokens, graph[:, None])).float().sigmoid()
+        return at_least_single(self.found(self.messages(tokens, graph[:, None]))).sigmoid()

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from posezoo.blocks.precision import at_least_single
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -31,5 +33,5 @@ class Normalise(nn.Module):
 
         Channels lie innermost in memory, which convolutions keep and run faster on: on CPUs by more than half.
         """
-        normalised = (image.float() - self.mean) / self.std
+        normalised = (at_least_single(image) - self.mean) / self.std
         return normalised.to(self.mean.dtype).contiguous(memory_format=torch.channels_last)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from posezoo.blocks.precision import at_least_single
+
 # B batch, K keypoints, C channels, M embedding spaces
 
 Sparsity = Literal["gates", "relu", "entropy", "off_diagonal", "printed"]
@@ -94,7 +96,7 @@ class Structure(nn.Module):
             (B, K, K), row i telling whom keypoint i hears; and (B,), the mean over pairs that are shown.
         """
         pairs = shown[:, :, None] * shown[:, None]
-        scores = self.scores(x, shown).float()
+        scores = at_least_single(self.scores(x, shown))
         scores = scores.masked_fill(pairs[:, None] == 0, torch.finfo(scores.dtype).min)
         links, graph = (matrix * pairs for matrix in self.form(scores))
         return graph, self.cost(links, graph).sum((1, 2)) / pairs.sum((1, 2)).clamp(min=1)

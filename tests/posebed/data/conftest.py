@@ -5,14 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from posebed.config import PackConfig
 from posebed.data.pack import Pack, write_pack
 from posebed.records import Category, Dataset, Record
-
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")  # the first call into torch or cv2 takes long
 
 DOG = Category(
     key="dog",

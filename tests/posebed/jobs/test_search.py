@@ -26,9 +26,9 @@ from posebed.training.log import FolderLog
 from posebed.training.loop import epochs
 from posestages.search import searched_experiment
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3000)]
 
-PATIENCE = 500
+PATIENCE = 600
 OWN = {"train.lr": 0.002, "model.deconvs": 2}
 SETTINGS = [
     OWN,

@@ -7,13 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from posebed.scoring.result import Cost, Epoch, Provenance, Result, Score
 from posebed.scoring.search_result import SearchResult, Trial
-
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")  # the first call into cv2 takes long
 
 RESULT = Result(
     key="run",

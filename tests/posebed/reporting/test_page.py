@@ -60,6 +60,10 @@ CONTRASTS = """() => {
 }"""
 
 
+PATIENCE_MS = 180_000
+expect.set_options(timeout=PATIENCE_MS)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not BROWSER:
@@ -123,6 +127,7 @@ def opened(browser: Browser, site: Path) -> Iterator[Callable[..., Page]]:
     def opened(anchor: str = "", of: Path = site, **settings) -> Page:
         pages.add(of.as_uri())
         contexts.append(browser.new_context(**settings))
+        contexts[-1].set_default_timeout(PATIENCE_MS)
         page = contexts[-1].new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))

@@ -136,6 +136,6 @@ def test_hundreds_of_thousands_of_queries_take_seconds(drawn: Drawn, compare: Co
     often = {name: np.concatenate([c] * 400) for name, c in columns.items() if isinstance(c, np.ndarray)}
     often["episode"] = np.arange(200_000, dtype=np.int32)
     many = replace(p, **often, supports=p.supports * 400)
-    started = time.perf_counter()
+    started = time.process_time()  # other processes slow this one down, but are not its own time
     compare(a=many, b=replace(many, xy=many.xy + 3))
-    assert time.perf_counter() - started < 30
+    assert time.process_time() - started < 30

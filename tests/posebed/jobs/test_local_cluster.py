@@ -1,0 +1,110 @@
+"""The cluster of this machine starts under load and below a deep temporary folder, or is refused in a sentence."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from posebed.jobs.local_cluster import SESSION, temporary_folder
+
+PATIENCE = 500
+LINUX_LIMIT = 107
+TASK = """
+from posebed.jobs.cluster import connect
+import ray
+connect([])
+print(ray.get(ray.remote(lambda: "a task ran").remote()))
+"""
+LATE_AGENTS = """
+import sys, time
+if any(word.endswith(("dashboard/agent.py", "agent/main.py")) for word in sys.orig_argv):
+    time.sleep(25)
+"""
+FAILS_ONCE = """
+import os, posebed.jobs.cluster, psutil, ray
+start, patience = ray.init, []
+def init(**settings):
+    patience.append("90" if patience else "0")
+    os.environ["RAY_gcs_server_port_wait_time_s"] = patience[-1]
+    return start(**settings)
+ray.init = init
+"""
+SERVERS = """
+servers = [p for p in psutil.Process().children(recursive=True) if p.name() == "gcs_server"]
+print(len(patience), "attempts,", len(servers), "server")
+"""
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(name=st.text("aé", min_size=1, max_size=200), variable=st.sampled_from(["TMPDIR", "RAY_TMPDIR"]))
+def test_the_sockets_of_any_temporary_folder_have_a_path_that_the_system_takes(name: str, variable: str):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_TMPDIR", raising=False)
+        patch.setenv(variable, f"/{name}")
+        chosen = temporary_folder()
+        assert len(os.fsencode(f"{chosen}/{SESSION.removeprefix('ray/')}")) <= LINUX_LIMIT
+        assert chosen == f"/{name}/ray" or len(os.fsencode(name)) > LINUX_LIMIT - len(SESSION) - 10
+
+
+def test_without_a_short_folder_to_write_to_the_variable_to_set_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RAY_TMPDIR", "/" + "long" * 40)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ValueError, match="RAY_TMPDIR must be a folder whose path has at most"):
+        temporary_folder()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
+def test_a_cluster_starts_below_a_temporary_folder_with_a_long_path(tmp_path: Path, variable: str):
+    deep = tmp_path / ("d" * (150 - len(str(tmp_path)) - 1))
+    deep.mkdir()
+    ran = python(TASK, **{variable: str(deep)})
+    assert ran.stdout == "a task ran\n", ran.stderr
+    assert "Ray's files lie in /tmp/ray" in ran.stderr
+
+
+@pytest.mark.slow
+def test_a_cluster_starts_although_its_agents_take_longer_than_the_raylet_would_wait(tmp_path: Path):
+    (tmp_path / "sitecustomize.py").write_text(LATE_AGENTS)
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    ran = python(TASK, PYTHONPATH=path)
+    assert ran.stdout == "a task ran\n", ran.stderr
+    assert "trying again" not in ran.stderr
+
+
+@pytest.mark.slow
+def test_a_start_that_fails_is_repeated_once_and_leaves_no_process_behind():
+    ran = python(FAILS_ONCE + TASK + SERVERS)
+    assert ran.stdout == "a task ran\n2 attempts, 1 server\n", ran.stderr
+    assert ran.stderr.count("Ray did not start") == 1
+
+
+@pytest.mark.slow
+def test_a_machine_on_which_ray_does_not_start_is_refused_in_one_sentence(project: Path):
+    ran = subprocess.run(
+        [sys.executable, "-m", "posestages.train", "baseline"],
+        env={**os.environ, "RAY_gcs_server_port_wait_time_s": "0"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert ran.returncode == 2, ran.stderr
+    assert "Ray must start on this machine, but failed 2 times" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not Path("runs/baseline").exists()
