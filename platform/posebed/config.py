@@ -455,11 +455,15 @@ def _places(content: object, at: tuple[str, ...] = (), seen: set[int] | None = N
     """The place of every key and element, at any depth. What an anchor puts into several places is looked through at
     the first."""
     seen = set() if seen is None else seen
-    if id(content) in seen or not isinstance(content, dict | list):
+    if id(content) in seen:
         return
     seen.add(id(content))
-    inner = content.items() if isinstance(content, dict) else enumerate(content)
-    for key, below in cast("Iterable[tuple[object, object]]", inner):
+    inner: Iterable[tuple[object, object]] = ()
+    if isinstance(content, dict):
+        inner = cast("dict[object, object]", content).items()
+    elif isinstance(content, list):
+        inner = enumerate(cast("list[object]", content))
+    for key, below in inner:
         yield (*at, str(key))
         yield from _places(below, (*at, str(key)), seen)
 
