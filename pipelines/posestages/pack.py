@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
 from posebed.config import Params, read_params
+from posebed.data.images import prepared_pictures
 from posebed.data.pack import write_pack
 from posebed.records import categories_from_json, read_records
 from posestages import stage
-from posestages.prepare import prepared_pictures
 
 
 def pack(params: Params, key: str, source: Path, out: Path) -> None:

@@ -14,10 +14,8 @@ from pydantic import ValidationError
 from posebed import catalog
 from posebed.config import DataConfig, Params, read_params, sentence
 from posebed.data.checks import summary
-from posebed.data.images import Images
 from posebed.records import (
     Dataset,
-    Reading,
     categories_to_json,
     write_hashes,
     write_problems,
@@ -92,12 +90,6 @@ def _about(dataset: Dataset) -> dict[str, Any]:
         "instances": Counter(record.category for record in dataset.records if record.keypoints[:, 2].any()),
         "default_sigmas": [category.key for category in dataset.categories if not category.sigmas],
     }
-
-
-def prepared_pictures(folder: Path) -> Images:
-    """The pictures of a prepared folder, decoded as its dataset reads them."""
-    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    return Images(Path(about["root"]), Reading(**about.get("reading", {})))
 
 
 def main(arguments: list[str]) -> None:

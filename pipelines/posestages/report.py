@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from posebed.config import SEARCH, Params, read_params
+from posebed.data.images import prepared_pictures
 from posebed.records import Record, read_records
 from posebed.reporting.common_ground import ground_sections
 from posebed.reporting.compare import tables
@@ -19,7 +20,6 @@ from posebed.reporting.site import PICTURED, SHOWN, DataProblems, write_report
 from posebed.scoring.ground import tables_at
 from posebed.scoring.result import Result, read_result
 from posebed.scoring.search_result import SearchResult
-from posestages.prepare import prepared_pictures
 from posestages.repeats import claims, literature
 from posestages.sources import searches_in, tables_in, tracked_runs
 from posestages.stage import PARAMS, PREDICTIONS, prepared, run, run_folder, split_folder

@@ -73,6 +73,8 @@ packs:
   chain: {data: drawn, crop_size: [16, 12]}
 """
 
+ANNOTATED = ("zoo", "ap10k", "animal-pose", "kingdom", "coco", "mp100")
+"""An entry of every source."""
 CHANGES: dict[str, Any] = {
     "menagerie.drawn.set": "mixed",
     "menagerie.drawn.images": 5,
@@ -98,6 +100,9 @@ CHANGES: dict[str, Any] = {
     "data.frames.options.skeletons.cat.flip_pairs": [["nose", "tail"]],
     "data.frames.options.skeletons.cat.sigmas": [0.1, 0.1, 0.1],
     "data.frames.options.skeletons.cat.upper_body": ["nose"],
+    "data.zoo.options.parts": "parts.csv",
+    **{f"data.{key}.options.orientation": "displayed" for key in ANNOTATED},
+    **{f"data.{key}.options.linked": ["photographs/copy"] for key in ANNOTATED},
     "data.ap10k.options.split": 2,
     "data.ap10k.options.report": "test",
     "data.animal-pose.options.report": "test",
@@ -112,6 +117,7 @@ CHANGES: dict[str, Any] = {
     "splits.images.test": 0.5,
     "splits.images.few_shot": 1,
     "splits.images.seed": 1,
+    "splits.images.equal_pictures": "keep_together",
     "splits.unseen.episodes": None,
     "splits.unseen.episodes.shots": 2,
     "splits.unseen.episodes.queries": 2,
@@ -177,12 +183,15 @@ WITHOUT_EFFECT = {
     "pipelines/posestages/stage.py",
     "platform/posebed/catalog.py",
     "platform/posebed/contracts.py",
+    "platform/posebed/listing.py",
     "platform/posebed/pose.py",
     "platform/posebed/space.py",
 }
 """Modules that data stages reach, but that have no part in what they write: how a stage ends, where a dataset's module
-is, and what a model is."""
-WITHOUT_EFFECT_ON = {"draw": {"platform/posebed/config.py"}, "split": {"platform/posebed/data/images.py"}}
+is, what a model is, and how messages list names."""
+DECODING = {f"platform/posebed/data/{name}.py" for name in ("depth", "headers", "images", "links", "stderr")}
+PARAMETERS = {"platform/posebed/config.py", "platform/posebed/yamlfile.py"}
+WITHOUT_EFFECT_ON = {"draw": DECODING | PARAMETERS, "split": DECODING}
 ROOTS = {"posebed": "platform", "posestages": "pipelines"}
 
 
@@ -247,6 +256,8 @@ def write_zoo(folder: Path) -> None:
         for file, images in (("annotations.json", "images"), ("other.json", "images"), ("spare.json", "pictures")):
             count = 3 if file == "other.json" else 4
             write_coco(folder / name, file, images, [f"{{}}{n}.png" for n in range(count)], ANIMALS)
+    pictures = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/images/*"))
+    (folder / "parts.csv").write_text("".join(["picture,part\n", *(f"{picture},train\n" for picture in pictures)]))
 
 
 def write_published(root: Path) -> None:

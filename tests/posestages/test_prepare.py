@@ -22,7 +22,7 @@ from posebed.records import Reading, categories_from_json, read_problems, read_r
 from posestages import stage
 from posestages.pack import pack
 from posestages.pictures import draw_sheet
-from posestages.prepare import prepare, prepared_pictures, read
+from posestages.prepare import prepare, read
 
 PICTURE = cv2.imencode(".png", np.zeros((30, 40, 3), np.uint8))[1].tobytes()
 

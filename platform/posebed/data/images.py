@@ -7,6 +7,7 @@ A path component that ends in ``.zip`` is a zip file, and what follows is the na
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import threading
 import zlib
@@ -181,6 +182,12 @@ class Images:
                 except BadZipFile as error:
                     raise ValueError(f"{file} must be a zip file, but: {error}") from error
             return self._archives[file]
+
+
+def prepared_pictures(folder: Path) -> Images:
+    """The pictures of a prepared folder, decoded as its dataset reads them."""
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    return Images(Path(about["root"]), Reading(**about.get("reading", {})))
 
 
 def decode_named(path: Path) -> np.ndarray:

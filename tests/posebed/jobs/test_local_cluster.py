@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from posebed.jobs.local_cluster import SESSION, temporary_folder
 
 PATIENCE = 500
