@@ -16,6 +16,7 @@ import pytest
 
 from posebed.config import DataConfig, Params
 from posebed.data.crop import warp
+from posebed.data.images import prepared_pictures
 from posebed.data.pack import Pack
 from posebed.datasets.coco_folder import check_path
 from posebed.records import Reading, categories_from_json, read_problems, read_records
