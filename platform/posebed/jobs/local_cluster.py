@@ -25,10 +25,11 @@ PATIENCE = {
 }
 """How long Ray waits for its own processes: on a busy machine, importing their code alone exceeds its 30 seconds."""
 
+_COMPILED: Any = _raylet  # it has no types
 OPTIONAL_PORTS = (
-    _raylet.METRICS_AGENT_PORT_NAME,
-    _raylet.METRICS_EXPORT_PORT_NAME,
-    _raylet.DASHBOARD_AGENT_LISTEN_PORT_NAME,
+    _COMPILED.METRICS_AGENT_PORT_NAME,
+    _COMPILED.METRICS_EXPORT_PORT_NAME,
+    _COMPILED.DASHBOARD_AGENT_LISTEN_PORT_NAME,
 )
 """Services of the dashboard's agent, which nothing here uses."""
 PORTS = range(20_000, 32_768)
@@ -106,7 +107,7 @@ def _raylet_that_waits_for_no_port() -> Iterator[None]:
         call = inspect.signature(unchanged).bind(*args, **settings)
         for name in OPTIONAL_PORTS:
             # As Ray's own agent does where it offers no such service.
-            _raylet.persist_port(call.arguments["session_dir"], call.arguments["node_id"], name, -1)
+            _COMPILED.persist_port(call.arguments["session_dir"], call.arguments["node_id"], name, -1)
         call.arguments["runtime_env_agent_port"] = _free_port()
         return unchanged(*call.args, **call.kwargs)
 
