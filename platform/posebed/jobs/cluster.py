@@ -13,6 +13,7 @@ from typing import Any
 # Read by Ray when it is imported or started. Telemetry stays off unless the user says otherwise.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")  # workers of a busy machine import slowly
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # Ray's services listen on every address of the machine: of a cluster of our own, whoever does not know this process's
 # token is refused.
@@ -21,6 +22,7 @@ if not os.environ.get("RAY_ADDRESS") and "RAY_AUTH_MODE" not in os.environ:
 
 import ray
 
+from posebed.jobs.local_cluster import start_cluster
 from posebed.yamlfile import read_yaml
 
 OBJECT_STORE_BYTES = 100 * 2**20
@@ -31,7 +33,11 @@ KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": s
 
 
 def connect(packages: Sequence[str]) -> None:
-    """Join the cluster at ``RAY_ADDRESS``, shipping the named packages to it, or start one that no one else can use."""
+    """Join the cluster at ``RAY_ADDRESS``, shipping the named packages to it, or start one that no one else can use.
+
+    Raises:
+        ValueError: this machine's own cluster does not start.
+    """
     if ray.is_initialized():
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
@@ -41,12 +47,7 @@ def connect(packages: Sequence[str]) -> None:
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this machine away
     for name, value in KEPT_MEMORY.items():  # actors that Tune starts take no variables of their own
         os.environ.setdefault(name, value)
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        object_store_memory=OBJECT_STORE_BYTES,
-        **quiet,
-    )
+    start_cluster(include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
 
 
 def worker_variables(accelerator: bool) -> dict[str, str]:

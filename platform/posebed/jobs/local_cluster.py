@@ -1,0 +1,143 @@
+"""A Ray cluster of this machine's own, started with patience: the machine may be busy, its temporary folder deep."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import random
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray
+from ray import _raylet
+from ray._private import services
+
+ATTEMPTS = 2
+PATIENCE = {
+    "RAY_gcs_server_port_wait_time_s": "90",
+    "RAY_agent_register_timeout_ms": "180000",
+    "RAY_worker_register_timeout_seconds": "180",
+}
+"""How long Ray waits for its own processes: on a busy machine, importing their code alone exceeds its 30 seconds."""
+
+_COMPILED: Any = _raylet  # it has no types
+OPTIONAL_PORTS = (
+    _COMPILED.METRICS_AGENT_PORT_NAME,
+    _COMPILED.METRICS_EXPORT_PORT_NAME,
+    _COMPILED.DASHBOARD_AGENT_LISTEN_PORT_NAME,
+)
+"""Services of the dashboard's agent, which nothing here uses."""
+PORTS = range(20_000, 32_768)
+"""Registered ports below those that Linux and macOS give to outgoing connections."""
+
+SESSION = "ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""The longest path of a socket that Ray makes in its temporary folder."""
+LONGEST_SOCKET_PATH = 103 if sys.platform == "darwin" else 107
+"""In bytes."""
+SHORT_FOLDERS = ("/tmp", "/var/tmp")  # noqa: S108  # Ray makes a folder of its own in it
+
+
+def start_cluster(**settings: Any) -> None:
+    """Start a cluster that ends with the calling thread, and join it; ``settings`` go to ``ray.init``.
+
+    Raises:
+        ValueError: Ray did not start, although tried twice, or every temporary folder's path is too long.
+    """
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
+    folder = temporary_folder()
+    for attempt in range(1, ATTEMPTS + 1):
+        others = set(psutil.Process().children(recursive=True))
+        try:
+            with _raylet_that_waits_for_no_port():
+                ray.init(address="local", _temp_dir=folder, **settings)
+            return
+        except Exception as error:  # Ray raises several kinds, one of them Exception itself
+            _end_processes(others)
+            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
+            if attempt == ATTEMPTS:
+                raise ValueError(
+                    f"Ray must start on this machine, but failed {ATTEMPTS} times ({load}; logs in "
+                    f"{folder}/session_latest/logs): {reason}; try again when the machine is less busy, or set "
+                    "RAY_ADDRESS to a running cluster"
+                ) from error
+            print(f"Ray did not start ({load}), trying again: {reason}", file=sys.stderr)
+
+
+def temporary_folder() -> str:
+    """Return the folder for Ray's files: where Ray wants it, or in /tmp where its sockets' paths would be too long.
+
+    Raises:
+        ValueError: the path is too long, and no short folder can be written to.
+    """
+    elsewhere = os.environ.get("TMPDIR") if sys.platform == "linux" else None
+    wanted = os.environ.get("RAY_TMPDIR") or elsewhere or SHORT_FOLDERS[0]
+    longest = LONGEST_SOCKET_PATH - len(SESSION) - 1
+    if len(os.fsencode(wanted)) <= longest:
+        return str(Path(wanted) / "ray")
+    for place in SHORT_FOLDERS:
+        if os.access(place, os.W_OK | os.X_OK):
+            print(
+                f"Ray's files lie in {place}/ray: the path of a temporary folder must have at most {longest} bytes for "
+                f"its sockets, but {wanted} has {len(os.fsencode(wanted))}",
+                file=sys.stderr,
+            )
+            return f"{place}/ray"
+    raise ValueError(
+        f"RAY_TMPDIR must be a folder whose path has at most {longest} bytes, but is {wanted}, and neither of "
+        f"{' and '.join(SHORT_FOLDERS)} can be written to"
+    )
+
+
+@contextmanager
+def _raylet_that_waits_for_no_port() -> Iterator[None]:
+    """Name the agents' ports before the raylet starts.
+
+    It waits 15 seconds, which no setting changes, until its agents have named their ports, and then dies.
+    """
+    unchanged = services.start_raylet
+
+    def start(*args: Any, **settings: Any) -> Any:
+        call = inspect.signature(unchanged).bind(*args, **settings)
+        for name in OPTIONAL_PORTS:
+            # As Ray's own agent does where it offers no such service.
+            _COMPILED.persist_port(call.arguments["session_dir"], call.arguments["node_id"], name, -1)
+        call.arguments["runtime_env_agent_port"] = _free_port()
+        return unchanged(*call.args, **call.kwargs)
+
+    services.start_raylet = start
+    try:
+        yield
+    finally:
+        services.start_raylet = unchanged
+
+
+def _free_port() -> int:
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
+        with socket.socket() as place:
+            try:
+                place.bind(("", port))
+                return port
+            except OSError:
+                continue
+    raise OSError(f"Ray must have a free port between {PORTS[0]} and {PORTS[-1]}, but none is free")
+
+
+def _end_processes(others: set[psutil.Process]) -> None:
+    """End what a failed start left running: Ray forgets these processes."""
+    ray.shutdown()
+    left: list[psutil.Process] = []
+    for process in set(psutil.Process().children(recursive=True)) - others:
+        try:
+            if any(word.startswith(str(Path(ray.__file__).parent)) for word in process.cmdline()):
+                process.kill()
+                left.append(process)
+        except psutil.Error:
+            continue
+    psutil.wait_procs(left, timeout=10)
