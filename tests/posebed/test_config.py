@@ -192,7 +192,7 @@ def test_the_message_of_many_mistakes_is_short_and_counts_the_rest(tmp_path: Pat
     splits = "".join(f"  s{number}: {{data: zoo}}\n" for number in range(300))
     with pytest.raises(ValueError, match=r"there is s0, .* and 290 more") as choices:
         read_params(written(tmp_path, GOOD.replace("splits: {zoo: {data: zoo}}", f"splits:\n{splits}")))
-    with pytest.raises(ValueError, match=r"packs\.small\.size") as value:
+    with pytest.raises(ValueError, match=r"packs\.small\.crop_size") as value:
         read_params(written(tmp_path, GOOD.replace("[64, 48]", str([1] * 9000))))
     assert all(len(str(error.value)) < 5000 for error in (many, choices, value))
 

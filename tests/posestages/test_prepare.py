@@ -221,7 +221,7 @@ def test_displayed_pictures_are_displayed_in_packs_gallery_and_sheets(tmp_path: 
     shown = cv2.imread(str(data / "images/a.jpg"), cv2.IMREAD_COLOR_RGB)
     assert shown is not None
     entries = params(data, options={"orientation": "displayed"}).model_dump()
-    config = Params.model_validate({**entries, "packs": {"p": {"data": "pets", "size": (32, 32)}}})
+    config = Params.model_validate({**entries, "packs": {"p": {"data": "pets", "crop_size": (32, 32)}}})
     prepare(config, "pets", tmp_path / "out")
     assert np.array_equal(prepared_pictures(tmp_path / "out").decode("images/a.jpg"), shown)
     pack(config, "p", tmp_path / "out", tmp_path / "pack")

@@ -143,6 +143,6 @@ def test_real_photographs_give_no_note(real_data: Path) -> None:
 
 @pytest.mark.parametrize("kinds_of", ["quadrupeds", "mixed"])
 def test_built_in_pictures_give_no_note(tmp_path: Path, kinds_of: str) -> None:
-    config = MenagerieConfig.model_validate({"set": kinds_of, "images": 40, "size": 64})
+    config = MenagerieConfig.model_validate({"set": kinds_of, "images": 40, "side": 64})
     draw_folder(config, tmp_path / "set", 1, lambda done: None)
     assert list(implausible(check_path(tmp_path / "set").records)) == []
