@@ -26,13 +26,17 @@ demo: setup ## Draw built-in data, train and compare models on it, end with a re
 	dvc repro
 	@echo "==> The report: file://$(CURDIR)/report/index.html"
 
-test: setup ## Run all tests but those of lost processes
+test: setup ## Run all tests but the long ones of services and faults
 	@echo "==> Running the tests; those that need data from elsewhere say so"
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not faults"
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not faults and not services"
 
 faults: setup ## Kill trials, workers, drivers, trackers and nodes, and see what becomes of their runs
 	@echo "==> Running the tests of lost processes (several minutes)"
 	OMP_NUM_THREADS=1 pytest -n 2 --dist load -m faults
+
+services: setup ## Run the long tests: every data setting under DVC, benchmarks in reduced form, a busy machine's cluster
+	@echo "==> Running the long tests (some ten minutes)"
+	OMP_NUM_THREADS=1 pytest -n 2 --dist load -m services
 
 lint: setup ## Check style and types
 	@echo "==> Checking style (ruff) and types (pyright)"
@@ -59,4 +63,4 @@ lock: .venv/installed ## Compile requirements.lock.txt anew from pyproject.toml
 	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --all-extras --quiet pyproject.toml -o requirements.lock.txt
 
-.PHONY: help setup demo test faults lint bench figures lock
+.PHONY: help setup demo test faults services lint bench figures lock

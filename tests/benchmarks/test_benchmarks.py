@@ -43,7 +43,7 @@ def has_browser() -> bool:
     return bool(os.environ.get("POSEBED_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome"))
 
 
-@pytest.mark.slow
+@pytest.mark.services
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_benchmark_runs_in_its_reduced_form_and_prints_the_figures_of_the_pages(script: str):
     process = run(script, "--quick")
@@ -56,7 +56,7 @@ def test_a_benchmark_runs_in_its_reduced_form_and_prints_the_figures_of_the_page
     assert on_pages(script) - without_browser <= {kind(name) for name in printed}
 
 
-@pytest.mark.slow
+@pytest.mark.services
 @pytest.mark.parametrize("what", ["--inference", "--parts", "--switches"])
 def test_the_other_measurements_of_models_run(what: str):
     process = run("models.py", "--quick", what)

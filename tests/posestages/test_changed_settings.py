@@ -395,7 +395,7 @@ def output(name: str) -> dict[str, str]:
 STAGES_CHANGED = sorted({f"{SECTIONS[place.split('.')[0]]}@{place.split('.')[1]}" for place in CHANGES})
 
 
-@pytest.mark.slow
+@pytest.mark.services
 @pytest.mark.parametrize("name", STAGES_CHANGED)
 def test_a_changed_setting_re_runs_its_stage_alone_and_changes_its_output(root: Path, name: str):
     (root / "dvc.lock").unlink(missing_ok=True)
@@ -420,7 +420,7 @@ def test_a_changed_setting_re_runs_its_stage_alone_and_changes_its_output(root: 
     assert seen
 
 
-@pytest.mark.slow
+@pytest.mark.services
 def test_a_changed_first_stage_re_runs_all_that_build_on_it_and_nothing_else(root: Path):
     ends = ["split@chain", "pack@chain", "split@images", "pack@small"]
     (root / "dvc.lock").unlink(missing_ok=True)
@@ -431,7 +431,7 @@ def test_a_changed_first_stage_re_runs_all_that_build_on_it_and_nothing_else(roo
     assert reproduce(*ends) == {"draw@drawn", "prepare@drawn", "split@chain", "pack@chain"}
 
 
-@pytest.mark.slow
+@pytest.mark.services
 def test_bytecode_re_runs_nothing(root: Path):
     (root / "dvc.lock").unlink(missing_ok=True)
     write_params(parts_of(["draw@drawn"]))

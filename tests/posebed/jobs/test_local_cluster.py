@@ -72,7 +72,7 @@ def test_without_a_short_folder_to_write_to_the_variable_to_set_is_named(monkeyp
         temporary_folder()
 
 
-@pytest.mark.slow
+@pytest.mark.services
 @pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
 def test_a_cluster_starts_below_a_temporary_folder_with_a_long_path(tmp_path: Path, variable: str):
     deep = tmp_path / ("d" * (150 - len(str(tmp_path)) - 1))
@@ -82,7 +82,7 @@ def test_a_cluster_starts_below_a_temporary_folder_with_a_long_path(tmp_path: Pa
     assert "Ray's files lie in /tmp/ray" in ran.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.services
 def test_a_cluster_starts_although_its_agents_take_longer_than_the_raylet_would_wait(tmp_path: Path):
     (tmp_path / "sitecustomize.py").write_text(LATE_AGENTS)
     path = os.pathsep.join([str(tmp_path), *sys.path])
@@ -91,14 +91,14 @@ def test_a_cluster_starts_although_its_agents_take_longer_than_the_raylet_would_
     assert "trying again" not in ran.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.services
 def test_a_start_that_fails_is_repeated_once_and_leaves_no_process_behind():
     ran = python(FAILS_ONCE + TASK + SERVERS)
     assert ran.stdout == "a task ran\n2 attempts, 1 server\n", ran.stderr
     assert ran.stderr.count("trying again: no raylet") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.services
 def test_a_machine_on_which_ray_does_not_start_is_refused_in_one_sentence(project: Path):
     ran = subprocess.run(
         [sys.executable, "-m", "posestages.train", "baseline"],
