@@ -95,6 +95,8 @@ def _evaluated(model: PromptPose, batch: Batch, maps: dict[str, str]) -> dict[st
     assert model.upconv is not None
     result["upconv_score_map"] = model.upconv(sight.scores)
     result["heatmap_argmax"] = result["heatmaps"].flatten(2).argmax(2)
+    heatmaps_of = model.heatmaps
+    model.heatmaps = lambda image: result["heatmaps"] if image is batch.image else heatmaps_of(image)
     return result | {"flip_test_heatmaps": model(batch).heatmaps}
 
 
