@@ -8,7 +8,7 @@ threads, then decides nothing.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 import parity_adapters
+from parity_adapters import vitpose_head
 from parity_adapters.case import allowed_in_double, cases, differences, different, generator
 from posebed import catalog
+from posezoo.blocks.deconv import heatmap_head
 
 CHECKED_ELSEWHERE = {"codecs", "codecs_legacy", "warps_flip", "metrics"}
 """Folders without a model, which the tests of the data and of the metrics read."""
@@ -70,6 +73,42 @@ def test_one_number_that_is_off_by_a_millionth_of_the_largest_is_noticed(
     assert different("case/heatmaps", np.full_like(ours, np.nan), reference, limit)
     assert different("case/heatmaps", ours[1:], reference, limit)
     assert not different("case/heatmaps", reference, reference, limit)
+
+
+def larger_weight(head: nn.Module) -> None:
+    next(m for m in head.modules() if isinstance(m, nn.ConvTranspose2d)).weight.data *= 1.01
+
+
+def transposed_kernel(head: nn.Module) -> None:
+    weight = next(m for m in head.modules() if isinstance(m, nn.ConvTranspose2d)).weight
+    weight.data = weight.data.mT.contiguous()
+
+
+def dropped_bias(head: nn.Module) -> None:
+    next(m for m in head.modules() if isinstance(m, nn.BatchNorm2d)).bias.data.zero_()
+
+
+def other_epsilon(head: nn.Module) -> None:
+    next(m for m in head.modules() if isinstance(m, nn.BatchNorm2d)).eps = 1e-3
+
+
+@pytest.mark.usefixtures("double_precision")
+@pytest.mark.parametrize("fault", [larger_weight, transposed_kernel, dropped_bias, other_epsilon])
+def test_a_head_that_is_slightly_wrong_is_noticed(
+    fault: Callable[[nn.Module], None], parity: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(*settings: int) -> nn.Module:
+        head = heatmap_head(*settings)
+        head.register_load_state_dict_post_hook(lambda loaded, _: fault(loaded))
+        return head
+
+    folder = parity / "vitpose_head"
+    if not folder.is_dir():
+        pytest.skip("no numbers of vitpose_head")
+    case = next(c for c in cases(folder) if c.constructor["style"] == "classic")
+    assert differences(case, vitpose_head.outputs(case), folder) == ([], set())
+    monkeypatch.setattr(vitpose_head, "heatmap_head", faulty)
+    assert differences(case, vitpose_head.outputs(case), folder)[0]
 
 
 def test_no_folder_of_reference_numbers_is_forgotten(parity: Path) -> None:
