@@ -179,11 +179,13 @@ def test_deep_pictures_are_scaled_by_the_bits_that_hold_their_largest_value(
     (folder / "picture").write_bytes(deep_file(form, values))
     bits = next(b for b in (8, 10, 12, 14, 16) if largest < 2**b)
     assert Images(folder).facts("picture").bits == bits
+    # The decoder of TIFF divides a full 16 bits by 257 and rounds, which differs from v / 256 by v / 65792 + 1/2.
+    bound = 1.5 if form == "tiff" else 1
     error = Images(folder).decode("picture") - values / 2 ** (bits - 8)
-    assert abs(error).max() < 1.01  # TIFF rounds
+    assert abs(error).max() < bound
     # A brighter picture of the dataset decides, so that relative brightness stays.
     of_dataset = Images(folder, Reading(bits=16)).decode("picture")
-    assert abs(of_dataset - values / 256).max() < 1.01  # TIFF rounds
+    assert abs(of_dataset - values / 256).max() < bound
 
 
 def test_a_full_16_bits_and_8_bits_decode_as_ever(folder: Path) -> None:
