@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from menagerie import categories
 from posebed import catalog
 from posebed.contracts import ModelSpec, Setting, Task
-from posebed.menagerie import categories
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 
 SIDE = 256

@@ -16,7 +16,7 @@ from cases import CASES, QUICK_SIDE, SIDE, Step, answer, in_turns, ratio, some_b
 from figures import arguments, recording
 from step import as_a_worker
 
-from posebed.training.episodes import predicted
+from posebed.inference.shared_supports import predicted
 
 EPISODES, QUERIES = 4, 15
 WANTED = {1: 1.7, 5: 4.0}

@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 from figures import arguments, recording
 
-from posebed.menagerie import CATEGORIES, MenagerieConfig, draw_one
+from menagerie import CATEGORIES, MenagerieConfig, draw_one
 
 
 def rate(name: str, pictures: int) -> float:

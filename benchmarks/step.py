@@ -16,13 +16,13 @@ import time
 import torch
 from figures import arguments, recording
 
+from menagerie import categories
 from posebed.config import TrainConfig
 from posebed.contracts import Setting
 from posebed.jobs.cluster import worker_variables
-from posebed.menagerie import categories
 from posebed.pose import Batch, Keypoints
 from posebed.training.engine import Engine, open_engine
-from posebed.training.world import join_world
+from posebed.training.process_group import join_process_group
 from posezoo import simple_baseline
 
 BATCH, SIZE, ROUND = 16, 128, 5
@@ -59,15 +59,15 @@ def main() -> None:
 
 def compare(rounds: int, count: int) -> float:
     """Median over rounds of DeepSpeed's time over torch's."""
-    world, kinds = join_world(), categories("quadrupeds")
+    group, kinds = join_process_group(), categories("quadrupeds")
     setting = Setting((SIZE, SIZE), 17, kinds)
     config = simple_baseline.Config(backbone="resnet18", weights="none", channels=64)
-    batch = some_batch(count, 17).to(world.device)
+    batch = some_batch(count, 17).to(group.device)
     engines: dict[str, Engine] = {}
     for name in ("torch", "deepspeed"):
         torch.manual_seed(0)
         train = TrainConfig.model_validate({"batch_size": count, "engine": name, "precision": "float32"})
-        engines[name] = open_engine(simple_baseline.build(config, setting), train, {}, world)
+        engines[name] = open_engine(simple_baseline.build(config, setting), train, {}, group)
         seconds(engines[name], batch, 3)
     took: dict[str, list[float]] = {name: [] for name in engines}
     for _ in range(rounds):

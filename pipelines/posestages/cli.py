@@ -41,8 +41,8 @@ def models() -> None:
 @app.command()
 def datasets() -> None:
     """List the kinds of dataset that `data:` can name, and the built-in sets that need no download."""
+    from menagerie import categories
     from posebed import catalog
-    from posebed.menagerie import categories
 
     table = Table("source", "what it reads", title="Datasets", title_justify="left", show_lines=True)
     for name in catalog.names("posebed.datasets"):
@@ -88,7 +88,7 @@ def _named_values(texts: list[str] | None, option: str) -> dict[str, Any]:
 @app.command()
 def check(path: Data, source: Source = None, option: Options = None) -> None:
     """Tell everything that is wrong with annotations, with file, record and field. Writes nothing."""
-    from posebed.data.checks import summary
+    from posebed.annotations.checks import summary
     from posebed.data.splits import PARTS
 
     dataset = _read_data(path, source, option)
@@ -120,7 +120,7 @@ def show(
     option: Options = None,
 ) -> None:
     """Draw a contact sheet of annotated records."""
-    from posestages.pictures import draw_sheet
+    from posestages.commands.pictures import draw_sheet
 
     draw_sheet(_read_data(path, source, option), out, count, category or [])
     console.print(f"The sheet: {out}", highlight=False)
@@ -160,7 +160,7 @@ def predict(
     category: SupportCategory = None,
 ) -> None:
     """Find poses in pictures; writes COCO keypoints JSON and pictures with the pose drawn on."""
-    from posestages.pictures import predict_pictures
+    from posestages.commands.pictures import predict_pictures
 
     count = predict_pictures(run, images, boxes, out, support, category)
     console.print(f"{count} poses: {out / 'poses.json'} and a picture of each image", highlight=False)
@@ -176,7 +176,7 @@ def inspect(
     category: SupportCategory = None,
 ) -> None:
     """Draw what a model computes on its way to a pose: score maps, body parts, attention."""
-    from posestages.inspection import inspect_pictures
+    from posestages.commands.inspection import inspect_pictures
 
     written = inspect_pictures(run, images, boxes, out, support, category)
     console.print(f"{len(written)} pictures in {out}", highlight=False)
@@ -192,7 +192,7 @@ def presets(
     ] = False,
 ) -> None:
     """List published results as runs; of those named, print the entries for params.yaml or add them."""
-    from posestages import presets as published
+    from posestages.commands import presets as published
 
     if dry_run:
         _rehearse(names or list(published.all_presets()))
@@ -205,7 +205,7 @@ def presets(
 
 
 def _list_presets() -> None:
-    from posestages.presets import all_presets, headline
+    from posestages.commands.presets import all_presets, headline
 
     table = Table("preset", "claimed", "of", title="Presets", title_justify="left", box=box.SIMPLE_HEAD)
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
@@ -221,7 +221,7 @@ def _list_presets() -> None:
 def _rehearse(names: list[str]) -> None:
     from tempfile import TemporaryDirectory
 
-    from posestages.rehearsal import alike, rehearse
+    from posestages.commands.dry_run import alike, rehearse
 
     for group in alike(names):
         with TemporaryDirectory() as folder:
@@ -241,7 +241,7 @@ def ablate(
     add: Annotated[bool, typer.Option("--add", help="Write the entries into params.yaml.")] = False,
 ) -> None:
     """List the ablation tables of a model's paper; of one, print the entries for params.yaml or add them."""
-    from posestages import ablate as ablation
+    from posestages.commands import ablate as ablation
 
     if table is None and add:
         raise ValueError(f"--add must be given --table, one of {', '.join(ablation.ablations(model))}, but got none")
@@ -252,7 +252,7 @@ def ablate(
 
 
 def _list_ablations(model: str) -> None:
-    from posestages.ablate import ablations
+    from posestages.commands.ablate import ablations
 
     table = Table("table", "rows", "presets", title=f"Ablations of {model}", title_justify="left", box=box.SIMPLE_HEAD)
     for name, rows in ablations(model).items():
@@ -261,7 +261,7 @@ def _list_ablations(model: str) -> None:
 
 
 def _print_or_add(wanted: dict[str, dict[str, Any]], add: bool) -> None:
-    from posestages import presets as published
+    from posestages.commands import presets as published
 
     if not add:
         print(published.as_yaml(wanted), end="")
@@ -287,7 +287,7 @@ def import_checkpoint(
     """Make a run that predicts from an official checkpoint; every tensor must find its place."""
     from posebed import catalog
     from posebed.contracts import Task
-    from posestages.checkpoint import Origin, import_checkpoint, read_size
+    from posestages.commands.import_checkpoint import Origin, import_checkpoint, read_size
 
     origin = Origin(preset, data, read_size(size), _named_values(settings, "--set"))
     folder = import_checkpoint(model, file, out, origin)
@@ -315,14 +315,14 @@ def report(
     """Write the report of all results that are there."""
     from posebed.config import read_params
     from posestages import report as reporting
-    from posestages import sources
+    from posestages.commands import report_sources
 
     if folder and tracker:
         raise ValueError(f"a report must be --from a folder or --from-mlflow, but got both: {folder} and {tracker}")
     if folder:
-        page = sources.report_folder(folder, out, reference)
+        page = report_sources.report_folder(folder, out, reference)
     elif tracker:
-        page = sources.report_tracker(tracker, out, reference)
+        page = report_sources.report_tracker(tracker, out, reference)
     else:
         page = reporting.report(read_params(stage.PARAMS), out, reference)
     console.print(f"The report: {page.absolute().as_uri()}", highlight=False, soft_wrap=True)
@@ -334,7 +334,7 @@ def why(
     folder: Annotated[Path, typer.Option("--from", help="Folder of the results.")] = Path("runs"),
 ) -> None:
     """Print a number of the report and everything that it depends on."""
-    from posestages.why import why
+    from posestages.commands.why import why
 
     console.print(why(cell, folder), highlight=False, markup=False, soft_wrap=True)
 
@@ -344,7 +344,7 @@ def track() -> None:
     """Write every result and search to the MLflow tracker again, which refills one that was lost. Ends with 1 where
     something could not be written."""
     from posebed.config import read_params
-    from posestages import mirror
+    from posestages.commands import mirror
     from posestages.report import read_all
 
     results, searches = read_all(read_params(stage.PARAMS))

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress
 
+from menagerie import MenagerieConfig, draw_folder
 from posebed.config import Params, read_params, sentence
-from posebed.menagerie import MenagerieConfig, draw_folder
 from posestages.stage import PARAMS, entry, menagerie_folder, only_key, run
 
 

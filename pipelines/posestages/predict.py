@@ -9,10 +9,11 @@ import torch
 
 from posebed.data.pack import Pack
 from posebed.data.splits import read_split
+from posebed.inference.predict import answer
+from posebed.inference.trained_model import open_trained
 from posebed.records import write_text
 from posebed.scoring.predictions import write_predictions
-from posebed.training.predict import answer
-from posebed.training.trained import open_trained, read_about
+from posebed.training.run_folder import read_about
 from posestages.stage import only_key, pack_folder, run, run_folder, split_folder
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from posebed import catalog
+from posebed.annotations.checks import summary
 from posebed.config import DataConfig, Params, read_params, sentence
-from posebed.data.checks import summary
 from posebed.records import (
     Dataset,
     categories_to_json,

@@ -17,11 +17,11 @@ from posebed.reporting.compare import tables
 from posebed.reporting.gallery import Decode, GalleryPicture, gallery_of
 from posebed.reporting.paper_tables import papers
 from posebed.reporting.site import PICTURED, SHOWN, DataProblems, write_report
-from posebed.scoring.ground import tables_at
+from posebed.scoring.common_ground import tables_at
 from posebed.scoring.result import Result, read_result
 from posebed.scoring.search_result import SearchResult
-from posestages.repeats import claims, literature
-from posestages.sources import searches_in, tables_in, tracked_runs
+from posestages.commands.preset_matching import claims, literature
+from posestages.commands.report_sources import searches_in, tables_in, tracked_runs
 from posestages.stage import PARAMS, PREDICTIONS, prepared, run, run_folder, split_folder
 
 OUT = Path("report")

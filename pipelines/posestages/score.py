@@ -17,8 +17,8 @@ from posebed.scoring.predictions import read_predictions
 from posebed.scoring.result import Cost, Epoch, Provenance, Result, write_result
 from posebed.scoring.scores import score_predictions
 from posebed.scoring.suppression import DUPLICATE
-from posestages.mirror import mirror
-from posestages.repeats import repeat_of
+from posestages.commands.mirror import mirror
+from posestages.commands.preset_matching import repeat_of
 from posestages.stage import PARAMS, PREDICTIONS, only_key, prepared, run, run_folder, split_folder
 
 STARTS = {"init_from": "started from", "imported": "weights imported from", "params_from": "parameters from"}

@@ -18,7 +18,7 @@ from posebed.data.pack import Pack
 from posebed.data.splits import read_split
 from posebed.experiment import Experiment, decide
 from posebed.scoring.search_result import SearchResult, write_search
-from posestages.mirror import mirror
+from posestages.commands.mirror import mirror
 from posestages.score import LOCK
 from posestages.stage import (
     PARAMS,
@@ -36,7 +36,7 @@ from posestages.train import PACKAGES, ZOO, print_shortfalls
 
 def searched_experiment(key: str) -> tuple[Experiment, SearchConfig]:
     """What ``params.yaml`` says under ``searches.KEY``, checked against its data."""
-    from posebed.training.streams import questions
+    from posebed.data.queries import queries_of
     from posebed.training.transfer import initial_model
 
     params = read_params(PARAMS)
@@ -46,7 +46,7 @@ def searched_experiment(key: str) -> tuple[Experiment, SearchConfig]:
     setting = pack.setting()
     experiment.check_fits(setting.categories)
     split = read_split(experiment.split_folder)
-    questions(experiment.task, pack, split, "val")
+    queries_of(experiment.task, pack, split, "val")
     model, _ = initial_model(experiment, setting)
     print_shortfalls(experiment, model, pack, split)
     return experiment, chosen

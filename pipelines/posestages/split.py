@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from posebed.config import EpisodesConfig, Params, SplitConfig, read_params
-from posebed.data.plan import Episode, draw_episodes, missed_officially, official_episodes
 from posebed.data.splits import Split, divide, shared_pictures, write_split
+from posebed.data.test_episodes import Episode, draw_episodes, missed_officially, official_episodes
 from posebed.listing import shortened
 from posebed.records import Category, Record, categories_from_json, read_hashes, read_problems, read_records
 from posestages import stage

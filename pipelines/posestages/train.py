@@ -18,9 +18,9 @@ from typing import Any
 
 from posebed.config import FinetuneConfig, TunedConfig, read_params
 from posebed.contracts import Task
-from posebed.data.episodes import must_supply
 from posebed.data.pack import Pack
 from posebed.data.splits import Split, read_split
+from posebed.data.training_episodes import must_supply
 from posebed.experiment import Experiment, decide
 from posebed.scoring.result import Epoch
 from posebed.scoring.search_result import read_best
@@ -52,14 +52,15 @@ def check(experiment: Experiment) -> list[str]:
     Its model is built once for nothing, so that what it refuses, and weights that are not there, are told before any
     worker starts.
     """
-    from posebed.training.streams import questions, training_rows
+    from posebed.data.queries import queries_of
+    from posebed.training.training_stream import training_rows
     from posebed.training.transfer import initial_model
 
     pack = Pack.open(experiment.pack_folder)
     setting = pack.setting()
     experiment.check_fits(setting.categories)
     split = read_split(experiment.split_folder)
-    questions(experiment.task, pack, split, "test", experiment.boxes)
+    queries_of(experiment.task, pack, split, "test", experiment.boxes)
     if experiment.task is Task.CATEGORY_AGNOSTIC:
         must_supply(pack, training_rows(pack, split), experiment.training_shots)
     model, transferred = initial_model(experiment, setting)
@@ -71,7 +72,7 @@ def check(experiment: Experiment) -> list[str]:
 def print_shortfalls(experiment: Experiment, model: Any, pack: Pack, split: Split) -> list[str]:
     """Print and return what the experiment, if it trains, is too short for."""
     from posebed.training.schedule import shortfalls
-    from posebed.training.streams import steps_per_epoch
+    from posebed.training.training_stream import steps_per_epoch
 
     if not experiment.train.epochs:
         return []
@@ -96,7 +97,7 @@ def train(key: str) -> None:
         short = checking.result()
 
     from posebed.jobs.launch import forget, launch
-    from posebed.training.trained import write_trained
+    from posebed.training.run_folder import write_trained
 
     storage = os.environ.get("POSEBED_STORAGE")
     outcome = launch(experiment, PACKAGES, storage, Mirror(experiment).epoch)
@@ -113,7 +114,7 @@ def train_without_ray(key: str) -> None:
     short = check(experiment)
     from posebed.training.log import FolderLog
     from posebed.training.loop import train as loop
-    from posebed.training.trained import write_trained
+    from posebed.training.run_folder import write_trained
 
     log = FolderLog(Path(".posebed/local") / f"{experiment.key}-{experiment.fingerprint[:16]}", experiment.key)
     with log.bar:
@@ -133,7 +134,7 @@ def write_without_training(experiment: Experiment) -> None:
     check(experiment)
     if not _leads():
         return
-    from posebed.training.trained import about_of, write_untrained
+    from posebed.training.run_folder import about_of, write_untrained
     from posebed.training.untrained import untrained_model
 
     state = untrained_model(experiment).state_dict()

@@ -9,6 +9,7 @@ import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,43 @@ class Record:
     detection: float | None = None
     """Confidence of the detector that drew the box, of which the keypoints are unknown (all 0); None where it is
     annotated."""
+
+
+class Reason(StrEnum):
+    """Every reason for which a record is refused; problems are counted by it."""
+
+    NO_FILE = "missing annotation file"
+    NOT_JSON = "not JSON"
+    WRONG_TYPE = "wrong type"
+    MISSING_FIELD = "missing field"
+    NO_IMAGES = "no images"
+    NO_CATEGORIES = "no categories"
+    NO_ANNOTATIONS = "no annotations"
+    DUPLICATE_IMAGE = "duplicate image id"
+    DUPLICATE_ANNOTATION = "duplicate annotation id"
+    DUPLICATE_CATEGORY = "duplicate category id"
+    OTHER_CATEGORIES = "categories of another file"
+    UNKNOWN_IMAGE = "unknown image"
+    UNKNOWN_CATEGORY = "unknown category"
+    FAULTY_CATEGORY = "faulty category"
+    BAD_SKELETON = "bad skeleton"
+    BAD_SIGMAS = "bad sigmas"
+    NO_GROUP = "no group"
+    PATH_LEAVES_FOLDER = "image path leaves its folder"
+    LINK_LEAVES_FOLDER = "link leaves the folder"
+    MISSING_IMAGE = "missing image"
+    UNREADABLE_IMAGE = "unreadable image"
+    DAMAGED_IMAGE = "damaged picture"
+    TRUNCATED_IMAGE = "truncated image"
+    IMAGE_SIZE = "image size differs"
+    KEYPOINT_COUNT = "wrong number of keypoint values"
+    NOT_A_NUMBER = "not a number"
+    NOT_FINITE = "not finite"
+    VISIBILITY = "visibility not 0, 1 or 2"
+    NO_KEYPOINT = "no labelled keypoint"
+    BOX_EXTENT = "box without extent"
+    BOX_OUTSIDE = "box outside the image"
+    AREA = "area not positive"
 
 
 @dataclass(frozen=True)

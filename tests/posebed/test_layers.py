@@ -10,14 +10,20 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[2]
-ROOTS = {"posebed": "platform", "posezoo": "models", "posestages": "pipelines"}
-BELOW = {"posebed": set(), "posezoo": {"posebed"}, "posestages": {"posebed", "posezoo"}}
+ROOTS = {"posebed": "platform", "menagerie": "platform", "posezoo": "models", "posestages": "pipelines"}
+BELOW = {
+    "posebed": set(),
+    "menagerie": {"posebed"},
+    "posezoo": {"posebed"},
+    "posestages": {"posebed", "menagerie", "posezoo"},
+}
 FLOORS = (
     {"address", "catalog", "pose", "records", "config", "space", "provenance", "listing", "yamlfile"},
     {"contracts"},
     {"experiment"},
-    {"data", "scoring", "menagerie"},
-    {"datasets", "training", "reporting"},
+    {"data", "scoring"},
+    {"annotations", "training", "reporting"},
+    {"datasets", "inference"},
     {"jobs"},
 )
 HOMES = {

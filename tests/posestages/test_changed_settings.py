@@ -24,10 +24,10 @@ from dvc.repo import Repo
 from dvc.stage.exceptions import StageCmdFailedError
 from dvc_data.hashfile.meta import Meta
 
+from menagerie import MenagerieConfig
 from posebed import catalog
 from posebed.config import DataConfig, PackConfig, Params, Section, SplitConfig
 from posebed.datasets.mp100 import HELD_OUT
-from posebed.menagerie import MenagerieConfig
 from posebed.records import Category
 
 CHECKOUT = Path(__file__).parents[2]
@@ -436,7 +436,7 @@ def test_bytecode_re_runs_nothing(root: Path):
     (root / "dvc.lock").unlink(missing_ok=True)
     write_params(parts_of(["draw@drawn"]))
     reproduce("draw@drawn")
-    cache = root / "platform/posebed/menagerie/__pycache__"
+    cache = root / "platform/menagerie/__pycache__"
     cache.mkdir()
     try:
         (cache / "sets.cpython-311.pyc").write_bytes(b"compiled")

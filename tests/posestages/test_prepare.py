@@ -21,8 +21,8 @@ from posebed.data.pack import Pack
 from posebed.datasets.coco_folder import check_path
 from posebed.records import Reading, categories_from_json, read_problems, read_records
 from posestages import stage
+from posestages.commands.pictures import draw_sheet
 from posestages.pack import pack
-from posestages.pictures import draw_sheet
 from posestages.prepare import prepare, read
 
 PICTURE = cv2.imencode(".png", np.zeros((30, 40, 3), np.uint8))[1].tobytes()

@@ -20,11 +20,11 @@ from posebed.scoring.predictions import Predictions, write_predictions
 from posebed.scoring.result import Cost, Provenance, Repeat, Result, Score, write_result
 from posebed.scoring.search_result import Measured, SearchResult, Trial, write_search
 from posestages.cli import app
-from posestages.mirror import mirror
-from posestages.presets import entries
+from posestages.commands.mirror import mirror
+from posestages.commands.presets import entries
+from posestages.commands.report_sources import report_folder, report_tracker
 from posestages.report import report
 from posestages.score import score
-from posestages.sources import report_folder, report_tracker
 
 pytestmark = pytest.mark.slow
 

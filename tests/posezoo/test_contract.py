@@ -14,10 +14,10 @@ from torch import Tensor
 
 from posebed import catalog
 from posebed.contracts import Setting, SupportEncoder, Task
+from posebed.inference.shared_supports import predicted as answered
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 from posebed.records import Category
 from posebed.space import Choice, When
-from posebed.training.episodes import predicted as answered
 
 TWO_STAGE = {
     "weights": "none",

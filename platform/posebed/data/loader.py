@@ -18,8 +18,8 @@ import torch
 from posebed.config import TrainConfig
 from posebed.data.augment import Bodies, draw
 from posebed.data.batches import augmented, batch, exact
-from posebed.data.episodes import draw_episodes
 from posebed.data.pack import Pack
+from posebed.data.training_episodes import draw_episodes
 from posebed.pose import Batch
 
 BatchT = TypeVar("BatchT")

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from posebed.config import SplitConfig
-from posebed.data.plan import Episode, generator, read_episodes, write_episodes
+from posebed.data.test_episodes import Episode, generator, read_episodes, write_episodes
 from posebed.listing import shortened
 from posebed.records import Category, Record, write_table, write_text
 

@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from posebed.annotations.checks import is_number
+from posebed.annotations.coco_file import CocoFile
+from posebed.annotations.released_layouts import category_entry, read_published, visible
+from posebed.annotations.skeleton import mirrored_pairs
 from posebed.config import PictureOptions
 from posebed.contracts import DatasetSpec
-from posebed.data.checks import is_number
-from posebed.data.published import category_entry, read_published, visible
-from posebed.data.sheet import CocoFile
-from posebed.data.skeleton import mirrored_pairs
 from posebed.records import Category, Dataset, Record
 
 _NAMES = (

@@ -11,11 +11,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from posebed.annotations.checks import id_text, is_number
+from posebed.annotations.coco_file import CocoFile
+from posebed.annotations.released_layouts import Reported, category_entry, read_published, visible
+from posebed.annotations.skeleton import mirrored_pairs
 from posebed.contracts import DatasetSpec
-from posebed.data.checks import id_text, is_number
-from posebed.data.published import Reported, category_entry, read_published, visible
-from posebed.data.sheet import CocoFile
-from posebed.data.skeleton import mirrored_pairs
 from posebed.records import Category, Dataset
 
 _LEGS = ("left_front", "right_front", "left_back", "right_back")

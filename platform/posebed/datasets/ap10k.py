@@ -10,10 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from posebed.annotations.coco_file import CocoFile
+from posebed.annotations.released_layouts import Reported, read_published
+from posebed.annotations.skeleton import mirrored_pairs
 from posebed.contracts import DatasetSpec
-from posebed.data.published import Reported, read_published
-from posebed.data.sheet import CocoFile
-from posebed.data.skeleton import mirrored_pairs
 from posebed.records import Category, Dataset
 
 _NAMES = (

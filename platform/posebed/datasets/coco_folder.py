@@ -12,13 +12,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, model_validator
 
+from posebed.annotations.checks import id_text, is_id
+from posebed.annotations.coco import find_pictures, read_coco
+from posebed.annotations.coco_file import CocoFile
+from posebed.annotations.own_parts import PART_NAMES, PartName, part_named, read_lists, with_parts
+from posebed.annotations.skeleton import Json
 from posebed.config import PictureOptions, Positive, Section
 from posebed.contracts import DatasetSpec
-from posebed.data.checks import id_text, is_id
-from posebed.data.coco import find_pictures, read_coco
-from posebed.data.own_parts import PART_NAMES, PartName, part_named, read_lists, with_parts
-from posebed.data.sheet import CocoFile
-from posebed.data.skeleton import Json
 from posebed.listing import shortened
 from posebed.records import Dataset
 

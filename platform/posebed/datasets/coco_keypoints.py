@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from posebed.annotations.coco_file import CocoFile
+from posebed.annotations.detections import with_detections
+from posebed.annotations.released_layouts import folder_or_zip, read_published
+from posebed.annotations.skeleton import mirrored_pairs
 from posebed.config import PictureOptions
 from posebed.contracts import DatasetSpec
-from posebed.data.detections import with_detections
-from posebed.data.published import folder_or_zip, read_published
-from posebed.data.sheet import CocoFile
-from posebed.data.skeleton import mirrored_pairs
 from posebed.records import Category, Dataset
 
 _NAMES = (

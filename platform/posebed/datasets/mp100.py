@@ -12,16 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from posebed.annotations.checks import Fault, id_text
+from posebed.annotations.coco import read_sheets
+from posebed.annotations.coco_file import CocoFile, Sheet, read_sheet
+from posebed.annotations.jsonfile import read_json
+from posebed.annotations.skeleton import Json
+from posebed.annotations.spanning_tree import with_links
 from posebed.config import PictureOptions
 from posebed.contracts import DatasetSpec
-from posebed.data.checks import Fault, Reason, id_text
-from posebed.data.coco import read_sheets
-from posebed.data.jsonfile import read_json
-from posebed.data.sheet import CocoFile, Sheet, read_sheet
-from posebed.data.skeleton import Json
-from posebed.data.spanning_tree import with_links
 from posebed.listing import shortened
-from posebed.records import Dataset
+from posebed.records import Dataset, Reason
 
 HELD_OUT: dict[int, dict[str, tuple[int, ...]]] = {
     1: {

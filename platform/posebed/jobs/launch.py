@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from posebed.experiment import Experiment
-from posebed.jobs.board import Board
 from posebed.jobs.cluster import Share, connect, share_for, worker_variables
+from posebed.jobs.progress import Progress
 from posebed.scoring.result import Epoch
+from posebed.training.checkpoint_integrity import seal
 from posebed.training.log import Bar, Tick, newest_undamaged
-from posebed.training.seal import seal
-from posebed.training.trained import FILES
+from posebed.training.run_folder import FILES
 
 import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
 import ray.train  # isort: skip
@@ -49,9 +49,9 @@ def launch(
     """
     connect(packages)
     share = share_for(experiment.train.workers)
-    board: Any = ray.remote(num_cpus=0)(Board).remote()
-    trainer = trainer_of(experiment, job_name(experiment), storage or own_storage(), share, board=board)
-    with _shown(board, experiment.key, on_epoch):
+    progress: Any = ray.remote(num_cpus=0)(Progress).remote()
+    trainer = trainer_of(experiment, job_name(experiment), storage or own_storage(), share, progress=progress)
+    with _shown(progress, experiment.key, on_epoch):
         checkpoint = trainer.fit().checkpoint
     if checkpoint is None:
         raise RuntimeError(f"the job of {experiment.key} must leave a checkpoint, but left none")
@@ -68,16 +68,16 @@ def trainer_of(
     storage: str,
     share: Share,
     callbacks: Sequence[UserCallback] = (),
-    board: Any = None,
+    progress: Any = None,
 ) -> TorchTrainer:
     """The experiment as a Ray Train job that is not started yet; a job of the same name in its storage is resumed.
 
     Args:
-        board: where the workers' news go, if anywhere.
+        progress: where the workers' news go, if anywhere.
     """
     return TorchTrainer(
         _work,
-        train_loop_config={"experiment": experiment, "board": board, "threads": share.cpus},
+        train_loop_config={"experiment": experiment, "progress": progress, "threads": share.cpus},
         torch_config=TorchConfig(backend=None if share.accelerator else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=experiment.train.workers,
@@ -121,14 +121,14 @@ def _work(config: dict[str, Any]) -> None:
     from posebed.training.loop import train
 
     torch.set_num_threads(config["threads"])
-    train(config["experiment"], RayLog(config["board"]))
+    train(config["experiment"], RayLog(config["progress"]))
 
 
 class RayLog:
-    """Checkpoints through Ray Train, progress through the driver's board."""
+    """Checkpoints through Ray Train, progress through the driver's progress actor."""
 
-    def __init__(self, board: Any) -> None:
-        self._board = board
+    def __init__(self, progress: Any) -> None:
+        self._progress = progress
 
     @contextmanager
     def latest(self) -> Iterator[Path | None]:
@@ -154,12 +154,12 @@ class RayLog:
             yield Path(folder)
 
     def tick(self, tick: Tick) -> None:
-        if self._board:
-            self._board.tick.remote(asdict(tick))
+        if self._progress:
+            self._progress.tick.remote(asdict(tick))
 
     def epoch(self, epoch: Epoch) -> None:
-        if self._board:
-            self._board.epoch.remote(epoch.model_dump())
+        if self._progress:
+            self._progress.epoch.remote(epoch.model_dump())
 
     def keep(self, checkpoint: Path, epoch: Epoch) -> None:
         seal(checkpoint, ray.train.get_context().get_world_rank())
@@ -167,25 +167,25 @@ class RayLog:
         ray.train.report(measured, checkpoint=Checkpoint.from_directory(checkpoint))
 
     def warn(self, line: str) -> None:
-        if self._board:
-            self._board.warn.remote(line)
+        if self._progress:
+            self._progress.warn.remote(line)
 
 
 @contextmanager
-def _shown(board: Any, title: str, on_epoch: Callable[[Epoch], None]) -> Iterator[None]:
-    """Read the board on a second thread while the job runs, since Ray wants the first for its signals."""
+def _shown(progress: Any, title: str, on_epoch: Callable[[Epoch], None]) -> Iterator[None]:
+    """Read the progress actor on a second thread while the job runs, since Ray wants the first for its signals."""
     done = threading.Event()
     failed: list[BaseException] = []
 
     def watch() -> None:
-        seen = told = 0
+        epochs_seen = warnings_seen = 0
         try:
             with Bar(title, show=sys.stderr.isatty()) as bar:
                 finished = False
                 while not finished:
                     finished = done.wait(POLL_SECONDS)
-                    tick, epochs, warnings = ray.get(board.read.remote(seen, told))
-                    seen, told = seen + len(epochs), told + len(warnings)
+                    tick, epochs, warnings = ray.get(progress.read.remote(epochs_seen, warnings_seen))
+                    epochs_seen, warnings_seen = epochs_seen + len(epochs), warnings_seen + len(warnings)
                     for warning in warnings:
                         bar.say(warning)
                     if tick:

@@ -119,17 +119,17 @@ def cost_of(experiment: Experiment, cost: str) -> float:
     import torch
 
     from posebed.data.pack import Pack
+    from posebed.data.queries import queries_of, query_batches
     from posebed.data.splits import read_split
-    from posebed.training.predict import gflops
-    from posebed.training.streams import question_batches, questions
+    from posebed.inference.predict import gflops
     from posebed.training.transfer import initial_model
 
     pack = Pack.open(experiment.pack_folder)
     model, _ = initial_model(experiment, pack.setting())
     if cost == "parameters":
         return float(sum(p.numel() for p in model.parameters()))
-    first = questions(experiment.task, pack, read_split(experiment.split_folder), "val")[:1]
-    (batch,) = question_batches(pack, [first], torch.device("cpu"))
+    first = queries_of(experiment.task, pack, read_split(experiment.split_folder), "val")[:1]
+    (batch,) = query_batches(pack, [first], torch.device("cpu"))
     with torch.no_grad():
         counted = gflops(model.eval(), batch)
     if counted is None:

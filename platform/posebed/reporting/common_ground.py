@@ -25,7 +25,7 @@ from posebed.reporting.formats import number, signed
 from posebed.reporting.gallery import Decode
 from posebed.reporting.hard_queries import HardQuery, hard_queries
 from posebed.scoring.average_precision import OksMetric
-from posebed.scoring.ground import Answers, Read, aligned, grounds
+from posebed.scoring.common_ground import Answers, Read, aligned, grounds
 from posebed.scoring.metrics import Metric, keypoint_pck
 from posebed.scoring.paired import HEADLINE, MEASURED, Comparison, Estimate, compared
 from posebed.scoring.predictions import Predictions

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from posebed.contracts import Paper
-from posebed.reporting.literature import (
+from posebed.reporting.published_claims import (
     DEFINITIONS,
     Facts,
     Line,

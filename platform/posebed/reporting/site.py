@@ -28,12 +28,12 @@ from posebed.reporting.compare import (
     summary,
     tables,
 )
+from posebed.reporting.compressed_parts import Packed
 from posebed.reporting.csv_tables import write_csv_tables, write_lines
 from posebed.reporting.exports import write_figures, write_json
 from posebed.reporting.figures import Figure, figures
 from posebed.reporting.formats import amount, data_uri, duration, number, signed, slug
 from posebed.reporting.gallery import NEAR, GalleryPicture
-from posebed.reporting.packed import Packed
 from posebed.reporting.paper_tables import Papers, paper_lines
 from posebed.reporting.search_tables import (
     ENDS,

@@ -13,7 +13,7 @@ import numpy as np
 from posebed.config import ScoringConfig
 from posebed.records import Category
 from posebed.scoring.average_precision import OKS_METRICS, OksMetric
-from posebed.scoring.ground import Answers
+from posebed.scoring.common_ground import Answers
 from posebed.scoring.intervals import Statistic, interval, mean_statistic, resampled
 from posebed.scoring.metrics import METRICS, Metric
 from posebed.scoring.predictions import Predictions

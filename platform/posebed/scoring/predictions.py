@@ -115,7 +115,7 @@ class Predictions:
         *,
         crop: np.ndarray | None = None,
         size: tuple[int, int] = (256, 256),
-        unasked: Sequence[Record] = (),
+        unmatched_truths: Sequence[Record] = (),
     ) -> Predictions:
         """Join predictions with the records that they answer.
 
@@ -128,10 +128,10 @@ class Predictions:
             supports: n times the support records, for category-agnostic models.
             crop: (n, 4) x, y, width, height of what the model saw, in image pixels; by default the boxes.
             size: height and width of the crops.
-            unasked: truths that nothing was predicted for, but which predictions may match.
+            unmatched_truths: truths that nothing was predicted for, but which predictions may match.
         """
-        asked, rest = len(queries), len(unasked)
-        queries = [*queries, *unasked]
+        predicted, rest = len(queries), len(unmatched_truths)
+        queries = [*queries, *unmatched_truths]
         shown = [()] * len(queries) if supports is None else supports
         category = _positions(categories, [q.category for q in queries])
         real = _real(categories, category)
@@ -153,7 +153,7 @@ class Predictions:
             image=np.array([q.image for q in queries], np.str_),
             group=np.array([q.group for q in queries], np.str_),
             category=category,
-            predicted=np.arange(len(queries)) < asked,
+            predicted=np.arange(len(queries)) < predicted,
             annotated=np.array([q.detection is None for q in queries], bool),
             episode=np.array([-1] * len(queries) if episode is None else episode, np.int32),
             supports=tuple(tuple(s.record for s in shots) for shots in shown),
@@ -161,7 +161,7 @@ class Predictions:
             height=np.array([q.height for q in queries], np.int32),
             box=box,
             area=np.array([q.area for q in queries], np.float64),
-            crop=np.concatenate([box[:asked] if crop is None else crop, box[asked:]]),
+            crop=np.concatenate([box[:predicted] if crop is None else crop, box[predicted:]]),
             truth=truth[..., :2],
             labelled=truth[..., 2] > 0,
             counts=counts,

@@ -11,12 +11,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from posebed.training.world import World
+from posebed.training.process_group import ProcessGroup
 
 
-def synchronised(model: nn.Module, world: World) -> nn.Module:
+def synchronised(model: nn.Module, group: ProcessGroup) -> nn.Module:
     """The model with every BatchNorm replaced by one over all workers; names in its state stay the same."""
-    if world.device.type == "cuda":
+    if group.device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
     for module in model.modules():
         for name, child in module.named_children():

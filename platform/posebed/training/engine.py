@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from posebed.config import TrainConfig
-from posebed.training.world import World, uses_bfloat16
+from posebed.training.process_group import ProcessGroup, uses_bfloat16
 
 
 class Engine(Protocol):
@@ -40,24 +40,24 @@ class Engine(Protocol):
         """Whole weights on the CPU, on rank 0 alone; every rank calls it."""
 
 
-def open_engine(model: nn.Module, train: TrainConfig, factors: Mapping[str, float], world: World) -> Engine:
+def open_engine(model: nn.Module, train: TrainConfig, factors: Mapping[str, float], group: ProcessGroup) -> Engine:
     """The engine that ``train.engine`` names, on this worker's device.
 
     Args:
         factors: prefixes of parameter names to factors of the learning rate.
     """
-    model = model.to(world.device)
-    if world.size > 1 and train.sync_batchnorm:
+    model = model.to(group.device)
+    if group.size > 1 and train.sync_batchnorm:
         from posebed.training.batchnorm import synchronised
 
-        model = synchronised(model, world)
+        model = synchronised(model, group)
     optimizer = make_optimizer(model, train, factors)
     if train.engine == "torch":
-        return TorchEngine(model, optimizer, train, world)
+        return TorchEngine(model, optimizer, train, group)
     # DeepSpeed takes seconds to import: only those who train with it wait for it.
     from posebed.training.zero import DeepSpeedEngine
 
-    return DeepSpeedEngine(model, optimizer, train, world)
+    return DeepSpeedEngine(model, optimizer, train, group)
 
 
 def make_optimizer(model: nn.Module, train: TrainConfig, factors: Mapping[str, float]) -> torch.optim.Optimizer:
@@ -100,14 +100,16 @@ def _spared(model: nn.Module, kinds: Collection[str]) -> set[str]:
 class TorchEngine:
     """Plain torch, with DistributedDataParallel where there are several workers."""
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, train: TrainConfig, world: World) -> None:
-        self.module, self.optimizer, self._world = model, optimizer, world
-        self._forward = DistributedDataParallel(model) if world.size > 1 else model
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, train: TrainConfig, group: ProcessGroup
+    ) -> None:
+        self.module, self.optimizer, self._group = model, optimizer, group
+        self._forward = DistributedDataParallel(model) if group.size > 1 else model
         self._accumulation, self._clip, self._counted = train.accumulation(), train.clip, 0
-        self._bfloat16 = uses_bfloat16(train.precision, world.device)
+        self._bfloat16 = uses_bfloat16(train.precision, group.device)
 
     def __call__(self, batch: Any) -> Any:
-        with torch.autocast(self._world.device.type, torch.bfloat16, enabled=self._bfloat16):
+        with torch.autocast(self._group.device.type, torch.bfloat16, enabled=self._bfloat16):
             return self._forward(batch)
 
     def backward(self, loss: Tensor) -> None:
@@ -123,16 +125,16 @@ class TorchEngine:
         self.optimizer.zero_grad()
 
     def save(self, folder: Path) -> None:
-        if self._world.rank == 0:
+        if self._group.rank == 0:
             state = {"model": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}
             torch.save(state, folder / "engine.pt")
 
     def load(self, folder: Path) -> None:
-        state = torch.load(folder / "engine.pt", map_location=self._world.device, weights_only=True)
+        state = torch.load(folder / "engine.pt", map_location=self._group.device, weights_only=True)
         self.module.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
 
     def weights(self) -> dict[str, Tensor] | None:
-        if self._world.rank:
+        if self._group.rank:
             return None
         return {name: value.detach().cpu().clone() for name, value in self.module.state_dict().items()}

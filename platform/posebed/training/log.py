@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from posebed.scoring.result import Epoch
-from posebed.training.seal import damage, seal
+from posebed.training.checkpoint_integrity import damage, seal
 
 
 @dataclass(frozen=True)

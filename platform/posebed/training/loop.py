@@ -20,12 +20,12 @@ from posebed.records import write_text
 from posebed.scoring.result import Epoch
 from posebed.training.engine import Engine, open_engine
 from posebed.training.log import Log, Tick
+from posebed.training.process_group import ProcessGroup, device_name, join_process_group, summed
+from posebed.training.run_folder import write_weights
 from posebed.training.schedule import rate_factor, set_rate
-from posebed.training.streams import training_stream
-from posebed.training.trained import write_weights
+from posebed.training.training_stream import training_stream
 from posebed.training.transfer import initial_model
 from posebed.training.validate import validate
-from posebed.training.world import World, device_name, join_world, summed
 
 TICK_SECONDS = 0.5
 
@@ -43,34 +43,34 @@ def epochs(experiment: Experiment, log: Log) -> Iterator[Epoch]:
     ``curve.json``. Weights, order and augmentation follow from the seed and the epoch alone, so that a run that
     was killed and resumed ends in the same weights as one that was not.
     """
-    world = join_world()
+    group = join_process_group()
     pack, split = Pack.open(experiment.pack_folder), read_split(experiment.split_folder)
     spec, settings = experiment.spec, experiment.train
     # Where there is a checkpoint to resume, it replaces these weights.
     model, _ = initial_model(experiment, pack.setting())
-    engine = open_engine(model, settings, spec.learning_rates(experiment.config), world)
+    engine = open_engine(model, settings, spec.learning_rates(experiment.config), group)
     curve, best = _resume(engine, log)
     yield from curve
     for epoch in range(len(curve) + 1, settings.epochs + 1):
-        line = _train_epoch(experiment, engine, pack, split, world, epoch, log)
+        line = _train_epoch(experiment, engine, pack, split, group, epoch, log)
         checkpoint = epoch % settings.checkpoint_every == 0 or epoch == settings.epochs
         if checkpoint:
-            line = line.model_copy(update={"validation": validate(experiment, engine, pack, split, world)})
+            line = line.model_copy(update={"validation": validate(experiment, engine, pack, split, group)})
         curve.append(line)
-        if world.rank == 0:
+        if group.rank == 0:
             log.epoch(line)
         if checkpoint and log.due():
-            best = _save(experiment, engine, log, curve, best, world)
+            best = _save(experiment, engine, log, curve, best, group)
         yield line
 
 
 def _train_epoch(
-    experiment: Experiment, engine: Engine, pack: Pack, split: Split, world: World, epoch: int, log: Log
+    experiment: Experiment, engine: Engine, pack: Pack, split: Split, group: ProcessGroup, epoch: int, log: Log
 ) -> Epoch:
     settings = experiment.train
     # Layers such as dropout draw from torch's global generator and from no other.
-    torch.manual_seed((experiment.seed * 100_003 + epoch) * 1_009 + world.rank)
-    stream = training_stream(experiment, pack, split, world, epoch)
+    torch.manual_seed((experiment.seed * 100_003 + epoch) * 1_009 + group.rank)
+    stream = training_stream(experiment, pack, split, group, epoch)
     micro_steps, accumulation = len(stream), settings.accumulation()
     steps = micro_steps // accumulation * settings.epochs
     total: dict[str, Tensor] = {}
@@ -80,20 +80,20 @@ def _train_epoch(
         step = ((epoch - 1) * micro_steps + index) // accumulation
         rate = set_rate(engine.optimizer, rate_factor(step, steps, settings))
         losses = _losses(engine, batch)
-        loss = sum(losses.values(), torch.zeros((), device=world.device))
+        loss = sum(losses.values(), torch.zeros((), device=group.device))
         engine.backward(loss)
         engine.step()
         for name, value in losses.items():
             total[name] = total.get(name, 0) + value.detach()
-        images += len(batch) * world.size
-        if world.rank == 0 and (now := time.perf_counter()) - ticked > TICK_SECONDS:
+        images += len(batch) * group.size
+        if group.rank == 0 and (now := time.perf_counter()) - ticked > TICK_SECONDS:
             ticked, done = now, (epoch - 1) * micro_steps + index + 1
             speed = images / (now - started)
             log.tick(Tick(epoch, settings.epochs, done, micro_steps * settings.epochs, loss.item(), speed))
     seconds = time.perf_counter() - started
-    mean = summed(torch.stack([v.double() for v in total.values()]), world) / (micro_steps * world.size)
+    mean = summed(torch.stack([v.double() for v in total.values()]), group) / (micro_steps * group.size)
     losses = dict(zip(total, mean.tolist(), strict=True))
-    return _line(experiment, world, epoch, losses, rate, seconds, images, stream.waited)
+    return _line(experiment, group, epoch, losses, rate, seconds, images, stream.waited)
 
 
 def _losses(engine: Engine, batch: Any) -> dict[str, Tensor]:
@@ -103,7 +103,7 @@ def _losses(engine: Engine, batch: Any) -> dict[str, Tensor]:
 
 def _line(
     experiment: Experiment,
-    world: World,
+    group: ProcessGroup,
     epoch: int,
     losses: dict[str, float],
     rate: float,
@@ -125,7 +125,7 @@ def _line(
         seconds=seconds,
         images_per_second=images / seconds,
         waiting=min(1.0, waited / seconds),
-        device=f"{world.size} x {device_name(world.device)}",
+        device=f"{group.size} x {device_name(group.device)}",
         system=_system(),
     )
 
@@ -151,7 +151,7 @@ def _resume(engine: Engine, log: Log) -> tuple[list[Epoch], Weights | None]:
 
 
 def _save(
-    experiment: Experiment, engine: Engine, log: Log, curve: list[Epoch], best: Weights | None, world: World
+    experiment: Experiment, engine: Engine, log: Log, curve: list[Epoch], best: Weights | None, group: ProcessGroup
 ) -> Weights | None:
     """Keep a checkpoint and return the best weights so far (on rank 0).
 
@@ -171,7 +171,7 @@ def _save(
                 write_text(json.dumps([line.model_dump() for line in curve]), folder / "curve.json")
             log.keep(folder, curve[-1])
     except (OSError, RuntimeError, SafetensorError) as error:
-        if world.size > 1 or curve[-1].epoch == experiment.train.epochs:
+        if group.size > 1 or curve[-1].epoch == experiment.train.epochs:
             raise
         log.warn(f"{experiment.key}: the checkpoint of epoch {curve[-1].epoch} could not be written: {error}")
-    return best if world.rank == 0 else None
+    return best if group.rank == 0 else None

@@ -19,7 +19,7 @@ from posebed.contracts import Setting
 from posebed.experiment import Experiment
 from posebed.listing import shortened
 from posebed.records import Category
-from posebed.training.trained import read_about, setting_of, without_download
+from posebed.training.run_folder import read_about, setting_of, without_download
 
 State = Mapping[str, Tensor]
 Build = Callable[[Setting], nn.Module]

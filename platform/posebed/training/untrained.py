@@ -12,7 +12,7 @@ from posebed.data.pack import Pack
 from posebed.data.splits import read_split
 from posebed.experiment import Experiment
 from posebed.pose import Keypoints
-from posebed.training.streams import training_rows
+from posebed.training.training_stream import training_rows
 from posebed.training.transfer import initial_model
 
 

@@ -6,40 +6,40 @@ import numpy as np
 import torch
 
 from posebed.data.pack import Pack
+from posebed.data.queries import grouped, queries_of, query_batches
 from posebed.data.splits import Split
 from posebed.experiment import Experiment
 from posebed.pose import Batch, EpisodeBatch
 from posebed.training.engine import Engine
-from posebed.training.streams import in_batches, question_batches, questions
-from posebed.training.world import World, summed
+from posebed.training.process_group import ProcessGroup, summed
 
 THRESHOLD = 0.2
 
 
 @torch.no_grad()
-def validate(experiment: Experiment, engine: Engine, pack: Pack, split: Split, world: World) -> float:
+def validate(experiment: Experiment, engine: Engine, pack: Pack, split: Split, group: ProcessGroup) -> float:
     """Mean over the queries of the share of keypoints nearer than a fifth of the box's longest side.
 
     It chooses the best checkpoint; the numbers of the report come from the table of predictions.
     """
-    asked = questions(experiment.task, pack, split, "val")
-    batches = in_batches(asked, max(1, experiment.train.batch_size // world.size // experiment.train.accumulation()))
+    queries = queries_of(experiment.task, pack, split, "val")
+    batches = grouped(queries, max(1, experiment.train.batch_size // group.size // experiment.train.accumulation()))
     # Workers take turns and make equally many batches, as sharded weights need all of them at every forward pass:
-    # some ask once more what another has asked, and do not count the answers.
-    turns = range(world.rank, -(-len(batches) // world.size) * world.size, world.size)
+    # some ask once more what another has queries, and do not count the answers.
+    turns = range(group.rank, -(-len(batches) // group.size) * group.size, group.size)
     mine = [batches[turn % len(batches)] for turn in turns]
-    reach = torch.from_numpy(THRESHOLD * longest_sides(pack) * pack.affine[:, 0, 0]).to(world.device)
+    reach = torch.from_numpy(THRESHOLD * longest_sides(pack) * pack.affine[:, 0, 0]).to(group.device)
     engine.module.eval()
     model = engine.module
-    total = torch.zeros((), dtype=torch.float64, device=world.device)
-    for turn, batch in zip(turns, question_batches(pack, mine, world.device), strict=True):
-        found = model.decode(engine(batch), batch)  # pyright: ignore[reportCallIssue]
-        away = (found.xy.double() - batch.keypoints.xy).norm(dim=-1)
+    total = torch.zeros((), dtype=torch.float64, device=group.device)
+    for turn, batch in zip(turns, query_batches(pack, mine, group.device), strict=True):
+        pose = model.decode(engine(batch), batch)  # pyright: ignore[reportCallIssue]
+        away = (pose.xy.double() - batch.keypoints.xy).norm(dim=-1)
         weight = counting(batch)
         right = (away < reach[batch.row, None]) * weight
         if turn < len(batches):
             total += (right.sum(1) / weight.sum(1).clamp(min=1)).sum()
-    return summed(total, world).item() / len(asked)
+    return summed(total, group).item() / len(queries)
 
 
 def longest_sides(pack: Pack) -> np.ndarray:

@@ -27,7 +27,7 @@ finally:
 from torch import Tensor, nn  # noqa: E402
 
 from posebed.config import TrainConfig  # noqa: E402
-from posebed.training.world import World, uses_bfloat16  # noqa: E402
+from posebed.training.process_group import ProcessGroup, uses_bfloat16  # noqa: E402
 
 # On a CPU DeepSpeed would compile an operator for shared-memory communication, and stop where there is no
 # compiler. Gloo does without it.
@@ -39,19 +39,21 @@ _TAG = "engine"
 class DeepSpeedEngine:
     """DeepSpeed around a model and a torch optimizer."""
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, train: TrainConfig, world: World) -> None:
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, train: TrainConfig, group: ProcessGroup
+    ) -> None:
         logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-        self._world, self._stage = world, train.zero
+        self._group, self._stage = group, train.zero
         accumulation = train.accumulation()
         settings = {
             "train_batch_size": train.batch_size,
-            "train_micro_batch_size_per_gpu": train.batch_size // world.size // accumulation,
+            "train_micro_batch_size_per_gpu": train.batch_size // group.size // accumulation,
             "gradient_accumulation_steps": accumulation,
             "gradient_clipping": train.clip,
             "zero_optimization": {"stage": train.zero},
             "zero_allow_untested_optimizer": True,
             "zero_force_ds_cpu_optimizer": False,
-            "torch_autocast": {"enabled": uses_bfloat16(train.precision, world.device), "dtype": "bfloat16"},
+            "torch_autocast": {"enabled": uses_bfloat16(train.precision, group.device), "dtype": "bfloat16"},
             "steps_per_print": 10**9,
         }
         turned = _made_plain(model)
@@ -83,7 +85,7 @@ class DeepSpeedEngine:
         # Stage 3 scatters parameters over the workers; the context brings them together.
         parameters = list(self.module.parameters()) if self._stage == 3 else []
         with deepspeed.zero.GatheredParameters(parameters, enabled=self._stage == 3):
-            if self._world.rank:
+            if self._group.rank:
                 return None
             return {name: value.detach().cpu().clone() for name, value in self.module.state_dict().items()}
 

@@ -16,8 +16,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from posebed.config import EpisodesConfig, SplitConfig
-from posebed.data.plan import draw_episodes
 from posebed.data.splits import PARTS, UNUSED, Split, divide, read_split, write_split
+from posebed.data.test_episodes import draw_episodes
 from posebed.records import Category, Record
 
 FAMILIES = {"lion": "cats", "tiger": "cats", "wolf": "dogs", "fox": "dogs", "cow": "cattle", "bison": "cattle"}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from posebed.data.published import Reported
+from posebed.annotations.released_layouts import Reported
 from posebed.datasets.animal_pose import SKELETON, read
 
 OFFICIAL = [

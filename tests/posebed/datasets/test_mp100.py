@@ -14,7 +14,7 @@ import pytest
 
 from posebed.config import EpisodesConfig, Params
 from posebed.data.images import PictureFacts
-from posebed.data.plan import Episode, official_episodes, read_episodes
+from posebed.data.test_episodes import Episode, official_episodes, read_episodes
 from posebed.datasets.mp100 import HELD_OUT, Options, read
 from posebed.records import Dataset, read_records, write_records
 from posestages.prepare import prepare
@@ -280,7 +280,7 @@ def real_split(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     native = real_data / "native_samples/mp100_annotations"
     files: dict[str, Content] = {f.name: json.loads(f.read_text()) for f in native.glob("*.json")}
     facts = {i["file_name"]: PictureFacts((i["width"], i["height"])) for of in files.values() for i in of["images"]}
-    monkeypatch.setattr("posebed.data.coco.inspect_pictures", lambda images, paths: {p: facts[p] for p in paths})
+    monkeypatch.setattr("posebed.annotations.coco.inspect_pictures", lambda images, paths: {p: facts[p] for p in paths})
 
     def read_split(number: Any) -> Dataset:
         tests = [files[f"mp100_split{n}_test.json"] for n in HELD_OUT]

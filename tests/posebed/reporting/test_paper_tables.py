@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posebed.contracts import Claim, Paper, Preset
-from posebed.reporting.literature import DEFINITIONS, Literature
 from posebed.reporting.paper_tables import PaperRow, Papers, paper_lines, papers
+from posebed.reporting.published_claims import DEFINITIONS, Literature
 from posebed.reporting.site import write_report
 from posebed.reporting.verdicts import TOLERANCE, Cell, Ours
 from posebed.scoring.result import Repeat, Result, Score

@@ -180,7 +180,7 @@ def test_a_surer_detection_comes_first(drawn: Drawn) -> None:
     ]
     truth = Record("truth", "image", 640, 640, "c", boxes[1], 2500, np.array([[310, 310, 2]], np.float32))
     xy = np.array([[[110.0, 110.0]], [[310.0, 310.0]]])
-    table = Predictions.from_records([category], found, xy, np.full((2, 1), 0.5), unasked=[truth])
+    table = Predictions.from_records([category], found, xy, np.full((2, 1), 0.5), unmatched_truths=[truth])
     assert table.score.tolist() == pytest.approx([0.45, 0.15, 0])
     assert values(table)["AP"] == pytest.approx(0.5)
 
@@ -225,7 +225,9 @@ def as_table(case: dict, sigmas: np.ndarray) -> Predictions:
     points = np.array([row["keypoints"] for row in results]).reshape(-1, 17, 3)
     found, truths = rows[: len(results)], rows[len(results) :]
     # Of keypoints that are all sure, the score is the detector's.
-    return Predictions.from_records(categories, found, points[..., :2], np.ones(points.shape[:2]), unasked=truths)
+    return Predictions.from_records(
+        categories, found, points[..., :2], np.ones(points.shape[:2]), unmatched_truths=truths
+    )
 
 
 @pytest.mark.parametrize("case", ["m0", "m1"])

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posebed.config import ScoringConfig
-from posebed.scoring.ground import Answers
+from posebed.scoring.common_ground import Answers
 from posebed.scoring.intervals import interval
 from posebed.scoring.metrics import pck
 from posebed.scoring.paired import HEADLINE, MEASURED, Comparison, compared

@@ -10,8 +10,8 @@ from torch import nn
 
 from posebed.config import TrainConfig
 from posebed.training.engine import make_optimizer, open_engine
+from posebed.training.process_group import join_process_group
 from posebed.training.schedule import rate_factor, set_rate
-from posebed.training.world import join_world
 
 
 class Net(nn.Module):
@@ -31,7 +31,7 @@ def settings(**changes: object) -> TrainConfig:
 
 def trained(train: TrainConfig, steps: int = 3, engine=None) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
-    engine = engine or open_engine(Net(), train, {}, join_world())
+    engine = engine or open_engine(Net(), train, {}, join_process_group())
     data = torch.Generator().manual_seed(1)
     for _ in range(steps):
         whole = torch.randn(8, 3, 6, 6, generator=data)
@@ -58,7 +58,7 @@ def test_every_zero_stage_steps_as_plain_torch_does(zero: int):
 
 @pytest.mark.parametrize("engine", ["torch", "deepspeed"])
 def test_bfloat16_computes_in_bfloat16_and_keeps_full_weights(engine: str):
-    opened = open_engine(Net(), settings(engine=engine, precision="bfloat16"), {}, join_world())
+    opened = open_engine(Net(), settings(engine=engine, precision="bfloat16"), {}, join_process_group())
     assert opened(torch.randn(8, 3, 6, 6)).dtype == torch.bfloat16
     assert next(opened.module.parameters()).dtype == torch.float32
 
@@ -68,7 +68,7 @@ def test_accumulation_steps_as_the_whole_batch_does_where_no_statistics_are_shar
     def steps(micro: int) -> dict[str, torch.Tensor]:
         train = settings(engine=engine, micro_batch=micro, optimizer="sgd")
         torch.manual_seed(0)
-        opened = open_engine(Net().eval(), train, {}, join_world())
+        opened = open_engine(Net().eval(), train, {}, join_process_group())
         opened.module.eval()
         return trained(train, engine=opened)
 
@@ -79,10 +79,10 @@ def test_accumulation_steps_as_the_whole_batch_does_where_no_statistics_are_shar
 def test_a_loaded_engine_goes_on_as_if_it_had_never_stopped(tmp_path: Path, changes: dict):
     train = settings(**changes)
     torch.manual_seed(0)
-    whole = open_engine(Net(), train, {}, join_world())
+    whole = open_engine(Net(), train, {}, join_process_group())
     trained(train, 2, whole)
     whole.save(tmp_path)
-    resumed = open_engine(Net(), train, {}, join_world())
+    resumed = open_engine(Net(), train, {}, join_process_group())
     resumed.load(tmp_path)
     assert_close(trained(train, 2, whole), trained(train, 2, resumed), atol=0)
 

@@ -15,8 +15,8 @@ from torch import nn
 
 from posebed.config import read_params
 from posebed.contracts import Setting
+from posebed.inference.trained_model import open_trained
 from posebed.records import Category
-from posebed.training.trained import open_trained
 from posebed.training.transfer import initial_model, keypoint_axes, same_keypoints, transferred
 from posestages.train import experiment_of, train_without_ray
 

@@ -1,0 +1,214 @@
+"""Pictures to look at: contact sheets of datasets, and poses found in anybody's images."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from rich.progress import track
+
+from posebed.data.images import Images, decode_named
+from posebed.listing import shortened
+from posebed.records import Category, Dataset, Record, write_text
+from posebed.reporting.draw import CELL, LEAST, contact_sheet, draw_pose
+from posestages.commands.boxes import boxes_of, distinct, whole
+from posestages.commands.support import Shots, beside, read_shots
+from posestages.stage import run_folder
+
+if TYPE_CHECKING:
+    from posebed.inference.pictures import Pose
+    from posebed.inference.trained_model import Trained
+
+SURE = 0.1
+"""Keypoints below this confidence are written to the JSON but not drawn. Category-agnostic models know little of their
+confidence, so that of theirs all are drawn that some support shows."""
+
+
+def draw_sheet(dataset: Dataset, out: Path, count: int, chosen: Sequence[str]) -> None:
+    """A contact sheet with so many annotated records of every chosen category, evenly spread over the dataset.
+
+    Raises:
+        LookupError: a chosen category is not there.
+        ValueError: no sound record to show.
+    """
+    known = {category.key: category for category in dataset.categories}
+    missing = [key for key in chosen if key not in known]
+    if missing:
+        raise LookupError(f"{dataset.root} must have the categories {shortened(missing)}, but has {shortened(known)}")
+    members = defaultdict[str, list[Record]](list)
+    for record in dataset.records:
+        if record.keypoints[:, 2].any():
+            members[record.category].append(record)
+    images = Images(dataset.root, dataset.reading)
+    pictures, titles = [], []
+    for key in chosen or known:
+        spread = np.linspace(0, len(members[key]) - 1, min(count, len(members[key]))).round().astype(int)
+        for record in (members[key][i] for i in spread):
+            pictures.append(_annotated(images.decode(record.image), record, known[key]))
+            titles.append(f"{known[key].name}: {record.record}")
+    if not pictures:
+        raise ValueError(f"{dataset.root} must have a sound record to show, but has none; `posebed check` tells why")
+    skeletons = {known[key].keypoints: known[key] for key in reversed(chosen or list(known))}
+    write_picture(contact_sheet(pictures, titles, count, list(reversed(skeletons.values()))), out)
+
+
+def _annotated(picture: np.ndarray, record: Record, category: Category) -> np.ndarray:
+    """The part of the picture around the record's box, with its keypoints."""
+    x, y, w, h = record.box
+    room = 0.15 * max(w, h)
+    left, top = max(0, int(x - room)), max(0, int(y - room))
+    part = picture[top : int(y + h + room) + 1, left : int(x + w + room) + 1]
+    xy = record.keypoints[:, :2] - (left, top)
+    return draw_pose(part, xy, record.keypoints[:, 2] > 0, category, longest=CELL, numbered=True)
+
+
+def predict_pictures(
+    run: str,
+    paths: Sequence[Path],
+    boxes: Path | None,
+    out: Path,
+    support: Path | None = None,
+    category: str | None = None,
+) -> int:
+    """Find poses, write ``poses.json`` (COCO keypoints) and a drawn picture of each image; returns their number.
+
+    Args:
+        run: a key below ``runs/``, or the folder of a trained run.
+        paths: pictures, of which each counts once.
+        boxes: a COCO file whose pictures are matched as ``boxes.matched`` does; by default each picture is one box.
+        support, category: as in ``open_run``.
+
+    Raises:
+        ValueError: as ``boxes.boxes_of``; or the model's answer is not finite. Nothing is written.
+    """
+    from posebed.inference.pictures import pose_in_boxes, supports
+
+    trained, shots = open_run(run, support, category)
+    paths = distinct(paths)
+    wanted = boxes_of(paths, boxes)
+    shown = supports(trained, shots.pictures()) if shots else None
+    poses: list[Any] = []
+    drawn: list[tuple[Path, np.ndarray]] = []
+    for path in track(paths, "finding poses"):
+        picture = decode_named(path)
+        found = pose_in_boxes(trained, path, picture, wanted.get(path) or [whole(picture)], shown)
+        _must_be_finite(found)
+        picture = _with_poses(picture, found, 0.0 if shots else SURE)
+        drawn.append((path, beside(picture, shots) if shots else picture))
+        poses += found
+    out.mkdir(parents=True, exist_ok=True)
+    for number, (path, picture) in enumerate(drawn):
+        write_picture(picture, out / f"{number:04}-{path.stem}.png")
+    content = _coco(poses, paths, trained.setting.categories[0])
+    write_text(json.dumps(content, indent=1, allow_nan=False), out / "poses.json")
+    return len(poses)
+
+
+def _must_be_finite(poses: Sequence[Pose]) -> None:
+    """Weights that a training spoiled answer with nan, which no JSON holds and no picture shows."""
+    for pose in poses:
+        if not (np.isfinite(pose.xy).all() and np.isfinite(pose.confidence).all()):
+            raise ValueError(
+                f"the model must answer with finite numbers, but for the box {list(pose.box)} of {pose.image} it does "
+                "not; its weights may be damaged"
+            )
+
+
+def _with_poses(picture: np.ndarray, poses: Sequence[Pose], sure: float) -> np.ndarray:
+    """A small picture is enlarged first, so that marks do not hide it."""
+    factor = max(1.0, LEAST / max(picture.shape[:2]))
+    picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    for pose in poses:
+        xy = (pose.xy + 0.5) * factor - 0.5
+        picture = draw_pose(picture, xy, pose.confidence > sure, pose.category)
+    return picture
+
+
+def open_run(run: str, support: Path | None, category: str | None) -> tuple[Trained, Shots | None]:
+    """The trained run of that key below ``runs/``, or in that folder, on the device there is; and what a
+    category-agnostic one is to look for.
+
+    Args:
+        support: annotated pictures as ``support.read_shots`` takes them, for such a run alone.
+        category: of those, where there are several.
+
+    Raises:
+        ValueError: supports where the run takes none, or none where it needs some. Else as ``support.read_shots``.
+    """
+    import torch
+
+    from posebed.contracts import Task
+    from posebed.inference.trained_model import open_trained
+    from posebed.training.run_folder import read_about, setting_of
+
+    folder = Path(run) if (Path(run) / "run.json").is_file() else run_folder(run) / "train"
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    about = read_about(folder)
+    if about["task"] == Task.CATEGORY_SPECIFIC:
+        if support or category:
+            raise ValueError(f"a run with --support must be category-agnostic, but {run} knows its one skeleton itself")
+        return open_trained(folder, device), None
+    if support is None:
+        raise ValueError(f"{run} is category-agnostic and must be given --support, annotated pictures, but got none")
+    shots = read_shots(support, category)
+    setting = setting_of(about)
+    # Models whose outputs are numbered keep theirs.
+    largest = max(setting.keypoints, len(shots.category.keypoints))
+    return open_trained(folder, device, replace(setting, keypoints=largest, categories=(shots.category,))), shots
+
+
+def _coco(poses: Sequence[Any], paths: Sequence[Path], category: Category) -> dict[str, Any]:
+    place = {path: number + 1 for number, path in enumerate(paths)}
+    return {
+        "images": [{"id": number, "file_name": str(path)} for path, number in place.items()],
+        "annotations": [
+            {
+                "id": number + 1,
+                "image_id": place[pose.image],
+                "category_id": 1,
+                "bbox": list(pose.box),
+                "keypoints": _flat(pose),
+                "confidence": [round(c, 4) for c in pose.confidence.tolist()],
+                "score": round(float(pose.confidence.mean()), 4),
+            }
+            for number, pose in enumerate(poses)
+        ],
+        "categories": [
+            {
+                "id": 1,
+                "name": category.name,
+                "keypoints": list(category.keypoints),
+                "skeleton": [[one + 1, other + 1] for one, other in category.limbs],
+            }
+        ],
+    }
+
+
+def _flat(pose: Pose) -> list[float]:
+    """x, y, v of every keypoint; 0, 0, 0 of one that the model knows nothing of."""
+    known = zip(pose.xy.tolist(), pose.confidence > 0, strict=True)
+    return [value for (x, y), v in known for value in ((round(x, 2), round(y, 2), 2) if v else (0, 0, 0))]
+
+
+def write_picture(picture: np.ndarray, path: Path) -> None:
+    """Write RGB (H, W, 3) under a temporary name, then rename; the ending chooses the format.
+
+    Raises:
+        ValueError: the ending is of no format that can be written.
+    """
+    ending = path.suffix or ".png"
+    if not cv2.haveImageWriter(f"picture{ending}"):
+        raise ValueError(f"a picture must be written as .png, .jpg or .webp, but {path} ends in {ending}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written, data = cv2.imencode(ending, np.ascontiguousarray(picture[..., ::-1]))
+    if not written:
+        raise ValueError(f"{path} must hold a picture of shape {picture.shape}, which {ending} does not take")
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_bytes(data.tobytes())
+    unfinished.rename(path)

@@ -1,0 +1,52 @@
+"""What runs of the parameters repeat of what is published, and in what they depart from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from posebed import catalog
+from posebed.config import FinetuneConfig, Params, RunConfig
+from posebed.contracts import Claim, Preset
+from posebed.reporting.formats import flat
+from posebed.reporting.published_claims import Literature
+from posebed.scoring.result import Repeat, Result
+from posestages.commands.presets import ZOO, all_presets, same
+from posezoo.presets.ablations import ABLATIONS
+from posezoo.presets.papers import PAPERS, SAME_NETWORK, UNMEASURED
+
+
+def literature() -> Literature:
+    """What is published of the zoo."""
+    return Literature(all_presets(), ABLATIONS, PAPERS, UNMEASURED, SAME_NETWORK)
+
+
+def claims(results: Iterable[Result]) -> dict[str, Sequence[Claim]]:
+    """Run to the numbers that are published for what it repeats, as far as the preset is known here."""
+    known = all_presets()
+    named = {result.key: result.repeats.preset for result in results if result.repeats}
+    return {key: known[preset].claims for key, preset in named.items() if preset in known}
+
+
+def repeat_of(params: Params, key: str) -> Repeat | None:
+    """What the run repeats; None where the parameters name no preset for it."""
+    run = params.all_runs.get(key)
+    if run is None or run.preset is None:
+        return None
+    preset: Preset = catalog.preset(ZOO, run.preset)
+    changed = flat(run.model_dump(include={"config", "train", "params_from"}, exclude_unset=True))
+    words = ", ".join(f"{name.removeprefix('config.')} {value}" for name, value in changed)
+    return Repeat(preset=run.preset, changed=words, apart=tuple(_apart(params, run, preset)))
+
+
+def _apart(params: Params, run: RunConfig, preset: Preset) -> Iterator[str]:
+    """What is other than the preset says before a model sees anything."""
+    split, pack = params.splits[run.split], params.packs[run.pack]
+    if not same("data", params.data[split.data], preset.data):
+        yield "other data"
+    if not same("splits", split, {"data": split.data, "seed": split.seed, **preset.split}):
+        yield "another split"
+    if not same("packs", pack, {"data": pack.data, **preset.pack}):
+        yield "other crops"
+    start = params.all_runs[run.init_from].preset if isinstance(run, FinetuneConfig) else None
+    if start != preset.init_from or isinstance(run, FinetuneConfig) != bool(preset.init_from):
+        yield "another start"

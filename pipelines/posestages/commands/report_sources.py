@@ -1,0 +1,153 @@
+"""The report of results, predictions and searches alone, from a folder or from a tracking server, without parameters
+and data. The two pages are equal. They hold the tables of the project's own page, with intervals resampled as is the
+default, but no pictures.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from posebed.config import SEARCH, ScoringConfig
+from posebed.reporting.common_ground import ground_sections
+from posebed.reporting.paper_tables import papers
+from posebed.reporting.site import write_report
+from posebed.reporting.trace import TRACKED, Tracked
+from posebed.scoring.common_ground import grounds, tables_at
+from posebed.scoring.result import Result, read_result
+from posebed.scoring.search_result import SearchResult, read_search
+from posestages.commands.preset_matching import claims, literature
+from posestages.stage import PREDICTIONS
+
+if TYPE_CHECKING:
+    from posebed.reporting.tracking import Tracker
+
+Found = list[tuple[Result, Tracked | None]]
+"""Results, and where their mirrors stand."""
+
+
+def report_folder(folder: Path, out: Path, reference: str | None = None) -> Path:
+    """Write the page of every ``KEY/result.json`` and every search in a folder, and return its path.
+
+    Args:
+        reference: as in ``ground_sections``.
+
+    Raises:
+        LookupError: there is neither, or the reference stands on no common ground.
+    """
+    paths, searches = results_in(folder), searches_in(folder.glob(f"{SEARCH}*"))
+    if not paths and not searches:
+        raise LookupError(f"{folder} must hold results as KEY/result.json, but holds none; `dvc repro` makes them")
+    folders = [path.parent for path in paths]
+    tracked = tracked_runs(folders)
+    found: Found = [(result, tracked.get(result.key)) for result in map(read_result, paths)]
+    return _write(found, searches, tables_in(folders), out, reference)
+
+
+def report_tracker(uri: str, out: Path, reference: str | None = None) -> Path:
+    """Write the page of every result and search that a tracking server holds, and return its path.
+
+    Where one was repeated under its key, the newest counts, and the number of older ones is told.
+
+    Args:
+        reference: as in ``ground_sections``.
+
+    Raises:
+        LookupError: the server holds neither, or does not answer, or the reference stands on no common ground.
+    """
+    from posebed.reporting.mlflow_client import TrackerError
+    from posebed.reporting.search_tracking import tracked_searches
+    from posebed.reporting.tracking import Tracker
+
+    with TemporaryDirectory() as folder:
+        try:
+            tracker = Tracker(uri)
+            found, searches = _newest(tracker.results(), tracked_searches(uri))
+            tables = _fetched(tracker, found, Path(folder))
+        except TrackerError as error:
+            raise LookupError(f"the tracker must hand out what it holds, but does not: {error}") from error
+        return _write(found, searches, tables, out, reference)
+
+
+def _newest(
+    every: Iterable[tuple[Result, Tracked]], every_search: Iterable[SearchResult]
+) -> tuple[Found, list[SearchResult]]:
+    """Of each key; the others are counted aloud.
+
+    Raises:
+        LookupError: there is nothing.
+    """
+    found = sorted(every, key=lambda pair: pair[0].provenance.created)
+    searches = sorted(every_search, key=lambda search: search.origin.get("created", ""))
+    newest = {result.key: (result, tracked) for result, tracked in found}
+    newest_searches = {search.key: search for search in searches}
+    if not newest and not newest_searches:
+        raise LookupError("the tracker must hold at least one result, but holds none; `posebed track` writes them")
+    for what, older in (
+        ("results of the same runs", len(found) - len(newest)),
+        ("searches of the same keys", len(searches) - len(newest_searches)),
+    ):
+        if older:
+            print(f"{older} older {what} are left out", file=sys.stderr)
+    return [*newest.values()], [*newest_searches.values()]
+
+
+def _fetched(tracker: Tracker, found: Found, folder: Path) -> dict[str, Path]:
+    """By the keys of runs on common ground their tables of predictions, as far as they are tracked."""
+    places = {result.key: where.run for result, where in found if where}
+    wanted = _on_ground(result for result, _ in found)
+    tables = {key: tracker.predictions(places[key], folder) for key in wanted}
+    return {key: path for key, path in tables.items() if path}
+
+
+def _on_ground(results: Iterable[Result]) -> list[str]:
+    return sorted({run.key for ground in grounds(results) for run in ground.runs})
+
+
+def _write(
+    found: Found, searches: Iterable[SearchResult], tables: Mapping[str, Path], out: Path, reference: str | None
+) -> Path:
+    ordered = sorted(found, key=lambda pair: pair[0].key)
+    results = [result for result, _ in ordered]
+    absent = [key for key in _on_ground(results) if key not in tables]
+    if absent:
+        print(
+            f"{', '.join(absent)}: left out of common ground without a table of predictions; `posebed track` writes "
+            "those of a project to its tracker",
+            file=sys.stderr,
+        )
+    return write_report(
+        results,
+        [],
+        [],
+        out,
+        published=claims(results),
+        tracked={result.key: where for result, where in ordered if where},
+        grounds=ground_sections(results, tables_at(tables), None, ScoringConfig(), reference),
+        papers=papers(results, literature()),
+        searches=sorted(searches, key=lambda search: search.key),
+    )
+
+
+def results_in(folder: Path) -> list[Path]:
+    """Every ``KEY/result.json`` of a folder."""
+    return sorted(folder.glob("*/result.json"))
+
+
+def searches_in(folders: Iterable[Path]) -> list[SearchResult]:
+    """The searches of those folders that hold a finished one."""
+    return [read_search(folder) for folder in folders if (folder / "search.json").is_file()]
+
+
+def tables_in(folders: Iterable[Path]) -> dict[str, Path]:
+    """By the names of run folders, the tables of predictions that are there."""
+    return {folder.name: folder / PREDICTIONS for folder in folders if (folder / PREDICTIONS).is_file()}
+
+
+def tracked_runs(folders: Iterable[Path]) -> dict[str, Tracked]:
+    """By the names of run folders, where the mirrors of those runs stand that were tracked from here."""
+    paths = [folder / TRACKED for folder in folders]
+    return {path.parent.name: Tracked.model_validate_json(path.read_text()) for path in paths if path.is_file()}

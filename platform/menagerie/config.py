@@ -1,0 +1,36 @@
+"""What a built-in set is made of."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from menagerie.sets import SETS
+from menagerie.skeleton import Kind
+from posebed.config import Positive, Section
+
+
+class MenagerieConfig(Section):
+    set: Literal["quadrupeds", "mixed"]
+    """Species that share one skeleton, or these among categories of other skeletons."""
+    images: Positive = 1200
+    side: Positive = 256
+    """Side of the square pictures in pixels."""
+    seed: int = 0
+    categories: tuple[str, ...] | None = None
+    """Keys to draw; by default all of the set."""
+
+    def kinds(self) -> tuple[Kind, ...]:
+        """The chosen categories, in the order of the set."""
+        kinds = SETS[self.set]
+        return kinds if self.categories is None else tuple(k for k in kinds if k.category.key in self.categories)
+
+    @model_validator(mode="after")
+    def _categories_exist(self) -> MenagerieConfig:
+        known = [kind.category.key for kind in SETS[self.set]]
+        unknown = [key for key in self.categories or () if key not in known]
+        if unknown or self.categories == ():
+            found = ", ".join(unknown) or "none"
+            raise ValueError(f"categories of {self.set!r} must be among {', '.join(known)}, but there is {found}")
+        return self

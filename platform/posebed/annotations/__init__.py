@@ -1,0 +1,1 @@
+"""Reading and checking annotation files: COCO and what resembles it, to records and problems."""

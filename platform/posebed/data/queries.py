@@ -1,0 +1,77 @@
+"""What a model is evaluated on: the queries of one part of a split, and their batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import torch
+
+from posebed.contracts import Task
+from posebed.data.loader import Loader, evaluation_batches
+from posebed.data.pack import Pack
+from posebed.data.splits import Split
+from posebed.pose import Batch
+
+
+@dataclass(frozen=True)
+class Query:
+    """One crop whose pose is predicted."""
+
+    row: int
+    """Of the pack."""
+    supports: tuple[int, ...] = ()
+    """Rows shown to category-agnostic models."""
+    episode: int = -1
+
+
+def queries_of(task: Task, pack: Pack, split: Split, part: str, boxes: str = "annotated") -> list[Query]:
+    """The queries of one part, in a fixed order: its labelled records, or with "detected" boxes those that a detector
+    found; for category-agnostic models those of its written episodes.
+
+    Raises:
+        ValueError: there is no query.
+    """
+    if task is Task.CATEGORY_SPECIFIC:
+        queries = [Query(row) for row in rows_of(pack, split, part, boxes)]
+    else:
+        queries = [
+            Query(pack.row[query], tuple(pack.row[s] for s in episode.supports), episode.index)
+            for episode in split.episodes(part)
+            for query in episode.queries
+        ]
+    if not queries:
+        raise ValueError(f"the part {part!r} must hold at least one box that is {boxes}, but holds none")
+    return queries
+
+
+def rows_of(pack: Pack, split: Split, part: str, boxes: str = "annotated") -> list[int]:
+    """Rows of the part's labelled records, or with "detected" boxes of those that a detector found."""
+    if boxes == "detected":
+        wanted = pack.index["detection"].is_valid().to_numpy()
+    else:
+        wanted = np.any(pack.keypoints[..., 2] > 0, axis=1)
+    rows = [pack.row[record] for record in split.records(part)]
+    return [row for row in rows if wanted[row]]
+
+
+def grouped(queries: Sequence[Query], size: int) -> list[list[Query]]:
+    """The queries in their order, at most ``size`` at a time. An episode that fits stays in one group, so that its
+    supports are encoded once."""
+    groups: list[list[Query]] = []
+    for _, members in groupby(queries, key=lambda query: query.episode):
+        episode = list(members)
+        for part in (episode[start : start + size] for start in range(0, len(episode), size)):
+            if groups and len(groups[-1]) + len(part) <= size:
+                groups[-1] += part
+            else:
+                groups.append(part)
+    return groups
+
+
+def query_batches(pack: Pack, groups: Sequence[Sequence[Query]], device: torch.device) -> Loader[Batch]:
+    """One batch of exact crops per group."""
+    rows = [np.array([(*query.supports, query.row) for query in group]) for group in groups]
+    return evaluation_batches(pack, rows, device)

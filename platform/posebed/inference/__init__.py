@@ -1,0 +1,1 @@
+"""Answering with trained models: on a part of a split, and on anybody's pictures."""

@@ -1,0 +1,99 @@
+"""Answers of a trained model: on a part of a split for scoring, or on anybody's pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from posebed.data.crop import apply_affine, invert_affine
+from posebed.data.pack import Pack
+from posebed.data.queries import grouped, queries_of, query_batches
+from posebed.data.splits import Split
+from posebed.inference.shared_supports import predicted
+from posebed.inference.trained_model import Trained
+from posebed.pose import Batch
+from posebed.scoring.predictions import Predictions
+from posebed.scoring.result import Cost
+from posebed.training.process_group import device_name
+
+BATCH = 64
+"""Crops at a time: four episodes of 15 queries."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    predictions: Predictions
+    cost: Cost
+
+
+@torch.no_grad()
+def answer(
+    trained: Trained,
+    pack: Pack,
+    split: Split,
+    part: str,
+    progress: Callable[[int], Any] = lambda crops: None,
+) -> Answers:
+    """Predict every question of a part, in the boxes that the run names, in image pixels, and what it cost.
+
+    Supports are read once for all queries of their episode and, by models that offer to, looked at once.
+
+    Raises:
+        ValueError: the part asks nothing.
+    """
+    queries = queries_of(trained.task, pack, split, part, trained.about["boxes"])
+    groups = grouped(queries, BATCH)
+    multiplied = gflops(trained.model, next(iter(query_batches(pack, [queries[:1]], trained.device))))
+    xy, confidence, seconds = [], [], []
+    for group, batch in zip(groups, query_batches(pack, groups, trained.device), strict=True):
+        started = time.perf_counter()
+        prediction = predicted(trained.model, batch, [query.episode for query in group])
+        pose = trained.model.decode(prediction, batch)
+        to_image = invert_affine(pack.affine[batch.row.cpu().numpy()])
+        xy.append(apply_affine(to_image, pose.xy.double().cpu().numpy()))
+        confidence.append(pose.weight.float().cpu().numpy())
+        seconds.append((time.perf_counter() - started) / len(batch))
+        progress(len(batch))
+    episodic = queries[0].episode >= 0
+    records = pack.records()
+    rows = [q.row for q in queries]
+    others = [] if episodic else sorted({pack.row[name] for name in split.records(part)} - set(rows))
+    predictions = Predictions.from_records(
+        pack.categories,
+        [records[row] for row in rows],
+        np.concatenate(xy),
+        np.concatenate(confidence),
+        [q.episode for q in queries] if episodic else None,
+        [[records[s] for s in q.supports] for q in queries] if episodic else None,
+        crop=_crops(pack)[rows],
+        size=pack.size,
+        unmatched_truths=[records[row] for row in others if records[row].detection is None],
+    )
+    cost = Cost(
+        parameters=sum(p.numel() for p in trained.model.parameters()),
+        gflops=multiplied,
+        ms_per_image=float(np.median(seconds)) * 1000,
+        train_seconds=sum(line.seconds for line in trained.curve),
+        device=device_name(trained.device),
+    )
+    return Answers(predictions, cost)
+
+
+def _crops(pack: Pack) -> np.ndarray:
+    """(N, 4) x, y, width, height of every crop in image pixels."""
+    height, width = pack.size
+    corners = apply_affine(invert_affine(pack.affine), np.array([[0.0, 0.0], [width, height]]))
+    return np.hstack([corners[:, 0], corners[:, 1] - corners[:, 0]])
+
+
+def gflops(model: Any, crop: Batch) -> float | None:
+    """Billions of multiply-adds for one crop, its supports not shared with any other."""
+    with FlopCounterMode(display=False) as counter:
+        model(crop)
+    return counter.get_total_flops() / 2e9 or None  # the counter counts a multiply-add as two

@@ -1,0 +1,53 @@
+"""The model of a trained run, ready to predict."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from posebed.contracts import Setting, Task
+from posebed.scoring.result import Epoch
+from posebed.training.run_folder import read_about, setting_of, without_download
+
+
+@dataclass(frozen=True)
+class Trained:
+    model: Any
+    """The ``PoseModel`` with its best weights, in eval mode."""
+    setting: Setting
+    task: Task
+    device: torch.device
+    about: Mapping[str, Any]
+    """The whole of ``run.json``."""
+    curve: tuple[Epoch, ...]
+
+
+def open_trained(folder: Path, device: torch.device | str = "cpu", setting: Setting | None = None) -> Trained:
+    """Build a run's model and load its best weights.
+
+    Args:
+        setting: of other categories than those that the model was trained for, if it is category-agnostic.
+
+    Raises:
+        LookupError: the folder holds no trained run.
+        ValueError: the setting has more keypoints than the model has room for.
+    """
+    about = read_about(folder)
+    spec, setting = importlib.import_module(about["model"]).SPEC, setting or setting_of(about)
+    model = spec.model(without_download(spec.config.model_validate(about["config"])), setting)
+    weights, room = load_file(folder / "best.safetensors"), about["keypoints"]
+    if setting.keypoints > room and any(weights[n].shape != own.shape for n, own in model.state_dict().items()):
+        raise ValueError(
+            f"{about['key']} must be asked for at most {room} keypoints, as many as its model has outputs, but is "
+            f"asked for {setting.keypoints}"
+        )
+    model.load_state_dict(weights)
+    curve = tuple(Epoch.model_validate(line) for line in json.loads((folder / "curve.json").read_text()))
+    return Trained(model.to(device).eval(), setting, Task(about["task"]), torch.device(device), about, curve)

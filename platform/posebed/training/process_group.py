@@ -1,0 +1,63 @@
+"""Who this worker is among how many, and the device it trains on."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch._C._distributed_c10d import HashStore
+
+
+@dataclass(frozen=True)
+class ProcessGroup:
+    rank: int
+    size: int
+    device: torch.device
+
+
+def join_process_group() -> ProcessGroup:
+    """Join the process group that a launcher set up (Ray Train, torchrun), or be a world of one.
+
+    Every launcher announces itself by torch's usual environment variables; without them this process is alone.
+    """
+    accelerator = torch.cuda.is_available()
+    if not dist.is_initialized():
+        alone = "WORLD_SIZE" not in os.environ
+        os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed insists on it
+        backend = "cuda:nccl,cpu:gloo" if accelerator else "gloo"
+        if alone:
+            dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
+            atexit.register(_leave)
+        else:
+            dist.init_process_group(backend)
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if accelerator else torch.device("cpu")
+    if accelerator:
+        torch.cuda.set_device(device)
+    return ProcessGroup(dist.get_rank(), dist.get_world_size(), device)
+
+
+def _leave() -> None:
+    """NCCL warns of groups that a process leaves open behind it; launchers close theirs."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def summed(values: torch.Tensor, group: ProcessGroup) -> torch.Tensor:
+    """The sum over all workers, on every worker."""
+    if group.size > 1:
+        dist.all_reduce(values)
+    return values
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def uses_bfloat16(precision: str, device: torch.device) -> bool:
+    """What ``TrainConfig.precision`` means on a device."""
+    if precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return precision == "bfloat16"

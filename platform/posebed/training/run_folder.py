@@ -1,0 +1,118 @@
+"""The folder of a trained run: ``best.safetensors``, ``last.safetensors``, ``curve.json`` and ``run.json``.
+
+``run.json`` holds what is needed to build the model again, so that a trained run predicts without the data that it
+was trained on.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from posebed.config import Section
+from posebed.contracts import Setting
+from posebed.data.pack import Pack
+from posebed.experiment import Experiment
+from posebed.records import categories_from_json, categories_to_json
+
+FILES = ("best.safetensors", "last.safetensors", "curve.json")
+"""What a run takes from its newest checkpoint."""
+
+ConfigT = TypeVar("ConfigT", bound=Section)
+
+
+def write_trained(folder: Path, outcome: Path, experiment: Experiment, shortfalls: Sequence[str]) -> None:
+    """Copy a job's outcome to its place, whole or not at all.
+
+    Args:
+        shortfalls: what the training was too short for, in sentences.
+    """
+    about = about_of(experiment) | {"shortfalls": [*shortfalls]}
+    with _finished(folder) as unfinished:
+        for file in FILES:
+            shutil.copy2(outcome / file, unfinished / file)
+        (unfinished / "run.json").write_text(json.dumps(about, indent=1))
+
+
+def about_of(experiment: Experiment) -> dict[str, Any]:
+    """The content of ``run.json``."""
+    pack = json.loads((experiment.pack_folder / "about.json").read_text())
+    setting = Pack.open(experiment.pack_folder).setting()
+    return {
+        **experiment.described(),
+        "fingerprint": experiment.fingerprint,
+        **described(setting, pack["padding"], pack["convention"]),
+    }
+
+
+def write_untrained(folder: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write weights that were trained elsewhere as a run with an empty learning curve.
+
+    Args:
+        about: the content of ``run.json``.
+    """
+    with _finished(folder) as unfinished:
+        for name in FILES[:2]:
+            write_weights(weights, unfinished / name)
+        (unfinished / "curve.json").write_text("[]")
+        (unfinished / "run.json").write_text(json.dumps(about, indent=1))
+
+
+def described(setting: Setting, padding: float, convention: str) -> dict[str, Any]:
+    """What ``run.json`` says of the crops that the model was made for."""
+    return {
+        "size": list(setting.size),
+        "padding": padding,
+        "convention": convention,
+        "keypoints": setting.keypoints,
+        "categories": json.loads(categories_to_json(setting.categories)),
+    }
+
+
+def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    # safetensors refuses tensors that share memory, such as tied weights.
+    save_file({name: value.contiguous().clone() for name, value in weights.items()}, path)
+
+
+@contextmanager
+def _finished(folder: Path) -> Iterator[Path]:
+    """A new folder that takes its name when it is whole."""
+    unfinished = folder.with_name(folder.name + ".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    yield unfinished
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """The whole of ``run.json``.
+
+    Raises:
+        LookupError: the folder holds no trained run.
+    """
+    if not (folder / "run.json").is_file():
+        raise LookupError(f"{folder} must hold a trained run, but it has no run.json")
+    return json.loads((folder / "run.json").read_text())
+
+
+def setting_of(about: Mapping[str, Any]) -> Setting:
+    """What the model of a ``run.json`` was built for."""
+    categories = categories_from_json(json.dumps(about["categories"]))
+    return Setting(size=tuple(about["size"]), keypoints=about["keypoints"], categories=categories)
+
+
+def without_download(config: ConfigT) -> ConfigT:
+    """The config with no pretrained weights, which trained ones replace and which need not be fetched again.
+
+    They are the fields whose names end in ``weights``.
+    """
+    fields = [name for name in type(config).model_fields if name.endswith("weights")]
+    return config.model_copy(update=dict.fromkeys(fields, "none"))

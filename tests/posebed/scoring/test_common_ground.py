@@ -1,0 +1,129 @@
+"""Runs on common ground answer the same queries, and whoever does not is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posebed.scoring.common_ground import Unanswered, aligned, answers, grounds, tables_at
+from posebed.scoring.predictions import Predictions, write_predictions
+from posebed.scoring.result import Result
+
+Drawn = Callable[..., Predictions]
+Make = Callable[..., Result]
+seeds = st.integers(0, 2**32 - 1)
+
+DETECTED = {"boxes": "detected"}
+
+
+def asked_twice(p: Predictions) -> Predictions:
+    """The queries in two episodes each, in the second with a keypoint fewer that counts."""
+    columns = {f.name: getattr(p, f.name) for f in fields(p)}
+    both = {name: np.concatenate([c, c]) for name, c in columns.items() if isinstance(c, np.ndarray)}
+    both["episode"][len(p) :] += len(p)
+    both["counts"][len(p) :, 0] = False
+    return replace(p, **both, supports=p.supports * 2)
+
+
+def without_episodes(p: Predictions, seed: int = 1) -> Predictions:
+    """Another run's answers to the same records, each asked once, in another order."""
+    rng = np.random.default_rng(seed)
+    xy = np.where(p.xy != 0, p.xy + rng.normal(0, 9, p.xy.shape), 0).astype(np.float32)
+    plain = replace(p, xy=xy, episode=np.full(len(p), -1, np.int32), supports=((),) * len(p), counts=p.labelled)
+    return plain.take(rng.permutation(len(p)))
+
+
+@given(seed=seeds)
+def test_a_category_specific_run_answers_every_episode_by_its_prediction_for_the_record(drawn: Drawn, seed: int):
+    once = drawn(seed, episodes=True)
+    queries, own = asked_twice(once), without_episodes(once)
+    given = answers(queries, own)
+    place = {record: i for i, record in enumerate(own.record.tolist())}
+    rows = [place[record] for record in queries.record.tolist()]
+    for name in ("xy", "confidence", "score", "crop"):
+        np.testing.assert_array_equal(getattr(given, name), getattr(own, name)[rows])
+    for name in ("record", "episode", "truth", "counts", "box"):
+        np.testing.assert_array_equal(getattr(given, name), getattr(queries, name))
+
+
+@given(seed=seeds)
+def test_the_order_of_a_table_does_not_matter(drawn: Drawn, seed: int):
+    queries = asked_twice(drawn(seed, episodes=True))
+    shuffled = queries.take(np.random.default_rng(seed).permutation(len(queries)))
+    np.testing.assert_array_equal(answers(queries, shuffled).xy, queries.xy)
+
+
+def test_a_missing_query_is_told_and_its_run_left_out(drawn: Drawn, run: Make, specific: Make):
+    full = asked_twice(drawn(0, episodes=True))
+    short = full.take(np.arange(len(full) - 1))
+    unpredicted = without_episodes(drawn(0, episodes=True))
+    unpredicted = replace(unpredicted, predicted=unpredicted.record != "record0003")
+    tables = {"a": short, "b": full, "c": full, "d": unpredicted}
+    runs = [run(key, queries=len(tables[key])) for key in "abc"]
+    [ground] = grounds([*runs, specific("d")])
+    found = aligned(ground, tables.__getitem__)
+    assert found
+    assert [r.key for r in found.runs] == ["b", "c"]
+    assert all(len(table) == len(full) for table in found.tables)
+    assert [sentence[:60] for sentence in found.left_out] == [
+        "a is left out, since it must answer all 24 queries, but miss",
+        "d is left out, since it must answer all 24 queries, but miss",
+    ]
+    assert "misses 2, such as 'record0003' in episode 3" in found.left_out[1]
+
+
+def test_a_run_without_a_table_is_left_out_even_if_it_was_asked_the_most(
+    drawn: Drawn, run: Make, specific: Make, tmp_path: Path
+):
+    full = asked_twice(drawn(0, episodes=True))
+    write_predictions(full, tmp_path / "b.parquet")
+    [ground] = grounds([run("a", queries=len(full) + 1), run("b", queries=len(full)), specific("c")])
+    found = aligned(ground, tables_at({"b": tmp_path / "b.parquet"}))
+    assert found and [r.key for r in found.runs] == ["b"]
+    reason = "is left out, since its table of predictions must be there, but is not."
+    assert found.left_out == (f"a {reason}", f"c {reason}")
+    assert aligned(ground, tables_at({})) is None
+
+
+@pytest.mark.parametrize("name", ["truth", "box", "counts"])
+def test_another_truth_is_no_answer(drawn: Drawn, name: str):
+    queries = drawn(0, episodes=True)
+    other = getattr(queries, name).copy()
+    other[3] = ~other[3] if other.dtype == bool else other[3] + 1
+    with pytest.raises(Unanswered, match=f"{name} must be the same"):
+        answers(queries, replace(queries, **{name: other}))
+
+
+def test_rows_stand_in_the_order_of_image_episode_and_record(drawn: Drawn, run: Make):
+    table = asked_twice(drawn(0, per_image=3, episodes=True))
+    [ground] = grounds([run("a"), run("b")])
+    answered = aligned(ground, lambda key: table)
+    assert answered
+    for found in answered.tables:
+        names = list(zip(found.image.tolist(), found.episode.tolist(), found.record.tolist(), strict=True))
+        assert names == sorted(names)
+
+
+def test_each_draw_of_episodes_is_a_ground_and_category_specific_runs_stand_on_all(run: Make, specific: Make):
+    five = {"protocol": {"boxes": "annotated", "shots": "5"}, "episodes_hash": "f"}
+    results = [run("one"), run("five", **five), specific("plain"), run("elsewhere", split_hash="t")]
+    found = grounds(results)
+    assert [[r.key for r in ground.runs] for ground in found] == [["five", "plain"], ["one", "plain"]]
+    assert found == grounds(results[::-1])
+
+
+def test_runs_that_are_marked_in_another_way_are_left_out_in_words(run: Make, specific: Make):
+    [ground] = grounds([run("a"), run("b"), specific("c", protocol=DETECTED)])
+    assert [r.key for r in ground.runs] == ["a", "b"]
+    assert ground.left_out == ("c is left out, since its boxes must be 'annotated', but is 'detected'.",)
+
+
+def test_without_episodes_or_company_there_is_no_ground(run: Make, specific: Make):
+    assert grounds([specific("a"), specific("b")]) == []
+    assert grounds([run("a"), specific("b", data_hash="other")]) == []

@@ -1,0 +1,187 @@
+"""Presets on their way into ``params.yaml``, and their dry run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posebed.config import Params, read_params
+from posestages.cli import app
+from posestages.commands.dry_run import alike, rehearse
+from posestages.commands.presets import add, all_presets, as_yaml, combined, entries, inserted
+from posestages.prepare import main as prepare
+
+TUNED = "prompt-pose-vit-b-coco-ap10k-20shot"
+
+
+def presets(*words: str) -> None:
+    app(["presets", *words], standalone_mode=False)
+
+
+def test_the_list_names_every_preset(capsys: pytest.CaptureFixture[str]):
+    presets()
+    told = capsys.readouterr().out
+    assert all(name in told for name in all_presets())
+    assert "PCK@0.2 83.53" in told and "none known" in told
+
+
+def test_all_presets_stand_in_one_file_of_parameters():
+    text = as_yaml(combined(list(all_presets())))
+    params = Params.model_validate(yaml.safe_load(text))
+    assert set(params.all_runs) == set(all_presets())
+    for name, run in params.all_runs.items():
+        preset = all_presets()[name]
+        assert run.preset == name and run.boxes == preset.boxes
+        assert params.packs[run.pack].crop_size == tuple(preset.pack["crop_size"])
+        split = params.splits[run.split]
+        assert split.few_shot == preset.split.get("few_shot")
+        assert (split.episodes and split.episodes.shots) == preset.split.get("episodes", {}).get("shots")
+
+
+def test_a_fine_tuned_preset_brings_the_run_that_it_starts_from():
+    found = entries(TUNED)
+    assert list(found["runs"]) == ["prompt-pose-vit-b-coco"]
+    assert found["finetunes"][TUNED]["init_from"] == "prompt-pose-vit-b-coco"
+
+
+def test_another_seed_is_a_run_of_its_own_with_a_draw_of_its_own():
+    params = Params.model_validate(combined([TUNED], 0) | {})
+    other = Params.model_validate(combined([TUNED], 2))
+    (key,) = other.finetunes
+    assert key == f"{TUNED}-seed2" and other.finetunes[key].seed == 2
+    assert other.splits[other.finetunes[key].split].seed == 2
+    assert other.finetunes[key].split != params.finetunes[TUNED].split
+    assert list(other.runs) == list(params.runs), "the run before is the same"
+
+
+def test_adding_keeps_every_line_that_was_there(project: Path):
+    path = project / "params.yaml"
+    before = "# mine\n" + path.read_text().replace("runs:\n", "# runs of mine\nruns:  # here\n")
+    path.write_text(before)
+    new = add(combined([TUNED]), path)
+    after = path.read_text().splitlines()
+    assert [line for line in before.splitlines() if line not in after] == ["finetunes: {}"]
+    assert len(after) == len(before.splitlines()) + len(new)
+    params = read_params(path)
+    assert "baseline" in params.runs and TUNED in params.finetunes
+    assert add(combined([TUNED]), path) == []
+    assert path.read_text().splitlines() == after
+
+
+def test_an_entry_that_says_something_else_is_not_overwritten(project: Path):
+    path = project / "params.yaml"
+    add(combined([TUNED]), path)
+    moved = path.read_text().replace("datasets/ap10k", "elsewhere/ap10k")
+    path.write_text(moved)
+    assert add(combined([TUNED]), path) == [], "data may lie elsewhere"
+    other = moved.replace("few_shot: 20}", "few_shot: 10}")
+    path.write_text(other)
+    with pytest.raises(ValueError, match=r"splits\.ap10k-split1-20shot must be .*few_shot: 20"):
+        add(combined([TUNED]), path)
+    assert path.read_text() == other
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "runs:\n",
+        "runs: {}\n",
+        "runs: {}  # none yet\nscoring: {}\n",
+        "runs: {a: {b: 1}}\nscoring: {}\n",
+        "runs:\n  a: {b: 1}",
+        "runs:\n    a:\n        b: 1\n        # of a\n\n# of scoring\nscoring: {}\n",
+        "scoring: {}\n# the end\n",
+    ],
+)
+def test_an_entry_finds_its_section_in_any_form_of_yaml(text: str):
+    before = yaml.safe_load(text) or {}
+    after = yaml.safe_load(inserted(text, "runs", "new", {"x": [1, 2], "y": "z"}))
+    assert after.pop("runs") == {**(before.pop("runs", None) or {}), "new": {"x": [1, 2], "y": "z"}}
+    assert after == before
+    assert [
+        line
+        for line in text.splitlines()
+        if line.strip().startswith("#") and line not in inserted(text, "runs", "n", {})
+    ] == []
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.dictionaries(st.sampled_from("xyz"), st.integers()), max_size=3))
+def test_entries_added_one_by_one_make_the_whole(sections: dict[str, dict[str, int]]):
+    text = ""
+    for section, of_section in sections.items():
+        for key, value in of_section.items():
+            text = inserted(text, section, key, {"v": value})
+    wanted = {s: {k: {"v": v} for k, v in of.items()} for s, of in sections.items() if of}
+    assert (yaml.safe_load(text) or {}) == wanted
+
+
+def test_data_that_is_not_there_is_told_with_its_source(project: Path, capsys: pytest.CaptureFixture[str]):
+    presets("hrnet-w32-ap10k", "--add")
+    told = " ".join(capsys.readouterr().out.split())
+    assert "AP-10K must lie in datasets/ap10k" in told and "github.com/AlexTheBad/AP-10K" in told
+    with pytest.raises(ValueError, match=r"AP-10K must lie in datasets/ap10k .* get it from"):
+        prepare(["ap10k-split1"])
+
+
+def test_dvc_trains_a_run_before_those_that_start_from_it(project: Path):
+    add(combined([TUNED]), project / "params.yaml")
+    (project / "dvc.yaml").write_text((Path(__file__).parents[2] / "dvc.yaml").read_text())
+    for command in (["init", "--no-scm", "-q"], ["dag", "--dot", f"finetune-score@{TUNED}"]):
+        done = subprocess.run([sys.executable, "-m", "dvc", *command], capture_output=True, text=True, check=True)
+    for before, after in (
+        ("train@prompt-pose-vit-b-coco", f"finetune@{TUNED}"),
+        ("pack@ap10k-split1-256x256", f"finetune@{TUNED}"),
+        (f"finetune@{TUNED}", f"finetune-predict@{TUNED}"),
+        (f"finetune-predict@{TUNED}", f"finetune-score@{TUNED}"),
+    ):
+        assert f'"{before}" -> "{after}"' in done.stdout
+
+
+def test_an_unknown_preset_is_told_with_close_names():
+    with pytest.raises(LookupError, match=r"close ones: .*kitpose-e2c4-w32-ap10k"):
+        presets("kitpose-e2c4-w33-ap10k")
+
+
+def test_listing_presets_imports_no_torch():
+    listed = "from posestages.cli import app; app(['presets'], standalone_mode=False)"
+    code = f"import sys; {listed}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("False\n")
+
+
+def test_presets_that_differ_in_the_part_of_the_data_alone_share_a_dry_run():
+    groups = [group for group in alike(list(all_presets())) if group[0].startswith("fmmp-")]
+    assert [len(group) for group in groups] == [5, 5, *[1] * 7], "five splits each, and the seven ablations"
+
+
+def test_a_super_category_that_is_held_out_is_a_split_of_its_own():
+    found = Params.model_validate(entries("cape-former-r50-mp100-human-face-1shot"))
+    split = found.splits["mp100-split1-human-face-1shot"]
+    assert (split.by, split.test, split.val) == ("category", ("human face",), 0.1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["fmmp-r50-mp100-split2-1shot", "sdpnet-r50-mp100-split1-5shot", "cape-former-r50-mp100-vehicle-1shot"],
+)
+def test_a_dry_run_shows_episodes_where_a_preset_has_them(name: str, tmp_path: Path):
+    done = rehearse(name, tmp_path)
+    assert done.parameters > 30e6 and done.size == (64, 64)
+    assert done.losses and all(value > 0 for value in done.losses.values())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["hrnet-w32-animal-kingdom", "kitpose-e2c5-w32-animal-pose", "simple-baseline-r50-coco-ap10k-20shot"],
+)
+def test_a_dry_run_makes_a_step_and_an_answer(name: str, tmp_path: Path):
+    done = rehearse(name, tmp_path)
+    assert done.parameters > 20e6
+    assert done.losses and all(value > 0 for value in done.losses.values())
