@@ -132,7 +132,7 @@ def test_data_that_is_not_there_is_told_with_its_source(project: Path, capsys: p
 
 def test_dvc_trains_a_run_before_those_that_start_from_it(project: Path):
     add(combined([TUNED]), project / "params.yaml")
-    (project / "dvc.yaml").write_text((Path(__file__).parents[2] / "dvc.yaml").read_text())
+    (project / "dvc.yaml").write_text((Path(__file__).parents[3] / "dvc.yaml").read_text())
     for command in (["init", "--no-scm", "-q"], ["dag", "--dot", f"finetune-score@{TUNED}"]):
         done = subprocess.run([sys.executable, "-m", "dvc", *command], capture_output=True, text=True, check=True)
     for before, after in (
