@@ -136,7 +136,7 @@ class TrainConfig(Section):
     """How a model is trained. A model's own SPEC sets its paper's values; params.yaml overrides them."""
 
     epochs: Annotated[int, Field(ge=0)] = 210
-    """0, under ``finetunes``, takes the weights as they are: the same model on other questions, such as more shots."""
+    """0, in a run with ``init_from``, takes the weights as they are and evaluates them again, as with more shots."""
     batch_size: Positive = 64
     """Images per optimizer step, over all workers."""
     micro_batch: Positive | None = None
@@ -196,7 +196,20 @@ class ModelConfig(Section):
     train: dict[str, Any] = {}
 
 
-class RunConfig(Section):
+class ResourcesConfig(Section):
+    """What one task asks of the cluster. It changes no number."""
+
+    cpus: Positive = 1
+    """Processors of a worker, and its threads, where there is no accelerator."""
+    gpus: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of a worker, where there are accelerators; 0.25 lets four tasks share one."""
+    memory_gb: Annotated[float, Field(gt=0)] | None = None
+    """Main memory of a worker; tasks that state it never share a machine that has less for them."""
+
+
+class TrainingConfig(Section):
+    """What runs and searches have in common."""
+
     model: str
     """A module of the zoo."""
     preset: str | None = None
@@ -207,15 +220,29 @@ class RunConfig(Section):
     """Only for models that serve both; by default category_agnostic where the split has episodes."""
     boxes: Literal["annotated", "detected"] = "annotated"
     """Whose boxes the test part is cropped by; detected ones must be in the data."""
-    seed: int = 0
     config: dict[str, Any] = {}
     """Overrides of the model's own config."""
     train: dict[str, Any] = {}
+    resources: ResourcesConfig = ResourcesConfig()
 
 
-class FinetuneConfig(RunConfig):
-    init_from: Key
-    """The run or fine-tuning whose best weights it starts from; keypoints are matched by name."""
+class RunConfig(TrainingConfig):
+    """One line of the report: a model trained once per seed."""
+
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    """The run has one member per seed, and is shown by their mean and spread."""
+    init_from: Key | None = None
+    """The run whose best weights each member starts from: those of the member with its seed, or of the first where
+    there is none. Keypoints are matched by name."""
+    params_from: Key | None = None
+    """The search whose best trial is laid below the run's own settings."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len({*seeds}) < len(seeds):
+            raise ValueError("seeds must differ")
+        return seeds
 
 
 class BudgetConfig(Section):
@@ -235,7 +262,7 @@ class BudgetConfig(Section):
         return self
 
 
-class SearchConfig(RunConfig):
+class SearchConfig(TrainingConfig):
     """A run whose settings are varied. Its trials are judged on the validation part and never see the test part."""
 
     budget: BudgetConfig
@@ -257,10 +284,8 @@ class SearchConfig(RunConfig):
     """A second objective, to be low, beside the validation, to be high."""
     warm_start: Annotated[tuple[str, ...], Field(validation_alias=AliasChoices("from", "warm_start"))] = ()
     """``from``: names of studies in the same storage whose finished trials the sampler learns from."""
-    cpus_per_trial: Positive = 1
-    """Of a trial with one worker, where there is no accelerator."""
-    gpus_per_trial: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Of a trial with one worker, where there are accelerators; 0.25 lets four share one."""
+    at_once: Positive | None = None
+    """Trials at a time; by default as many as there is room for beside the other searches."""
 
     @field_validator("warm_start", mode="before")
     @classmethod
@@ -272,15 +297,19 @@ SEARCH = "search@"
 """Stands before the key of a search where runs and searches are named alike; no key of a run has an @."""
 
 
-class TunedConfig(RunConfig):
-    params_from: Annotated[str, Field(pattern=f"^{SEARCH}")]
-    """``search@KEY``: the best trial of that search is laid below the run's own settings."""
-
-
 class ScoringConfig(Section):
     resamples: Positive = 1000
     """Bootstrap resamples behind every interval."""
     seed: int = 0
+
+
+class LimitsConfig(Section):
+    """What a command may spend. A task that is over its limit fails; one that was not offered yet stays undone."""
+
+    run_hours: Annotated[float, Field(gt=0)] | None = None
+    """Of each training or search."""
+    total_hours: Annotated[float, Field(gt=0)] | None = None
+    """Of the whole command."""
 
 
 class Params(Section):
@@ -293,64 +322,45 @@ class Params(Section):
     packs: dict[Key, PackConfig] = {}
     models: dict[str, ModelConfig] = {}
     runs: dict[Key, RunConfig] = {}
-    finetunes: dict[Key, FinetuneConfig] = {}
-    """Runs that start where another ended. They stand apart because DVC knows no dependency that only some entries
-    of a section have."""
     searches: dict[Key, SearchConfig] = {}
-    tuned: dict[Key, TunedConfig] = {}
-    """Runs that take parameters from a search; apart for the same reason."""
     scoring: ScoringConfig = ScoringConfig()
+    limits: LimitsConfig = LimitsConfig()
 
-    @property
-    def all_runs(self) -> dict[str, RunConfig]:
-        """The entries of ``runs``, ``finetunes`` and ``tuned``; no key is in two of them."""
-        return {**self.runs, **self.finetunes, **self.tuned}
-
-    def place_of(self, key: str) -> tuple[str, RunConfig]:
+    def place_of(self, key: str) -> tuple[str, RunConfig | SearchConfig]:
         """Where in the file a run stands, or the search ``search@KEY``; and its entry.
 
         Raises:
             LookupError: there is none of that key.
         """
-        sections: dict[str, Mapping[str, RunConfig]] = {
-            "runs": self.runs,
-            "finetunes": self.finetunes,
-            "tuned": self.tuned,
-            "searches": {SEARCH + k: s for k, s in self.searches.items()},
-        }
-        for section, entries in sections.items():
-            if key in entries:
-                return f"{section}.{key.removeprefix(SEARCH)}", entries[key]
-        raise LookupError(
-            f"runs must have an entry {key!r}, but there is {shortened([*self.all_runs, *sections['searches']])}"
-        )
+        if key in self.runs:
+            return f"runs.{key}", self.runs[key]
+        search = key.removeprefix(SEARCH)
+        if key.startswith(SEARCH) and search in self.searches:
+            return f"searches.{search}", self.searches[search]
+        known = [*self.runs, *(SEARCH + name for name in self.searches)]
+        raise LookupError(f"runs must have an entry {key!r}, but there is {shortened(known)}")
 
     @model_validator(mode="after")
     def _names_refer(self) -> Params:
+        starts = {k: run.init_from for k, run in self.runs.items() if run.init_from}
         wrong = [
             *_unknown("splits", "data", {k: s.data for k, s in self.splits.items()}, self.data),
             *_unknown("packs", "data", {k: p.data for k, p in self.packs.items()}, self.data),
-            *_unknown("finetunes", "init_from", {k: f.init_from for k, f in self.finetunes.items()}, self.all_runs),
-            *_circles(self.finetunes),
-            *_same_seeds(self.tuned, self.searches),
+            *_unknown("runs", "init_from", starts, self.runs),
+            *_circles(starts),
+            *_wrong_searches(self.runs, self.searches),
         ]
-        sections: dict[str, Mapping[str, RunConfig]] = {
-            "runs": self.runs,
-            "finetunes": self.finetunes,
-            "tuned": self.tuned,
-        }
-        keys = [key for runs in sections.values() for key in runs]
-        wrong += [f"runs, finetunes and tuned must share no key, but have {k}" for k in {*keys} if keys.count(k) > 1]
-        for section, runs in (sections | {"searches": self.searches}).items():
-            wrong += self._of_other_data(section, runs)
-            for field, known in (("split", self.splits), ("pack", self.packs), ("model", self.models)):
-                wrong += _unknown(section, field, {k: getattr(r, field) for k, r in runs.items()}, known)
+        sections: dict[str, Mapping[str, TrainingConfig]] = {"runs": self.runs, "searches": self.searches}
+        for section, entries in sections.items():
+            wrong += self._of_other_data(section, entries)
+            for name, known in (("split", self.splits), ("pack", self.packs), ("model", self.models)):
+                wrong += _unknown(section, name, {k: getattr(e, name) for k, e in entries.items()}, known)
         if wrong:
             more = [f"and {len(wrong) - _MOST_MISTAKES} more"] if len(wrong) > _MOST_MISTAKES else []
             raise ValueError("; ".join([*wrong[:_MOST_MISTAKES], *more]))
         return self
 
-    def _of_other_data(self, section: str, runs: Mapping[str, RunConfig]) -> list[str]:
+    def _of_other_data(self, section: str, runs: Mapping[str, TrainingConfig]) -> list[str]:
         places = [(key, run, self.splits.get(run.split), self.packs.get(run.pack)) for key, run in runs.items()]
         return [
             f"{section}.{key} must take split and pack of the same data, but split {run.split!r} is of "
@@ -360,31 +370,33 @@ class Params(Section):
         ]
 
 
-def _circles(finetunes: Mapping[str, FinetuneConfig]) -> list[str]:
-    """A line per entry that starts, over others, from itself."""
+def _circles(starts: Mapping[str, str]) -> list[str]:
+    """A line per run that starts, over others, from itself."""
     lines: list[str] = []
-    for key, start in finetunes.items():
-        way = [start.init_from]
-        while way[-1] in finetunes and way[-1] != key and len(way) <= len(finetunes):
-            way.append(finetunes[way[-1]].init_from)
+    for key, start in starts.items():
+        way = [start]
+        while way[-1] in starts and way[-1] != key and len(way) <= len(starts):
+            way.append(starts[way[-1]])
         if way[-1] == key:
-            lines.append(f"finetunes.{key}.init_from must lead to a run, but leads back to itself: {shortened(way)}")
+            lines.append(f"runs.{key}.init_from must lead to another run, but leads back to itself: {shortened(way)}")
     return lines
 
 
-def _same_seeds(tuned: Mapping[str, TunedConfig], searches: Mapping[str, SearchConfig]) -> list[str]:
-    """A line per run whose search is not there, is of another model, or was made with the run's own seed, which would
+def _wrong_searches(runs: Mapping[str, RunConfig], searches: Mapping[str, SearchConfig]) -> list[str]:
+    """A line per run whose search is not there, is of another model, or was made with a seed of the run, which would
     flatter it."""
     lines: list[str] = []
-    for key, run in tuned.items():
-        search = searches.get(run.params_from.removeprefix(SEARCH))
+    for key, run in runs.items():
+        if run.params_from is None:
+            continue
+        search = searches.get(run.params_from)
         if search is None:
-            known = shortened((SEARCH + name for name in searches), none="nothing")
-            lines.append(f"tuned.{key}.params_from must name a search, but is {run.params_from!r}; there is {known}")
+            known = shortened(searches, none="nothing")
+            lines.append(f"runs.{key}.params_from must name a search, but is {run.params_from!r}; there is {known}")
         elif search.model != run.model:
-            lines.append(f"tuned.{key}.model must be {search.model}, that of its search, but is {run.model}")
-        elif search.seed == run.seed:
-            lines.append(f"tuned.{key}.seed must be another one than its search has, but both are {run.seed}")
+            lines.append(f"runs.{key}.model must be {search.model}, that of its search, but is {run.model}")
+        elif search.seed in run.seeds:
+            lines.append(f"runs.{key}.seeds must leave out the seed of its search, but hold {search.seed}")
     return lines
 
 
@@ -428,6 +440,10 @@ def read_params(path: Path) -> Params:
     content: object = read_yaml(path)
     ignored = {place: _ignored(place) for place in _places(content) if place[-1] in IGNORED_BY_DVC}
     lines = [f"{path.name}: {line}" for line in ignored.values()]
+    if former := _former_form(content):
+        raise ValueError(
+            f"{path.name} must have all runs under runs, with seeds, but has {former}; `posebed migrate` rewrites it"
+        )
     try:
         params = Params.model_validate(content or {})
     except ValidationError as error:
@@ -441,6 +457,21 @@ def read_params(path: Path) -> Params:
 IGNORED_BY_DVC = {"size": {"packs": "crop_size", "menagerie": "side"}, "nfiles": {}}
 """Keys that DVC's run cache (``dvc/stage/cache.py``) leaves out of its hash, at any depth of a parameter; under each,
 by section, the name to use instead."""
+
+
+_FORMER = {"runs": ("seed",), "searches": ("cpus_per_trial", "gpus_per_trial")}
+"""Fields that entries of these sections had before runs had seeds."""
+
+
+def _former_form(content: object) -> str:
+    """What of the file is in the form before runs had seeds; empty where nothing is."""
+    sections = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
+    former = [f"a section {name}" for name in ("finetunes", "tuned") if name in sections]
+    for section, names in _FORMER.items():
+        entries: Any = sections.get(section)
+        for key, entry in entries.items() if isinstance(entries, dict) else ():
+            former += [f"{section}.{key}.{name}" for name in names if isinstance(entry, dict) and name in entry]
+    return shortened(former, none="")
 
 
 def _ignored(place: tuple[str, ...]) -> str:

@@ -6,33 +6,28 @@ all of them before anything is started; ``with_overrides`` is how a search varie
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-import posebed
 from posebed import catalog
 from posebed.config import (
-    FinetuneConfig,
     ModelConfig,
     Params,
     RunConfig,
     SearchConfig,
     Section,
     TrainConfig,
-    TunedConfig,
+    TrainingConfig,
     merged,
     sentence,
 )
 from posebed.contracts import ModelSpec, Preset, Task
-from posebed.provenance import file_hash
+from posebed.identity import Identity
 from posebed.records import Category
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -65,6 +60,13 @@ class Experiment:
     """Where that run lies."""
     params_from: str | None = None
     """The search whose best trial it takes parameters from; they stand in ``config`` and ``train``."""
+    identity: Identity = field(default_factory=Identity)
+    """What decides its numbers."""
+
+    @property
+    def name(self) -> str:
+        """The run, and which of its members this is."""
+        return f"{self.key} seed {self.seed}"
 
     @property
     def training_shots(self) -> int:
@@ -138,30 +140,10 @@ class Experiment:
                 f"{len(skeletons)}, among them those of {' and '.join(list(skeletons.values())[:2])}"
             )
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """Hash of the decisions, the data and the code: equal fingerprints train to equal weights.
-
-        Taken once, so that an edit of the code in the middle of a training does not give the run a second name.
-        """
-        data = [
-            self.split_folder / "membership.parquet",
-            self.split_folder / "episodes.parquet",
-            self.pack_folder / "index.parquet",
-            self.pack_folder / "about.json",
-        ]
-        module = importlib.import_module(self.model)
-        zoo = Path(module.__file__ or "")
-        engine = Path(posebed.__file__ or "").parent
-        code = [zoo, *_sources(zoo.parent / "blocks"), *engine.glob("*.py")]
-        code += [path for room in ("data", "training") for path in _sources(engine / room)]
-        digest = hashlib.sha256(json.dumps(self.described(), sort_keys=True).encode())
-        if self.init_folder:
-            digest.update(file_hash(self.init_folder / "best.safetensors").encode())
-        for path in data + sorted(code):
-            if path.exists():
-                digest.update(path.name.encode() + path.read_bytes())
-        return digest.hexdigest()
+        """Hash of everything that decides the weights: equal fingerprints train to equal weights."""
+        return self.identity.hash
 
 
 def _layers(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -177,46 +159,43 @@ def _layers(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     return layers["model"], layers["train"]
 
 
-def _sources(folder: Path) -> Iterable[Path]:
-    return sorted(folder.rglob("*.py"))
-
-
 def decide(
     params: Params,
     key: str,
+    seed: int,
     zoo: str,
     split_folder: Path,
     pack_folder: Path,
     init_folder: Path | None = None,
-    found: Mapping[str, Any] | None = None,
+    best_params: Mapping[str, Any] | None = None,
+    identity: Identity | None = None,
 ) -> Experiment:
-    """The experiment of one run, or of the search ``search@KEY``.
+    """The experiment of one member of a run, or of the search ``search@KEY``.
 
     The settings are laid over one another: TrainConfig's defaults, the model's published settings, the entry under
     ``models:`` or, in its place, the preset, what a search found, and the run's own.
 
     Args:
-        init_folder: of a fine-tuning, where the run that it starts from lies.
-        found: dotted names to the values that a search found best.
+        init_folder: of a run that starts from another one, where that lies.
+        best_params: of a run that takes them from a search, dotted names to values.
 
     Raises:
         LookupError: no run, model or preset of that name.
         ValueError: settings that a section refuses, or that do not go together.
     """
     place, run = params.place_of(key)
-    run = _over_preset(place, run, zoo, found or {})
     spec: ModelSpec = catalog.load(zoo, run.model)
-    # What a project sets for all runs of a model would make a published result another one.
-    shared = ModelConfig() if run.preset else params.models[run.model]
-    train = _validated(TrainConfig, place, spec.train, shared.train, run.train)
+    config, train, boxes = layers_of(params, place, run, zoo, best_params or {})
+    train = _validated(TrainConfig, place, spec.train, train)
     if spec.compute:
         train = train.model_copy(update={"epochs": 0})
     if train.engine == "deepspeed" and train.zero > spec.max_zero:
         raise ValueError(f"{place}.train.zero must be at most {spec.max_zero} for {run.model}, but is {train.zero}")
-    if not (train.epochs or init_folder or spec.compute):
+    start = run.init_from if isinstance(run, RunConfig) else None
+    if not (train.epochs or start or spec.compute):
         raise ValueError(f"{place}.train.epochs must be 1 or more, as it starts from no other run, but is 0")
     episodes = params.splits[run.split].episodes
-    task = _task(place, run, spec, episodes is not None)
+    task = _task(place, run, boxes, spec, episodes is not None)
     if spec.compute:
         _must_be_computed(place, run, task)
     if train.shots and task is Task.CATEGORY_SPECIFIC:
@@ -225,49 +204,63 @@ def decide(
         key=key,
         model=f"{zoo}.{run.model}",
         task=task,
-        config=_validated(spec.config, place, shared.config, run.config),
+        config=_validated(spec.config, place, config),
         train=train,
-        seed=run.seed,
+        seed=seed,
         data=params.splits[run.split].data,
         split=run.split,
         pack=run.pack,
         shots=episodes.shots if episodes and task is Task.CATEGORY_AGNOSTIC else 0,
         split_folder=split_folder.absolute(),
         pack_folder=pack_folder.absolute(),
-        boxes=run.boxes,
+        boxes=boxes,
         preset=run.preset,
-        init_from=run.init_from if isinstance(run, FinetuneConfig) else None,
+        init_from=start,
         init_folder=init_folder and init_folder.absolute(),
-        params_from=run.params_from if isinstance(run, TunedConfig) else None,
+        params_from=run.params_from if isinstance(run, RunConfig) else None,
+        identity=identity or Identity(),
     )
 
 
-def _must_be_computed(place: str, run: RunConfig, task: Task) -> None:
-    """Refuse what has no meaning for a model whose weights have a closed form."""
-    if isinstance(run, SearchConfig | TunedConfig):
-        raise ValueError(f"{place}.model must be one that is trained, but {run.model} is computed from the data alone")
-    if isinstance(run, FinetuneConfig) and task is Task.CATEGORY_SPECIFIC:
-        raise ValueError(
-            f"{place}.init_from must be left out for {run.model}, which is computed from its own training records, "
-            f"but is {run.init_from}"
-        )
+def layers_of(
+    params: Params, place: str, run: TrainingConfig, zoo: str, best_params: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """The model's config and the training settings as far as they are written in the parameters, in a preset or by a
+    search, and whose boxes the test part is cropped by. Imports no model.
 
-
-def _over_preset(place: str, run: RunConfig, zoo: str, found: Mapping[str, Any]) -> RunConfig:
-    """The run with its preset's settings, and what a search found, wherever it says nothing itself."""
-    config, train = _layers(found)
-    below: dict[str, Any] = {"config": config, "train": train}
+    Raises:
+        LookupError: no preset of that name.
+        ValueError: the preset is one of another model.
+    """
+    # What a project sets for all runs of a model would make a published result another one.
+    shared = ModelConfig() if run.preset else params.models[run.model]
+    layers: list[dict[str, Any]] = [{"config": shared.config, "train": shared.train, "boxes": "annotated"}]
     if run.preset is not None:
         preset: Preset = catalog.preset(zoo, run.preset)
         if preset.model != run.model:
             raise ValueError(
                 f"{place}.model must be {preset.model}, as its preset {run.preset} says, but is {run.model}"
             )
-        below = merged({"config": preset.config, "train": preset.train, "boxes": preset.boxes}, below)
-    return type(run).model_validate(merged(below, run.model_dump(exclude_unset=True)))
+        layers.append({"config": preset.config, "train": preset.train, "boxes": preset.boxes})
+    config, train = _layers(best_params)
+    layers.append({"config": config, "train": train})
+    layers.append(run.model_dump(include={"config", "train", "boxes"}, exclude_unset=True))
+    together = merged(*layers)
+    return together["config"], together["train"], together["boxes"]
 
 
-def _task(place: str, run: RunConfig, spec: ModelSpec, episodes: bool) -> Task:
+def _must_be_computed(place: str, run: TrainingConfig, task: Task) -> None:
+    """Refuse what has no meaning for a model whose weights have a closed form."""
+    if isinstance(run, SearchConfig) or (isinstance(run, RunConfig) and run.params_from):
+        raise ValueError(f"{place}.model must be one that is trained, but {run.model} is computed from the data alone")
+    if isinstance(run, RunConfig) and run.init_from and task is Task.CATEGORY_SPECIFIC:
+        raise ValueError(
+            f"{place}.init_from must be left out for {run.model}, which is computed from its own training records, "
+            f"but is {run.init_from}"
+        )
+
+
+def _task(place: str, run: TrainingConfig, boxes: str, spec: ModelSpec, episodes: bool) -> Task:
     if run.task:
         task = Task(run.task)
     elif len(spec.tasks) == 1:
@@ -276,7 +269,7 @@ def _task(place: str, run: RunConfig, spec: ModelSpec, episodes: bool) -> Task:
         task = Task.CATEGORY_AGNOSTIC if episodes else Task.CATEGORY_SPECIFIC
     if task not in spec.tasks:
         raise ValueError(f"{place}.task must be one of {', '.join(spec.tasks)} for {run.model}, but is {task}")
-    if task is Task.CATEGORY_AGNOSTIC and run.boxes == "detected":
+    if task is Task.CATEGORY_AGNOSTIC and boxes == "detected":
         raise ValueError(f"{place}.boxes must be annotated for episodes, whose queries are annotated, but is detected")
     if task is Task.CATEGORY_AGNOSTIC and not episodes:
         raise ValueError(f"{place}.split must have episodes for {run.model}, but splits.{run.split} has none")

@@ -1,0 +1,240 @@
+"""The benchmark as a graph of tasks: search, train, predict and score, what each needs and what decides its numbers.
+
+Made from the parameters, the prepared data and the code alone. Imports no model and no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from posebed import catalog
+from posebed.config import SEARCH, Params, ResourcesConfig, RunConfig, SearchConfig, TrainConfig, TrainingConfig, merged
+from posebed.experiment import layers_of
+from posebed.identity import Identity, content_hash, flattened
+from posebed.listing import shortened
+from posebed.places import member_folder, pack_folder, run_folder, split_folder
+from posebed.source_code import SourceCode
+
+ABSENT = "absent"
+"""Stands for the content of a split or pack that was not made yet."""
+SPLIT_FILES = ("membership.parquet", "episodes.parquet")
+PACK_FILES = ("index.parquet", "categories.json", "about.json")
+ENTRIES: Mapping[str, Sequence[str]] = {
+    "search": ("posebed.training.loop",),
+    "train": ("posebed.training.loop", "posebed.training.untrained"),
+    "predict": ("posebed.inference.predict",),
+    "score": ("posebed.scoring.scores", "posebed.scoring.members"),
+}
+"""Where the code that a kind of task can reach begins; of all but score the model's module is another entry."""
+
+
+@dataclass(frozen=True)
+class Task:
+    kind: str
+    """search, train, predict or score."""
+    key: str
+    """Of the run, or of the search."""
+    seed: int | None
+    """Of the member; None where the task is the whole run's."""
+    identity: Identity
+    needs: tuple[str, ...]
+    """Names of the tasks that must be done before."""
+    model: str
+    epochs: int | None = None
+    """Of a training; None where the model's own settings decide."""
+    workers: int = 1
+    resources: ResourcesConfig = field(default_factory=ResourcesConfig)
+
+    @property
+    def name(self) -> str:
+        return name_of(self.kind, self.key, self.seed)
+
+    @property
+    def record(self) -> Path:
+        """The file that says that the task was done, and with which identity."""
+        if self.seed is not None:
+            return member_folder(self.key, self.seed) / f"{self.kind}.json"
+        folder = run_folder(SEARCH + self.key if self.kind == "search" else self.key)
+        return folder / f"{self.kind}.task.json"
+
+
+def name_of(kind: str, key: str, seed: int | None = None) -> str:
+    return f"{kind} {key}" if seed is None else f"{kind} {key} seed {seed}"
+
+
+@dataclass(frozen=True)
+class Graph:
+    tasks: Mapping[str, Task]
+    """By name; whatever a task needs stands before it."""
+
+    @cached_property
+    def dependents(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of the tasks that need a task, by its name."""
+        found: dict[str, list[str]] = {name: [] for name in self.tasks}
+        for task in self.tasks.values():
+            for needed in task.needs:
+                found[needed].append(task.name)
+        return {name: tuple(names) for name, names in found.items()}
+
+    def below(self, names: Iterable[str]) -> set[str]:
+        """These tasks and all that they need."""
+        return self._closure(names, lambda name: self.tasks[name].needs)
+
+    def above(self, names: Iterable[str]) -> set[str]:
+        """These tasks and all that need them."""
+        return self._closure(names, lambda name: self.dependents[name])
+
+    @staticmethod
+    def _closure(names: Iterable[str], following: Any) -> set[str]:
+        closure, waiting = set[str](), list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in closure:
+                closure.add(name)
+                waiting += following(name)
+        return closure
+
+    def of(self, keys: Collection[str]) -> Graph:
+        """The tasks of these runs and searches, and what they need.
+
+        Raises:
+            LookupError: there is no run or search of that name.
+        """
+        known = {SEARCH + t.key if t.kind == "search" else t.key for t in self.tasks.values()}
+        for key in keys:
+            if key not in known:
+                raise LookupError(f"KEY must name a run or search, but is {key!r}; there is {shortened(sorted(known))}")
+        own = [t.name for t in self.tasks.values() if (SEARCH + t.key if t.kind == "search" else t.key) in keys]
+        wanted = self.below(own)
+        return Graph({name: task for name, task in self.tasks.items() if name in wanted})
+
+
+class GraphMaker:
+    """Makes tasks from parameters; content of data and code is looked at once.
+
+    Args:
+        effective: hash under which dependents see a task, by name: of an accepted outcome its own, although the task's
+            identity is another by now.
+    """
+
+    def __init__(self, params: Params, zoo: str, code: SourceCode, effective: Mapping[str, str] | None = None) -> None:
+        self._params, self._zoo, self._code, self._effective = params, zoo, code, effective or {}
+        self._contents: dict[Path, str] = {}
+        self._reachable: dict[tuple[str, ...], dict[str, str]] = {}
+        self._tasks: dict[str, Task] = {}
+
+    def graph(self) -> Graph:
+        """Every task of every run and search.
+
+        Raises:
+            LookupError: a model or preset is unknown.
+            ValueError: a preset is one of another model.
+        """
+        for key in self._params.searches:
+            self._add_search(key)
+        for key in self._in_order():
+            self._add_run(key, self._params.runs[key])
+        return Graph(self._tasks)
+
+    def _in_order(self) -> Iterator[str]:
+        """Keys of runs, such that a run stands behind the one it starts from; there are no circles."""
+        done: set[str] = set()
+        for key in self._params.runs:
+            way = [key]
+            while (start := self._params.runs[way[-1]].init_from) and start not in done:
+                way.append(start)
+            yield from (k for k in reversed(way) if k not in done)
+            done.update(way)
+
+    def _add_search(self, key: str) -> None:
+        search = self._params.searches[key]
+        training = training_identity(self, SEARCH + key, search, search.seed)
+        own = {"budget", "space", "only", "sampler", "scheduler", "grace", "reduction", "cost", "warm_start"}
+        settings = flattened({"search": search.model_dump(mode="json", include=own)})
+        identity = replace(training, settings={**training.settings, **settings})
+        self._add("search", key, None, identity, (), search)
+
+    def _add_run(self, key: str, run: RunConfig) -> None:
+        predictions: list[str] = []
+        for seed in run.seeds:
+            needs = tuple(self._starts(run, seed))
+            identity = training_identity(self, key, run, seed)
+            train = self._add("train", key, seed, replace(identity, after=self._after(needs)), needs, run)
+            identity = Identity({}, self.data_of(run), self._after([train]), self.code_of("predict", run))
+            predictions.append(self._add("predict", key, seed, identity, (train,), run))
+        settings = flattened({"scoring": self._params.scoring.model_dump(mode="json"), "preset": self._preset(run)})
+        identity = Identity(settings, {}, self._after(predictions), self.code_of("score"))
+        self._add("score", key, None, identity, tuple(predictions), run)
+
+    def _starts(self, run: RunConfig, seed: int) -> Iterator[str]:
+        if run.params_from:
+            yield name_of("search", run.params_from)
+        if run.init_from:
+            yield name_of("train", run.init_from, start_seed(self._params.runs[run.init_from], seed))
+
+    def _after(self, needs: Iterable[str]) -> dict[str, str]:
+        return {name: self._effective.get(name, self._tasks[name].identity.hash) for name in needs}
+
+    def _preset(self, run: RunConfig) -> dict[str, Any] | None:
+        """What a result says of the preset that it repeats."""
+        if run.preset is None:
+            return None
+        preset = catalog.preset(self._zoo, run.preset)
+        return {"name": run.preset, "data": preset.data, "split": preset.split, "pack": preset.pack}
+
+    def _add(
+        self, kind: str, key: str, seed: int | None, identity: Identity, needs: tuple[str, ...], run: TrainingConfig
+    ) -> str:
+        workers = identity.settings.get("train.workers", 1) if kind in ("train", "search") else 1
+        epochs = identity.settings.get("train.epochs") if kind == "train" else None
+        task = Task(kind, key, seed, identity, needs, run.model, epochs, workers, run.resources)
+        self._tasks[task.name] = task
+        return task.name
+
+    def settings_of(self, key: str, run: TrainingConfig, seed: int) -> dict[str, Any]:
+        """By value: what is written, over the defaults of ``TrainConfig``. A model's own defaults enter as its code."""
+        config, train, boxes = layers_of(self._params, self._params.place_of(key)[0], run, self._zoo, {})
+        defaults = TrainConfig().model_dump(mode="json")
+        return flattened(
+            {
+                "model": run.model,
+                "task": run.task,
+                "boxes": boxes,
+                "seed": seed,
+                "config": config,
+                "train": merged(defaults, train),
+            }
+        )
+
+    def data_of(self, run: TrainingConfig) -> dict[str, str]:
+        return {
+            f"split {run.split}": self._content(split_folder(run.split), SPLIT_FILES),
+            f"pack {run.pack}": self._content(pack_folder(run.pack), PACK_FILES),
+        }
+
+    def code_of(self, kind: str, run: TrainingConfig | None = None) -> dict[str, str]:
+        entries = (*ENTRIES[kind], *([f"{self._zoo}.{run.model}"] if run else []))
+        if run and run.model not in catalog.names(self._zoo):
+            raise LookupError(f"model must be one of {', '.join(catalog.names(self._zoo))}, but is {run.model!r}")
+        if entries not in self._reachable:
+            self._reachable[entries] = self._code.reachable(entries)
+        return self._reachable[entries]
+
+    def _content(self, folder: Path, names: tuple[str, ...]) -> str:
+        if folder not in self._contents:
+            self._contents[folder] = content_hash(folder, names) if (folder / names[0]).is_file() else ABSENT
+        return self._contents[folder]
+
+
+def training_identity(maker: GraphMaker, key: str, run: RunConfig | SearchConfig, seed: int) -> Identity:
+    """What decides the weights of one training, but for what it starts from."""
+    return Identity(maker.settings_of(key, run, seed), maker.data_of(run), {}, maker.code_of("train", run))
+
+
+def start_seed(start: RunConfig, seed: int) -> int:
+    """Which member of the run that it starts from a member with this seed takes."""
+    return seed if seed in start.seeds else start.seeds[0]
