@@ -42,15 +42,15 @@ def decided(key: str) -> Experiment:
     params = read_params(PARAMS)
     chosen = entry("runs", params.all_runs, key)
     start = run_folder(chosen.init_from) / "train" if isinstance(chosen, FinetuneConfig) else None
-    found = read_best(run_folder(chosen.params_from)) if isinstance(chosen, TunedConfig) else None
-    return decide(params, key, ZOO, split_folder(chosen.split), pack_folder(chosen.pack), start, found)
+    best_params = read_best(run_folder(chosen.params_from)) if isinstance(chosen, TunedConfig) else None
+    return decide(params, key, ZOO, split_folder(chosen.split), pack_folder(chosen.pack), start, best_params)
 
 
 def check(experiment: Experiment) -> list[str]:
     """Refuse data that the experiment cannot take, and return what it is too short for, in sentences.
 
-    Its model is built once for nothing, so that what it refuses, and weights that are not there, are told before any
-    worker starts.
+    Its model is built once for nothing, so that settings that it refuses, and missing weights, raise an error
+    before any worker starts.
     """
     from posebed.data.queries import queries_of
     from posebed.training.training_stream import training_rows

@@ -188,23 +188,23 @@ def decide(
     split_folder: Path,
     pack_folder: Path,
     init_folder: Path | None = None,
-    found: Mapping[str, Any] | None = None,
+    best_params: Mapping[str, Any] | None = None,
 ) -> Experiment:
     """The experiment of one run, or of the search ``search@KEY``.
 
     The settings are laid over one another: TrainConfig's defaults, the model's published settings, the entry under
-    ``models:`` or, in its place, the preset, what a search found, and the run's own.
+    ``models:`` or, in its place, the preset, a search's best values, and the run's own.
 
     Args:
         init_folder: of a fine-tuning, where the run that it starts from lies.
-        found: dotted names to the values that a search found best.
+        best_params: a search's best values, by dotted name.
 
     Raises:
         LookupError: no run, model or preset of that name.
         ValueError: settings that a section refuses, or that do not go together.
     """
     place, run = params.place_of(key)
-    run = _over_preset(place, run, zoo, found or {})
+    run = _over_preset(place, run, zoo, best_params or {})
     spec: ModelSpec = catalog.load(zoo, run.model)
     # What a project sets for all runs of a model would make a published result another one.
     shared = ModelConfig() if run.preset else params.models[run.model]
@@ -253,9 +253,9 @@ def _must_be_computed(place: str, run: RunConfig, task: Task) -> None:
         )
 
 
-def _over_preset(place: str, run: RunConfig, zoo: str, found: Mapping[str, Any]) -> RunConfig:
-    """The run with its preset's settings, and what a search found, wherever it says nothing itself."""
-    config, train = _layers(found)
+def _over_preset(place: str, run: RunConfig, zoo: str, best_params: Mapping[str, Any]) -> RunConfig:
+    """Fill in, where the run sets nothing itself, its preset's settings and over them a search's best values."""
+    config, train = _layers(best_params)
     below: dict[str, Any] = {"config": config, "train": train}
     if run.preset is not None:
         preset: Preset = catalog.preset(zoo, run.preset)
