@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from posebed.config import PackConfig
 from posebed.contracts import Setting
-from posebed.data.crop import clip_box, compose, crop_affine, framed, translation, warp
+from posebed.data.crop import centre_and_extent, clip_box, compose, crop_affine, translation, warp
 from posebed.data.images import Images
 from posebed.provenance import file_hash
 from posebed.records import (
@@ -198,7 +198,9 @@ def _crop_hashes(folder: Path) -> dict[str, str]:
 
 def _affine(record: Record, config: PackConfig) -> np.ndarray:
     box = clip_box(record.box, record.width, record.height)
-    return crop_affine(*framed(box, config.crop_size, config.padding), config.crop_size, convention=config.convention)
+    return crop_affine(
+        *centre_and_extent(box, config.crop_size, config.padding), config.crop_size, convention=config.convention
+    )
 
 
 def _each_image(

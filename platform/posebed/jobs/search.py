@@ -214,7 +214,7 @@ def result_of(search: Search, origin: dict[str, str]) -> SearchResult:
         model=experiment.model.rpartition(".")[2],
         **{name: about[name] for name in copied},
         settings=settings.model_dump(mode="json", include=set(chosen)) | {"epochs": experiment.train.epochs},
-        space={name: said(dimension) for name, dimension in search.space.items()},
+        space={name: describe(dimension) for name, dimension in search.space.items()},
         cost=settings.cost or "",
         trials=search.trials(),
         importance=importance(search.study),
@@ -223,10 +223,10 @@ def result_of(search: Search, origin: dict[str, str]) -> SearchResult:
     )
 
 
-def said(dimension: Any) -> str:
+def describe(dimension: Any) -> str:
     """A dimension in words."""
     if isinstance(dimension, When):
-        return f"{said(dimension.then)} where {dimension.name} is {_listed(dimension.values)}"
+        return f"{describe(dimension.then)} where {dimension.name} is {_listed(dimension.values)}"
     if hasattr(dimension, "values"):
         return _listed(dimension.values)
     kind = type(dimension).__name__
