@@ -9,12 +9,13 @@ import torch
 
 from posebed.data.pack import Pack
 from posebed.data.splits import read_split
+from posebed.files import writing_folder
 from posebed.inference.predict import answer
 from posebed.inference.trained_model import open_trained
-from posebed.records import write_text
 from posebed.scoring.predictions import write_predictions
+from posebed.scoring.result import write_cost
 from posebed.training.run_folder import read_about
-from posestages.stage import only_key, pack_folder, run, run_folder, split_folder
+from posestages.stage import PREDICTIONS, only_key, pack_folder, run, run_folder, split_folder
 
 
 def predict(key: str) -> None:
@@ -26,9 +27,9 @@ def predict(key: str) -> None:
     # A run whose weights were imported knows no categories.
     trained = open_trained(folder, device, pack.setting())
     answers = answer(trained, pack, split, "test")
-    out = run_folder(key) / "predicted"
-    write_predictions(answers.predictions, out / "predictions.parquet")
-    write_text(answers.cost.model_dump_json(indent=1), out / "cost.json")
+    with writing_folder((run_folder(key) / PREDICTIONS).parent) as out:
+        write_predictions(answers.predictions, out / PREDICTIONS.name)
+        write_cost(answers.cost, out / "cost.json")
 
 
 def main(arguments: list[str]) -> None:

@@ -17,13 +17,13 @@ from posebed.config import SEARCH, SearchConfig, read_params
 from posebed.data.pack import Pack
 from posebed.data.splits import read_split
 from posebed.experiment import Experiment, decide
+from posebed.files import file_hash, writing_folder
 from posebed.scoring.search_result import SearchResult, write_search
 from posestages.commands.mirror import mirror
 from posestages.score import LOCK
 from posestages.stage import (
     PARAMS,
     entry,
-    finished_folder,
     only_key,
     pack_folder,
     prepared,
@@ -71,7 +71,7 @@ def search(key: str) -> SearchResult:
     with view, SearchMirror(result_of(opened, {})) as tracking:
         run_search(opened, PACKAGES, os.environ.get("POSEBED_STORAGE"), [view, tracking])
     result = result_of(opened, _origin(experiment))
-    with finished_folder(run_folder(experiment.key)) as folder:
+    with writing_folder(run_folder(experiment.key)) as folder:
         write_search(result, folder)
         write_figures(result, folder)
     mirror([], [result])
@@ -85,7 +85,7 @@ def _origin(experiment: Experiment) -> dict[str, str]:
         "fingerprint": experiment.fingerprint,
         "data": provenance.output_hash(prepared(experiment.data)),
         "split": provenance.output_hash(split_folder(experiment.split)),
-        "lock file": provenance.file_hash(LOCK) if LOCK.is_file() else "none",
+        "lock file": file_hash(LOCK) if LOCK.is_file() else "none",
         "hardware": provenance.hardware(),
         **provenance.software(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -13,6 +13,7 @@ import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from posebed.data.pack import Pack
 from posebed.data.splits import Split, read_split
 from posebed.data.training_episodes import must_supply
 from posebed.experiment import Experiment, decide
+from posebed.files import locked
 from posebed.scoring.result import Epoch
 from posebed.scoring.search_result import read_best
 from posestages.stage import PARAMS, entry, only_key, pack_folder, run, run_folder, split_folder
@@ -116,12 +118,14 @@ def train_without_ray(key: str) -> None:
     from posebed.training.loop import train as loop
     from posebed.training.run_folder import write_trained
 
-    log = FolderLog(Path(".posebed/local") / f"{experiment.key}-{experiment.fingerprint[:16]}", experiment.key)
-    with log.bar:
-        loop(experiment, log)
-    with log.latest() as checkpoint:
-        if log.leads and checkpoint:
-            write_trained(run_folder(experiment.key) / "train", checkpoint, experiment, short)
+    checkpoints = Path(".posebed/local") / f"{experiment.key}-{experiment.fingerprint[:16]}"
+    log = FolderLog(checkpoints, experiment.key)
+    with locked(checkpoints, wait=False) if log.leads else nullcontext():
+        with log.bar:
+            loop(experiment, log)
+        with log.latest() as checkpoint:
+            if log.leads and checkpoint:
+                write_trained(run_folder(experiment.key) / "train", checkpoint, experiment, short)
 
 
 def _leads() -> bool:

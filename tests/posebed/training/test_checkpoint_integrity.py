@@ -6,6 +6,8 @@ import resource
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -55,7 +57,13 @@ def without_room_for(file: str) -> Callable[[Path], AbstractContextManager[None]
     @contextmanager
     def fill(folder: Path) -> Iterator[None]:
         (folder / file).symlink_to("/dev/full")
-        yield
+        opened = Path.open
+
+        def full(path: Path, *how: Any, **more: Any) -> Any:
+            return opened(Path("/dev/full") if path.match(f".{file}.*.part") else path, *how, **more)
+
+        with patch.object(Path, "open", full):
+            yield
 
     return fill
 
@@ -132,7 +140,7 @@ def test_a_run_with_no_whole_checkpoint_starts_anew(short: Experiment, project: 
 FILLS = {
     "engine": without_room_for("engine.pt"),
     "weights": without_room_for_large_files,
-    "curve": without_room_for("curve.json.part"),
+    "curve": without_room_for("curve.json"),
     "seal": without_room_for("seal-0.json"),
 }
 
