@@ -5,13 +5,14 @@ Usage: python -m posestages.report
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from posebed.config import SEARCH, Params, read_params
 from posebed.data.images import prepared_pictures
-from posebed.records import Record, read_records
+from posebed.data.splits import SPLIT
+from posebed.files import read_json
+from posebed.records import PREPARED, Record, read_records
 from posebed.reporting.common_ground import ground_sections
 from posebed.reporting.compare import tables
 from posebed.reporting.gallery import Decode, GalleryPicture, gallery_of
@@ -97,12 +98,12 @@ def _album(data: str) -> tuple[Decode, dict[str, Record]]:
 
 
 def _about(data: str) -> dict:
-    return json.loads((prepared(data) / "about.json").read_text())
+    return read_json(prepared(data) / "about.json", PREPARED)
 
 
 def _equal_pictures(splits: Iterable[str]) -> Iterator[str]:
     for split in sorted(splits):
-        about = json.loads((split_folder(split) / "about.json").read_text())
+        about = read_json(split_folder(split) / "about.json", SPLIT)
         if count := about.get("equal_pictures_in_several_parts"):
             yield f"Pictures whose bytes stand in several parts of the split {split}: {count}."
 

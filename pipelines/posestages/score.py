@@ -12,9 +12,12 @@ from typing import Any
 
 from posebed import provenance
 from posebed.config import Params, read_params
-from posebed.records import DEFAULT_SIGMA, write_text
+from posebed.data.splits import SPLIT
+from posebed.experiment import RUN
+from posebed.files import file_hash, read_json, write_text
+from posebed.records import DEFAULT_SIGMA, PREPARED
 from posebed.scoring.predictions import read_predictions
-from posebed.scoring.result import Cost, Epoch, Provenance, Result, write_result
+from posebed.scoring.result import Epoch, Provenance, Result, read_cost, read_curve, write_result
 from posebed.scoring.scores import score_predictions
 from posebed.scoring.suppression import DUPLICATE
 from posestages.commands.mirror import mirror
@@ -29,8 +32,8 @@ LOCK = Path("requirements.lock.txt")
 def score(key: str, params: Params) -> Result:
     """Score the run's table of predictions; write ``runs/KEY/result.json`` and ``metrics.json``."""
     folder = run_folder(key)
-    about = json.loads((folder / "train/run.json").read_text())
-    curve = [Epoch.model_validate(line) for line in json.loads((folder / "train/curve.json").read_text())]
+    about = read_json(folder / "train/run.json", RUN)
+    curve = read_curve(folder / "train/curve.json")
     scores = score_predictions(read_predictions(folder / PREDICTIONS), params.scoring)
     copied = ("key", "fingerprint", "task", "data", "split", "pack", "seed", "config", "train")
     result = Result(
@@ -41,7 +44,7 @@ def score(key: str, params: Params) -> Result:
         **dict(scores),
         curve=curve,
         shortfalls=about.get("shortfalls", []),
-        cost=Cost.model_validate_json((folder / "predicted/cost.json").read_text()),
+        cost=read_cost(folder / "predicted/cost.json"),
         provenance=_provenance(about, curve, folder / "train/best.safetensors"),
         repeats=repeat_of(params, key),
     )
@@ -52,7 +55,7 @@ def score(key: str, params: Params) -> Result:
 
 def _protocol(about: dict[str, Any]) -> dict[str, str]:
     """What the numbers depend on beside the model: runs that differ here are never compared."""
-    data = json.loads((prepared(about["data"]) / "about.json").read_text())
+    data = read_json(prepared(about["data"]) / "about.json", PREPARED)
     files = " ".join(note for note in data["notes"] if ".json" in note)
     return {
         "part": "test",
@@ -66,7 +69,7 @@ def _protocol(about: dict[str, Any]) -> dict[str, str]:
 
 
 def _episodes(about: dict[str, Any]) -> dict[str, str]:
-    split = json.loads((split_folder(about["split"]) / "about.json").read_text())
+    split = read_json(split_folder(about["split"]) / "about.json", SPLIT)
     return {"shots": str(about["shots"]), "episodes": split["draw"]}
 
 
@@ -100,9 +103,9 @@ def _provenance(about: dict[str, Any], curve: list[Epoch], checkpoint: Path) -> 
         dirty=dirty,
         data_hash=provenance.output_hash(prepared(about["data"])),
         split_hash=provenance.output_hash(split),
-        episodes_hash=provenance.file_hash(episodes) if episodes.is_file() else None,
-        lock_hash=provenance.file_hash(LOCK) if LOCK.is_file() else "none",
-        checkpoint_hash=provenance.file_hash(checkpoint),
+        episodes_hash=file_hash(episodes) if episodes.is_file() else None,
+        lock_hash=file_hash(LOCK) if LOCK.is_file() else "none",
+        checkpoint_hash=file_hash(checkpoint),
         checkpoint=checkpoint.as_posix(),
         software=provenance.software(),
         hardware="; ".join([*(line.device for line in curve[-1:]), provenance.hardware()]),

@@ -10,6 +10,7 @@ from typing import Any
 from posebed import provenance
 from posebed.config import SEARCH
 from posebed.experiment import Experiment
+from posebed.files import file_hash
 from posebed.jobs.graph import training_identity_of
 from posebed.jobs.worker import Request
 from posebed.places import LOCK_FILE, member_folder, pack_folder, prepared_folder, run_folder, split_folder
@@ -72,10 +73,10 @@ def predict(request: Request) -> None:
 
     from posebed.data.pack import Pack
     from posebed.data.splits import read_split
+    from posebed.files import writing_folder
     from posebed.inference.predict import answer
     from posebed.inference.trained_model import open_trained
     from posebed.training.run_folder import read_about
-    from posestages.stage import finished_folder
 
     task = request.task
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -86,12 +87,12 @@ def predict(request: Request) -> None:
     # A run whose weights were imported knows no categories.
     answers = answer(open_trained(folder, device, pack.setting()), pack, split, "test", _shown(request))
 
-    from posebed.records import write_text
     from posebed.scoring.predictions import write_predictions
+    from posebed.scoring.result import write_cost
 
-    with finished_folder(task.folder) as out:
+    with writing_folder(task.folder) as out:
         write_predictions(answers.predictions, out / "predictions.parquet")
-        write_text(answers.cost.model_dump_json(indent=1), out / "cost.json")
+        write_cost(answers.cost, out / "cost.json")
 
 
 def _shown(request: Request) -> Any:
@@ -114,12 +115,12 @@ def score(request: Request) -> None:
 
 def search(request: Request) -> None:
     """Spend the budget and write ``runs/search@KEY``."""
+    from posebed.files import writing_folder
     from posebed.jobs.search import open_search, result_of, run_search
     from posebed.jobs.search_progress import SearchProgress
     from posebed.reporting.search_figures import write_figures
     from posebed.reporting.search_tracking import SearchMirror
     from posebed.scoring.search_result import write_search
-    from posestages.stage import finished_folder
 
     task, settings = request.task, request.params.searches[request.task.key]
     experiment = member_experiment(request.params, SEARCH + task.key, settings.seed, training_identity_of(task))
@@ -130,7 +131,7 @@ def search(request: Request) -> None:
     with SearchMirror(result_of(opened, {})) as tracking:
         run_search(opened, request.storage, request.at_once, [view, tracking])
     result = result_of(opened, _origin(experiment))
-    with finished_folder(run_folder(experiment.key)) as folder:
+    with writing_folder(run_folder(experiment.key)) as folder:
         write_search(result, folder)
         write_figures(result, folder)
 
@@ -142,7 +143,7 @@ def _origin(experiment: Experiment) -> dict[str, str]:
         "fingerprint": experiment.fingerprint,
         "data": provenance.output_hash(prepared_folder(experiment.data)),
         "split": provenance.output_hash(split_folder(experiment.split)),
-        "lock file": provenance.file_hash(LOCK_FILE) if LOCK_FILE.is_file() else "none",
+        "lock file": file_hash(LOCK_FILE) if LOCK_FILE.is_file() else "none",
         "hardware": provenance.hardware(),
         **provenance.software(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from posebed.files import Kind, read_json
 from posebed.listing import clipped, shortened
 from posebed.yamlfile import read_yaml
 
@@ -28,6 +29,9 @@ class Section(BaseModel):
     """A group of parameters: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+SectionT = TypeVar("SectionT", bound=Section)
 
 
 class DataConfig(Section):
@@ -412,6 +416,18 @@ def _unknown(section: str, field: str, used: Mapping[str, str], known: Mapping[s
 def sentence(error: ValidationError, where: str) -> str:
     """The mistakes of a validation in one line each, with its place and the value found; of many, the first ones."""
     return _joined(_mistakes(error, where))
+
+
+def read_section(model: type[SectionT], path: Path, kind: Kind) -> SectionT:
+    """A section that ``files.write_json`` wrote.
+
+    Raises:
+        ValueError: as ``files.read_json``, or the content is not the model's.
+    """
+    try:
+        return model.model_validate(read_json(path, kind))
+    except ValidationError as error:
+        raise ValueError(sentence(error, str(path))) from error
 
 
 def _joined(lines: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ BELOW = {
     "posestages": {"posebed", "menagerie", "posezoo"},
 }
 FLOORS = (
-    {"address", "catalog", "pose", "records", "config", "space", "provenance", "listing", "yamlfile"},
+    {"address", "catalog", "files", "pose", "records", "config", "space", "provenance", "listing", "yamlfile"},
     {"contracts"},
     {"experiment"},
     {"data", "scoring"},

@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from posestages.train import main as train
 
 from posebed.data.images import Images
-from posestages.train import main as train
 
 
 def posebed(*words: str) -> subprocess.CompletedProcess[str]:

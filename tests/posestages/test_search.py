@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from posestages.search import searched_experiment
+from posestages.train import experiment_of, train_without_ray
 from safetensors.torch import load_file
 
 from posebed.config import read_params
@@ -24,8 +26,6 @@ from posebed.scoring.search_result import read_search
 from posebed.training.log import FolderLog
 from posebed.training.loop import epochs
 from posestages import stage
-from posestages.search import searched_experiment
-from posestages.train import experiment_of, train_without_ray
 
 CHECKOUT = Path(__file__).parents[2]
 OWN = {"train.lr": 0.01, "train.batch_size": 8, "train.micro_batch": 2, "model.channels": 8}

@@ -12,6 +12,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from posestages.predict import predict
+from posestages.train import train, train_without_ray
 from safetensors.numpy import load_file
 
 from posebed import catalog
@@ -21,8 +23,6 @@ from posebed.data.pack import Pack
 from posebed.data.splits import read_split
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 from posebed.records import Category
-from posestages.predict import predict
-from posestages.train import train, train_without_ray
 
 SIZE = (64, 128)
 FLOORS = [name for name in catalog.names("posezoo") if catalog.load("posezoo", name).compute]

@@ -18,7 +18,7 @@ from posebed.config import Params, sentence
 from posebed.contracts import DatasetSpec, ModelSpec, Setting, Task
 from posebed.datasets import mp100
 from posebed.experiment import Experiment, decide
-from posebed.provenance import file_hash
+from posebed.files import file_hash
 from posestages.commands.presets import ZOO, Entries, entries
 from posestages.stage import pack_folder, run_folder, split_folder
 

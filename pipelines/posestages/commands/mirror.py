@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from posebed.records import write_text
-from posebed.reporting.trace import TRACKED, Tracked
+from posebed.reporting.trace import Tracked, write_tracked
 from posebed.scoring.result import Result
 from posebed.scoring.search_result import SearchResult
 from posestages.stage import PREDICTIONS, run_folder
@@ -50,8 +49,7 @@ def _write_result(tracker: Tracker, result: Result) -> None:
     folder = run_folder(result.key)
     predictions = folder / PREDICTIONS
     logged = tracker.log_result(result, predictions if predictions.is_file() else None)
-    where = Tracked(run=logged, tracker=tracker.address)
-    write_text(where.model_dump_json(), folder / TRACKED)
+    write_tracked(Tracked(run=logged, tracker=tracker.address), folder)
 
 
 def _failure(write: Callable[[], None]) -> str:

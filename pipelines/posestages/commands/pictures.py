@@ -14,8 +14,9 @@ import numpy as np
 from rich.progress import track
 
 from posebed.data.images import Images, decode_named
+from posebed.files import write_bytes, write_text
 from posebed.listing import shortened
-from posebed.records import Category, Dataset, Record, write_text
+from posebed.records import Category, Dataset, Record
 from posebed.reporting.draw import CELL, LEAST, contact_sheet, draw_pose
 from posestages.commands.boxes import boxes_of, distinct, whole
 from posestages.commands.support import Shots, beside, read_shots
@@ -102,7 +103,6 @@ def predict_pictures(
         picture = _with_poses(picture, picture_poses, 0.0 if shots else SURE)
         drawn.append((path, beside(picture, shots) if shots else picture))
         poses += picture_poses
-    out.mkdir(parents=True, exist_ok=True)
     for number, (path, picture) in enumerate(drawn):
         write_picture(picture, out / f"{number:04}-{path.stem}.png")
     content = _coco(poses, paths, trained.setting.categories[0])
@@ -197,7 +197,7 @@ def _flat(pose: Pose) -> list[float]:
 
 
 def write_picture(picture: np.ndarray, path: Path) -> None:
-    """Write RGB (H, W, 3) under a temporary name, then rename; the ending chooses the format.
+    """Write RGB (H, W, 3), whole or not at all; the ending chooses the format.
 
     Raises:
         ValueError: the ending is of no format that can be written.
@@ -205,10 +205,7 @@ def write_picture(picture: np.ndarray, path: Path) -> None:
     ending = path.suffix or ".png"
     if not cv2.haveImageWriter(f"picture{ending}"):
         raise ValueError(f"a picture must be written as .png, .jpg or .webp, but {path} ends in {ending}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     written, data = cv2.imencode(ending, np.ascontiguousarray(picture[..., ::-1]))
     if not written:
         raise ValueError(f"{path} must hold a picture of shape {picture.shape}, which {ending} does not take")
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_bytes(data.tobytes())
-    unfinished.rename(path)
+    write_bytes(data.tobytes(), path)

@@ -11,7 +11,7 @@ import yaml
 from posebed import catalog
 from posebed.config import Params, Section, merged, read_params
 from posebed.contracts import Claim, DatasetSpec, Preset
-from posebed.records import write_text
+from posebed.files import locked, write_text
 from posebed.yamlfile import parse_yaml, yaml_text
 
 ZOO = "posezoo"
@@ -97,6 +97,15 @@ def add(wanted: Entries, path: Path) -> list[str]:
     Raises:
         ValueError: an entry of the same key says something else, or the file is none of parameters.
     """
+    with locked(path):
+        text, new = _with_entries(wanted, path)
+        Params.model_validate(parse_yaml(text, str(path)))
+        write_text(text, path)
+    return new
+
+
+def _with_entries(wanted: Entries, path: Path) -> tuple[str, list[str]]:
+    """The file's text with the entries that it lacks, and their places."""
     present, text = read_params(path), path.read_text(encoding="utf-8")
     new: list[str] = []
     for section, of_section in wanted.items():
@@ -109,9 +118,7 @@ def add(wanted: Entries, path: Path) -> list[str]:
                 raise ValueError(
                     f"{section}.{key} must be {_flow(entry)} for the preset, but {path} has another entry of that key"
                 )
-    Params.model_validate(parse_yaml(text, str(path)))
-    write_text(text, path)
-    return new
+    return text, new
 
 
 def same(section: str, there: Section, entry: Mapping[str, Any]) -> bool:

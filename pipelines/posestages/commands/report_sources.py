@@ -15,7 +15,7 @@ from posebed.config import SEARCH, ScoringConfig
 from posebed.reporting.common_ground import ground_sections
 from posebed.reporting.paper_tables import papers
 from posebed.reporting.site import write_report
-from posebed.reporting.trace import TRACKED, Tracked
+from posebed.reporting.trace import TRACKED, Tracked, read_tracked
 from posebed.scoring.common_ground import grounds, tables_at
 from posebed.scoring.result import Result, read_result
 from posebed.scoring.search_result import SearchResult, read_search
@@ -153,5 +153,4 @@ def tables_in(folders: Iterable[Path]) -> dict[str, Path]:
 
 def tracked_runs(folders: Iterable[Path]) -> dict[str, Tracked]:
     """By the names of run folders, where the mirrors of those runs stand that were tracked from here."""
-    paths = [folder / TRACKED for folder in folders]
-    return {path.parent.name: Tracked.model_validate_json(path.read_text()) for path in paths if path.is_file()}
+    return {folder.name: read_tracked(folder) for folder in folders if (folder / TRACKED).is_file()}

@@ -5,11 +5,15 @@ The file is the truth; trackers and reports are made from it.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from posebed.config import Section
-from posebed.records import write_text
+from posebed.config import Section, read_section
+from posebed.files import Kind, json_text, read_json_list, write_json, write_text
+
+RESULT, COST = Kind("a result"), Kind("the cost of a run")
 
 
 class Score(Section):
@@ -146,9 +150,41 @@ class Result(Section):
         )
 
 
+def result_text(result: Result) -> str:
+    """The text of ``result.json``."""
+    return json_text(result.model_dump(mode="json"), RESULT)
+
+
 def write_result(result: Result, path: Path) -> None:
-    write_text(result.model_dump_json(indent=1), path)
+    write_text(result_text(result), path)
 
 
 def read_result(path: Path) -> Result:
-    return Result.model_validate_json(path.read_text(encoding="utf-8"))
+    """Read what this or a former version of ``write_result`` wrote.
+
+    Raises:
+        ValueError: there is no such file, or it is no result that can be read.
+    """
+    return read_section(Result, path, RESULT)
+
+
+def write_cost(cost: Cost, path: Path) -> None:
+    write_json(cost.model_dump(mode="json"), path, COST)
+
+
+def read_cost(path: Path) -> Cost:
+    """Read what ``write_cost`` wrote. Raises as ``read_result``."""
+    return read_section(Cost, path, COST)
+
+
+def write_curve(curve: Iterable[Epoch], path: Path) -> None:
+    write_text(json.dumps([line.model_dump() for line in curve]), path)
+
+
+def read_curve(path: Path) -> list[Epoch]:
+    """Read what ``write_curve`` wrote.
+
+    Raises:
+        ValueError: there is no such file, or it holds no list.
+    """
+    return [Epoch.model_validate(line) for line in read_json_list(path, "a learning curve")]

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from posestages.predict import predict
 from torch import Tensor
 
 from parity_adapters.case import cases
@@ -26,7 +27,6 @@ from posebed.training.run_folder import read_about
 from posestages.cli import app
 from posestages.commands.import_checkpoint import Origin, import_checkpoint, read_size
 from posestages.commands.pictures import predict_pictures
-from posestages.predict import predict
 from posestages.stage import pack_folder, run_folder, split_folder
 
 SMALL = {"width": 8, "blocks": 1, "modules": [1, 1, 1]}

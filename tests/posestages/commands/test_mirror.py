@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from posestages.train import Mirror
 
 from posebed.reporting.search_tracking import tracked_searches
 from posebed.reporting.tracking import EXPERIMENT, Tracker
@@ -29,7 +30,6 @@ from posebed.scoring.result import Cost, Epoch, Provenance, Result, Score, write
 from posebed.scoring.search_result import Measured, SearchResult, Trial, write_search
 from posestages.cli import main
 from posestages.commands.mirror import mirror, track
-from posestages.train import Mirror
 
 pytestmark = pytest.mark.slow
 
