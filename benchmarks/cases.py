@@ -118,9 +118,9 @@ def answer(model: Any, batch: Batch) -> Step:
     return step
 
 
-def in_turns(steps: Mapping[str, Step], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every step, after one that does not count. Processor time, which other processes disturb least; in
-    turns, so that a machine that slows down slows all of them."""
+def interleaved(steps: Mapping[str, Step], rounds: int) -> dict[str, list[float]]:
+    """Seconds of every step, after one that does not count. Processor time, which other processes disturb least;
+    interleaved, so that a machine that slows down slows all of them."""
     took: dict[str, list[float]] = {name: [] for name in steps}
     for index in range(rounds + 1):
         for name, step in steps.items():

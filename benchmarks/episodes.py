@@ -12,7 +12,7 @@ import argparse
 from typing import Any
 
 import torch
-from cases import CASES, QUICK_SIDE, SIDE, Step, answer, in_turns, ratio, some_batch
+from cases import CASES, QUICK_SIDE, SIDE, Step, answer, interleaved, ratio, some_batch
 from figures import arguments, recording
 from step import as_a_worker
 
@@ -35,7 +35,7 @@ def gain(name: str, shots: int, rounds: int, side: int) -> float:
         model.decode(predicted(model, batch, episodes), batch)
 
     steps: dict[str, Step] = {"naive": answer(model, batch), "once": once}
-    return ratio(in_turns(steps, rounds), "naive", "once")
+    return ratio(interleaved(steps, rounds), "naive", "once")
 
 
 def main() -> None:

@@ -117,29 +117,31 @@ def filled(text: str, figures: Mapping[str, Figure]) -> str:
 
 def mistakes(text: str, figures: Mapping[str, Figure]) -> list[str]:
     """What keeps a page from being filled, in sentences."""
-    found = [f"shows figure {name}, which {FILE} does not have" for name in sorted(shown(text) - set(figures))]
+    sentences = [f"shows figure {name}, which {FILE} does not have" for name in sorted(shown(text) - set(figures))]
     for number, line in enumerate(text.splitlines(), 1):
         if MARKER.search(MARKED.sub("", line)) or any(MARKER.search(value) for _, _, value, _ in MARKED.findall(line)):
-            found.append(f"line {number} must close every marker that it opens, in the same line and before the next")
+            sentences.append(
+                f"line {number} must close every marker that it opens, in the same line and before the next"
+            )
         if MARKER.match(line.lstrip()):
-            found.append(f"line {number} must not start with a marker, since Markdown takes the line for HTML")
-    return found
+            sentences.append(f"line {number} must not start with a marker, since Markdown takes the line for HTML")
+    return sentences
 
 
 def disagreements(root: Path) -> list[str]:
     """Every way in which the pages and the file of figures disagree, in sentences."""
     figures, used = read_figures(root / FILE), set[str]()
-    found: list[str] = []
+    sentences: list[str] = []
     for page in pages(root):
         text, name = page.read_text(encoding="utf-8"), page.relative_to(root).as_posix()
         used |= shown(text)
-        found += [f"{name}: {mistake}" for mistake in mistakes(text, figures)]
+        sentences += [f"{name}: {mistake}" for mistake in mistakes(text, figures)]
         for (_, figure, value, _), after in zip(
             MARKED.findall(text), MARKED.findall(filled(text, figures)), strict=True
         ):
             if value != after[2]:
-                found.append(f"{name}: shows {value!r} for figure {figure}, but {FILE} has {after[2]!r}")
-    return found + [f"{FILE}: no page shows figure {name}" for name in sorted(set(figures) - used)]
+                sentences.append(f"{name}: shows {value!r} for figure {figure}, but {FILE} has {after[2]!r}")
+    return sentences + [f"{FILE}: no page shows figure {name}" for name in sorted(set(figures) - used)]
 
 
 def fill_pages(root: Path) -> list[Path]:
@@ -150,9 +152,9 @@ def fill_pages(root: Path) -> list[Path]:
     """
     figures = read_figures(root / FILE)
     texts = {page: page.read_text(encoding="utf-8") for page in pages(root)}
-    found = [f"{page.name}: {mistake}" for page, text in texts.items() for mistake in mistakes(text, figures)]
-    if found:
-        raise ValueError("\n".join(found))
+    sentences = [f"{page.name}: {mistake}" for page, text in texts.items() for mistake in mistakes(text, figures)]
+    if sentences:
+        raise ValueError("\n".join(sentences))
     changed = {page: new for page, text in texts.items() if (new := filled(text, figures)) != text}
     for page, new in changed.items():
         _replace(page, new)
@@ -231,9 +233,9 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; fail where a page and the file disagree")
     try:
         if parser.parse_args().check:
-            found = disagreements(ROOT)
-            print("\n".join(found or ["every page shows the figures of its file"]))
-            return 1 if found else 0
+            sentences = disagreements(ROOT)
+            print("\n".join(sentences or ["every page shows the figures of its file"]))
+            return 1 if sentences else 0
         for page in fill_pages(ROOT):
             print(f"filled {page.relative_to(ROOT)}")
     except ValueError as error:

@@ -2,7 +2,7 @@
 
 One query of 128 x 128, float32, one thread. All keypoints are visible, linked in a chain, and as many as the model has
 slots, so that FMMP pads nothing. An answer is forward and decoding in evaluation, with all that supports cost. Its
-multiply-adds are counted apart for batched products of matrices, which attention is made of, and for everything else.
+multiply-adds are counted separately for batched products of matrices, as in attention, and for everything else.
 "bend" is the price of one more shot or keypoint at the end of the row over that at its start: 1 is linear. MAML and
 Fine-tune take 3 steps on the supports of an answer, instead of 10 and 50.
 
@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from cases import CASES, QUICK_SIDE, Step, answer, counted, in_turns, ratio, some_batch, training_step
+from cases import CASES, QUICK_SIDE, Step, answer, counted, interleaved, ratio, some_batch, training_step
 from figures import ROOT, arguments, origin, recording
 from markupsafe import Markup
 from step import as_a_worker
@@ -52,12 +52,12 @@ def made(name: str, side: int, shots: int, keypoints: int) -> tuple[Step, Step]:
 def growth(name: str, sweep: str, rounds: int, side: int) -> Multiples:
     first = {other: numbers[0] for other, numbers in SWEEPS.items()}
     cases = {str(number): made(name, side, **{**first, sweep: number}) for number in SWEEPS[sweep]}
-    found: dict[str, list[float]] = {}
+    multiples: dict[str, list[float]] = {}
     for place, what in enumerate(TIMES):
-        took = in_turns({number: case[place] for number, case in cases.items()}, rounds)
-        found[what] = [ratio(took, number, next(iter(cases))) for number in cases]
+        took = interleaved({number: case[place] for number, case in cases.items()}, rounds)
+        multiples[what] = [ratio(took, number, next(iter(cases))) for number in cases]
     counts = zip(*(multiply_adds(case[1]) for case in cases.values()), strict=True)
-    return found | {what: [n / each[0] for n in each] for what, each in zip(COUNTS, counts, strict=True) if each[0]}
+    return multiples | {what: [n / each[0] for n in each] for what, each in zip(COUNTS, counts, strict=True) if each[0]}
 
 
 def multiply_adds(step: Step) -> tuple[int, int]:
@@ -82,10 +82,10 @@ def row(multiples: Multiples, what: str, sweep: str) -> str:
 
 def chart(grown: Mapping[str, Mapping[str, Multiples]], sweep: str, what: str) -> Markup:
     x = axis(SWEEPS[sweep], LEFT, RIGHT)
-    y = axis([1, *(m for found in grown.values() for m in found[sweep][what])], BOTTOM, TOP)
+    y = axis([1, *(m for sweeps in grown.values() for m in sweeps[sweep][what])], BOTTOM, TOP)
     marks, ends = list[Markup](), list[tuple[int, float, float]]()
-    for index, (name, found) in enumerate(grown.items()):
-        points = [(x(number), y(m)) for number, m in zip(SWEEPS[sweep], found[sweep][what], strict=True)]
+    for index, (name, sweeps) in enumerate(grown.items()):
+        points = [(x(number), y(m)) for number, m in zip(SWEEPS[sweep], sweeps[sweep][what], strict=True)]
         marks.append(line(index, name, points))
         ends.append((index, *points[-1]))
     title = f"{what}, times that of {SWEEPS[sweep][0]}"

@@ -46,12 +46,12 @@ def photographs(root: Path, limit: int = 120) -> Iterator[tuple[Record, Category
         large = {i["id"]: i for i in coco["images"] if min(i["width"], i["height"]) >= 480 and i["width"] >= 640}
         name = file.parent.name
         category = Category(name, name, tuple(coco["categories"][0]["keypoints"]))
-        for found in [a for a in coco["annotations"] if a["image_id"] in large][:limit]:
-            image = large[found["image_id"]]
-            path, box = f"{name}/images/{image['file_name']}", tuple(found["bbox"])
-            points = np.reshape(found["keypoints"], (-1, 3))
+        for annotation in [a for a in coco["annotations"] if a["image_id"] in large][:limit]:
+            image = large[annotation["image_id"]]
+            path, box = f"{name}/images/{image['file_name']}", tuple(annotation["bbox"])
+            points = np.reshape(annotation["keypoints"], (-1, 3))
             size = image["width"], image["height"]
-            yield Record(f"{name}-{found['id']}", path, *size, name, box, box[2] * box[3], points), category
+            yield Record(f"{name}-{annotation['id']}", path, *size, name, box, box[2] * box[3], points), category
 
 
 def drawings(root: Path, count: int) -> Iterator[tuple[Record, Category]]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import timm
 import torch
-from cases import BASE, CASES, QUICK_SIDE, SIDE, Step, answer, counted, in_turns, ratio, some_batch, training_step
+from cases import BASE, CASES, QUICK_SIDE, SIDE, Step, answer, counted, interleaved, ratio, some_batch, training_step
 from figures import arguments, recording
 from step import as_a_worker
 from torch import Tensor, nn
@@ -92,7 +92,7 @@ def compare(names: list[str], rounds: int, inference: bool, side: int, figure: C
         peaks = dict(zip(names, alone.map(measure, names, chunksize=1), strict=True))
     cases = {name: built(name, 1 if inference else BATCH, side) for name in names}
     make = answer if inference else training_step
-    took = in_turns({name: make(*case) for name, case in cases.items()}, rounds)
+    took = interleaved({name: make(*case) for name, case in cases.items()}, rounds)
     for line in HEADER:
         print(f"{'':20}{line[0]:>11}{line[1]:>11}{line[2]:>8}{line[3]:>8}{line[4]:>11}{line[5]:>12}{line[6]:>9}")
     rows: dict[str, str] = {}
@@ -143,7 +143,7 @@ def switches(names: list[str], rounds: int, side: int) -> None:
         }
         if compiles:
             steps["compiled"] = training_step(model, batch, torch.compile(model))
-        took = in_turns(steps, rounds)
+        took = interleaved(steps, rounds)
         changed = ", ".join(
             f"{switch} {ratio(took, switch, 'as it is'):.2f}" for switch in steps if switch != "as it is"
         )

@@ -133,17 +133,17 @@ class Replay:
             raise RuntimeError("a replay must never be finished, but is")
         params = self._algorithm.running[trial.trial_id].params
         self._scheduler.on_trial_add(None, trial)
-        told: dict[str, Any] = {}
+        result: dict[str, Any] = {}
         for epoch, validation, seconds in self._table[tuple(params[name] for name in GRID)]:
             self.seconds += seconds
             self.best = max(self.best, validation)
-            told = {"epoch": epoch, "validation": validation, "seconds": seconds}
+            result = {"epoch": epoch, "validation": validation, "seconds": seconds}
             last = epoch == EPOCHS or self.best >= enough
-            if last or self._scheduler.on_trial_result(None, trial, told) == TrialScheduler.STOP:
+            if last or self._scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP:
                 break
-            self._algorithm.on_trial_result(trial.trial_id, told)
-        self._scheduler.on_trial_complete(None, trial, told)
-        self._algorithm.on_trial_complete(trial.trial_id, told)
+            self._algorithm.on_trial_result(trial.trial_id, result)
+        self._scheduler.on_trial_complete(None, trial, result)
+        self._algorithm.on_trial_complete(trial.trial_id, result)
         self.trials += 1
 
 
@@ -163,27 +163,29 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="Where the recorded trials lie, or are to lie.")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--trials", type=int, default=64)
-    asked = arguments(parser, seeds=1, trials=8)
-    if asked.quick and asked.table:
+    options = arguments(parser, seeds=1, trials=8)
+    if options.quick and options.table:
         parser.error("--quick makes its table up, and --table is for trained ones: give one of them")
-    table = asked.table and asked.table.absolute()
+    table = options.table and options.table.absolute()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with recording(asked.record) as figure, tempfile.TemporaryDirectory() as folder:
+    with recording(options.record) as figure, tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        Path("params.yaml").write_text(PARAMS % {"images": 48 if asked.quick else 240})
+        Path("params.yaml").write_text(PARAMS % {"images": 48 if options.quick else 240})
         for stage in ("draw", "prepare", "split", "pack"):
             subprocess.run([sys.executable, "-m", f"posestages.{stage}", "quads"], check=True, capture_output=True)
         table = table or Path("table.json")
         if not table.is_file():
-            record(table, train=not asked.quick)
+            record(table, train=not options.quick)
         curves = {tuple(values): curve for values, curve in json.loads(table.read_text())}
         best = sorted(max(v for _, v, _ in curve) for curve in curves.values())
         print(f"{len(curves)} recorded trials, best validation of each: {best[0]:.3f} to {best[-1]:.3f}")
-        found = [replayed(curves, experiment(), asked.trials, seed) for seed in track(range(asked.seeds), "replaying")]
-        shares = [share for share, _ in found]
-        print(f"best of {asked.trials} random trials: median {statistics.median(q for _, q in found):.3f}")
+        outcomes = [
+            replayed(curves, experiment(), options.trials, seed) for seed in track(range(options.seeds), "replaying")
+        ]
+        shares = [share for share, _ in outcomes]
+        print(f"best of {options.trials} random trials: median {statistics.median(q for _, q in outcomes):.3f}")
         print("share of its device-seconds after which ASHA with TPE is as good: at most 0.25 is wanted")
-        print(f"  of {asked.seeds} seeds: {min(shares):.2f} to {max(shares):.2f}")
+        print(f"  of {options.seeds} seeds: {min(shares):.2f} to {max(shares):.2f}")
         figure("replay/share", f"{statistics.median(shares):.2f}")
 
 

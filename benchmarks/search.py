@@ -71,8 +71,8 @@ class OneLine(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         train = self._config["experiment"].train
-        found = quality(train.lr, train.augment.scale)
-        return {"epoch": 4, "validation": found, "seconds": 0.0, "done": True}
+        validation = quality(train.lr, train.augment.scale)
+        return {"epoch": 4, "validation": validation, "seconds": 0.0, "done": True}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None: ...
 
@@ -184,17 +184,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--lines", type=int, default=300)
-    asked = arguments(parser, trials=2, lines=8)
-    with recording(asked.record) as figure, tempfile.TemporaryDirectory() as folder:
+    options = arguments(parser, trials=2, lines=8)
+    with recording(options.record) as figure, tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        Path("params.yaml").write_text(PARAMS % {"trials": asked.trials or 1, "lines": asked.lines or 1})
+        Path("params.yaml").write_text(PARAMS % {"trials": options.trials or 1, "lines": options.lines or 1})
         for stage in ("draw", "prepare", "split", "pack"):
             subprocess.run([sys.executable, "-m", f"posestages.{stage}", "quads"], check=True, capture_output=True)
         connect(PACKAGES)
-        if asked.trials:
-            warm(asked.trials, figure)
-        if asked.lines:
-            lines(asked.lines, figure)
+        if options.trials:
+            warm(options.trials, figure)
+        if options.lines:
+            lines(options.lines, figure)
 
 
 if __name__ == "__main__":

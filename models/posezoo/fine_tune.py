@@ -52,7 +52,7 @@ class FineTune(Adaptive):
     def forward(self, batch: EpisodeBatch) -> Tensor:
         """Heatmaps (B, 1, K, h, w) of the queries; in training (B, 1 + S, K, h, w), of the supports as well."""
         if not self.training:
-            return self.answered(batch)[:, None]
+            return self.query_heatmaps(batch)[:, None]
         images = torch.cat([batch.image[:, None], batch.support_image], 1)
         return self.network(images.flatten(0, 1)).unflatten(0, images.shape[:2])
 

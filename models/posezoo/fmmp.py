@@ -1,4 +1,4 @@
-"""FMMP: keypoints mine the supports' pictures and the query's in turns, and free slots are filled with mixed keypoints.
+"""FMMP: keypoints mine the supports' pictures and the query's alternately; free slots are filled with mixed keypoints.
 
 What the text of the paper leaves open follows its released code, except where a field of ``Config`` says otherwise:
 the learning rate is the code's 1e-4, as nothing is matched and every prediction starts from the middle of the crop,
@@ -30,7 +30,7 @@ from posezoo.blocks.neighbours import picked
 from posezoo.blocks.normalise import Normalise
 from posezoo.blocks.pyramid import Pyramid
 from posezoo.blocks.refinement import PositionHead
-from posezoo.blocks.sampling import framed, mean_of_maps
+from posezoo.blocks.sampling import bordered_rows, mean_of_maps
 from posezoo.blocks.two_stage import PUBLISHED_TRAINING
 
 # B batch, S shots, K slots for keypoints, C channels, M references of a keypoint, T cells of all maps, L layers
@@ -66,7 +66,7 @@ class Config(Section):
     """Which keypoints count as shown when neighbours are sought for the query: those of any support, or those of the
     last, as in the released code."""
     identifier: bool = True
-    """Tell keypoints apart by a code of their index."""
+    """Distinguish keypoints by a code of their index."""
     slots: Positive = 70
     """Keypoints that every skeleton is filled up to; none may have more."""
     padding: Mode = "mixup"
@@ -98,8 +98,8 @@ class Support:
     """(B, S, K, M, 2), where each of them looks around, as shares of the crop."""
     neighbours: Tensor
     """(B, K, M), around which keypoints each of them looks in the query."""
-    told: Tensor
-    """(B, K, C), what the first layer makes of the supports."""
+    support_features: Tensor
+    """(B, K, C), features of the supports from the first layer."""
     padding: Padding
 
 
@@ -136,7 +136,7 @@ class FMMP(nn.Module):
         code = grid_code(1, config.slots, config.width // 2) * config.identifier
         self.register_buffer("identifier", code, persistent=False)
         self._initialise()
-        # As the pictures do: else every convolution turns its weights around, and its gradients back.
+        # channels_last, like the images: avoids a relayout in every convolution.
         self.to(memory_format=torch.channels_last)
 
     def _miners(self, count: int) -> nn.ModuleList:
@@ -170,7 +170,7 @@ class FMMP(nn.Module):
 
     def _cells(self, images: Tensor) -> Tensor:
         """(N, T, C), from the coarsest map to the finest."""
-        return framed(self.pyramid(self.backbone(self.normalise(images))[::-1]))
+        return bordered_rows(self.pyramid(self.backbone(self.normalise(images))[::-1]))
 
     def _seen(self, batch: EpisodeBatch, cells: Tensor) -> Support:
         """``cells`` are those of the supports, (B, S, T, C)."""
@@ -184,10 +184,10 @@ class FMMP(nn.Module):
             code=self._code(where).unflatten(0, shape),
             references=picked(where, lists.flatten(0, 1)).unflatten(0, shape),
             neighbours=query_lists,
-            told=_over_shots(mean_of_maps(cells.flatten(0, 1), self.sizes, where), keypoints.weight),
+            support_features=_over_shots(mean_of_maps(cells.flatten(0, 1), self.sizes, where), keypoints.weight),
             padding=padding,
         )
-        return replace(support, told=self._told(support, support.told, layer=0))
+        return replace(support, support_features=self._mine_supports(support, support.support_features, layer=0))
 
     def _shares(self, keypoints: Keypoints) -> Keypoints:
         return Keypoints(to_shares(keypoints.xy, self.size), keypoints.weight)
@@ -203,29 +203,29 @@ class FMMP(nn.Module):
     def _code(self, points: Tensor) -> Tensor:
         return self.point_head(points) + self.identifier
 
-    def _told(self, support: Support, x: Tensor, layer: int) -> Tensor:
-        """(B, K, C), what a layer makes of the supports, given what the one before made of the query."""
+    def _mine_supports(self, support: Support, x: Tensor, layer: int) -> Tensor:
+        """(B, K, C), a layer's features of the supports, mined with ``x``, the previous layer's of the query."""
         if not self.support_miners:
             return x
         hidden = support.weight == 0
-        # Attention must rest on something; what a picture without keypoints tells counts for nothing.
+        # Attention needs at least one key; features from a picture without keypoints get weight 0 below.
         hidden = hidden & ~hidden.all(2, keepdim=True)
         each = (t.flatten(0, 1) for t in (support.code, support.references, support.cells, hidden))
         miner = self.support_miners[layer % len(self.support_miners)]
         return _over_shots(miner(x.repeat_interleave(support.weight.shape[1], 0), *each), support.weight)
 
     def _mine(self, support: Support, cells: Tensor) -> Located:
-        """In turns the query is mined for what the supports tell, and the supports for what the query has shown."""
-        x, found = support.told, list[Tensor]()
+        """Mine the query with the supports' features and the supports with the query's, alternately."""
+        x, per_layer = support.support_features, list[Tensor]()
         points = support.references.new_full((*x.shape[:2], 2), 0.5)
         for layer, offset in enumerate(self.offsets):
             if layer:
-                x = self._told(support, x, layer)
+                x = self._mine_supports(support, x, layer)
             miner = self.query_miners[layer % len(self.query_miners)]
             x = miner(x, self._code(points), picked(points, support.neighbours), cells)
-            found.append(moved(points, offset(x)))
-            points = found[-1].detach()
-        return Located(torch.stack(found), support.weight.amax(1), support.padding)
+            per_layer.append(moved(points, offset(x)))
+            points = per_layer[-1].detach()
+        return Located(torch.stack(per_layer), support.weight.amax(1), support.padding)
 
     def losses(self, prediction: Located, batch: EpisodeBatch) -> Mapping[str, Tensor]:
         """Distances of the real and of the mixed keypoints that the query shows, summed over the layers."""
@@ -252,20 +252,20 @@ def _over_shots(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """The official names. What there is one attention for each reference for, is one tensor here.
+    """The official names. The official code has one attention per reference; here one tensor holds all of them.
 
     The released weights were trained with ``reversed_chains``, ``hidden_neighbours`` and ``query_neighbours: last``, as
     the presets ``fmmp-*`` have it.
     """
     renamed: dict[str, Tensor] = {}
-    apart = defaultdict[str, dict[int, Tensor]](dict)
+    per_reference = defaultdict[str, dict[int, Tensor]](dict)
     for name, tensor in state.items():
         name = _own_name(name)
         if parts := re.fullmatch(r"(.*\.deform_attn\.)attn_layers\.(\d+)\.(.*)", name):
-            apart[parts[1] + parts[3]][int(parts[2])] = tensor
+            per_reference[parts[1] + parts[3]][int(parts[2])] = tensor
         else:
             renamed[name] = tensor.flatten(1) if name.endswith("weight") and name.startswith("pyramid.") else tensor
-    for name, tensors in apart.items():
+    for name, tensors in per_reference.items():
         joined = torch.cat([tensors[number] for number in sorted(tensors)])
         groups = {"value_proj": len(tensors) * config.heads, "output_proj": len(tensors)}.get(name.split(".")[-2])
         renamed[name] = joined.unflatten(0, (groups, -1)) if groups else joined

@@ -1,4 +1,4 @@
-"""GraphCape (Pose Anything): CapeFormer whose keypoints tell their linked neighbours what they have seen.
+"""GraphCape (Pose Anything): CapeFormer whose keypoints pass features to their linked neighbours.
 
 Left open by the paper and settled here as in the released code: a neighbour's message is divided by its own number of
 links; keypoints that a support does not show have no links.
@@ -48,21 +48,22 @@ class GraphFeedForward(nn.Module):
     def forward(self, x: Tensor, links: Tensor) -> Tensor:
         """``x`` is (B, K, C), ``links`` as in ``adjacency``."""
         parts = self.linear1(x).unflatten(2, (2, -1))
-        own, told = links.to(parts.dtype).unbind(1)
-        gathered = own @ parts[:, :, 0] + told.transpose(1, 2) @ parts[:, :, 1]
+        own, neighbour_links = links.to(parts.dtype).unbind(1)
+        gathered = own @ parts[:, :, 0] + neighbour_links.transpose(1, 2) @ parts[:, :, 1]
         return self.linear2(self.dropout(gathered.relu()))
 
 
 def adjacency(linked: Tensor, mask: Tensor) -> Tensor:
-    """(B, 2, K, K): who hears itself, and who (row) is heard by whom (column), each row shared out to a sum of 1.
+    """(B, 2, K, K): links of each keypoint to itself, and from senders (rows) to receivers (columns), each row divided
+    by its sum.
 
     Args:
         linked: (B, K, K), true where a link is, in either direction.
         mask: (B, K), 1 for keypoints that take part.
     """
-    told = (linked | linked.transpose(1, 2)) * mask[:, :, None] * mask[:, None]
-    told = told / told.sum(2, keepdim=True).clamp(min=1)
-    return torch.stack([torch.diag_embed(mask), told], 1)
+    neighbour_links = (linked | linked.transpose(1, 2)) * mask[:, :, None] * mask[:, None]
+    neighbour_links = neighbour_links / neighbour_links.sum(2, keepdim=True).clamp(min=1)
+    return torch.stack([torch.diag_embed(mask), neighbour_links], 1)
 
 
 class GraphCape(TwoStage):

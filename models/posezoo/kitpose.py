@@ -142,7 +142,7 @@ class KITPose(nn.Module):
         self.kit = _transformer(config, setting, channels, self.size) if config.kit else None
         self.codec = HeatmapCodec(setting.size, self.size, config.sigma, config.target)
         self.flip_test = FlipTest(config.flip_test, setting)
-        # As the pictures do: else every convolution turns its weights around, and its gradients back.
+        # channels_last, like the images: avoids a relayout in every convolution.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, batch: Batch) -> Prediction:
@@ -218,7 +218,9 @@ class KITPose(nn.Module):
                 shown["part maps"] = Inner(self.kit.part_maps(encoded.tokens), parts)
         tokens = tuple(f"patch {i}" for i in range(PATCHES**2)) if self.kit.spatial else names
         for i, matrix in enumerate(encoded.attention):
-            shown[f"attention {i}"] = Inner(matrix[:, None], (*parts, *tokens), over_picture=False, apart=len(parts))
+            shown[f"attention {i}"] = Inner(
+                matrix[:, None], (*parts, *tokens), over_picture=False, header_size=len(parts)
+            )
         return shown
 
 

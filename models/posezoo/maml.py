@@ -51,7 +51,7 @@ class MAML(Adaptive):
     def forward(self, batch: EpisodeBatch) -> Tensor:
         """Heatmaps (B, K, h, w) of the queries."""
         if not self.training:
-            return self.answered(batch)
+            return self.query_heatmaps(batch)
         self._count(torch.cat([batch.image, batch.support_image.flatten(0, 1)]))
         start = dict(self.network.named_parameters())
         fitted = [self.descended(start, each, self.steps) for each in supports_of(batch)]
@@ -69,8 +69,8 @@ class MAML(Adaptive):
         start = {name: tensor.detach() for name, tensor in self.network.named_parameters()}
         for tensor in self.free(start).values():
             tensor.requires_grad_()
-        found = self.descended(start, supports, self.test_steps)
-        return {name: tensor.detach() for name, tensor in found.items()}
+        adapted = self.descended(start, supports, self.test_steps)
+        return {name: tensor.detach() for name, tensor in adapted.items()}
 
     def descended(self, weights: Weights, supports: Supports, steps: int) -> Weights:
         """So many steps of gradient descent on the supports."""

@@ -92,8 +92,8 @@ class Matching(nn.Module):
         relation = self.norm(self.relation(cells, tokens[of, keypoint], of)).relu()
         relation = relation.contiguous(memory_format=torch.channels_last)
         parts = [relation] if self.training else relation.split(AT_ONCE)
-        found = torch.cat([at_least_single(self.head(part)[:, 0]) for part in parts])
-        return found.new_zeros(*exists.shape, *found.shape[1:]).index_put((of, keypoint), found)
+        heatmaps = torch.cat([at_least_single(self.head(part)[:, 0]) for part in parts])
+        return heatmaps.new_zeros(*exists.shape, *heatmaps.shape[1:]).index_put((of, keypoint), heatmaps)
 
 
 class POMNet(nn.Module):
@@ -118,7 +118,7 @@ class POMNet(nn.Module):
             inner = (config.heads, layers, config.feed_forward, config.dropout)
             self.interaction = Interaction(channels, cells, config.width, *inner)
         self.matching = Matching(config.width if self.interaction else channels, config.width, config.deconvs)
-        # As the pictures do: else every convolution turns its weights around, and its gradients back.
+        # channels_last, like the images: avoids a relayout in every convolution.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, batch: EpisodeBatch) -> Matched:

@@ -63,7 +63,7 @@ class ProtoNet(nn.Module):
         self.deconvs = deconvolutions(self.backbone.channels[0], config.channels, config.deconvs)
         # Supports are pooled as in the models that regress keypoints: under heatmaps of quarter size.
         self.support = HeatmapCodec(setting.size, grid(setting.size, 4), sigma=2.0)
-        # As the pictures do: else every convolution turns its weights around, and its gradients back.
+        # channels_last, like the images: avoids a relayout in every convolution.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, batch: EpisodeBatch) -> Tensor:

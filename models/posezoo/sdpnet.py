@@ -214,7 +214,7 @@ class SDPNet(nn.Module):
         code = grid_code(1, config.slots, width // 2) * config.identifier
         self.register_buffer("identifier", code, persistent=False)
         self._initialise()
-        # As the pictures do: else every convolution turns its weights around, and its gradients back.
+        # channels_last, like the images: avoids a relayout in every convolution.
         self.to(memory_format=torch.channels_last)
 
     def _initialise(self) -> None:

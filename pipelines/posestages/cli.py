@@ -14,7 +14,7 @@ from rich.table import Table
 
 from posebed.records import Dataset
 from posebed.yamlfile import parse_yaml
-from posestages import stage
+from posestages import cli_tasks, stage
 
 app = typer.Typer(
     help="Benchmark and tune pose-estimation models. The pipeline itself runs by `dvc repro`.",
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 console = Console()
+app.add_typer(cli_tasks.app)
 
 
 @app.command()
@@ -124,23 +125,6 @@ def show(
 
     draw_sheet(_read_data(path, source, option), out, count, category or [])
     console.print(f"The sheet: {out}", highlight=False)
-
-
-@app.command()
-def train(key: Annotated[str, typer.Argument(help="An entry under runs: in params.yaml.")]) -> None:
-    """Train one run on prepared data, as its pipeline stage does."""
-    from posestages import train as training
-
-    training.train(key)
-    console.print(f"The run: {stage.run_folder(key) / 'train'}", highlight=False)
-
-
-@app.command()
-def search(key: Annotated[str, typer.Argument(help="An entry under searches: in params.yaml.")]) -> None:
-    """Find the settings of a run that do best on its validation part, as the pipeline stage does."""
-    from posestages import search as searching
-
-    searching.main([key])
 
 
 Support = Annotated[

@@ -60,7 +60,7 @@ def report(params: Params, out: Path = OUT, reference: str | None = None) -> Pat
     folders = [run_folder(result.key) for result in results]
     grounds = ground_sections(results, tables_at(tables_in(folders)), _album, params.scoring, reference)
     used = sorted({result.data for result in results})
-    asked = {run.preset for run in params.all_runs.values() if run.preset}
+    presets = {run.preset for run in params.all_runs.values() if run.preset}
     return write_report(
         results,
         _gallery(_pictured(results)),
@@ -69,7 +69,7 @@ def report(params: Params, out: Path = OUT, reference: str | None = None) -> Pat
         published=claims(results),
         tracked=tracked_runs(folders),
         grounds=grounds,
-        papers=papers(results, literature(), asked),
+        papers=papers(results, literature(), presets),
         searches=searches,
     )
 

@@ -22,7 +22,7 @@ from posestages.commands.preset_matching import repeat_of
 from posestages.stage import PARAMS, PREDICTIONS, only_key, prepared, run, run_folder, split_folder
 
 STARTS = {"init_from": "started from", "imported": "weights imported from", "params_from": "parameters from"}
-"""What ``run.json`` may name as the origin of weights or parameters, and how it is said."""
+"""What ``run.json`` may name as the origin of weights or parameters, and its label."""
 LOCK = Path("requirements.lock.txt")
 
 
@@ -37,7 +37,7 @@ def score(key: str, params: Params) -> Result:
         **{name: about[name] for name in copied},
         model=about["model"].rpartition(".")[2],
         protocol=_protocol(about),
-        answered=_answered(about),
+        answered=_inference_settings(about),
         **dict(scores),
         curve=curve,
         shortfalls=about.get("shortfalls", []),
@@ -77,8 +77,8 @@ def _sigmas(categories: list[dict[str, Any]]) -> str:
     return f"the dataset's own, {DEFAULT_SIGMA:g} for {', '.join(without)}"
 
 
-def _answered(about: dict[str, Any]) -> dict[str, str]:
-    """What the model's part in the numbers is: runs that differ here are compared."""
+def _inference_settings(about: dict[str, Any]) -> dict[str, str]:
+    """Input, backbone, target, flip test and origin of the weights: runs that differ here are compared."""
     config = about["config"]
     facts = ("backbone", "width", "text_encoder", "target", "flip_test")
     named = [name for name in config if name in facts or name.endswith("weights")]
@@ -87,7 +87,7 @@ def _answered(about: dict[str, Any]) -> dict[str, str]:
         "input": f"{height} x {width}",
         "crop": about["convention"],
         **{name.replace("_", " "): str(config[name]) for name in named},
-        **{said: about[name] for name, said in STARTS.items() if about.get(name)},
+        **{label: about[name] for name, label in STARTS.items() if about.get(name)},
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from posebed.config import EpisodesConfig, Params, SplitConfig, read_params
 from posebed.data.splits import Split, divide, shared_pictures, write_split
-from posebed.data.test_episodes import Episode, draw_episodes, missed_officially, official_episodes
+from posebed.data.test_episodes import Episode, draw_test_episodes, missed_officially, official_episodes
 from posebed.listing import shortened
 from posebed.records import Category, Record, categories_from_json, read_hashes, read_problems, read_records
 from posestages import stage
@@ -67,7 +67,7 @@ def _episodes(
 ) -> list[Episode]:
     if episodes.draw == "official":
         return official_episodes(records, categories, part, episodes)
-    return draw_episodes(records, part, episodes, config.seed)
+    return draw_test_episodes(records, part, episodes, config.seed)
 
 
 def _how(config: SplitConfig, episodes: EpisodesConfig, data: Path, members: Mapping[str, Sequence[Record]]) -> str:

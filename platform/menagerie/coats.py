@@ -109,9 +109,9 @@ def _cells(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray
     chosen = rng.uniform(0, TILE, (1, 2))
     while len(chosen) < count:
         tries = rng.uniform(0, TILE, (12, 2))
-        apart = np.abs(tries[:, None] - chosen[None])
-        apart = np.minimum(apart, TILE - apart)
-        chosen = np.vstack([chosen, tries[np.hypot(*apart.transpose(2, 0, 1)).min(1).argmax()]])
+        offset = np.abs(tries[:, None] - chosen[None])
+        offset = np.minimum(offset, TILE - offset)
+        chosen = np.vstack([chosen, tries[np.hypot(*offset.transpose(2, 0, 1)).min(1).argmax()]])
     grid = np.arange(TILE)
     dx, dy = (np.abs(grid[None] - chosen[:, i : i + 1]) for i in (0, 1))
     dx, dy = np.minimum(dx, TILE - dx), np.minimum(dy, TILE - dy)

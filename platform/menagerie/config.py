@@ -31,6 +31,6 @@ class MenagerieConfig(Section):
         known = [kind.category.key for kind in SETS[self.set]]
         unknown = [key for key in self.categories or () if key not in known]
         if unknown or self.categories == ():
-            found = ", ".join(unknown) or "none"
-            raise ValueError(f"categories of {self.set!r} must be among {', '.join(known)}, but there is {found}")
+            actual = ", ".join(unknown) or "none"
+            raise ValueError(f"categories of {self.set!r} must be among {', '.join(known)}, but there is {actual}")
         return self

@@ -28,7 +28,7 @@ def without_secrets(message: object, address: str) -> str:
 
 def _secrets(address: str) -> set[str]:
     """User name and password, as they are written in the address and as they are meant."""
-    found = re.search(r"://(.*)@", address)
-    written = set(found[1].partition(":")[::2]) if found else set[str]()
+    match = re.search(r"://(.*)@", address)
+    written = set(match[1].partition(":")[::2]) if match else set[str]()
     written |= {value for name, value in parse_qsl(address.partition("?")[2]) if _SECRET.search(name)}
     return {word for text in written for word in (text, unquote(text)) if word}

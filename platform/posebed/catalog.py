@@ -15,8 +15,8 @@ def names(package: str) -> list[str]:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.submodule_search_locations is None:
         raise LookupError(f"{package!r} must be an importable package, but none of that name is installed")
-    found = pkgutil.iter_modules(spec.submodule_search_locations)
-    return sorted(m.name for m in found if not m.ispkg and not m.name.startswith("_"))
+    modules = pkgutil.iter_modules(spec.submodule_search_locations)
+    return sorted(m.name for m in modules if not m.ispkg and not m.name.startswith("_"))
 
 
 def load(package: str, name: str) -> Any:

@@ -1,7 +1,7 @@
 """The typed shape of ``params.yaml`` and its only reader.
 
 YAML holds what differs from the defaults; each default and its sentence stand here. Unknown keys are refused
-and all mistakes are told at once.
+and all mistakes are reported at once.
 """
 
 from __future__ import annotations
@@ -423,9 +423,9 @@ def _mistakes(error: ValidationError, where: str, except_at: Collection[str] = (
     lines: list[str] = []
     for e in error.errors(include_url=False):
         at = ".".join(str(part) for part in e["loc"])
-        found = "" if isinstance(e["input"], dict) else f", but is {clipped(repr(e['input']))}"
+        actual = "" if isinstance(e["input"], dict) else f", but is {clipped(repr(e['input']))}"
         if at not in except_at:
-            lines.append(f"{where}: {at + ': ' if at else ''}{e['msg'].removeprefix('Value error, ')}{found}")
+            lines.append(f"{where}: {at + ': ' if at else ''}{e['msg'].removeprefix('Value error, ')}{actual}")
     return lines
 
 

@@ -69,18 +69,18 @@ class SupportEncoder(Protocol):
     all queries of an episode: ``locate(batch, encode_support(batch))`` is what ``forward`` would predict."""
 
     def encode_support(self, batch: EpisodeBatch) -> Any:
-        """What the supports tell: a tensor, or a dataclass of tensors, of such dataclasses and of None, each tensor
+        """Encode the supports: a tensor, or a dataclass of tensors, of such dataclasses and of None, each tensor
         with one row for every row of the batch."""
         ...
 
     def locate(self, batch: EpisodeBatch, support: Any) -> Any:
-        """The prediction; pictures of supports are not looked at."""
+        """Predict the queries' keypoints from the encoded supports, without the supports' pictures."""
         ...
 
 
 @dataclass(frozen=True)
 class Inner:
-    """Something that a model computes on its way, to be looked at. A model may offer such by a further method,
+    """An intermediate result of a model, for inspection. A model may offer some by a further method,
     ``inspect(batch) -> Mapping[str, Inner]``."""
 
     maps: Tensor
@@ -89,8 +89,8 @@ class Inner:
     """Of the n maps; of a matrix those of its rows and columns."""
     over_picture: bool = True
     """Each map covers the crop; otherwise n is 1 and the map a matrix."""
-    apart: int = 0
-    """Of a matrix: so many first rows and columns are set apart from the others by a line."""
+    header_size: int = 0
+    """Number of leading rows and columns of a matrix that a line separates from the others."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class ModelSpec:
     """Highest ZeRO stage that the model's gradients allow."""
     released: Callable[[Any, Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
     """From the config and the state dictionary of an official release to the model's own names. Tensors that it does
-    not know keep their names, so that they can be told; None where nothing was released."""
+    not know keep their names, so that they can be reported; None where nothing was released."""
 
     def __post_init__(self) -> None:
         check_order(self.space)

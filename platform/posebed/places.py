@@ -6,6 +6,7 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 RUNS = Path("runs")
+LOCK_FILE = Path("requirements.lock.txt")
 
 
 def menagerie_folder(key: str) -> Path:

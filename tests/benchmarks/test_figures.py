@@ -71,8 +71,8 @@ MEASURED = re.compile(
 def test_no_page_shows_a_score_a_time_or_a_size_that_is_no_figure():
     for page in (CHECKOUT / "README.md", *sorted(CHECKOUT.glob("docs/*.md")), *sorted(CHECKOUT.glob("cluster/*.md"))):
         text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-        found = [match[0] for match in MEASURED.finditer(figures.MARKED.sub("", text))]
-        assert not found, f"{page.name} shows {found} outside of figures"
+        matches = [match[0] for match in MEASURED.finditer(figures.MARKED.sub("", text))]
+        assert not matches, f"{page.name} shows {matches} outside of figures"
 
 
 def test_a_figure_that_a_benchmark_prints_names_a_benchmark_that_exists():

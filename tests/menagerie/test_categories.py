@@ -81,8 +81,8 @@ def test_left_keypoints_lie_to_the_figures_own_left(kind: Kind) -> None:
     for seed in range(8):
         at = kind.build(np.random.default_rng(seed)).keypoints(category.keypoints)[:, :3]
         left = own_left(dict(zip(category.keypoints, at, strict=True)))
-        apart = [(at[one] - at[other]) @ left for one, other in category.flip_pairs]
-        assert np.median(apart) > 0
+        distances = [(at[one] - at[other]) @ left for one, other in category.flip_pairs]
+        assert np.median(distances) > 0
 
 
 def own_left(at: dict[str, np.ndarray]) -> np.ndarray:

@@ -43,12 +43,12 @@ def test_another_seed_draws_another_picture() -> None:
 
 def test_the_number_of_workers_does_not_change_the_bytes(tmp_path: Path) -> None:
     config = MenagerieConfig(set="mixed", images=6, side=96)
-    told: list[int] = []
-    draw_folder(config, tmp_path / "one", workers=1, progress=told.append)
+    reported: list[int] = []
+    draw_folder(config, tmp_path / "one", workers=1, progress=reported.append)
     draw_folder(config, tmp_path / "two", workers=2)
     for file in ("annotations.json", "images.zip"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
-    assert told == [1, 2, 3, 4, 5, 6]
+    assert reported == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_folder_holds_coco_annotations_and_stored_jpegs_and_nothing_else(tmp_path: Path) -> None:

@@ -68,8 +68,8 @@ def outputs(case: Case) -> Outputs:
         grad = model.backbone.trunk.class_embedding.grad
         assert grad is not None
         grad *= 2
-    found = gradients(model, case, mapping)
-    return result | found | {"train/grad/logit_scale": found["train/grad/logit_scale"][0]}
+    grads = gradients(model, case, mapping)
+    return result | grads | {"train/grad/logit_scale": grads["train/grad/logit_scale"][0]}
 
 
 def _category(case: Case) -> Category:
@@ -108,10 +108,10 @@ def _targets(model: PromptPose, batch: Batch) -> dict[str, Tensor]:
     coarse = batch.keypoints.weight * counts
     row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     place = torch.stack([column, row])
-    apart = place - cell[..., None, None]
+    offset = place - cell[..., None, None]
     end = (batch.keypoints.xy * width / model.codec.size[1] + 0.5).trunc() + 2
-    patch = ((apart >= -2) & (place < end[..., None, None])).all(2) & (coarse > 0)[..., None, None]
-    down = torch.exp(-2 * apart.square().sum(2)) * patch
+    patch = ((offset >= -2) & (place < end[..., None, None])).all(2) & (coarse > 0)[..., None, None]
+    down = torch.exp(-2 * offset.square().sum(2)) * patch
     return {
         "target": target,
         "target_weight": weight,

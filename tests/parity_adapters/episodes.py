@@ -37,13 +37,13 @@ def built(model: str, config: Mapping[str, Any], case: Case) -> tuple[Any, Relea
     )
     width, height = case.spec["image_size"]
     settings = spec.config(**{"weights": "none", "dropout": 0.0, **config})
-    found = spec.model(settings, Setting((height, width), case.spec["K"], categories))
+    network = spec.model(settings, Setting((height, width), case.spec["K"], categories))
     # The reference's pictures are drawn as the network sees them, its heatmaps as plain Gaussians.
-    found.normalise = nn.Identity()
-    found.codec = HeatmapCodec((height, width), (height // 4, width // 4), 2.0, "dark")
+    network.normalise = nn.Identity()
+    network.codec = HeatmapCodec((height, width), (height // 4, width // 4), 2.0, "dark")
     released = partial(spec.released, settings)
-    found.load_state_dict(dict(released(case.state)))
-    return found.eval(), released
+    network.load_state_dict(dict(released(case.state)))
+    return network.eval(), released
 
 
 def episode_of(case: Case) -> EpisodeBatch:

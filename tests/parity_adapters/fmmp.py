@@ -154,8 +154,8 @@ def compared(model: FMMP, case: Case, batch: EpisodeBatch, released: Released) -
         "support_miners.0.deform_attn": "support_layer0.deform_attn(shot 0)",
         "query_miners.0.deform_attn": "query_layer0.deform_attn",
     }
-    found: list[Located] = []
-    calls = watched(model, list(names), lambda: found.append(model(batch)))
+    predictions: list[Located] = []
+    calls = watched(model, list(names), lambda: predictions.append(model(batch)))
     shots, episodes = {"(last shot)": -1, "(shot 0)": 0}, batch.support.weight.shape[:2]
     result = {ours: calls[name][0][1] for name, ours in names.items()}
     for name, tensor in result.items():
@@ -168,11 +168,15 @@ def compared(model: FMMP, case: Case, batch: EpisodeBatch, released: Released) -
         for place, shot in shots.items():
             if name.endswith(place):
                 result[name] = tensor.unflatten(0, episodes)[:, shot]
-    return {**result, "coords_per_layer": found[0].points, **trained(model, case, batch, released, found[0])}
+    return {
+        **result,
+        "coords_per_layer": predictions[0].points,
+        **trained(model, case, batch, released, predictions[0]),
+    }
 
 
-def trained(model: FMMP, case: Case, batch: EpisodeBatch, released: Released, found: Located) -> dict[str, Tensor]:
-    losses = model.losses(found, batch)
+def trained(model: FMMP, case: Case, batch: EpisodeBatch, released: Released, prediction: Located) -> dict[str, Tensor]:
+    losses = model.losses(prediction, batch)
     total = torch.stack(list(losses.values())).sum()
     total.backward()
     return {

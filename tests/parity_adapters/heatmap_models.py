@@ -27,12 +27,12 @@ def built(model: str, config: Mapping[str, Any], case: Case) -> tuple[Any, Relea
     category = Category("animal", "animal", tuple(f"k{i}" for i in range(case.spec["K"])), flip_pairs=pairs)
     width, height = case.spec["image_size"]
     settings = spec.config(**config)
-    found = spec.model(settings, Setting((height, width), case.spec["K"], (category,)))
+    network = spec.model(settings, Setting((height, width), case.spec["K"], (category,)))
     # The reference's pictures are drawn as the network sees them.
-    found.normalise = nn.Identity()
+    network.normalise = nn.Identity()
     released = partial(spec.released, settings)
-    found.load_state_dict(dict(released(case.state)))
-    return found.eval(), released
+    network.load_state_dict(dict(released(case.state)))
+    return network.eval(), released
 
 
 def batch_of(case: Case) -> Batch:

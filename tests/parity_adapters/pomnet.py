@@ -37,8 +37,8 @@ def compared(model: POMNet, case: Case, batch: EpisodeBatch, released: Released)
     """
     assert model.interaction
     layers = [f"interaction.keypoints.{number}" for number in range(len(model.interaction.keypoints))]
-    found: list[Matched] = []
-    calls = watched(model, [*STAGES, *LAYERS, *layers], lambda: found.append(model(batch)))
+    predictions: list[Matched] = []
+    calls = watched(model, [*STAGES, *LAYERS, *layers], lambda: predictions.append(model(batch)))
     with torch.no_grad():
         ((_, (cells, keypoints)),) = calls["interaction"]
         every = torch.ones(keypoints.shape[:2], dtype=torch.bool)
@@ -49,8 +49,8 @@ def compared(model: POMNet, case: Case, batch: EpisodeBatch, released: Released)
         ((_, relation),) = watched(model, ["matching.norm"], lambda: model.matching(cells, keypoints, first))[
             "matching.norm"
         ]
-    exists = found[0].mask > 0
-    torch.testing.assert_close(found[0].heatmaps[exists], maps[exists], rtol=1e-4, atol=1e-6)
+    exists = predictions[0].mask > 0
+    torch.testing.assert_close(predictions[0].heatmaps[exists], maps[exists], rtol=1e-4, atol=1e-6)
     peak, place = maps.flatten(2).max(2)
     (support,) = calls["support_backbone"][0][1]
     shots = batch.support_image.shape[:2]
@@ -61,12 +61,12 @@ def compared(model: POMNet, case: Case, batch: EpisodeBatch, released: Released)
         "encoder_memory": cells.flatten(2).permute(2, 0, 1),
         "decoder_tokens_per_layer": tokens,
         "relation(keypoint 0)": relation.relu(),
-        "mask_s": found[0].mask,
+        "mask_s": predictions[0].mask,
         "vis_q": batch.keypoints.weight,
         "heatmaps": maps,
         "heatmap_argmax": place,
         "heatmap_max": peak,
-        **trained(model, case, batch, released, found[0]),
+        **trained(model, case, batch, released, predictions[0]),
     }
 
 
@@ -77,10 +77,10 @@ def trained(
     (loss,) = model.losses(prediction, batch).values()
     loss.backward()
     target, weight = model.codec.encode(batch.keypoints)
-    found, truth = (_peaks(maps) for maps in (prediction.heatmaps, target))
+    predicted, truth = (_peaks(maps) for maps in (prediction.heatmaps, target))
     return {
         "train/mse_loss": loss.detach(),
-        "train/acc_pose": accuracy(found, truth, weight * prediction.mask),
+        "train/acc_pose": accuracy(predicted, truth, weight * prediction.mask),
         **gradients(model, case, released),
     }
 

@@ -21,7 +21,7 @@ def compared(
     model: TwoStage, case: Case, batch: EpisodeBatch, released: Released, stages: Sequence[str]
 ) -> tuple[dict[str, Tensor], Calls]:
     """Inner outputs, points, losses and gradients, of one pass over the pictures, and the calls of ``stages``."""
-    found: list[Located] = []
+    predictions: list[Located] = []
     maps: list[Tensor] = []
     maps_of = model.maps_of
 
@@ -31,8 +31,8 @@ def compared(
 
     model.maps_of = kept
     last = f"decoder.layers.{len(model.decoder.layers) - 1}"
-    calls = watched(model, [*stages, *LAYERS, last], lambda: found.append(model(batch)))
-    (located,), ((_, (cells, keypoints)),) = found, calls["encoder"]
+    calls = watched(model, [*stages, *LAYERS, last], lambda: predictions.append(model(batch)))
+    (located,), ((_, (cells, keypoints)),) = predictions, calls["encoder"]
     heatmaps, weight = model.codec.encode(batch.support)
     with torch.no_grad():
         result = {

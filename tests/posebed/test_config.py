@@ -31,14 +31,14 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_what_is_not_said_takes_its_default(tmp_path: Path):
+def test_what_is_not_set_takes_its_default(tmp_path: Path):
     params = read_params(written(tmp_path, GOOD))
     assert params.packs["small"].crop_size == (64, 48)
     assert params.packs["small"].padding == 1.25
     assert params.data["zoo"].invalid == "refuse"
 
 
-def test_all_mistakes_are_told_at_once(tmp_path: Path):
+def test_all_mistakes_are_reported_at_once(tmp_path: Path):
     text = GOOD.replace("crop_size: [64, 48]", "crop_size: [64, 0], colour: red").replace("source: coco_folder, ", "")
     with pytest.raises(ValueError, match=r"packs\.small\.crop_size") as error:
         read_params(written(tmp_path, text))
@@ -48,7 +48,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("split: zoo", "split: lost", "runs.floor.split must name an entry, but is 'lost'; there is zoo"),
         ("model: mean_pose,", "model: lost,", "runs.floor.model must name an entry"),
@@ -56,8 +56,8 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path):
         ("floor:", "'two words':", "runs.two words"),
     ],
 )
-def test_names_that_refer_to_nothing_are_refused(tmp_path: Path, old: str, new: str, told: str):
-    with pytest.raises(ValueError, match=told):
+def test_names_that_refer_to_nothing_are_refused(tmp_path: Path, old: str, new: str, message: str):
+    with pytest.raises(ValueError, match=message):
         read_params(written(tmp_path, GOOD.replace(old, new)))
 
 
@@ -91,7 +91,7 @@ def test_finetunes_start_from_runs_and_from_one_another(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("init_from: floor", "init_from: lost", "finetunes.first.init_from must name an entry, but is 'lost'"),
         ("init_from: floor, ", "", r"finetunes\.first\.init_from"),
@@ -101,8 +101,8 @@ def test_finetunes_start_from_runs_and_from_one_another(tmp_path: Path):
         ("first, model: mean_pose", "first, model: lost", r"finetunes\.second\.model must name an entry"),
     ],
 )
-def test_finetunes_that_lead_nowhere_are_refused(tmp_path: Path, old: str, new: str, told: str):
-    with pytest.raises(ValueError, match=told):
+def test_finetunes_that_lead_nowhere_are_refused(tmp_path: Path, old: str, new: str, message: str):
+    with pytest.raises(ValueError, match=message):
         read_params(written(tmp_path, GOOD + FINETUNES.replace(old, new)))
 
 

@@ -40,13 +40,13 @@ def sources(package: str) -> list[Path]:
 
 def imported(path: Path) -> set[str]:
     """Every module that a file imports, at its top or inside functions."""
-    found: set[str] = set()
+    modules: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return modules
 
 
 @pytest.mark.parametrize("package", ROOTS)
@@ -86,14 +86,14 @@ def test_no_module_lies_at_the_top_of_a_source_root():
 
 
 def test_the_folder_platform_never_shadows_the_standard_module():
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", "import platform; print(platform.__file__, platform.python_version())"],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert found.stdout.split()[0].endswith("platform.py")
+    assert process.stdout.split()[0].endswith("platform.py")
     assert not (CHECKOUT / "platform" / "__init__.py").exists()
 
 

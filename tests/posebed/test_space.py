@@ -111,7 +111,7 @@ def test_what_no_range_can_take_in_is_refused(dimension: Unconditional, value: o
 
 
 @pytest.mark.parametrize(
-    ("spelling", "told"),
+    ("spelling", "message"),
     [
         (0.1, "train.lr must be a list of values, or low and high"),
         ([], "must have at least one value"),
@@ -132,8 +132,8 @@ def test_what_no_range_can_take_in_is_refused(dimension: Unconditional, value: o
         ({"low": math.nan, "high": 1}, "low < high must hold"),
     ],
 )
-def test_a_wrong_spelling_is_refused_in_a_sentence_with_its_name(spelling: object, told: str):
-    with pytest.raises(ValueError, match=told) as error:
+def test_a_wrong_spelling_is_refused_in_a_sentence_with_its_name(spelling: object, message: str):
+    with pytest.raises(ValueError, match=message) as error:
         read_dimension("train.lr", spelling)
     if spelling:
         assert "train.lr" in str(error.value) and repr(spelling) in str(error.value)

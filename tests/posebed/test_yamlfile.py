@@ -60,12 +60,12 @@ def test_a_scalar_is_what_dvc_takes_it_for(scalar: str, form: str) -> None:
     except Exception:
         wanted = None
     try:
-        found = parse_yaml(text, "params.yaml")["a"]
+        actual = parse_yaml(text, "params.yaml")["a"]
     except ValueError:
         assert wanted is None or ":" in scalar  # colons in flow collections: libyaml is stricter
         return
-    wanted, found = (value[0] if isinstance(value, list) else value for value in (wanted, found))
-    assert same(found, wanted), (found, wanted)
+    wanted, actual = (value[0] if isinstance(value, list) else value for value in (wanted, actual))
+    assert same(actual, wanted), (actual, wanted)
 
 
 def test_numbers_in_lists_are_numbers() -> None:

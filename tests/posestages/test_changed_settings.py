@@ -280,8 +280,8 @@ def write_published(root: Path) -> None:
     for part in ("train", "val"):
         file, images = f"annotations/person_keypoints_{part}2017.json", f"{part}2017"
         write_coco(root / "coco", file, images, [f"{0:012}.jpg"], skeleton["coco_keypoints"])
-    found = [{"image_id": 0, "category_id": 1, "bbox": [1, 2, 30, 20], "score": 0.5}]
-    (root / "coco" / "found.json").write_text(json.dumps(found))
+    detections = [{"image_id": 0, "category_id": 1, "bbox": [1, 2, 30, 20], "score": 0.5}]
+    (root / "coco" / "found.json").write_text(json.dumps(detections))
 
 
 def write_mp100(folder: Path) -> None:

@@ -28,21 +28,21 @@ def posebed(*words: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_every_command_explains_itself(word: str):
-    told = posebed(word, "--help")
-    assert told.returncode == 0
-    assert "Usage" in told.stdout
+    done = posebed(word, "--help")
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
 
 
 def test_models_lists_the_whole_zoo():
-    told = posebed("models").stdout
+    printed = posebed("models").stdout
     for name in ("mean_pose", "simple_baseline", "hrnet", "proto_net"):
-        assert name in told
+        assert name in printed
 
 
 def test_datasets_lists_sources_and_built_in_sets():
-    told = posebed("datasets").stdout
+    printed = posebed("datasets").stdout
     for name in ("coco_folder", "quadrupeds", "mixed", "giraffe"):
-        assert name in told
+        assert name in printed
 
 
 def test_check_passes_sound_data_and_tells_what_is_wrong_with_other(project: Path):
@@ -54,11 +54,11 @@ def test_check_passes_sound_data_and_tells_what_is_wrong_with_other(project: Pat
     content["annotations"][3]["bbox"][2] = -5
     content["annotations"][4]["keypoints"][2] = 7
     path.write_text(json.dumps(content))
-    found = posebed("check", "data/menagerie/quads")
-    assert found.returncode == 1
+    done = posebed("check", "data/menagerie/quads")
+    assert done.returncode == 1
     for word in ("annotations.json", "bbox", "keypoints", "-5", "7"):
-        assert word in found.stdout
-    assert "Traceback" not in found.stderr
+        assert word in done.stdout
+    assert "Traceback" not in done.stderr
 
 
 def test_check_takes_a_source_and_its_options(project: Path):
@@ -78,7 +78,7 @@ def test_show_draws_a_sheet(project: Path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("train", "lost"), "runs must have an entry 'lost', but has floor, baseline, prototypes"),
         (("search", "lost"), "searches must have an entry 'lost', but has none"),
@@ -91,10 +91,10 @@ def test_show_draws_a_sheet(project: Path):
         (("report",), "at least one run must have a result"),
     ],
 )
-def test_mistakes_end_in_one_sentence_and_exit_code_2(project: Path, words: tuple[str, ...], told: str):
+def test_mistakes_end_in_one_sentence_and_exit_code_2(project: Path, words: tuple[str, ...], message: str):
     done = posebed(*words)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -243,7 +243,7 @@ def test_a_size_that_only_the_tag_explains_is_refused_with_tag_and_option(tmp_pa
     assert "Pictures with an orientation tag, turned as it says: 1, " in " ".join(about(tmp_path / "out")["notes"])
 
 
-def test_deep_pictures_of_a_dataset_are_scaled_alike_and_told(
+def test_deep_pictures_of_a_dataset_are_scaled_alike_and_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = make_data(tmp_path / "raw")
@@ -258,7 +258,7 @@ def test_deep_pictures_of_a_dataset_are_scaled_alike_and_told(
 
 
 @pytest.mark.parametrize(("case", "tag"), [("exif3", 3), ("exif6_stored", 6), ("tif3", 3), ("exif6_shown", 6)])
-def test_cases_with_orientation_tags_are_told(cases: Path, case: str, tag: int) -> None:
+def test_cases_with_orientation_tags_are_reported(cases: Path, case: str, tag: int) -> None:
     dataset = check_path(cases / "exif" / case)
     assert any("Pictures with an orientation tag, not turned" in n and f"tag {tag}." in n for n in dataset.notes)
     assert len(dataset.records) == (0 if case == "exif6_shown" else 8)

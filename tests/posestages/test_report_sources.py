@@ -105,13 +105,13 @@ GROUND = {PRESET: "hrnet", "floor": "mean_pose", "prototypes": "proto_net"}
 """Runs that answer the same queries, the first of which knows its categories."""
 
 
-def predict(folder: Path, model: str, asked: list[Record], error: float) -> None:
+def predict(folder: Path, model: str, queries: list[Record], error: float) -> None:
     """Write answers that are so many pixels off in the mean."""
     rng = np.random.default_rng(len(model))
-    xy = np.array([record.keypoints[:, :2] for record in asked]) + rng.normal(0, error, (len(asked), 3, 2))
-    supports = [[record] for record in np.roll(np.array(asked, object), 1)]
-    shown = {} if model == "hrnet" else {"episode": range(len(asked)), "supports": supports}
-    table = Predictions.from_records(KINDS, asked, xy, np.full(xy.shape[:2], 0.9), **shown)
+    xy = np.array([record.keypoints[:, :2] for record in queries]) + rng.normal(0, error, (len(queries), 3, 2))
+    supports = [[record] for record in np.roll(np.array(queries, object), 1)]
+    shown = {} if model == "hrnet" else {"episode": range(len(queries)), "supports": supports}
+    table = Predictions.from_records(KINDS, queries, xy, np.full(xy.shape[:2], 0.9), **shown)
     write_predictions(table, folder / "predicted/predictions.parquet")
 
 
@@ -123,13 +123,13 @@ def project(uri: str) -> Params:
     others = {key: {"model": model, "split": split, "pack": pack} for key, model in GROUND.items() if key != PRESET}
     params = Params.model_validate(merged(wanted, {"models": {m: {} for m in GROUND.values()}, "runs": others}))
     points = np.array([[20, 20, 2], [60, 30, 2], [40, 50, 2]], np.float32)
-    asked = [
+    records = [
         Record(f"{kind.key}{i}", "noise.png", 90, 70, kind.key, (10.0, 10.0, 60.0, 50.0), 3000.0, points)
         for kind in KINDS
         for i in range(4)
     ]
     prepared, episodes = Path("data/prepared") / data, Path("data/splits") / split / "about.json"
-    write_records(asked, prepared / "records.parquet")
+    write_records(records, prepared / "records.parquet")
     cv2.imwrite(str(prepared / "noise.png"), np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8))
     about = {"root": str(prepared), "checked": 16, "kept": 16, "dropped": {}, "notes": [], "default_sigmas": []}
     (prepared / "about.json").write_text(json.dumps(about))
@@ -148,7 +148,7 @@ def project(uri: str) -> Params:
         (folder / "train/run.json").write_text(json.dumps(run))
         (folder / "train/curve.json").write_text("[]")
         (folder / "train/best.safetensors").touch()
-        predict(folder, model, asked, 2.0 * i + 2)
+        predict(folder, model, records, 2.0 * i + 2)
         (folder / "predicted/cost.json").write_text(made("a", 0.5).cost.model_dump_json())
         score(key, params)
     return params
@@ -173,8 +173,8 @@ def test_the_report_of_a_folder_and_that_of_a_tracker_are_equal(uri: str, tmp_pa
         write_result(result, tmp_path / "runs" / result.key / "result.json")
     mirror(results)
     searches = [searched("search@b", 0.7), searched("search@a", 1 / 3)]
-    for found in searches:
-        write_search(found, tmp_path / "runs" / found.key)
+    for search in searches:
+        write_search(search, tmp_path / "runs" / search.key)
     mirror([], searches)
     report_folder(tmp_path / "runs", tmp_path / "1")
     report_tracker(uri, tmp_path / "2")
@@ -225,7 +225,7 @@ def test_a_run_whose_predictions_are_missing_is_left_out_of_the_ground(
     assert capsys.readouterr().err.count("floor: left out of common ground") == 2
 
 
-def test_where_nobody_has_the_queries_there_is_no_ground_and_it_is_told(
+def test_where_nobody_has_the_queries_there_is_no_ground_and_it_is_reported(
     project: Params, capsys: pytest.CaptureFixture[str]
 ):
     for key in ("floor", "prototypes"):
@@ -281,7 +281,7 @@ def test_of_one_fingerprint_the_newest_result_counts(uri: str):
     assert (result.scores[0].value, tracked.run) == (0.6, second)
 
 
-def test_of_a_run_that_was_repeated_the_newest_counts_and_the_others_are_told(
+def test_of_a_run_that_was_repeated_the_newest_counts_and_the_others_are_reported(
     uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     tracker = Tracker(uri)
@@ -332,5 +332,5 @@ def test_a_folder_without_results_is_refused(tmp_path: Path):
         report_folder(tmp_path, tmp_path / "out")
 
 
-def test_passwords_of_a_tracker_are_never_told():
+def test_passwords_of_a_tracker_are_never_reported():
     assert Tracker("http://me:secret@tracker:5000/x").address == "http://tracker:5000/x"

@@ -56,7 +56,7 @@ def tuned(**more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("entry", "told"),
+    ("entry", "message"),
     [
         (tuned(seed=1000), r"tuned\.final\.seed must be another one than its search has, but both are 1000"),
         (tuned(params_from="search@t"), r"params_from must name a search, but is 'search@t'; there is search@s"),
@@ -64,9 +64,9 @@ def tuned(**more: Any) -> dict[str, Any]:
         (tuned(model="mean_pose", train={}), r"tuned\.final\.model must be simple_baseline, that of its search"),
     ],
 )
-def test_a_run_that_could_not_take_its_parameters_from_a_search_is_refused(project: Path, entry: dict, told: str):
+def test_a_run_that_could_not_take_its_parameters_from_a_search_is_refused(project: Path, entry: dict, message: str):
     write(project, searches={"s": searched()}, tuned={"final": entry})
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         read_params(project / "params.yaml")
 
 
@@ -79,9 +79,9 @@ def test_a_search_that_has_not_ended_gives_no_parameters(project: Path):
 def test_the_best_trial_is_laid_below_the_run_s_own_settings_and_above_the_model_s(project: Path):
     write(project, searches={"s": searched()}, tuned={"final": tuned(train={"lr": 0.5, "engine": "torch"})})
     best = {"train.lr": 0.25, "train.batch_size": 4, "train.augment.rotation": 3.0, "model.channels": 16}
-    found = stage.run_folder("search@s")
-    found.mkdir(parents=True)
-    (found / "best.yaml").write_text(yaml.safe_dump({"params": best}))
+    folder = stage.run_folder("search@s")
+    folder.mkdir(parents=True)
+    (folder / "best.yaml").write_text(yaml.safe_dump({"params": best}))
     experiment = experiment_of("final")
     assert experiment.train.lr == 0.5, "the run's own"
     assert (experiment.train.batch_size, experiment.train.augment.rotation) == (4, 3.0), "the search's"
@@ -169,7 +169,7 @@ def test_trials_that_fail_in_different_ways_harm_no_other_and_a_run_takes_the_be
     for wrong in ({"train.lr": 1e20}, {"train.batch_size": 10, "train.micro_batch": 4}, {"model.channels": 10**9}, {}):
         study.enqueue_trial(OWN | wrong)
 
-    told = dvc("repro", "--single-item", "search@s")
+    printed = dvc("repro", "--single-item", "search@s")
     folder = stage.run_folder("search@s")
     result = read_search(folder)
     trials = {trial.number: trial for trial in result.trials}
@@ -179,7 +179,7 @@ def test_trials_that_fail_in_different_ways_harm_no_other_and_a_run_takes_the_be
     assert "batch_size must be a multiple of micro_batch x workers" in trials[2].failed
     assert trials[3].failed.startswith("ran out of memory: ")
     for number in (1, 2, 3):
-        assert f"trial {number} failed: {trials[number].failed}" in told
+        assert f"trial {number} failed: {trials[number].failed}" in printed
         assert trials[number].validation is None
     assert result.best.number == 0
     assert {path.name for path in folder.iterdir()} >= {"best.yaml", "trials.parquet", "search.json", "figures"}

@@ -43,9 +43,9 @@ def divided(folder: Path, parts: dict[str, str] = PARTS, equal: tuple[str, ...] 
 @pytest.mark.parametrize("by", ["official", "category"])
 def test_episodes_ask_for_categories_that_were_not_trained_on(tmp_path: Path, by: str) -> None:
     held: dict[str, Any] = {} if by == "official" else {"val": ["cow"], "test": ["fly", "bee"]}
-    found = read_split(divided(tmp_path, by=by, episodes=EPISODES, **held))
-    assert {e.category for e in found.episodes("val")} == {"cow"}
-    assert {e.category for e in found.episodes("test")} == {"fly", "bee"}
+    written = read_split(divided(tmp_path, by=by, episodes=EPISODES, **held))
+    assert {e.category for e in written.episodes("val")} == {"cow"}
+    assert {e.category for e in written.episodes("test")} == {"fly", "bee"}
 
 
 def test_episodes_of_a_category_that_is_trained_on_are_refused(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_official_episodes_are_drawn_of_official_parts_alone(tmp_path: Path) -> 
 EQUAL = tuple(f"{name}.jpg" for name in ("cat0", "cat1", "cow3", "fly7"))
 
 
-def test_equal_pictures_in_several_parts_are_counted_and_told(
+def test_equal_pictures_in_several_parts_are_counted_and_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     about = json.loads((divided(tmp_path, by="official", equal=EQUAL) / "about.json").read_text())

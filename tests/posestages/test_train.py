@@ -20,7 +20,7 @@ from posestages.train import experiment_of, train_without_ray
 
 
 @pytest.mark.parametrize(
-    ("entry", "told"),
+    ("entry", "message"),
     [
         ("model: simple_baseline, config: {weights: lost.pth}", "weights must be a file, but lost.pth is none"),
         ("model: simple_baseline, config: {stride: 24}", "height and width of the crop must be multiples of 24"),
@@ -28,12 +28,12 @@ from posestages.train import experiment_of, train_without_ray
         ("model: simple_baseline, preset: hrnet-w33-ap10k", "a preset must be one that `posebed presets` lists"),
     ],
 )
-def test_what_a_model_refuses_is_told_when_the_run_is_decided(project: Path, entry: str, told: str):
+def test_what_a_model_refuses_is_reported_when_the_run_is_decided(project: Path, entry: str, message: str):
     text = (project / "params.yaml").read_text()
     (project / "params.yaml").write_text(
         text.replace("runs:\n", f"runs:\n  new: {{split: quads, pack: small, {entry}}}\n")
     )
-    with pytest.raises((ValueError, LookupError), match=told):
+    with pytest.raises((ValueError, LookupError), match=message):
         experiment_of("new")
 
 

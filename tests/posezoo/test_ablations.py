@@ -55,12 +55,12 @@ def test_a_paper_is_that_of_its_model(word: str):
 @pytest.mark.parametrize("model", ANSWERING)
 def test_what_presets_say_of_a_model_are_its_own_defaults_and_all_that_a_protocol_asks(model: str):
     fields = catalog.load("posezoo", model).config.model_fields
-    asked = {"backbone", "weights", "flip_test", "hrnet_width"} & set(fields)
-    assert asked <= set(ANSWERING[model])
+    required = {"backbone", "weights", "flip_test", "hrnet_width"} & set(fields)
+    assert required <= set(ANSWERING[model])
     assert ANSWERING[model] == {name: fields[name].default for name in ANSWERING[model]}
 
 
-def test_what_is_said_of_claims_is_of_claims_that_there_are():
+def test_statements_on_claims_are_of_claims_that_exist():
     assert set(UNMEASURED) <= {claim.dataset for preset in PRESETS.values() for claim in preset.claims}
     networks = {(preset.config.get("backbone"), preset.config.get("weights")) for preset in PRESETS.values()}
     assert {*SAME_NETWORK, *SAME_NETWORK.values()} <= networks

@@ -101,7 +101,7 @@ def test_keypoints_and_links_in_another_order_give_the_same_points_in_that_order
     torch.testing.assert_close(points, located(built(name), batch)[:, :, order])
 
 
-def test_the_identifier_tells_keypoints_apart_by_their_place_in_the_list() -> None:
+def test_the_identifier_distinguishes_keypoints_by_their_place_in_the_list() -> None:
     order = torch.tensor([2, 0, 3, 1, 4, 5])
     batch, model = episodes(), built("cape_former", identifier=True)
     turned = Keypoints(batch.support.xy[:, :, order], batch.support.weight[:, :, order])

@@ -79,8 +79,8 @@ def test_hops_count_links_and_stay_large_where_none_leads() -> None:
 
 def test_groups_on_the_skeleton_are_connected() -> None:
     groups = KeypointGroups("skeleton", 3, Setting((32, 32), 8, (QUADRUPED,)))
-    (found,) = groups(torch.zeros(1, 8, 4, 4), torch.tensor([0])).tolist()
-    names = [{name for name, g in zip(QUADRUPED.keypoints, found, strict=False) if g == part} for part in range(3)]
+    (actual,) = groups(torch.zeros(1, 8, 4, 4), torch.tensor([0])).tolist()
+    names = [{name for name, g in zip(QUADRUPED.keypoints, actual, strict=False) if g == part} for part in range(3)]
     assert {"left knee", "left hoof"} in names and {"right knee", "right hoof"} in names
 
 
@@ -88,8 +88,8 @@ def test_slices_that_are_alike_become_one_part() -> None:
     slices = torch.rand(2, 7, 8, 8, generator=torch.Generator().manual_seed(0))
     slices[:, 3] = 3 * slices[:, 1]
     groups = KeypointGroups("k-medoids", 6, Setting((32, 32), 7, (QUADRUPED,)))
-    found = groups(slices, torch.tensor([0, 0]))
-    assert torch.equal(found[:, 3], found[:, 1])
+    actual = groups(slices, torch.tensor([0, 0]))
+    assert torch.equal(actual[:, 3], actual[:, 1])
 
 
 def test_more_parts_than_keypoints_are_refused() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from posebed import catalog
 from posebed.contracts import Setting, SupportEncoder, Task
-from posebed.inference.shared_supports import predicted as answered
+from posebed.inference.shared_supports import predicted as predicted_once_per_episode
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 from posebed.records import Category
 from posebed.space import Choice, When
@@ -267,7 +267,7 @@ def test_supports_looked_at_once_tell_every_query_the_same(name: str, task: Task
     if not offered:
         pytest.skip("does not look at supports without a query")
     batch = episodes()
-    same(model.decode(answered(model, batch, EPISODES), batch), predicted(model, batch))
+    same(model.decode(predicted_once_per_episode(model, batch, EPISODES), batch), predicted(model, batch))
     support = model.encode_support(batch)
     blind = replace(batch, support_image=torch.zeros_like(batch.support_image))
     same(model.decode(model.locate(blind, support), blind), predicted(model, batch))

@@ -51,8 +51,8 @@ def test_the_attention_equals_a_loop_over_heads_levels_and_points(levels: int, p
         x, y = (reference + factor[b, q] * offsets[b, q, m, level, p] / torch.tensor(SIZES[level][::-1])).tolist()
         expected[b, q, m] += weights[b, q, m, level, p] * bilinear(head, x, y)
 
-    found = attention(query, references, maps, factor[..., None, None, None, None])
-    torch.testing.assert_close(found, attention.output_proj(expected.flatten(2)))
+    actual = attention(query, references, maps, factor[..., None, None, None, None])
+    torch.testing.assert_close(actual, attention.output_proj(expected.flatten(2)))
 
 
 def test_gradients_are_those_of_the_function() -> None:
@@ -84,8 +84,8 @@ def test_half_precision_keeps_places_exact() -> None:
     attention = DeformableAttention(16, 4, 1, 2)
     maps, query, references = [torch.rand(2, 16, 8, 8)], torch.rand(2, 3, 16), torch.rand(2, 3, 2)
     with torch.autocast("cpu", torch.bfloat16):
-        found = attention(query, references, maps)
-    torch.testing.assert_close(found.float(), attention(query, references, maps), rtol=0.03, atol=0.03)
+        actual = attention(query, references, maps)
+    torch.testing.assert_close(actual.float(), attention(query, references, maps), rtol=0.03, atol=0.03)
 
 
 def test_the_width_is_shared_out_among_the_heads() -> None:

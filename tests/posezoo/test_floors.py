@@ -85,8 +85,8 @@ def answers_shown(name: str, supports: Poses, aspect: np.ndarray) -> tuple[np.nd
     return decoded(model, episode)
 
 
-def decoded(model: Any, asked: Batch) -> tuple[np.ndarray, np.ndarray]:
-    points = model.decode(model(asked), asked)
+def decoded(model: Any, queries: Batch) -> tuple[np.ndarray, np.ndarray]:
+    points = model.decode(model(queries), queries)
     return points.xy.numpy(), points.weight.numpy()
 
 
@@ -96,8 +96,8 @@ def expected(name: str, training: Poses, aspect: float) -> np.ndarray:
     for k in range(training.xy.shape[1]):
         shows = training.weight[:, k] > 0
         if shows.any():
-            apart = np.abs(np.log(training.aspect) - math.log(aspect))
-            chosen = shows if name == "mean_pose" else shows & (apart == apart[shows].min())
+            difference = np.abs(np.log(training.aspect) - math.log(aspect))
+            chosen = shows if name == "mean_pose" else shows & (difference == difference[shows].min())
             result[k] = training.xy[chosen, k].astype(np.float64).mean(0)
     return result
 

@@ -165,17 +165,17 @@ def test_keypoints_without_identifier_may_change_places(
     moved = Keypoints(batch.support.xy[:, :, list(order)], batch.support.weight[:, :, list(order)])
     setting = Setting((SIDE, SIDE), count, (category,))
     expected = located(built(setting, identifier=False, **config), batch)
-    found = located(
+    actual = located(
         built(replace(setting, categories=(turned,)), identifier=False, **config), replace(batch, support=moved)
     )
-    torch.testing.assert_close(found, expected[:, list(order)])
+    torch.testing.assert_close(actual, expected[:, list(order)])
 
 
 def test_supports_may_be_encoded_once_for_all_queries() -> None:
     model, batch = built(), drawn([0, 1, 2])
     with torch.no_grad():
-        apart = model.locate(batch, model.encode_support(batch)).points
-        torch.testing.assert_close(apart, model(batch).points)
+        separate = model.locate(batch, model.encode_support(batch)).points
+        torch.testing.assert_close(separate, model(batch).points)
 
 
 def test_a_category_without_links_is_padded_with_nothing() -> None:

@@ -14,10 +14,10 @@ SETTING = Setting((256, 256), 4, (Category("a", "a", tuple("abcd"), limbs=((1, 0
 def test_rows_are_shared_out_among_the_neighbours_that_supports_show() -> None:
     linked = torch.zeros(1, 4, 4, dtype=torch.bool)
     linked[0, [1, 1, 2], [0, 2, 3]] = True
-    own, told = adjacency(linked, torch.tensor([[1.0, 1, 1, 0]]))[0]
+    own, neighbour_links = adjacency(linked, torch.tensor([[1.0, 1, 1, 0]]))[0]
     assert torch.equal(own, torch.diag(torch.tensor([1.0, 1, 1, 0])))
     expected = [[0.0, 1, 0, 0], [0.5, 0, 0.5, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
-    assert torch.equal(told, torch.tensor(expected))
+    assert torch.equal(neighbour_links, torch.tensor(expected))
 
 
 def test_a_keypoint_hears_its_neighbours_and_nobody_else() -> None:

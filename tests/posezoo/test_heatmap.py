@@ -46,15 +46,15 @@ def test_statistics_of_the_pretrained_pictures_are_saved_with_the_weights() -> N
 def test_the_flip_test_exchanges_left_and_right_of_each_category() -> None:
     maps = torch.rand(2, 4, 1, 4)
     # These heatmaps are the picture itself, so that its mirror image is exactly undone.
-    found = FlipTest("plain", SETTING)(lambda image: image, batch(maps, [0, 1]))
+    actual = FlipTest("plain", SETTING)(lambda image: image, batch(maps, [0, 1]))
     exchanged = torch.stack([maps[0][[0, 2, 1, 3]], maps[1][[1, 0, 2, 3]]])
-    torch.testing.assert_close(found, (maps + exchanged) / 2)
+    torch.testing.assert_close(actual, (maps + exchanged) / 2)
 
 
 def test_the_shifted_flip_test_moves_the_mirrored_maps_one_cell_to_the_right() -> None:
     maps = torch.tensor([0.0, 0.0, 1.0, 0.0]).expand(1, 4, 1, 4)
-    found = FlipTest("shifted", SETTING)(lambda image: image, batch(maps, [0]))
-    torch.testing.assert_close(found[0, 0, 0], torch.tensor([0.0, 0.0, 0.5, 0.5]))
+    actual = FlipTest("shifted", SETTING)(lambda image: image, batch(maps, [0]))
+    torch.testing.assert_close(actual[0, 0, 0], torch.tensor([0.0, 0.0, 0.5, 0.5]))
 
 
 def test_the_flip_test_takes_place_in_evaluation_alone() -> None:

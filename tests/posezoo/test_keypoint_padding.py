@@ -116,14 +116,14 @@ def searched(links: Sequence[tuple[int, int]], visible: Sequence[bool], start: i
     for a, b in links:
         adjacent[a].append(b)
         adjacent[b].append(a)
-    found, queue = [start], deque([start])
+    reached, queue = [start], deque([start])
     while queue:
         at = queue.popleft()
         for other in adjacent[at] if visible[at] else ():
-            if other not in found:
-                found.append(other)
+            if other not in reached:
+                reached.append(other)
                 queue.append(other)
-    return [*found, *[start] * count][:count]
+    return [*reached, *[start] * count][:count]
 
 
 def ordered(links: Sequence[tuple[int, int]], slots: int) -> Tensor:

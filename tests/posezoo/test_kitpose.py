@@ -138,7 +138,7 @@ def test_the_terms_of_the_loss_are_those_that_are_switched_on() -> None:
 def test_attention_starts_with_the_parts_and_its_rows_are_shares() -> None:
     shown = model().eval().inspect(drawn())
     attention = shown["attention 1"]
-    assert attention.labels == ("part 0", "part 1", *CATEGORY.keypoints) and attention.apart == 2
+    assert attention.labels == ("part 0", "part 1", *CATEGORY.keypoints) and attention.header_size == 2
     torch.testing.assert_close(attention.maps.sum(3), torch.ones(4, 1, 7))
     assert shown["prompts"].maps.shape == (4, 2, 16, 24) and shown["slices"].labels == CATEGORY.keypoints
 
@@ -261,8 +261,8 @@ def test_released_names_come_with_and_without_the_prefix_of_training() -> None:
     state = dict.fromkeys((*names, "channelformer.bp_embeddings", "channelformer.bp_to_embeddings.bias"), tensor)
     assert SPEC.released is not None
     for prefix in ("", "module."):
-        found = SPEC.released(Config(), {prefix + name: tensor for name in state})
-        assert list(found) == list(names.values())
+        actual = SPEC.released(Config(), {prefix + name: tensor for name in state})
+        assert list(actual) == list(names.values())
 
 
 REFUSED: list[tuple[dict[str, Any], Setting, str]] = [

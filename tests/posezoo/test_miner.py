@@ -10,7 +10,7 @@ from torch.nn import functional
 from posezoo.blocks.deformable import DeformableAttention
 from posezoo.blocks.miner import StructureAttention
 from posezoo.blocks.pyramid import Pyramid
-from posezoo.blocks.sampling import framed, mean_of_maps, read
+from posezoo.blocks.sampling import bordered_rows, mean_of_maps, read
 
 SIZES = ((2, 3), (4, 6), (8, 12))
 
@@ -32,7 +32,7 @@ def test_places_are_read_as_grid_sample_reads_them() -> None:
     groups, samples, queries, points, width = 2, 3, 4, 2, 5
     levels, where = maps(samples, width), places(2, samples, queries, len(SIZES), points)
     weights = torch.rand(where.shape[:-1], dtype=torch.float64)
-    total, within = read(framed(levels), SIZES, where, weights)
+    total, within = read(bordered_rows(levels), SIZES, where, weights)
     assert total.shape == (groups, samples, queries, width)
     for group in range(groups):
         expected = torch.zeros(samples, width + 1, queries, dtype=torch.float64)
@@ -49,16 +49,16 @@ def test_gradients_are_those_of_the_function() -> None:
     # Places between the cells, for on them the slope has a step.
     where = (0.11 + 0.13 * torch.arange(12, dtype=torch.float64)).view(1, 1, 2, 3, 1, 2).requires_grad_()
     weights = torch.rand(where.shape[:-1], dtype=torch.float64, requires_grad=True)
-    cells = framed(maps(1, 2)).requires_grad_()
+    cells = bordered_rows(maps(1, 2)).requires_grad_()
     assert torch.autograd.gradcheck(lambda c, p, w: read(c, SIZES, p, w), (cells, where, weights))
 
 
 def test_what_no_place_is_near_does_not_matter() -> None:
     levels, corner = maps(1, 2), torch.full((1, 1, 2), 0.1, dtype=torch.float64)
-    before = mean_of_maps(framed(levels), SIZES, corner)
+    before = mean_of_maps(bordered_rows(levels), SIZES, corner)
     for level in levels:
         level[..., -1, -1] = 100.0
-    torch.testing.assert_close(mean_of_maps(framed(levels), SIZES, corner), before)
+    torch.testing.assert_close(mean_of_maps(bordered_rows(levels), SIZES, corner), before)
 
 
 @pytest.mark.parametrize("references", [1, 3])
@@ -81,7 +81,7 @@ def test_each_reference_has_a_deformable_attention_of_its_own(references: int) -
     expected = seen[0]
     if attention.projector:
         expected = expected + attention.projector(torch.cat(seen[1:], 2)).relu()
-    torch.testing.assert_close(attention(query, where, framed(levels)), expected)
+    torch.testing.assert_close(attention(query, where, bordered_rows(levels)), expected)
 
 
 def test_a_width_that_heads_do_not_share_is_refused() -> None:

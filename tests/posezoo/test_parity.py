@@ -112,8 +112,8 @@ def test_a_head_that_is_slightly_wrong_is_noticed(
 
 
 def test_no_folder_of_reference_numbers_is_forgotten(parity: Path) -> None:
-    found = {spec.parent.name for spec in parity.glob("*/spec.json")}
-    assert found <= {*ADAPTED, *CHECKED_ELSEWHERE, *WITHOUT_A_MODEL}
+    folders = {spec.parent.name for spec in parity.glob("*/spec.json")}
+    assert folders <= {*ADAPTED, *CHECKED_ELSEWHERE, *WITHOUT_A_MODEL}
 
 
 def test_generated_numbers_have_the_reference_s_anchors() -> None:

@@ -155,10 +155,10 @@ def test_a_category_with_more_keypoints_than_slots_is_refused() -> None:
 def test_the_published_model_has_its_size() -> None:
     with torch.device("meta"):
         setting = replace(SETTING, size=(256, 256), keypoints=100)
-        apart = POMNet(Config(weights="none"), setting)
+        model = POMNet(Config(weights="none"), setting)
         shared = POMNet(Config(weights="none", shared_backbone=True), setting)
-    size = sum(p.numel() for p in apart.parameters())
-    trunk = sum(p.numel() for p in apart.backbone.parameters())
+    size = sum(p.numel() for p in model.parameters())
+    trunk = sum(p.numel() for p in model.backbone.parameters())
     assert round((size - 2 * trunk) / 1e6, 2) == 14.06 and round(size / 1e6) == 61
     assert sum(p.numel() for p in shared.parameters()) == size - trunk
 

@@ -85,12 +85,12 @@ def metric_of(row: Row) -> str:
 
 def results(rows: list[Row]) -> dict[tuple[str, ...], dict[str, float]]:
     """Every published result: what it is to its numbers."""
-    found: dict[tuple[str, ...], dict[str, float]] = defaultdict(dict)
+    values: dict[tuple[str, ...], dict[str, float]] = defaultdict(dict)
     for row in rows:
         if where := place(row["source"]):
             fields = ("method", "backbone", "pretrain", "setting", "input_size", "dataset", "split")
-            found[where, *(row[field] for field in fields)][metric_of(row)] = float(row["value"])
-    return found
+            values[where, *(row[field] for field in fields)][metric_of(row)] = float(row["value"])
+    return values
 
 
 def claimed(preset: Preset) -> tuple[tuple[str, ...], dict[str, float]]:
@@ -157,15 +157,15 @@ def mp100_numbers(rows: list[Row]) -> set[Number]:
     """Every number on MP-100 of a method that the zoo has."""
     methods = {method.name.partition(",")[0] for method in mp100.METHODS.values()}
     metrics = {"PCK@0.2": "PCK@0.2", "mPCK(0.05,0.1,0.15,0.2)": "mPCK@.05-.20"}
-    found: set[Number] = set()
+    values: set[Number] = set()
     for row in rows:
         where = mp100_place(row["source"])
         if row["dataset"] == "MP-100" and row["method"] in methods and where and row["metric"] in metrics:
             backbone, shots = (row[field].removesuffix(" (inferred)") for field in ("backbone", "shots"))
             what = f"{row['method']}, {backbone}, {shots}-shot"
             split = row["split"].replace("split", "split ")
-            found.add((where, what, split, metrics[row["metric"]], float(row["value"])))
-    return found
+            values.add((where, what, split, metrics[row["metric"]], float(row["value"])))
+    return values
 
 
 def number(claim: Claim) -> Number:

@@ -221,7 +221,7 @@ def test_every_part_can_be_switched_and_what_is_off_is_not_built(switches: dict[
     assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
-def test_what_was_published_for_a_backbone_is_its_default_and_gives_way_to_what_is_said() -> None:
+def test_what_was_published_for_a_backbone_is_its_default_and_gives_way_to_what_is_set() -> None:
     assert Config().pixel_weight == 0.4 and learning_rates(Config()) == {"backbone.trunk.": 1.0}
     transformer = Config(backbone="clip_vit_b16", drop_path=0.1)
     assert (transformer.pixel_weight, transformer.backbone_rate, transformer.drop_path) == (2.0, 0.1, 0.1)

@@ -60,9 +60,9 @@ def fitting(points: torch.Tensor) -> torch.Tensor:
 def test_scores_that_fit_the_target_decode_to_the_point(x: float, y: float) -> None:
     """To a tenth of a cell, as the soft-arg-max cuts the Gaussian's tails; the outermost cells give their centres."""
     truth = torch.tensor([x, y]).expand(2, 3, 2)
-    found = NET.decode(fitting(truth), episodes())
-    assert (found.xy - truth).abs().max() < PIXELS / 10
-    assert (found.weight > 0.85).all()
+    actual = NET.decode(fitting(truth), episodes())
+    assert (actual.xy - truth).abs().max() < PIXELS / 10
+    assert (actual.weight > 0.85).all()
 
 
 def test_the_loss_is_smallest_at_the_target() -> None:

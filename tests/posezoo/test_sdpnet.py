@@ -176,7 +176,7 @@ def test_without_order_codes_the_order_of_the_shots_does_not_matter() -> None:
     torch.testing.assert_close(located(model, turned(batch)), located(model, batch), rtol=1e-4, atol=1e-5)
 
 
-def test_order_codes_tell_shots_apart() -> None:
+def test_order_codes_distinguish_shots() -> None:
     batch, model = episodes(), built()
     assert not torch.allclose(located(model, turned(batch)), located(model, batch), atol=1e-5)
 
@@ -304,11 +304,11 @@ def test_hidden_points_are_completed_from_their_neighbours_alone() -> None:
     completion, points, graph = PoseCompletion(1, 8), torch.rand(1, 1, 3, 2), torch.zeros(1, 3, 3)
     known = torch.tensor([[[False, True, True]]])
     graph[0, 0, 1] = 1
-    found = completion(points, known, graph)
-    for index, told in enumerate([False, True, False]):
+    actual = completion(points, known, graph)
+    for index, influences in enumerate([False, True, False]):
         other = points.clone()
         other[0, 0, index] += 0.2
-        assert (completion(other, known, graph)[0, 0, 0] != found[0, 0, 0]).any() == told
+        assert (completion(other, known, graph)[0, 0, 0] != actual[0, 0, 0]).any() == influences
 
 
 def test_the_same_seed_hides_the_same_points_and_evaluation_hides_none() -> None:

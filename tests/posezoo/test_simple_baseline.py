@@ -102,15 +102,15 @@ def test_a_transformer_gives_its_patch_tokens_before_the_last_normalisation(tran
     model, path = transformer
     image = torch.randn(1, 3, 224, 224)
     with torch.no_grad():
-        (found,) = Features("vit_tiny_patch16_224", path, (16,), (224, 224), **TINY_VIT).eval()(image)
+        (actual,) = Features("vit_tiny_patch16_224", path, (16,), (224, 224), **TINY_VIT).eval()(image)
         (normed,) = Features("vit_tiny_patch16_224", path, (16,), (224, 224), final_norm=True, **TINY_VIT).eval()(image)
         expected = model.forward_features(image)[:, 1:].mT.unflatten(2, (14, 14))
     torch.testing.assert_close(normed, expected)
-    torch.testing.assert_close(model.norm(found.flatten(2).mT), normed.flatten(2).mT)
+    torch.testing.assert_close(model.norm(actual.flatten(2).mT), normed.flatten(2).mT)
 
 
 def test_positions_are_resized_to_the_crop_and_the_class_token_s_is_kept(transformer: tuple[Any, str]) -> None:
     model, path = transformer
-    found = Features("vit_tiny_patch16_224", path, (16,), (64, 48), **TINY_VIT).trunk.pos_embed
-    torch.testing.assert_close(found, resample_abs_pos_embed(model.pos_embed, [4, 3]))
-    torch.testing.assert_close(found[:, 0], model.pos_embed[:, 0])
+    actual = Features("vit_tiny_patch16_224", path, (16,), (64, 48), **TINY_VIT).trunk.pos_embed
+    torch.testing.assert_close(actual, resample_abs_pos_embed(model.pos_embed, [4, 3]))
+    torch.testing.assert_close(actual[:, 0], model.pos_embed[:, 0])

@@ -82,13 +82,13 @@ def refused(tmp_path: Path, content: Any, error: type[Exception], sentence: str)
         Features("resnet10t", str(path), (32,))
 
 
-def test_missing_and_unexpected_names_are_told_together(tmp_path: Path) -> None:
+def test_missing_and_unexpected_names_are_reported_together(tmp_path: Path) -> None:
     state = checkpoint()
     state["layer1.0.conv9.weight"] = state.pop("layer1.0.conv1.weight")
     refused(tmp_path, state, ValueError, r"missing layer1\.0\.conv1\.weight, and unexpected layer1\.0\.conv9\.weight")
 
 
-def test_other_shapes_are_told(tmp_path: Path) -> None:
+def test_other_shapes_are_reported(tmp_path: Path) -> None:
     state = checkpoint()
     state["conv1.0.weight"] = torch.ones(1, 2)
     refused(tmp_path, state, ValueError, r"shapes, but have conv1\.0\.weight \(1, 2\) for \(24, 3, 3, 3\)")
@@ -108,7 +108,7 @@ def test_a_file_that_is_not_there_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("weights", "name"), [("timm", "resnet50.tv_in1k"), ("resnet18.tv_in1k", "resnet18")])
-def test_a_hub_out_of_reach_is_told_with_the_choices(weights: str, name: str) -> None:
+def test_a_hub_out_of_reach_is_reported_with_the_choices(weights: str, name: str) -> None:
     with pytest.raises(LookupError, match=r"could not be reached.*path of a \.safetensors.*'builtin'.*'none'"):
         Features(name, weights, (32,))
 

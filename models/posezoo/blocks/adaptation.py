@@ -72,13 +72,13 @@ def supports_of(batch: EpisodeBatch) -> list[Supports]:
     support = batch.support
     known = torch.where(support.weight[..., None] > 0, support.xy, 0.0)
     content = [each.cpu().numpy() for each in (batch.support_image, known, support.weight)]
-    found: list[Supports] = []
+    supports: list[Supports] = []
     for row in range(len(batch)):
         digests = [_digest(*(each[row, shot] for each in content)) for shot in range(len(content[0][row]))]
         order = sorted(range(len(digests)), key=digests.__getitem__)
         points = Keypoints(known[row, order], support.weight[row, order])
-        found.append(Supports(batch.support_image[row, order], points, tuple(sorted(digests))))
-    return found
+        supports.append(Supports(batch.support_image[row, order], points, tuple(sorted(digests))))
+    return supports
 
 
 def _digest(*arrays: np.ndarray) -> int:
@@ -96,7 +96,7 @@ class Network(nn.Module):
         self.backbone = Features(config.backbone, config.weights, (config.stride,), setting.size)
         self.normalise = Normalise(self.backbone.mean, self.backbone.std)
         self.head = heatmap_head(self.backbone.channels[0], config.channels, config.deconvs, setting.keypoints)
-        # As the pictures do: else every convolution turns its weights around, and its gradients back.
+        # channels_last, like the images: avoids a relayout in every convolution.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ class Adaptive(nn.Module, ABC):
         self._last = None
         return super().train(mode)
 
-    def answered(self, batch: EpisodeBatch) -> Tensor:
+    def query_heatmaps(self, batch: EpisodeBatch) -> Tensor:
         """Heatmaps (B, K, h, w) of the queries, by weights fitted once for all queries of the same supports.
 
         The last episode's are kept for the next batch, which may begin with more of its queries.
@@ -132,11 +132,11 @@ class Adaptive(nn.Module, ABC):
         rows: dict[tuple[int, ...], list[int]] = {}
         for row, each in enumerate(supports):
             rows.setdefault(each.digests, []).append(row)
-        found: dict[int, Tensor] = {}
+        heatmaps: dict[int, Tensor] = {}
         for queries in rows.values():
             weights = self._fitted_once(supports[queries[0]])
-            found |= dict(zip(queries, self.by(weights, batch.image[queries]), strict=True))
-        return torch.stack([found[row] for row in range(len(batch))])
+            heatmaps |= dict(zip(queries, self.by(weights, batch.image[queries]), strict=True))
+        return torch.stack([heatmaps[row] for row in range(len(batch))])
 
     def _fitted_once(self, supports: Supports) -> Weights:
         if self._last is None or self._last[0] != supports.digests:

@@ -82,10 +82,10 @@ def _nearest_to_itself(distance: Tensor) -> Tensor:
 def _seeds(distance: Tensor, first: Tensor, count: int) -> Tensor:
     """(B, k)"""
     seeds = [first]
-    apart = distance.take_along_dim(first[:, None, None], 1)[:, 0]
+    to_nearest = distance.take_along_dim(first[:, None, None], 1)[:, 0]
     while len(seeds) < count:
-        seeds.append(apart.argmax(1))
-        apart = torch.minimum(apart, distance.take_along_dim(seeds[-1][:, None, None], 1)[:, 0])
+        seeds.append(to_nearest.argmax(1))
+        to_nearest = torch.minimum(to_nearest, distance.take_along_dim(seeds[-1][:, None, None], 1)[:, 0])
     return torch.stack(seeds, 1)
 
 

@@ -1,4 +1,4 @@
-"""Keypoints that move stage by stage, guided by the graph and the looks that the supports have told.
+"""Keypoints that move stage by stage, guided by the graph and the supports' features.
 
 From Ren et al. 2024 (SDPNet, equation 6).
 """
@@ -22,12 +22,12 @@ from posezoo.blocks.refinement import FeedForward, PositionHead
 
 @dataclass(frozen=True)
 class Guide:
-    """What stages are told besides the query's tokens."""
+    """Inputs of the stages besides the query's tokens."""
 
     support: Tensor
-    """(B, K, C), what the supports say that keypoints look like."""
+    """(B, K, C), the supports' features of the keypoints."""
     graph: Tensor | None
-    """(B, K, K), row i telling whom keypoint i hears; None where stages have no messages."""
+    """(B, K, K), row i weighs the messages to keypoint i; None where stages have no messages."""
     maps: Tensor
     """(B, C, h, w), of the query."""
     hidden: Tensor
@@ -54,7 +54,7 @@ class OffsetCoefficient(nn.Module):
 
 
 class Stage(nn.Module):
-    """Keypoints hear their neighbours, see each other, and look at the map around themselves."""
+    """Messages along the graph, attention among the keypoints, and deformable attention to the map around them."""
 
     def __init__(
         self,
@@ -100,14 +100,14 @@ class GuidedRefinement(nn.Module):
         Args:
             x: (B, K, C), the query's tokens of the keypoints.
             start: (B, K, 2), shares of the crop.
-            identifier: (K, C), what tells keypoints apart.
+            identifier: (K, C), distinguishes the keypoints.
 
         Returns:
             (T, B, K, 2), the points of each stage.
         """
-        points, found = start.detach(), list[Tensor]()
+        points, per_stage = start.detach(), list[Tensor]()
         for stage, offset in zip(self.stages, self.offsets, strict=True):
             x = stage(x, self.position(points) + identifier, points, guide)
-            found.append(moved(points, offset(x)))
-            points = found[-1].detach()
-        return torch.stack(found)
+            per_stage.append(moved(points, offset(x)))
+            points = per_stage[-1].detach()
+        return torch.stack(per_stage)

@@ -56,7 +56,7 @@ class HeatmapModel(nn.Module):
         self.normalise, self.backbone, self.head = normalise, backbone, head
         self.codec = HeatmapCodec(setting.size, heatmap_size, config.sigma, config.target)
         self.flip_test = FlipTest(config.flip_test, setting)
-        # As the pictures do: else every convolution turns its weights around, and its gradients back.
+        # channels_last, like the images: avoids a relayout in every convolution.
         self.to(memory_format=torch.channels_last)
 
     def heatmaps(self, image: Tensor) -> Tensor:

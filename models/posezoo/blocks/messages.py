@@ -39,19 +39,19 @@ class Messages(nn.Module):
     """Layers of graph convolution within one shortcut, normalised behind it."""
 
     def __init__(self, layers: int, width: int, modulation: nn.Module | None = None) -> None:
-        """``modulation`` makes, from the tokens, factors of what each keypoint says, the same in all layers."""
+        """``modulation`` makes, from the tokens, factors of each keypoint's messages, the same in all layers."""
         super().__init__()
         self.modulation = modulation
         self.layers = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, graph: Tensor) -> Tensor:
-        """Tokens (..., K, C), and a graph (..., K, K) whose row i tells whom keypoint i hears."""
+        """Tokens (..., K, C), and a graph (..., K, K) whose row i weighs the messages to keypoint i."""
         factors = 1.0 if self.modulation is None else self.modulation(x)
-        told = x
+        message = x
         for layer in self.layers:
-            told = (graph @ (factors * layer(told))).relu()
-        return self.norm(x + told)
+            message = (graph @ (factors * layer(message))).relu()
+        return self.norm(x + message)
 
 
 class PoseCompletion(nn.Module):
@@ -59,7 +59,7 @@ class PoseCompletion(nn.Module):
 
     def __init__(self, layers: int, width: int) -> None:
         super().__init__()
-        self.known, self.found = nn.Linear(2, width), nn.Linear(width, 2)
+        self.known, self.coordinates = nn.Linear(2, width), nn.Linear(width, 2)
         self.unknown = nn.Parameter(torch.zeros(width))
         self.messages = Messages(layers, width)
 
@@ -74,4 +74,4 @@ class PoseCompletion(nn.Module):
             (B, S, K, 2), single precision.
         """
         tokens = torch.where(known[..., None], self.known(points), self.unknown)
-        return at_least_single(self.found(self.messages(tokens, graph[:, None]))).sigmoid()
+        return at_least_single(self.coordinates(self.messages(tokens, graph[:, None]))).sigmoid()

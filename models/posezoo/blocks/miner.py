@@ -16,7 +16,7 @@ from posezoo.blocks.linear import Linear
 from posezoo.blocks.refinement import FeedForward
 from posezoo.blocks.sampling import read
 
-# N samples, K keypoints, C channels, M references of a keypoint, T cells of all maps with their frames
+# N samples, K keypoints, C channels, M references of a keypoint, T cells of all maps with their borders
 
 
 class SeparateLinear(nn.Module):
@@ -72,7 +72,7 @@ class StructureAttention(nn.Module):
         Args:
             query: (N, K, C).
             references: (N, K, M, 2), x and y as shares of the picture.
-            cells: (N, T, C), from ``sampling.framed``.
+            cells: (N, T, C), from ``sampling.bordered_rows``.
 
         Returns:
             (N, K, C).
@@ -80,16 +80,16 @@ class StructureAttention(nn.Module):
         count, heads, levels, points = self.shape
         offsets = self.sampling_offsets(query).unflatten(2, (*self.shape, 2)).permute(2, 3, 0, 1, 4, 5, 6)
         weights = self.attention_weights(query).unflatten(2, (count * heads, -1)).permute(2, 0, 1, 3).softmax(3)
-        # In the precision of the references: half of it would not tell neighbouring pixels apart.
+        # In the precision of the references: half of it would not separate neighbouring pixels.
         size = references.new_tensor([(width, height) for height, width in self.sizes])[:, None]
         places = references.permute(2, 0, 1, 3)[:, None, :, :, None, None] + offsets / size
         seen, within = read(cells, self.sizes, places.flatten(0, 1), weights.unflatten(3, (levels, points)))
         values = self.value_proj(seen.flatten(1, 2), within.flatten(1)[..., None])
         joined = values.unflatten(0, (count, heads)).transpose(1, 2).flatten(2)
-        found = self.output_proj(joined).unflatten(1, query.shape[:2])
+        outputs = self.output_proj(joined).unflatten(1, query.shape[:2])
         if self.projector is None:
-            return found[0]
-        return found[0] + self.projector(found[1:].permute(1, 2, 0, 3).flatten(2)).relu()
+            return outputs[0]
+        return outputs[0] + self.projector(outputs[1:].permute(1, 2, 0, 3).flatten(2)).relu()
 
 
 class Miner(nn.Module):

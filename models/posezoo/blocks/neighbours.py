@@ -24,16 +24,16 @@ def nearest_on_graph(links: Tensor, visible: Tensor, count: int) -> Tensor:
     """
     number = torch.arange(links.shape[1], device=links.device)
     ways = links.masked_fill(~visible[:, :, None], torch.inf)
-    # A search per keypoint (second axis) takes, turn by turn, the one that it met first (last axis).
+    # A search per keypoint (second axis) takes, step by step, the one that it met first (last axis).
     own = (number[:, None] == number).expand_as(links)
     met, taken, lists = torch.where(own, 0.0, torch.inf), torch.zeros_like(own), list[Tensor]()
     steps = torch.where(links.isfinite(), links, 0.0).amax() + 1
     for turn in range(count):
         soonest, keypoint = met.min(2)
-        found = soonest.isfinite()
-        lists.append(torch.where(found, keypoint, number))
-        taken = taken | ((number == keypoint[..., None]) & found[..., None])
-        reached = ways.gather(1, keypoint[..., None].expand_as(ways)).masked_fill(~found[..., None], torch.inf)
+        reachable = soonest.isfinite()
+        lists.append(torch.where(reachable, keypoint, number))
+        taken = taken | ((number == keypoint[..., None]) & reachable[..., None])
+        reached = ways.gather(1, keypoint[..., None].expand_as(ways)).masked_fill(~reachable[..., None], torch.inf)
         met = torch.minimum(met, (turn + 1) * steps + reached).masked_fill(taken, torch.inf)
     return torch.stack(lists, 2)
 

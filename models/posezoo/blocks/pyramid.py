@@ -1,4 +1,4 @@
-"""Maps of several strides, brought to one width and told what the coarser ones see."""
+"""Maps of several strides, brought to one width, each with the coarser ones added."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Pyramid(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """(N, C, h, w) each, from coarse to fine, to as many of the common width, with channels innermost in memory."""
-        found: list[Tensor] = []
+        merged: list[Tensor] = []
         for lateral, level in zip(self.laterals, maps, strict=True):
             projected = lateral(level.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-            if found:
-                projected = projected + functional.interpolate(found[-1], projected.shape[2:])
-            found.append(projected)
-        return found
+            if merged:
+                projected = projected + functional.interpolate(merged[-1], projected.shape[2:])
+            merged.append(projected)
+        return merged

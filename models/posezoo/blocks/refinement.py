@@ -101,11 +101,11 @@ class Refinement(nn.Module):
             tokens lead that are not normalised.
         """
         keys = torch.cat([cells, cell_code.to(cells.dtype).expand_as(cells)], 2)
-        points, placed, found = start.detach(), start, list[Tensor]()
+        points, placed, per_layer = start.detach(), start, list[Tensor]()
         for layer, offset in zip(self.layers, self.offsets, strict=True):
             position = self.ref_point_head(placed) + keypoint_code
             keypoints = layer(keypoints, position, cells, keys, hidden, links)
-            found.append(moved(points, offset(self.norm(keypoints))))
+            per_layer.append(moved(points, offset(self.norm(keypoints))))
             points = moved(points.detach(), offset(keypoints))
             placed = points.detach()
-        return torch.stack(found)
+        return torch.stack(per_layer)

@@ -13,14 +13,14 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional
 
-# N samples, G groups of queries, K queries, L levels, P points, C channels, T cells of all levels with their frames
+# N samples, G groups of queries, K queries, L levels, P points, C channels, T cells of all levels with their borders
 
 Sizes = Sequence[tuple[int, int]]
 """Height and width of each level."""
 
 
-def framed(levels: Sequence[Tensor]) -> Tensor:
-    """Maps (N, C, h, w), each with a frame of zeros around it, as rows (N, T, C)."""
+def bordered_rows(levels: Sequence[Tensor]) -> Tensor:
+    """Maps (N, C, h, w), each with a border of zeros around it, as rows (N, T, C)."""
     rows = [functional.pad(level.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).flatten(1, 2) for level in levels]
     return torch.cat(rows, 1)
 
@@ -29,7 +29,7 @@ def read(cells: Tensor, sizes: Sizes, places: Tensor, weights: Tensor) -> tuple[
     """Bilinear values at places, 0 beyond the border, summed with weights over levels and points.
 
     Args:
-        cells: (N, T, C), from ``framed``.
+        cells: (N, T, C), from ``bordered_rows``.
         places: (G, N, K, L, P, 2), x and y as shares of the maps.
         weights: (G, N, K, L, P).
 
@@ -39,7 +39,7 @@ def read(cells: Tensor, sizes: Sizes, places: Tensor, weights: Tensor) -> tuple[
     size = places.new_tensor([(width, height) for height, width in sizes])[:, None]
     cell = (places * size - 0.5).clamp(min=torch.full_like(size, -1), max=size)
     first = torch.minimum(cell.detach().floor(), size - 1)
-    # On the frame, which lies at -1 and at the size, nothing is left.
+    # On the border of zeros, which lies at -1 and at the size, nothing is left.
     within_x, within_y = (1 - (-cell).relu() - (cell - size + 1).relu()).unbind(-1)
     index = _rows(first.int(), sizes, len(cells), cells.shape[1])
     table = cells.flatten(0, 1).to(places.dtype)

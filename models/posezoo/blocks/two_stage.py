@@ -129,7 +129,7 @@ class TwoStage(nn.Module):
         counts = torch.tensor([len(names) for names in self.names], dtype=torch.int64)
         self.register_buffer("counts", counts, persistent=False)
         self._initialise(config.scaled_start)
-        # As the pictures do: else every convolution turns its weights around, and its gradients back.
+        # channels_last, like the images: avoids a relayout in every convolution.
         self.to(memory_format=torch.channels_last)
 
     def _initialise(self, scaled_start: bool) -> None:

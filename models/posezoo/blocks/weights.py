@@ -150,9 +150,9 @@ class Packaged:
                 "posebed[offline]"
             )
         path = Path(spec.submodule_search_locations[0], self.file)
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-        if found != self.sha256:
-            raise ValueError(f"{path} must have the sha256 {self.sha256}, but has {found}")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest != self.sha256:
+            raise ValueError(f"{path} must have the sha256 {self.sha256}, but has {digest}")
         return path
 
 

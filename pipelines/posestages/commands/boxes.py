@@ -53,13 +53,13 @@ def boxes_of(paths: Sequence[Path], file: Path | None) -> dict[Path, list[Box]]:
         return {}
     annotations = _annotations(file)
     names = matched(paths, list(annotations), file)
-    found = {path: annotations[names[path]] for path in paths if path in names}
-    if without := [str(path) for path in paths if not found.get(path)]:
+    by_path = {path: annotations[names[path]] for path in paths if path in names}
+    if without := [str(path) for path in paths if not by_path.get(path)]:
         there = shortened([name for name, of in annotations.items() if of], none="none of any")
         raise ValueError(
             f"{file} must have a box for every picture, but has none for {shortened(without)}; it has {there}"
         )
-    return {path: [_sound_box(file, path, *one) for one in of] for path, of in found.items()}
+    return {path: [_sound_box(file, path, *one) for one in of] for path, of in by_path.items()}
 
 
 def matched(paths: Sequence[Path], names: Sequence[str], file: Path) -> dict[Path, str]:
@@ -77,7 +77,7 @@ def matched(paths: Sequence[Path], names: Sequence[str], file: Path) -> dict[Pat
         fits[path] = {name: _fit(path, name, file.parent) for name in by_base[path.name]}
         for name, fit in fits[path].items():
             rivals[name][path] = fit
-    found: dict[Path, str] = {}
+    matches: dict[Path, str] = {}
     for path in paths:
         best = _best(fits[path])
         if len(best) > 1:
@@ -88,8 +88,8 @@ def matched(paths: Sequence[Path], names: Sequence[str], file: Path) -> dict[Pat
         if len(like) > 1:
             raise ValueError(f"{file} must name each picture so that it is clear, but {best[0]} may be {_or(like)}")
         if like == [path]:
-            found[path] = best[0]
-    return found
+            matches[path] = best[0]
+    return matches
 
 
 def _fit(path: Path, name: str, folder: Path) -> int:
@@ -128,19 +128,19 @@ def _annotations(file: Path) -> dict[str, list[tuple[str, Any]]]:
     for position, image in enumerate(images):
         identity, name = image.get("id"), image.get("file_name")
         if not is_id(identity) or not is_text(name):
-            found = f"{shown(identity)} and {shown(name)}"
-            raise ValueError(f"{file}: images[{position}] must have an id and a file_name, but has {found}")
+            actual = f"{shown(identity)} and {shown(name)}"
+            raise ValueError(f"{file}: images[{position}] must have an id and a file_name, but has {actual}")
         if id_text(identity) in names:
             raise ValueError(f"{file} must have one image of an id, but has several of {shown(identity)}")
         names[id_text(identity)] = os.path.normpath(name)
     by_name: dict[str, list[tuple[str, Any]]] = {name: [] for name in names.values()}
     for position, annotation in enumerate(annotations):
         identity = annotation.get("id")
-        said = f"annotation {identity}" if is_id(identity) else f"annotations[{position}]"
+        title = f"annotation {identity}" if is_id(identity) else f"annotations[{position}]"
         image = annotation.get("image_id")
         if not is_id(image) or id_text(image) not in names:
-            raise ValueError(f"{file}: image_id of {said} must be an image of the file, but is {shown(image)}")
-        by_name[names[id_text(image)]].append((said, annotation.get("bbox")))
+            raise ValueError(f"{file}: image_id of {title} must be an image of the file, but is {shown(image)}")
+        by_name[names[id_text(image)]].append((title, annotation.get("bbox")))
     return by_name
 
 

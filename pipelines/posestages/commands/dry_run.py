@@ -139,7 +139,7 @@ def _step(experiment: Experiment, model: Any, pack: Pack) -> tuple[dict[str, flo
     sum(losses.values(), torch.zeros(())).backward()
     optimizer.step()
     model.eval()
-    (asked,) = evaluation_batches(pack, [rows[None, : shots + 1]])
+    (queries,) = evaluation_batches(pack, [rows[None, : shots + 1]])
     with torch.no_grad():
-        points = model.decode(model(asked), asked)
+        points = model.decode(model(queries), queries)
     return {name: value.item() for name, value in losses.items()}, points

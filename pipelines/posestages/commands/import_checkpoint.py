@@ -79,10 +79,10 @@ def _params(model: str, run: str, origin: Origin) -> Params:
     else:
         wanted = entries(origin.preset)
         section = next(section for section in ("finetunes", "runs") if origin.preset in wanted.get(section, {}))
-        found = wanted[section].pop(origin.preset)
-        wanted[section][run] = found
-        if found["model"] != model:
-            raise ValueError(f"--preset must be one of {model}, but {origin.preset} is one of {found['model']}")
+        entry = wanted[section].pop(origin.preset)
+        wanted[section][run] = entry
+        if entry["model"] != model:
+            raise ValueError(f"--preset must be one of {model}, but {origin.preset} is one of {entry['model']}")
     try:
         return Params.model_validate(wanted)
     except ValidationError as error:

@@ -48,9 +48,9 @@ def inspect_pictures(
         for number, box in enumerate(wanted.get(path) or [whole(picture)]):
             batch, _ = cropped(trained, picture, box, shown)
             with torch.no_grad():
-                found = trained.model.inspect(batch)
+                computed = trained.model.inspect(batch)
             crop = batch.image[0].permute(1, 2, 0).cpu().numpy()
-            for name, inner in found.items():
+            for name, inner in computed.items():
                 file = out / f"{place:04} {path.stem} {number} {name}.png".replace(" ", "-")
                 write_picture(_sheet(crop, inner), file)
                 written.append(file)
@@ -59,6 +59,6 @@ def inspect_pictures(
 
 def _sheet(crop: np.ndarray, inner: Inner) -> np.ndarray:
     maps = inner.maps[0].float().cpu().numpy()
-    return (
-        map_sheet(crop, maps, inner.labels) if inner.over_picture else matrix_sheet(maps[0], inner.labels, inner.apart)
-    )
+    if inner.over_picture:
+        return map_sheet(crop, maps, inner.labels)
+    return matrix_sheet(maps[0], inner.labels, inner.header_size)

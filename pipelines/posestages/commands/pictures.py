@@ -97,11 +97,11 @@ def predict_pictures(
     drawn: list[tuple[Path, np.ndarray]] = []
     for path in track(paths, "finding poses"):
         picture = decode_named(path)
-        found = pose_in_boxes(trained, path, picture, wanted.get(path) or [whole(picture)], shown)
-        _must_be_finite(found)
-        picture = _with_poses(picture, found, 0.0 if shots else SURE)
+        picture_poses = pose_in_boxes(trained, path, picture, wanted.get(path) or [whole(picture)], shown)
+        _must_be_finite(picture_poses)
+        picture = _with_poses(picture, picture_poses, 0.0 if shots else SURE)
         drawn.append((path, beside(picture, shots) if shots else picture))
-        poses += found
+        poses += picture_poses
     out.mkdir(parents=True, exist_ok=True)
     for number, (path, picture) in enumerate(drawn):
         write_picture(picture, out / f"{number:04}-{path.stem}.png")

@@ -35,11 +35,11 @@ def repeat_of(params: Params, key: str) -> Repeat | None:
     preset: Preset = catalog.preset(ZOO, run.preset)
     changed = flat(run.model_dump(include={"config", "train", "params_from"}, exclude_unset=True))
     words = ", ".join(f"{name.removeprefix('config.')} {value}" for name, value in changed)
-    return Repeat(preset=run.preset, changed=words, apart=tuple(_apart(params, run, preset)))
+    return Repeat(preset=run.preset, changed=words, apart=tuple(_deviations(params, run, preset)))
 
 
-def _apart(params: Params, run: RunConfig, preset: Preset) -> Iterator[str]:
-    """What is other than the preset says before a model sees anything."""
+def _deviations(params: Params, run: RunConfig, preset: Preset) -> Iterator[str]:
+    """Yield the ways in which data, split, pack or start differ from the preset's."""
     split, pack = params.splits[run.split], params.packs[run.pack]
     if not same("data", params.data[split.data], preset.data):
         yield "other data"

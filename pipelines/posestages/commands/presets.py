@@ -40,10 +40,10 @@ def entries(name: str, seed: int = 0) -> Entries:
         LookupError: no preset of that name.
     """
     preset: Preset = catalog.preset(ZOO, name)
-    apart = f"-seed{seed}" if seed else ""
+    suffix = f"-seed{seed}" if seed else ""
     few = preset.split.get("few_shot")
     data = _data_key(preset.data)
-    split = _split_key(data, preset.split) + (apart if few else "")
+    split = _split_key(data, preset.split) + (suffix if few else "")
     pack = f"{data}-{'x'.join(map(str, preset.pack['crop_size']))}"
     pack += f"-{preset.pack['convention']}" if "convention" in preset.pack else ""
     run = {"preset": name, "model": preset.model, "split": split, "pack": pack}
@@ -56,8 +56,10 @@ def entries(name: str, seed: int = 0) -> Entries:
         "models": {preset.model: {}},
     }
     if preset.init_from is None:
-        return own | {"runs": {name + apart: run}}
-    return merged(entries(preset.init_from), own, {"finetunes": {name + apart: {"init_from": preset.init_from, **run}}})
+        return own | {"runs": {name + suffix: run}}
+    return merged(
+        entries(preset.init_from), own, {"finetunes": {name + suffix: {"init_from": preset.init_from, **run}}}
+    )
 
 
 def combined(names: Sequence[str], seed: int = 0) -> Entries:

@@ -25,7 +25,7 @@ from posestages.stage import PREDICTIONS
 if TYPE_CHECKING:
     from posebed.reporting.tracking import Tracker
 
-Found = list[tuple[Result, Tracked | None]]
+TrackedResults = list[tuple[Result, Tracked | None]]
 """Results, and where their mirrors stand."""
 
 
@@ -43,14 +43,14 @@ def report_folder(folder: Path, out: Path, reference: str | None = None) -> Path
         raise LookupError(f"{folder} must hold results as KEY/result.json, but holds none; `dvc repro` makes them")
     folders = [path.parent for path in paths]
     tracked = tracked_runs(folders)
-    found: Found = [(result, tracked.get(result.key)) for result in map(read_result, paths)]
-    return _write(found, searches, tables_in(folders), out, reference)
+    tracked_results: TrackedResults = [(result, tracked.get(result.key)) for result in map(read_result, paths)]
+    return _write(tracked_results, searches, tables_in(folders), out, reference)
 
 
 def report_tracker(uri: str, out: Path, reference: str | None = None) -> Path:
     """Write the page of every result and search that a tracking server holds, and return its path.
 
-    Where one was repeated under its key, the newest counts, and the number of older ones is told.
+    Where one was repeated under its key, the newest counts, and the number of older ones is printed.
 
     Args:
         reference: as in ``ground_sections``.
@@ -65,29 +65,29 @@ def report_tracker(uri: str, out: Path, reference: str | None = None) -> Path:
     with TemporaryDirectory() as folder:
         try:
             tracker = Tracker(uri)
-            found, searches = _newest(tracker.results(), tracked_searches(uri))
-            tables = _fetched(tracker, found, Path(folder))
+            tracked_results, searches = _newest(tracker.results(), tracked_searches(uri))
+            tables = _fetched(tracker, tracked_results, Path(folder))
         except TrackerError as error:
             raise LookupError(f"the tracker must hand out what it holds, but does not: {error}") from error
-        return _write(found, searches, tables, out, reference)
+        return _write(tracked_results, searches, tables, out, reference)
 
 
 def _newest(
     every: Iterable[tuple[Result, Tracked]], every_search: Iterable[SearchResult]
-) -> tuple[Found, list[SearchResult]]:
+) -> tuple[TrackedResults, list[SearchResult]]:
     """Of each key; the others are counted aloud.
 
     Raises:
         LookupError: there is nothing.
     """
-    found = sorted(every, key=lambda pair: pair[0].provenance.created)
+    by_age = sorted(every, key=lambda pair: pair[0].provenance.created)
     searches = sorted(every_search, key=lambda search: search.origin.get("created", ""))
-    newest = {result.key: (result, tracked) for result, tracked in found}
+    newest = {result.key: (result, tracked) for result, tracked in by_age}
     newest_searches = {search.key: search for search in searches}
     if not newest and not newest_searches:
         raise LookupError("the tracker must hold at least one result, but holds none; `posebed track` writes them")
     for what, older in (
-        ("results of the same runs", len(found) - len(newest)),
+        ("results of the same runs", len(by_age) - len(newest)),
         ("searches of the same keys", len(searches) - len(newest_searches)),
     ):
         if older:
@@ -95,10 +95,10 @@ def _newest(
     return [*newest.values()], [*newest_searches.values()]
 
 
-def _fetched(tracker: Tracker, found: Found, folder: Path) -> dict[str, Path]:
+def _fetched(tracker: Tracker, tracked_results: TrackedResults, folder: Path) -> dict[str, Path]:
     """By the keys of runs on common ground their tables of predictions, as far as they are tracked."""
-    places = {result.key: where.run for result, where in found if where}
-    wanted = _on_ground(result for result, _ in found)
+    places = {result.key: where.run for result, where in tracked_results if where}
+    wanted = _on_ground(result for result, _ in tracked_results)
     tables = {key: tracker.predictions(places[key], folder) for key in wanted}
     return {key: path for key, path in tables.items() if path}
 
@@ -108,9 +108,13 @@ def _on_ground(results: Iterable[Result]) -> list[str]:
 
 
 def _write(
-    found: Found, searches: Iterable[SearchResult], tables: Mapping[str, Path], out: Path, reference: str | None
+    tracked_results: TrackedResults,
+    searches: Iterable[SearchResult],
+    tables: Mapping[str, Path],
+    out: Path,
+    reference: str | None,
 ) -> Path:
-    ordered = sorted(found, key=lambda pair: pair[0].key)
+    ordered = sorted(tracked_results, key=lambda pair: pair[0].key)
     results = [result for result, _ in ordered]
     absent = [key for key in _on_ground(results) if key not in tables]
     if absent:

@@ -35,8 +35,8 @@ def why(cell: str, folder: Path) -> str:
 
 
 def _of_search(key: str, folder: Path) -> str:
-    found = {path.parent.name: path.parent for path in sorted(folder.glob(f"{SEARCH}*/search.json"))}
-    search = read_search(found[_known("a search", key, found)])
+    searches = {path.parent.name: path.parent for path in sorted(folder.glob(f"{SEARCH}*/search.json"))}
+    search = read_search(searches[_known("a search", key, searches)])
     return "\n\n".join([key, *(_section(*item) for item in search_trace(search).items())])
 
 

@@ -209,15 +209,15 @@ def inspect_pictures(images: Images, paths: Iterable[str]) -> dict[str, PictureF
     where a batch has some, its pictures are decoded once more, one by one.
     """
     wanted, workers = list(dict.fromkeys(paths)), os.cpu_count() or 1
-    found: dict[str, PictureFacts | Fault] = {}
+    inspected: dict[str, PictureFacts | Fault] = {}
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(wanted), _BATCH * workers):
             batch = wanted[start : start + _BATCH * workers]
             with caught_stderr() as printed:
-                found.update(zip(batch, pool.map(partial(_inspect, images), batch), strict=True))
+                inspected.update(zip(batch, pool.map(partial(_inspect, images), batch), strict=True))
             if printed:
-                found.update(_with_warnings(images, batch, found, printed))
-    return found
+                inspected.update(_with_warnings(images, batch, inspected, printed))
+    return inspected
 
 
 def _inspect(images: Images, path: str) -> PictureFacts | Fault:
@@ -226,9 +226,9 @@ def _inspect(images: Images, path: str) -> PictureFacts | Fault:
     except FileNotFoundError:
         return Fault("file_name", Reason.MISSING_IMAGE, shown(path), f"a file below {images.root.name}")
     except ForbiddenLink as error:
-        found = f"{shown(path)}, a link to {shown(error.target)}"
+        actual = f"{shown(path)}, a link to {shown(error.target)}"
         must = f"a file below {images.root.name} or below a folder that the option linked names"
-        return Fault("file_name", Reason.LINK_LEAVES_FOLDER, found, must)
+        return Fault("file_name", Reason.LINK_LEAVES_FOLDER, actual, must)
     except OutsideRoot:
         return Fault("file_name", Reason.PATH_LEAVES_FOLDER, shown(path), f"a path below {images.root.name}")
     except TruncatedImage:
@@ -238,12 +238,12 @@ def _inspect(images: Images, path: str) -> PictureFacts | Fault:
 
 
 def _with_warnings(
-    images: Images, batch: Sequence[str], found: Mapping[str, PictureFacts | Fault], printed: Sequence[str]
+    images: Images, batch: Sequence[str], inspected: Mapping[str, PictureFacts | Fault], printed: Sequence[str]
 ) -> dict[str, PictureFacts | Fault]:
     """The pictures of the batch that a decoder warns of: damaged ones as faults, others with its words."""
     changed: dict[str, PictureFacts | Fault] = {}
     for path in batch:
-        facts = found[path]
+        facts = inspected[path]
         if isinstance(facts, Fault):
             continue
         with caught_stderr() as lines:
@@ -253,7 +253,7 @@ def _with_warnings(
             changed[path] = Fault("file_name", Reason.DAMAGED_IMAGE, f"{shown(path)}: {lines[0]}", must)
         elif lines:
             changed[path] = replace(facts, remark=lines[0])
-    if not changed and not any(isinstance(found[path], Fault) for path in batch):
+    if not changed and not any(isinstance(inspected[path], Fault) for path in batch):
         print(*printed, sep="\n", file=sys.stderr)  # It was somebody else's.
     return changed
 

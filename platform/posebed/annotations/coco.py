@@ -100,21 +100,21 @@ def _inspect_pictures(images: Images, sheets: Sequence[Sheet]) -> dict[str, Pict
             sheet.tell(f"image {identity}", "", *picture.faults)
         if unused:
             sheet.notes.append(f"Images without annotation: {len(unused)}.")
-    found = inspect_pictures(images, [picture.path for picture in used if picture.path])
+    inspected = inspect_pictures(images, [picture.path for picture in used if picture.path])
     for picture in used:
         if picture.path:
-            facts = found[picture.path]
+            facts = inspected[picture.path]
             if isinstance(facts, Fault):
                 picture.faults.append(facts)
             else:
                 picture.faults.extend(size_faults(picture.size, facts, images.reading.orientation))
                 picture.size = picture.size or facts.size
-    return {path: facts for path, facts in found.items() if not isinstance(facts, Fault)}
+    return {path: facts for path, facts in inspected.items() if not isinstance(facts, Fault)}
 
 
 def _sound_records(sheet: Sheet, times: Counter[str]) -> list[Record]:
     records: list[Record] = []
-    apart: Counter[str] = Counter()
+    unlabelled: Counter[str] = Counter()
     keep = sheet.file.unlabelled == "keep"
     for position, raw in enumerate(sheet.annotations):
         identity = sheet.identity(position)
@@ -122,12 +122,12 @@ def _sound_records(sheet: Sheet, times: Counter[str]) -> list[Record]:
             sheet.tell(identity, "unknown", wrong_type("annotations", raw, "an object"))
             continue
         without = _without_keypoints(sheet.file, raw)
-        apart.update([without] if without else [])
+        unlabelled.update([without] if without else [])
         if (keep or not without) and (record := _read_record(sheet, raw, identity, times[identity], not without)):
             records.append(record)
-    sheet.skipped = 0 if keep else apart.total()
+    sheet.skipped = 0 if keep else unlabelled.total()
     note = "Kept {}, which scoring ignores: {}." if keep else "Skipped {}: {}."
-    sheet.notes.extend(note.format(what, count) for what, count in apart.items())
+    sheet.notes.extend(note.format(what, count) for what, count in unlabelled.items())
     if outside := sum(_outside(record) for record in records):
         sheet.notes.append(f"Labelled keypoints outside their image: {outside}.")
     if twice := _almost_twice(records):
@@ -144,7 +144,7 @@ def _without_keypoints(file: CocoFile, raw: Json) -> str:
 
 
 def _read_record(sheet: Sheet, raw: Json, identity: str, times: int, labelled: bool) -> Record | None:
-    """The record of one annotation; None, and its problems told, where a rule is broken."""
+    """The record of one annotation; None, and its problems noted, where a rule is broken."""
     file = sheet.file
     picture = sheet.pictures.get(id_text(raw.get("image_id")))
     category = sheet.categories.get(id_text(raw.get("category_id")))
@@ -184,13 +184,13 @@ def _id_faults(raw: Json, times: int) -> list[Fault]:
     if not is_id(raw.get("id")):
         return [wrong_type("id", raw.get("id"), ID_RULE)]
     if times > 1:
-        found = f"{times} annotations {shown(raw['id'])}"
-        return [Fault("id", Reason.DUPLICATE_ANNOTATION, found, "one annotation of an id")]
+        actual = f"{times} annotations {shown(raw['id'])}"
+        return [Fault("id", Reason.DUPLICATE_ANNOTATION, actual, "one annotation of an id")]
     return []
 
 
 def _unknown(sheet: Sheet, raw: Json, name: str, reason: Reason) -> list[Fault]:
-    """The fault of an id that the file does not list; none where it has no such list, which was told of the file."""
+    """The fault of an id that the file does not list; none where it has no such list, a problem of the file."""
     value = raw.get(name)
     if not is_id(value):
         return [wrong_type(name, value, ID_RULE)]
@@ -206,8 +206,8 @@ def _without_category(sheet: Sheet, raw: Json) -> list[Fault]:
     faulty = sheet.faulty_categories.get(id_text(raw.get("category_id")))
     if faulty is None:
         return _unknown(sheet, raw, "category_id", Reason.UNKNOWN_CATEGORY)
-    found = f"{shown(raw['category_id'])}, whose {faulty.fault}"
-    return [Fault("category_id", Reason.FAULTY_CATEGORY, found, "a category without a fault of its own")]
+    actual = f"{shown(raw['category_id'])}, whose {faulty.fault}"
+    return [Fault("category_id", Reason.FAULTY_CATEGORY, actual, "a category without a fault of its own")]
 
 
 def _category_title(sheet: Sheet, raw: Json) -> str:
@@ -227,12 +227,12 @@ def _almost_twice(records: Sequence[Record]) -> list[str]:
     on_image: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         on_image[record.image].append(record)
-    found: list[str] = []
+    repeated: list[str] = []
     for group in on_image.values():
         box = np.array([record.box for record in group])
         end = box[:, :2] + box[:, 2:]
         shared = (np.minimum(end[:, None], end) - np.maximum(box[:, None, :2], box[:, :2])).clip(0).prod(-1)
         area = box[:, 2:].prod(-1)
         equal = shared > 0.9 * (area[:, None] + area - shared)
-        found += [record.record for record, before in zip(group, np.tril(equal, -1), strict=True) if before.any()]
-    return found
+        repeated += [record.record for record, before in zip(group, np.tril(equal, -1), strict=True) if before.any()]
+    return repeated

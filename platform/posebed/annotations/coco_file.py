@@ -76,7 +76,7 @@ class CocoFile:
 
 @dataclass
 class Picture:
-    """An image entry. Its faults are told for every annotation that lies on it, so that those can be counted."""
+    """An image entry. Its faults are reported for every annotation that lies on it, so that those can be counted."""
 
     entry: Json
     path: str
@@ -97,7 +97,7 @@ class FaultyCategory(NamedTuple):
 
 @dataclass
 class Sheet:
-    """What stands in one annotation file, and what was found out about it. Ids are keys as texts."""
+    """The content of one annotation file, and its problems. Ids are keys as texts."""
 
     file: CocoFile
     annotations: list[Any] = field(default_factory=list)
@@ -170,7 +170,7 @@ def _origin(info: object) -> Iterator[str]:
 
 
 def _with_ids(sheet: Sheet, entries: Sequence[Any], name: str) -> list[tuple[str, Json, int]]:
-    """Id, entry, and how many entries have that id. Entries without a usable id are told and left out."""
+    """Id, entry, and how many entries have that id. Entries without a usable id are reported and left out."""
     usable: list[tuple[str, Json]] = []
     for position, entry in enumerate(entries):
         if not isinstance(entry, dict):
@@ -206,8 +206,8 @@ def _read_categories(sheet: Sheet, entries: Sequence[Any]) -> None:
         raw = sheet.file.category(entry)
         faults = field_faults(raw, _CATEGORY)
         if times > 1:
-            found = f"{times} categories {identity}"
-            faults.append(Fault("id", Reason.DUPLICATE_CATEGORY, found, "one category of an id"))
+            actual = f"{times} categories {identity}"
+            faults.append(Fault("id", Reason.DUPLICATE_CATEGORY, actual, "one category of an id"))
         title = raw["name"].strip() if is_text(raw.get("name")) else f"category {identity}"
         sheet.tell("", title, *faults)
         if faults:

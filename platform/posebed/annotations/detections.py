@@ -46,12 +46,12 @@ def with_detections(
     images = Images(dataset.root, dataset.reading)
     boxes = _boxes(images, file)
     paths = [picture(id_text(box["image_id"])) if is_id(box.get("image_id")) else "" for box in boxes]
-    found = inspect_pictures(images, filter(None, paths))
+    inspected = inspect_pictures(images, filter(None, paths))
     records: list[Record] = []
     problems: list[Problem] = []
     for position, (box, path) in enumerate(zip(boxes, paths, strict=True)):
         identity = f"{Path(file).stem}/{position}"
-        category, facts = categories.get(id_text(box.get("category_id"))), found.get(path)
+        category, facts = categories.get(id_text(box.get("category_id"))), inspected.get(path)
         size = facts.size if isinstance(facts, PictureFacts) else facts
         faults = _faults(box, category, size)
         if faults or category is None or size is None or isinstance(size, Fault):
@@ -59,7 +59,9 @@ def with_detections(
             problems += [Problem(file, identity, name, *fault) for fault in faults]
         else:
             records.append(_record(identity, path, size, category, box, part))
-    further = {p: facts for p, facts in found.items() if isinstance(facts, PictureFacts) and p not in dataset.hashes}
+    further = {
+        p: facts for p, facts in inspected.items() if isinstance(facts, PictureFacts) and p not in dataset.hashes
+    }
     bits = max(filter(None, (dataset.reading.bits, bits_of(further.values()))), default=None)
     return replace(
         dataset,
@@ -108,8 +110,8 @@ def _faults(box: Mapping[str, Any], category: Category | None, size: Size | Faul
     elif isinstance(size, Fault):
         faults.append(size)
     if category is None:
-        found = shown(box.get("category_id"))
-        faults.append(Fault("category_id", Reason.UNKNOWN_CATEGORY, found, "a category of the dataset"))
+        actual = shown(box.get("category_id"))
+        faults.append(Fault("category_id", Reason.UNKNOWN_CATEGORY, actual, "a category of the dataset"))
     score = box.get("score")
     if not is_number(score) or not 0 <= score <= 1:
         faults.append(wrong_type("score", score, "a number from 0 to 1"))

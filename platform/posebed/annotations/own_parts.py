@@ -58,8 +58,8 @@ def _text(root: Path, name: str, links: Links) -> str:
 def _csv_lists(text: str, path: Path) -> Listed:
     rows = csv.DictReader(text.splitlines())
     if not {"picture", "part"} <= {*(rows.fieldnames or ())}:
-        found = shortened(rows.fieldnames or (), none="nothing")
-        raise ValueError(f"{path} must have the columns picture and part in its first line, but that has {found}")
+        actual = shortened(rows.fieldnames or (), none="nothing")
+        raise ValueError(f"{path} must have the columns picture and part in its first line, but that has {actual}")
     listed: dict[str, list[str]] = defaultdict(list)
     for number, row in enumerate(rows, 2):
         part = part_named((row["part"] or "").strip())

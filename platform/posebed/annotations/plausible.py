@@ -119,9 +119,9 @@ def bits_of(pictures: Iterable[PictureFacts]) -> int | None:
 def picture_notes(pictures: Mapping[str, PictureFacts], orientation: Orientation) -> Iterator[str]:
     """What must be known of how the pictures of a dataset are read."""
     if tagged := [path for path, facts in pictures.items() if facts.orientation != 1]:
-        turns = "turned as it says" if orientation == "displayed" else "not turned (option 'orientation: displayed')"
+        handling = "turned as it says" if orientation == "displayed" else "not turned (option 'orientation: displayed')"
         first = f"{tagged[0]} with tag {pictures[tagged[0]].orientation}"
-        yield f"Pictures with an orientation tag, {turns}: {len(tagged)}, the first is {first}."
+        yield f"Pictures with an orientation tag, {handling}: {len(tagged)}, the first is {first}."
     if deep := [path for path, facts in pictures.items() if facts.bits is not None]:
         bits = bits_of(pictures.values())
         yield (

@@ -82,9 +82,9 @@ def read_published(
 def _single_file(path: Path, files: Sequence[CocoFile]) -> Path | None:
     if path.is_file():
         return path
-    found = sorted(path.glob("*.json"))
-    alone = len(found) == 1 and not any((path / file.annotations).exists() for file in files)
-    return found[0] if alone else None
+    candidates = sorted(path.glob("*.json"))
+    alone = len(candidates) == 1 and not any((path / file.annotations).exists() for file in files)
+    return candidates[0] if alone else None
 
 
 def _must_be_there(spec: DatasetSpec, path: Path, files: Sequence[str], folders: Sequence[str], layout: str) -> None:
@@ -92,9 +92,9 @@ def _must_be_there(spec: DatasetSpec, path: Path, files: Sequence[str], folders:
     missing += [f for f in dict.fromkeys(folders) if not (path / f).is_dir() and not (path / f"{f}.zip").is_file()]
     if missing:
         names = sorted(p.name for p in path.iterdir()) if path.is_dir() else []
-        found = f"there are only {shortened(names)}" if names else "nothing is there"
+        state = f"there are only {shortened(names)}" if names else "nothing is there"
         raise ValueError(
-            f"{spec.title} must lie in {path} as {layout}, but without {shortened(missing)} it is incomplete: {found}; "
+            f"{spec.title} must lie in {path} as {layout}, but without {shortened(missing)} it is incomplete: {state}; "
             f"get it from {spec.source}; licence: {spec.licence}"
         )
 

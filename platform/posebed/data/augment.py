@@ -31,7 +31,7 @@ class Draws:
     scale: np.ndarray
     """(n,) N(0, 1), as ``angle``; all others are uniform."""
     angle: np.ndarray
-    turns: np.ndarray
+    rotate_draw: np.ndarray
     """(n,) in 0..1, as ``flips``, ``halves`` and ``upper``."""
     flips: np.ndarray
     halves: np.ndarray
@@ -49,7 +49,7 @@ def draw(rng: np.random.Generator, n: int) -> Draws:
     return Draws(
         scale=rng.standard_normal(n),
         angle=rng.standard_normal(n),
-        turns=rng.random(n),
+        rotate_draw=rng.random(n),
         flips=rng.random(n),
         halves=rng.random(n),
         upper=rng.random(n),
@@ -83,7 +83,7 @@ def augmentation(
     centre, extent = _half_body(config, draws, size, xy, half)
     centre = centre + config.shift * draws.shift * extent
     factor = np.clip(1 + config.scale * draws.scale, 1 - config.scale, 1 + config.scale)
-    angle = config.rotation * np.clip(draws.angle, -2, 2) * (draws.turns < config.rotation_share)
+    angle = config.rotation * np.clip(draws.angle, -2, 2) * (draws.rotate_draw < config.rotation_share)
     affine = crop_affine(centre, extent * factor[:, None], size, angle)
     flipped = draws.flips < config.flip
     mirror = np.array([[-1, 0, side[0] - 1], [0, 1, 0]])

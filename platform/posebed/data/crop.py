@@ -27,7 +27,7 @@ def widened(extent: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.stack([width, width / aspect], -1)
 
 
-def framed(box: Any, size: tuple[int, int], padding: float = 1.25) -> tuple[np.ndarray, np.ndarray]:
+def centre_and_extent(box: Any, size: tuple[int, int], padding: float = 1.25) -> tuple[np.ndarray, np.ndarray]:
     """Centre and extent of what a crop of ``size`` shows of an (..., 4) box, both (..., 2) in image pixels."""
     box = np.asarray(box, np.float64)
     return box[..., :2] + box[..., 2:] / 2, padding * widened(box[..., 2:], size)

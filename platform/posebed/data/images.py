@@ -55,7 +55,7 @@ class ForbiddenLink(OutsideRoot):
 
 @dataclass(frozen=True)
 class PictureFacts:
-    """What decoding a picture once tells of it."""
+    """Facts about a picture from decoding it once."""
 
     size: tuple[int, int]
     """Width and height as it is read."""
@@ -130,7 +130,7 @@ class Images:
         if picture.dtype != np.uint8:
             bits = bits or needed_bits(picture, data)
             picture = _pixels(data, path) if bits == FULL else to_8_bits(picture, bits)
-        return displayed(picture, orientation_of(data)) if self._turns else picture
+        return displayed(picture, orientation_of(data)) if self._as_displayed else picture
 
     def facts(self, path: str) -> PictureFacts:
         """Decode the picture and look at it. Raises as ``decode``."""
@@ -139,7 +139,7 @@ class Images:
         picture = _deep_pixels(data, path) if may_be_deep(data) else _pixels(data, path)
         height, width = picture.shape[:2]
         return PictureFacts(
-            size=(height, width) if self._turns and orientation >= 5 else (width, height),
+            size=(height, width) if self._as_displayed and orientation >= 5 else (width, height),
             orientation=orientation,
             bits=needed_bits(picture, data) if picture.dtype != np.uint8 else None,
             sha256=hashlib.sha256(data).hexdigest(),
@@ -151,10 +151,10 @@ class Images:
         stated = _stated_size(data, path)
         if stated is None:
             return self.facts(path).size
-        return (stated[1], stated[0]) if self._turns and orientation_of(data) >= 5 else stated
+        return (stated[1], stated[0]) if self._as_displayed and orientation_of(data) >= 5 else stated
 
     @property
-    def _turns(self) -> bool:
+    def _as_displayed(self) -> bool:
         return self.reading.orientation == "displayed"
 
     def _locate(self, path: str) -> tuple[Path, str | None]:
@@ -239,9 +239,9 @@ def _decoded(data: bytes, path: str, flags: int) -> np.ndarray | None:
 
 
 def _stated_size(data: bytes, path: str) -> tuple[int, int] | None:
-    """Width and height as a JPEG or PNG states them, once its end was found; None for other formats.
+    """Width and height as a JPEG or PNG states them, if its end marker is there; None for other formats.
 
-    Decoders fill what is missing of a truncated JPEG with grey, so that its end has to be looked for.
+    Decoders fill what is missing of a truncated JPEG with grey, so that the end marker must be checked.
     """
     if data.startswith(JPEG):
         return _jpeg_size(data, path)
@@ -253,8 +253,8 @@ def _stated_size(data: bytes, path: str) -> tuple[int, int] | None:
 def _jpeg_size(data: bytes, path: str) -> tuple[int, int]:
     size: tuple[int, int] | None = None
     at = 2
-    while found := _JPEG_MARKER.search(data, at):
-        marker, at = found[1][0], found.end()
+    while match := _JPEG_MARKER.search(data, at):
+        marker, at = match[1][0], match.end()
         if marker in _JPEG_FRAMES:
             size = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 3 : at + 5])
         elif marker == _JPEG_SCAN and size and data.rfind(_JPEG_END, at) > 0:

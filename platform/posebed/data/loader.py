@@ -19,7 +19,7 @@ from posebed.config import TrainConfig
 from posebed.data.augment import Bodies, draw
 from posebed.data.batches import augmented, batch, exact
 from posebed.data.pack import Pack
-from posebed.data.training_episodes import draw_episodes
+from posebed.data.training_episodes import draw_training_episodes
 from posebed.pose import Batch
 
 BatchT = TypeVar("BatchT")
@@ -48,9 +48,9 @@ class Loader(Generic[BatchT]):
         with ThreadPoolExecutor(1) as background:
             coming = deque(background.submit(next, batches, None) for _ in range(_AHEAD))
             while True:
-                asked = perf_counter()
+                started = perf_counter()
                 ready = coming.popleft().result()
-                self.waited += perf_counter() - asked
+                self.waited += perf_counter() - started
                 if ready is None:
                     return
                 coming.append(background.submit(next, batches, None))
@@ -91,9 +91,9 @@ def training_episode_batches(
     world: int = 1,
     device: torch.device | str = "cpu",
 ) -> Loader[Batch]:
-    """As ``training_batches``, with episodes drawn by ``draw_episodes``; supports and query are each augmented."""
+    """As ``training_batches``, with episodes from ``draw_training_episodes``; supports and query are each augmented."""
     rng = np.random.default_rng((seed, epoch, 0))
-    episodes = draw_episodes(pack, rows, shots, rng, count=train.draws, at_least=train.batch_size)
+    episodes = draw_training_episodes(pack, rows, shots, rng, count=train.draws, at_least=train.batch_size)
     return _training(pack, episodes, train, (seed, epoch), rank, world, device)
 
 

@@ -22,8 +22,9 @@ import pyarrow.parquet as pq
 
 from posebed.config import PackConfig
 from posebed.contracts import Setting
-from posebed.data.crop import clip_box, compose, crop_affine, framed, translation, warp
+from posebed.data.crop import centre_and_extent, clip_box, compose, crop_affine, translation, warp
 from posebed.data.images import Images
+from posebed.provenance import file_hash
 from posebed.records import (
     AS_STORED,
     Category,
@@ -186,15 +187,20 @@ def write_pack(
     _each_image(crop, records, progress)
     _write_index(records, affines, folder / "index.parquet")
     write_text(categories_to_json(categories), folder / "categories.json")
-    write_text(
-        json.dumps({**config.model_dump(), "border": border, "reading": asdict(reading)}, indent=1),
-        folder / "about.json",
-    )
+    about = {**config.model_dump(), "border": border, "reading": asdict(reading), "crops": _crop_hashes(folder)}
+    write_text(json.dumps(about, indent=1), folder / "about.json")
+
+
+def _crop_hashes(folder: Path) -> dict[str, str]:
+    """So that the content of a pack is known without reading its crops again."""
+    return {path.name: file_hash(path) for path in sorted(folder.glob("*.npy"))}
 
 
 def _affine(record: Record, config: PackConfig) -> np.ndarray:
     box = clip_box(record.box, record.width, record.height)
-    return crop_affine(*framed(box, config.crop_size, config.padding), config.crop_size, convention=config.convention)
+    return crop_affine(
+        *centre_and_extent(box, config.crop_size, config.padding), config.crop_size, convention=config.convention
+    )
 
 
 def _each_image(

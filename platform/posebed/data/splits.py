@@ -174,11 +174,11 @@ def _held_out(records: Sequence[Record], categories: Sequence[Category], config:
 
 def _families(present: Sequence[str], categories: Sequence[Category]) -> dict[str, list[str]]:
     """The categories that are present, by those families that are not called like one of them."""
-    found: dict[str, list[str]] = defaultdict(list)
+    families: dict[str, list[str]] = defaultdict(list)
     for category in categories:
         if category.key in present and category.family and category.family not in present:
-            found[category.family].append(category.key)
-    return found
+            families[category.family].append(category.key)
+    return families
 
 
 def _held_out_names(names: Sequence[str], groups: Mapping[str, Sequence[str]], config: SplitConfig) -> dict[str, str]:

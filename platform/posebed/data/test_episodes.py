@@ -41,7 +41,7 @@ def generator(seed: int, *words: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest))
 
 
-def draw_episodes(records: Sequence[Record], part: str, config: EpisodesConfig, seed: int) -> list[Episode]:
+def draw_test_episodes(records: Sequence[Record], part: str, config: EpisodesConfig, seed: int) -> list[Episode]:
     """Draw the episodes of one part, val or test, from its records.
 
     For each category, and apart from the others, every episode draws shots + queries distinct records; where a

@@ -8,7 +8,7 @@ from posebed.data.pack import Pack
 from posebed.listing import shortened
 
 
-def draw_episodes(
+def draw_training_episodes(
     pack: Pack, rows: np.ndarray, shots: int, rng: np.random.Generator, *, count: int | None = None, at_least: int = 1
 ) -> np.ndarray:
     """(n, shots + 1) distinct rows of one category each, supports first and the query last, in random order.
@@ -22,8 +22,8 @@ def draw_episodes(
     members = _members(pack, rows)
     must_supply(pack, rows, shots)
     count = max(count or len(members) * max(map(len, members)), at_least)
-    turns = rng.permutation(len(members))[np.arange(count) % len(members)]
-    drawn = [rng.choice(members[turn], shots + 1, replace=False) for turn in turns]
+    order = rng.permutation(len(members))[np.arange(count) % len(members)]
+    drawn = [rng.choice(members[index], shots + 1, replace=False) for index in order]
     return rng.permutation(np.stack(drawn))
 
 
@@ -35,10 +35,10 @@ def must_supply(pack: Pack, rows: np.ndarray, shots: int) -> None:
     """
     few = [own for own in _members(pack, rows) if len(own) <= shots]
     if few:
-        found = shortened(f"{pack.categories[pack.category[own[0]]].key!r} has {len(own)}" for own in few)
+        actual = shortened(f"{pack.categories[pack.category[own[0]]].key!r} has {len(own)}" for own in few)
         raise ValueError(
             f"every category must have {shots + 1} training records or more, for {shots} shots and a query, but "
-            f"{found}; take fewer shots or leave them out"
+            f"{actual}; take fewer shots or leave them out"
         )
 
 

@@ -66,8 +66,8 @@ def _group(options: GroupOptions, annotation: Json, image: Json) -> str:
         value = annotation.get(options.group_field, image.get(options.group_field))
         captured = [id_text(value)] if is_id(value) else []
     else:
-        found = re.search(options.group_pattern or "", str(image.get("file_name")))
-        captured = [part or "" for part in found.groups()] if found else []
+        match = re.search(options.group_pattern or "", str(image.get("file_name")))
+        captured = [part or "" for part in match.groups()] if match else []
     if options.group_run and captured:
         if not captured[-1].isdecimal():
             return ""
@@ -149,24 +149,24 @@ def _files_of_parts(options: Options, path: Path) -> list[CocoFile]:
     """Files whose names end in a part, beside folders of pictures."""
     if options.annotations is not None or not path.is_dir():
         return []
-    found = [(file.relative_to(path), match) for file in _json_files(path) if (match := _PART.search(file.stem))]
+    matches = [(file.relative_to(path), match) for file in _json_files(path) if (match := _PART.search(file.stem))]
     names: dict[str, list[str]] = defaultdict(list)
-    for file, match in found:
+    for file, match in matches:
         names[part_named(match[2])].append(file.as_posix())
     for part, of in names.items():
         if len(of) > 1:
             raise ValueError(f"{path} must hold one annotation file of {part}, but holds {shortened(of)}")
     files = [
         CocoFile(file.as_posix(), _pictures_of(options, path, match[1]), part_named(match[2]), part_named(match[2]))
-        for file, match in found
+        for file, match in matches
     ]
     return [_with_options(options, file) for file in files]
 
 
 def _pictures_of(options: Options, path: Path, name: str) -> str:
     usual = options.images or "images"
-    found = (_folder_or_zip(path, place) for place in (f"{name}/{usual}", f"{usual}/{name}", name, usual))
-    return next(filter(None, found), name)
+    existing = (_folder_or_zip(path, place) for place in (f"{name}/{usual}", f"{usual}/{name}", name, usual))
+    return next(filter(None, existing), name)
 
 
 def _folder_or_zip(root: Path, place: str) -> str:

@@ -143,8 +143,10 @@ def _must_be_the_categories_of(sheet: Sheet, split: int) -> None:
     train = set(range(1, 101)) - {*held["val"], *held["test"]}
     wanted = {str(identity) for identity in held.get(sheet.file.part, train)}
     if sheet.categories and set(sheet.categories) != wanted:
-        found = {"lacks": wanted - set(sheet.categories), "has besides": set(sheet.categories) - wanted}
-        text = ", ".join(f"{what} {shortened(sorted(ids, key=_numerically))}" for what, ids in found.items() if ids)
+        differences = {"lacks": wanted - set(sheet.categories), "has besides": set(sheet.categories) - wanted}
+        text = ", ".join(
+            f"{what} {shortened(sorted(ids, key=_numerically))}" for what, ids in differences.items() if ids
+        )
         must = f"those that the {sheet.file.part} part of split {split} officially has"
         sheet.tell("", "", Fault("categories", Reason.OTHER_CATEGORIES, text, must))
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from posebed.contracts import SupportEncoder
-from posebed.data.crop import apply_affine, clip_box, crop_affine, framed, invert_affine, warp
+from posebed.data.crop import apply_affine, centre_and_extent, clip_box, crop_affine, invert_affine, warp
 from posebed.inference.trained_model import Trained
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 from posebed.records import Category, Record
@@ -85,7 +85,7 @@ def pose_in_boxes(
     """One pose per box of an RGB picture (H, W, 3).
 
     Args:
-        shown: what to look for, which a category-agnostic model must be support_features.
+        shown: the supports, which a category-agnostic model needs.
 
     Raises:
         ValueError: a box misses the picture.
@@ -132,6 +132,8 @@ def _crop(trained: Trained, picture: np.ndarray, box: Box) -> tuple[Tensor, Tens
     if min(inside[2:]) <= 0:
         raise ValueError(f"a box must overlap its picture of {width} x {height} pixels, but is {box}")
     size = trained.setting.size
-    affine = crop_affine(*framed(inside, size, trained.about["padding"]), size, convention=trained.about["convention"])
+    affine = crop_affine(
+        *centre_and_extent(inside, size, trained.about["padding"]), size, convention=trained.about["convention"]
+    )
     crop = torch.from_numpy(warp(picture, affine, size)).permute(2, 0, 1).to(trained.device)
     return crop, torch.tensor([inside[2] / inside[3]], device=trained.device), affine

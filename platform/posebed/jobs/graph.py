@@ -5,7 +5,7 @@ Made from the parameters, the prepared data and the code alone. Imports no model
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -54,12 +54,22 @@ class Task:
         return name_of(self.kind, self.key, self.seed)
 
     @property
+    def folder(self) -> Path:
+        """Where its outcome lies."""
+        if self.seed is None:
+            return run_folder(SEARCH + self.key if self.kind == "search" else self.key)
+        return member_folder(self.key, self.seed) / {"train": "train", "predict": "predicted"}[self.kind]
+
+    @property
+    def outcome(self) -> Path:
+        """The file that there is when it was done."""
+        names = {"search": "search.json", "train": "run.json", "predict": "predictions.parquet", "score": "result.json"}
+        return self.folder / names[self.kind]
+
+    @property
     def record(self) -> Path:
-        """The file that says that the task was done, and with which identity."""
-        if self.seed is not None:
-            return member_folder(self.key, self.seed) / f"{self.kind}.json"
-        folder = run_folder(SEARCH + self.key if self.kind == "search" else self.key)
-        return folder / f"{self.kind}.task.json"
+        """The file that says with which identity it was done."""
+        return self.folder / "task.json"
 
 
 def name_of(kind: str, key: str, seed: int | None = None) -> str:
@@ -117,12 +127,17 @@ class GraphMaker:
     """Makes tasks from parameters; content of data and code is looked at once.
 
     Args:
-        effective: hash under which dependents see a task, by name: of an accepted outcome its own, although the task's
-            identity is another by now.
+        effective_hash: of a task, as those that need it see it; by default its identity's.
     """
 
-    def __init__(self, params: Params, zoo: str, code: SourceCode, effective: Mapping[str, str] | None = None) -> None:
-        self._params, self._zoo, self._code, self._effective = params, zoo, code, effective or {}
+    def __init__(
+        self,
+        params: Params,
+        zoo: str,
+        code: SourceCode,
+        effective_hash: Callable[[Task], str] = lambda task: task.identity.hash,
+    ) -> None:
+        self._params, self._zoo, self._code, self._effective_hash = params, zoo, code, effective_hash
         self._contents: dict[Path, str] = {}
         self._reachable: dict[tuple[str, ...], dict[str, str]] = {}
         self._tasks: dict[str, Task] = {}
@@ -177,7 +192,7 @@ class GraphMaker:
             yield name_of("train", run.init_from, start_seed(self._params.runs[run.init_from], seed))
 
     def _after(self, needs: Iterable[str]) -> dict[str, str]:
-        return {name: self._effective.get(name, self._tasks[name].identity.hash) for name in needs}
+        return {name: self._effective_hash(self._tasks[name]) for name in needs}
 
     def _preset(self, run: RunConfig) -> dict[str, Any] | None:
         """What a result says of the preset that it repeats."""
@@ -233,6 +248,13 @@ class GraphMaker:
 def training_identity(maker: GraphMaker, key: str, run: RunConfig | SearchConfig, seed: int) -> Identity:
     """What decides the weights of one training, but for what it starts from."""
     return Identity(maker.settings_of(key, run, seed), maker.data_of(run), {}, maker.code_of("train", run))
+
+
+def training_identity_of(search: Task) -> Identity:
+    """What decides a trial of a search, but for what is varied: trials of a search with a larger budget are others'
+    as well."""
+    settings = {name: value for name, value in search.identity.settings.items() if not name.startswith("search.")}
+    return replace(search.identity, settings=settings)
 
 
 def start_seed(start: RunConfig, seed: int) -> int:

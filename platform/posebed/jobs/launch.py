@@ -1,27 +1,24 @@
-"""An Experiment as a Ray Train job: start it, show its progress, bring its outcome home.
+"""An Experiment with several workers as a Ray Train job: start it, bring its outcome home.
 
-The driver never trains and the workers write nothing but their checkpoints. A job is named by its experiment's
+The workers write nothing but their checkpoints. A job is named by its experiment's
 fingerprint, so that the same command after a kill continues the same job.
 """
 
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from posebed.experiment import Experiment
-from posebed.jobs.cluster import Share, connect, share_for, worker_variables
-from posebed.jobs.progress import Progress
+from posebed.jobs.cluster import Share, share_for, worker_variables
+from posebed.jobs.in_process import shown_tick
 from posebed.scoring.result import Epoch
 from posebed.training.checkpoint_integrity import seal
-from posebed.training.log import Bar, Tick, newest_undamaged
+from posebed.training.log import Tick, newest_undamaged
 from posebed.training.run_folder import FILES
 
 import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
@@ -31,30 +28,24 @@ from ray.train.torch import TorchConfig, TorchTrainer  # isort: skip
 
 RESTARTS = 3
 """How often a job starts again by itself after losing a worker."""
-POLL_SECONDS = 0.3
 
 
-def launch(
-    experiment: Experiment, packages: Sequence[str], storage: str | None, on_epoch: Callable[[Epoch], None]
-) -> Path:
-    """Train on the cluster; returns a new folder with ``best.safetensors``, ``last.safetensors``, ``curve.json``.
+def launch(experiment: Experiment, task: str, storage: str | None, progress: Any) -> Path:
+    """Train on several workers of the cluster; returns a new folder with ``best.safetensors``, ``last.safetensors``,
+    ``curve.json``.
 
     Args:
-        packages: import packages that the workers of a foreign cluster are sent.
+        task: name under which progress is published.
         storage: folder or address that every node reaches; None for ``.posebed/ray`` on this machine.
-        on_epoch: called on this process with every finished epoch.
 
     Raises:
         ValueError: the cluster cannot hold the job, or needs a storage that its nodes share.
     """
-    connect(packages)
     share = share_for(experiment.train.workers)
-    progress: Any = ray.remote(num_cpus=0)(Progress).remote()
-    trainer = trainer_of(experiment, job_name(experiment), storage or own_storage(), share, progress=progress)
-    with _shown(progress, experiment.key, on_epoch):
-        checkpoint = trainer.fit().checkpoint
+    trainer = trainer_of(experiment, job_name(experiment), storage or own_storage(), share, (), (task, progress))
+    checkpoint = trainer.fit().checkpoint
     if checkpoint is None:
-        raise RuntimeError(f"the job of {experiment.key} must leave a checkpoint, but left none")
+        raise RuntimeError(f"the job of {experiment.name} must leave a checkpoint, but left none")
     home = Path(tempfile.mkdtemp(prefix="posebed-"))
     with checkpoint.as_directory() as folder:
         for file in FILES:
@@ -68,12 +59,12 @@ def trainer_of(
     storage: str,
     share: Share,
     callbacks: Sequence[UserCallback] = (),
-    progress: Any = None,
+    progress: tuple[str, Any] | None = None,
 ) -> TorchTrainer:
     """The experiment as a Ray Train job that is not started yet; a job of the same name in its storage is resumed.
 
     Args:
-        progress: where the workers' news go, if anywhere.
+        progress: the task's name and the actor to which rank 0 publishes how far it is, if anywhere.
     """
     return TorchTrainer(
         _work,
@@ -96,7 +87,7 @@ def trainer_of(
 
 
 def job_name(experiment: Experiment) -> str:
-    return f"{experiment.key}-{experiment.fingerprint[:16]}"
+    return f"{experiment.key}-{experiment.seed}-{experiment.fingerprint[:16]}"
 
 
 def forget(experiment: Experiment, storage: str | None) -> None:
@@ -125,10 +116,10 @@ def _work(config: dict[str, Any]) -> None:
 
 
 class RayLog:
-    """Checkpoints through Ray Train, progress through the driver's progress actor."""
+    """Checkpoints through Ray Train, progress to the ``Progress`` actor."""
 
-    def __init__(self, progress: Any) -> None:
-        self._progress = progress
+    def __init__(self, progress: tuple[str, Any] | None) -> None:
+        self._task, self._progress = progress or ("", None)
 
     @contextmanager
     def latest(self) -> Iterator[Path | None]:
@@ -155,11 +146,11 @@ class RayLog:
 
     def tick(self, tick: Tick) -> None:
         if self._progress:
-            self._progress.tick.remote(asdict(tick))
+            self._progress.tick.remote(self._task, shown_tick(tick))
 
     def epoch(self, epoch: Epoch) -> None:
         if self._progress:
-            self._progress.epoch.remote(epoch.model_dump())
+            self._progress.epoch.remote(self._task, epoch.model_dump())
 
     def keep(self, checkpoint: Path, epoch: Epoch) -> None:
         seal(checkpoint, ray.train.get_context().get_world_rank())
@@ -168,40 +159,4 @@ class RayLog:
 
     def warn(self, line: str) -> None:
         if self._progress:
-            self._progress.warn.remote(line)
-
-
-@contextmanager
-def _shown(progress: Any, title: str, on_epoch: Callable[[Epoch], None]) -> Iterator[None]:
-    """Read the progress actor on a second thread while the job runs, since Ray wants the first for its signals."""
-    done = threading.Event()
-    failed: list[BaseException] = []
-
-    def watch() -> None:
-        epochs_seen = warnings_seen = 0
-        try:
-            with Bar(title, show=sys.stderr.isatty()) as bar:
-                finished = False
-                while not finished:
-                    finished = done.wait(POLL_SECONDS)
-                    tick, epochs, warnings = ray.get(progress.read.remote(epochs_seen, warnings_seen))
-                    epochs_seen, warnings_seen = epochs_seen + len(epochs), warnings_seen + len(warnings)
-                    for warning in warnings:
-                        bar.say(warning)
-                    if tick:
-                        bar(Tick(**tick))
-                    for line in map(Epoch.model_validate, epochs):
-                        bar.line(line)
-                        on_epoch(line)
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join(timeout=10)
-    if failed:
-        raise failed[0]
+            self._progress.line.remote(self._task, line)

@@ -1,4 +1,4 @@
-"""The actor to which rank 0 publishes progress and from which the driver reads it.
+"""The actor to which tasks publish progress and from which the driver reads it.
 
 A module of its own, so that the actor's process imports nothing that training needs.
 """
@@ -9,24 +9,22 @@ from typing import Any
 
 
 class Progress:
-    """Holds the newest tick, and every epoch and warning since the job began."""
+    """Holds the newest tick of every task, and every epoch and line since the command began."""
 
     def __init__(self) -> None:
-        self._tick: dict[str, Any] | None = None
-        self._epochs: list[dict[str, Any]] = []
-        self._warnings: list[str] = []
+        self._ticks: dict[str, dict[str, Any]] = {}
+        self._news: list[tuple[str, str, Any]] = []
 
-    def tick(self, tick: dict[str, Any]) -> None:
-        self._tick = tick
+    def tick(self, task: str, tick: dict[str, Any]) -> None:
+        self._ticks[task] = tick
 
-    def epoch(self, epoch: dict[str, Any]) -> None:
-        self._epochs.append(epoch)
+    def epoch(self, task: str, epoch: dict[str, Any]) -> None:
+        self._news.append((task, "epoch", epoch))
 
-    def warn(self, line: str) -> None:
-        self._warnings.append(line)
+    def line(self, task: str, line: str) -> None:
+        """Something to be shown above the bars."""
+        self._news.append((task, "line", line))
 
-    def read(
-        self, epochs_seen: int, warnings_seen: int
-    ) -> tuple[dict[str, Any] | None, list[dict[str, Any]], list[str]]:
-        """The newest tick, the epochs after so many, and the warnings after so many."""
-        return self._tick, self._epochs[epochs_seen:], self._warnings[warnings_seen:]
+    def read(self, seen: int) -> tuple[dict[str, dict[str, Any]], list[tuple[str, str, Any]]]:
+        """The newest ticks by task, and the news (task, epoch or line, content) after the first ``seen``."""
+        return self._ticks, self._news[seen:]

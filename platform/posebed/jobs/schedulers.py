@@ -1,4 +1,4 @@
-"""Who stops poor trials early: Ray Tune's schedulers, told what the trials before had reported."""
+"""Early stopping of poor trials: Ray Tune's schedulers, given the reports of earlier trials."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def _remember(scheduler: TrialScheduler, trial: Trial) -> None:
     controller: Any = None
     scheduler.on_trial_add(controller, former)
     for measured in trial.curve[:-1]:
-        scheduler.on_trial_result(controller, former, _told(measured))
-    scheduler.on_trial_complete(controller, former, _told(trial.curve[-1]))
+        scheduler.on_trial_result(controller, former, _tune_result(measured))
+    scheduler.on_trial_complete(controller, former, _tune_result(trial.curve[-1]))
 
 
-def _told(measured: Measured) -> dict[str, Any]:
+def _tune_result(measured: Measured) -> dict[str, Any]:
     return {"epoch": measured.epoch, "validation": measured.validation, "time_total_s": measured.device_seconds}

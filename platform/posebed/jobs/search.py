@@ -20,7 +20,7 @@ import optuna
 from posebed.address import shown_address
 from posebed.config import SearchConfig
 from posebed.experiment import Experiment
-from posebed.jobs.cluster import Share, connect, share_for, worker_variables
+from posebed.jobs.cluster import Share, share_for, worker_variables
 from posebed.jobs.launch import own_storage
 from posebed.jobs.samplers import make_sampler
 from posebed.jobs.schedulers import scheduler_of
@@ -84,18 +84,17 @@ def open_search(experiment: Experiment, settings: SearchConfig) -> Search:
     return Search(experiment, settings, space, study, trainable)
 
 
-def run_search(search: Search, packages: Sequence[str], storage: str | None, watchers: Sequence[Watcher]) -> None:
+def run_search(search: Search, storage: str | None, at_once: int, watchers: Sequence[Watcher]) -> None:
     """Try settings until the budget is spent.
 
     Args:
-        packages: import packages that the workers of a foreign cluster are sent.
         storage: folder that every node reaches; None for ``.posebed/ray`` on this machine.
+        at_once: trials at a time, at most.
 
     Raises:
         ValueError: the cluster cannot hold a trial, or needs a storage that its nodes share; or the search was
             interrupted.
     """
-    connect(packages)
     place = places(search)
     if storage and "://" in storage:
         raise ValueError(f"POSEBED_STORAGE must name a folder where a search runs, but is {shown_address(storage)}")
@@ -108,7 +107,7 @@ def run_search(search: Search, packages: Sequence[str], storage: str | None, wat
             search_alg=algorithm,
             scheduler=scheduler_of(search.settings, search.experiment.train.epochs, search.trials()),
             num_samples=-1,
-            max_concurrent_trials=place.at_once,
+            max_concurrent_trials=min(at_once, place.at_once),
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
@@ -152,13 +151,13 @@ def places(search: Search) -> Places:
     if workers > 1:
         room = total.get("GPU", 0) if share.accelerator else total.get("CPU", 0) // share.cpus
         return Places({"memory": 1}, max(1, int(room // workers)), share)
-    cpus, gpus = search.settings.cpus_per_trial, search.settings.gpus_per_trial
+    cpus, gpus = search.settings.resources.cpus, search.settings.resources.gpus
     if share.accelerator:
         at_once = min(int(total["GPU"] / gpus + 1e-9), int(total["CPU"]))
         return Places({"CPU": 1, "GPU": gpus}, at_once, replace(share, cpus=1))
     if cpus > total.get("CPU", 0):
         raise ValueError(
-            f"{search.experiment.key}.cpus_per_trial must be at most the cluster's {total.get('CPU', 0):g} processors, "
+            f"{search.experiment.key}.resources.cpus must be at most the cluster's {total.get('CPU', 0):g} processors, "
             f"but is {cpus}"
         )
     return Places({"CPU": cpus}, int(total["CPU"] // cpus), replace(share, cpus=cpus))
@@ -215,7 +214,7 @@ def result_of(search: Search, origin: dict[str, str]) -> SearchResult:
         model=experiment.model.rpartition(".")[2],
         **{name: about[name] for name in copied},
         settings=settings.model_dump(mode="json", include=set(chosen)) | {"epochs": experiment.train.epochs},
-        space={name: said(dimension) for name, dimension in search.space.items()},
+        space={name: describe(dimension) for name, dimension in search.space.items()},
         cost=settings.cost or "",
         trials=search.trials(),
         importance=importance(search.study),
@@ -224,10 +223,10 @@ def result_of(search: Search, origin: dict[str, str]) -> SearchResult:
     )
 
 
-def said(dimension: Any) -> str:
+def describe(dimension: Any) -> str:
     """A dimension in words."""
     if isinstance(dimension, When):
-        return f"{said(dimension.then)} where {dimension.name} is {_listed(dimension.values)}"
+        return f"{describe(dimension.then)} where {dimension.name} is {_listed(dimension.values)}"
     if hasattr(dimension, "values"):
         return _listed(dimension.values)
     kind = type(dimension).__name__

@@ -65,8 +65,8 @@ def open_storage() -> optuna.storages.BaseStorage:
         storage = optuna.storages.RDBStorage(f"sqlite:///{OWN_STORAGE}", engine_kwargs=own)
     except (SQLAlchemyError, ImportError, OSError) as error:
         place = f"{STORAGE} must be the address of" if address else "studies must lie in"
-        found = without_secrets(f"{shown_address(address) or OWN_STORAGE}: {error}", address)
-        raise ValueError(f"{place} a database that can be opened, but opening fails: {found}") from None
+        cause = without_secrets(f"{shown_address(address) or OWN_STORAGE}: {error}", address)
+        raise ValueError(f"{place} a database that can be opened, but opening fails: {cause}") from None
 
     def quick(connection: Any, _: Any) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -79,8 +79,8 @@ def open_storage() -> optuna.storages.BaseStorage:
 
 def study_name(experiment: Experiment, space: Space, cost: str | None) -> str:
     """The key and what decides whether two searches may share their trials: experiment, space and objectives."""
-    said = json.dumps([experiment.fingerprint, {name: repr(d) for name, d in space.items()}, cost])
-    return f"{experiment.key}-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+    identity = json.dumps([experiment.fingerprint, {name: repr(d) for name, d in space.items()}, cost])
+    return f"{experiment.key}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def open_study(

@@ -59,7 +59,7 @@ class Running:
         }
 
     def add(self, result: Mapping[str, Any]) -> bool:
-        """Take a report in; whether it tells of a later epoch than those before."""
+        """Take a report in; return whether it is of a later epoch than those before."""
         now = time.monotonic()
         self.device_seconds += result.get("seconds", now - self.reported) * self.workers
         self.reported = now
@@ -77,12 +77,12 @@ class Running:
         return True
 
 
-def _begun(asked: optuna.Trial, params: Mapping[str, Any], varied: Experiment, again: bool) -> Running:
+def _begun(optuna_trial: optuna.Trial, params: Mapping[str, Any], varied: Experiment, again: bool) -> Running:
     """A trial that starts, or goes on where a killed search left it."""
-    before = noted(asked)
+    before = noted(optuna_trial)
     notes = (f"the search ended after its epoch {before.get('epochs', 0)}; it goes on",) if again else ()
     return Running(
-        asked.number,
+        optuna_trial.number,
         params,
         varied.train.epochs,
         varied.train.workers,
@@ -114,15 +114,15 @@ class StudySearch(Searcher):
         """
         Args:
             configure: from a trial's experiment and number to what its actor is given.
-            ended: told the number of every trial that ended.
+            ended: called with the number of every trial that ended.
         """
         super().__init__(metric="validation", mode="max")
         study.sampler = sampler
         self._study, self._space_of_trials, self._experiment = study, space, experiment
         self._budget: BudgetConfig = settings.budget
-        self._two = settings.cost is not None
+        self._has_cost_objective = settings.cost is not None
         self._configure, self._ended = configure, ended
-        self._asked: dict[str, optuna.Trial] = {}
+        self._optuna_trials: dict[str, optuna.Trial] = {}
         self.running: dict[str, Running] = {}
         self._lost: list[tuple[optuna.Trial, Running]] = []
         self._interrupted = [t for t in study.get_trials(deepcopy=False) if t.state is TrialState.RUNNING]
@@ -138,20 +138,21 @@ class StudySearch(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """What the trial's actor is given."""
         if self._lost:
-            self._asked[trial_id], self.running[trial_id] = asked, trial = self._lost.pop(0)
+            self._optuna_trials[trial_id], self.running[trial_id] = optuna_trial, trial = self._lost.pop(0)
             trial.reported = time.monotonic()
-            return self._configure(self._experiment.with_overrides(trial.params), asked.number)
+            return self._configure(self._experiment.with_overrides(trial.params), optuna_trial.number)
         while self._interrupted or not self._used_up():
             again = bool(self._interrupted)
-            asked = self._next()
-            params = suggest(asked, self._space_of_trials)
+            optuna_trial = self._next()
+            params = suggest(optuna_trial, self._space_of_trials)
             try:
                 varied = self._experiment.with_overrides(params)
             except ValueError as error:
-                self._refuse(asked, str(error))
+                self._refuse(optuna_trial, str(error))
                 continue
-            self._asked[trial_id], self.running[trial_id] = asked, _begun(asked, params, varied, again)
-            return self._configure(varied, asked.number)
+            self._optuna_trials[trial_id] = optuna_trial
+            self.running[trial_id] = _begun(optuna_trial, params, varied, again)
+            return self._configure(varied, optuna_trial.number)
         # While some are under way, one of them may yet be lost and have to be started again.
         return None if self.running else Searcher.FINISHED
 
@@ -175,43 +176,43 @@ class StudySearch(Searcher):
         """Whether the budget is spent and no trial waits to go on."""
         return not (self.running or self._lost or self._interrupted) and self._used_up()
 
-    def _refuse(self, asked: optuna.Trial, why: str) -> None:
+    def _refuse(self, optuna_trial: optuna.Trial, why: str) -> None:
         """A setting that the sections refuse is a failed trial that cost nothing."""
-        note(asked, {"failed": why})
-        self._study.tell(asked, state=TrialState.FAIL)
+        note(optuna_trial, {"failed": why})
+        self._study.tell(optuna_trial, state=TrialState.FAIL)
         self._trials += 1
-        self._ended(asked.number)
+        self._ended(optuna_trial.number)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        trial, asked = self.running[trial_id], self._asked[trial_id]
+        trial, optuna_trial = self.running[trial_id], self._optuna_trials[trial_id]
         if trial.add(result):
             newest = trial.curve[-1]
-            if not self._two:
-                asked.report(newest.validation, newest.epoch)
-            note(asked, trial.described())
+            if not self._has_cost_objective:
+                optuna_trial.report(newest.validation, newest.epoch)
+            note(optuna_trial, trial.described())
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if trial_id not in self.running:
             return  # Tune tells of an end twice where stopping the actor fails
-        asked, trial = self._asked[trial_id], self.running[trial_id]
-        if result and trial.add(result) and not self._two:
-            asked.report(trial.curve[-1].validation, trial.curve[-1].epoch)
+        optuna_trial, trial = self._optuna_trials[trial_id], self.running[trial_id]
+        if result and trial.add(result) and not self._has_cost_objective:
+            optuna_trial.report(trial.curve[-1].validation, trial.curve[-1].epoch)
         if error and not trial.failed:
             trial.losses += 1
             if trial.losses <= self.RESTARTS:
                 return self._again(trial_id, trial)
             trial.failed = f"its process was lost {trial.losses} times"
-        if self._two and trial.cost is None and trial.epoch >= trial.epochs and not trial.failed:
+        if self._has_cost_objective and trial.cost is None and trial.epoch >= trial.epochs and not trial.failed:
             trial.failed = "its cost must be measured, but was not"
-        note(asked, trial.described())
+        note(optuna_trial, trial.described())
         if trial.failed or not trial.curve:
-            self._study.tell(asked, state=TrialState.FAIL)
+            self._study.tell(optuna_trial, state=TrialState.FAIL)
         elif trial.epoch < trial.epochs:
-            self._study.tell(asked, state=TrialState.PRUNED)
+            self._study.tell(optuna_trial, state=TrialState.PRUNED)
         else:
             cost = [] if trial.cost is None else [trial.cost]
-            self._study.tell(asked, [trial.curve[-1].validation, *(cost if self._two else [])])
-        del self.running[trial_id], self._asked[trial_id]
+            self._study.tell(optuna_trial, [trial.curve[-1].validation, *(cost if self._has_cost_objective else [])])
+        del self.running[trial_id], self._optuna_trials[trial_id]
         self._trials += 1
         self._epochs += trial.epoch
         self._device_seconds += trial.device_seconds
@@ -221,7 +222,7 @@ class StudySearch(Searcher):
         """A trial whose process or machine was lost starts again, from its checkpoint if it has one."""
         line = f"its process was lost after epoch {trial.epoch}; it starts again"
         trial.notes += (line,)
-        self._lost.append((self._asked.pop(trial_id), self.running.pop(trial_id)))
+        self._lost.append((self._optuna_trials.pop(trial_id), self.running.pop(trial_id)))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study holds what must outlive this process."""

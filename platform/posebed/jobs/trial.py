@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from posebed.experiment import Experiment
+from posebed.jobs.failures import reason
 from posebed.scoring.result import Epoch
 
 from ray import tune  # isort: skip
@@ -135,16 +136,3 @@ def cost_of(experiment: Experiment, cost: str) -> float:
     if counted is None:
         raise ValueError("the cost gflops must be counted, but the model has no operation that is; choose parameters")
     return counted
-
-
-def reason(error: BaseException) -> str:
-    """What went wrong, in one line."""
-    # On a CPU torch raises a plain RuntimeError.
-    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    if memory or "allocate memory" in _line(error) or "not enough memory" in _line(error):
-        return f"ran out of memory: {_line(error) or 'the machine gave no more'}"
-    return _line(error) if isinstance(error, ValueError | LookupError) else f"{type(error).__name__}: {_line(error)}"
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())

@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 400, 260
 LEFT, RIGHT, TOP, BOTTOM = 48, WIDTH - 26, 12, HEIGHT - 40
 SERIES = 8
 """Colours that the style sheet has for runs; further runs start again with dashed lines."""
-_APART = 11  # pixels between the base lines of two labels
+_LABEL_SPACING = 11  # pixels between the base lines of two labels
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,10 @@ def end_labels(ends: Sequence[tuple[int, float, float]]) -> Markup:
     """
     placed: list[tuple[int, float, float]] = []
     for index, x, y in sorted(ends, key=lambda end: end[2]):
-        placed.append((index, x, max([y + 4, *(other + _APART for other in _near(x, placed))])))
+        placed.append((index, x, max([y + 4, *(other + _LABEL_SPACING for other in _near(x, placed))])))
     for i in reversed(range(len(placed))):
         index, x, y = placed[i]
-        placed[i] = index, x, min([y, BOTTOM, *(other - _APART for other in _near(x, placed[i + 1 :]))])
+        placed[i] = index, x, min([y, BOTTOM, *(other - _LABEL_SPACING for other in _near(x, placed[i + 1 :]))])
     return Markup().join(
         Markup('<text class="mark over {}" x="{:g}" y="{:g}">{}</text>').format(series(index), x + 6, y, index + 1)
         for index, x, y in placed

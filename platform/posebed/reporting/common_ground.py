@@ -84,9 +84,9 @@ class GroundSection:
         best, reference = 0, self.reference
         pairs = [(best, i) for i in self.shown if i != best]
         pairs += [(i, reference) for i in self.shown if reference != best and i not in (best, reference)]
-        return [self._said(run, other) for run, other in pairs]
+        return [self._describe(run, other) for run, other in pairs]
 
-    def _said(self, run: int, other: int) -> str:
+    def _describe(self, run: int, other: int) -> str:
         difference, names = self.comparison.difference(run, other), (self.runs[run].key, self.runs[other].key)
         if difference.low is None:
             return f"{names[0]} differs from {names[1]} by {signed(difference.value)}."
@@ -174,7 +174,7 @@ def _facts(runs: Sequence[Result], queries: Predictions) -> dict[str, str]:
 
 def _skeletons(categories: Sequence[Category], tables: Sequence[Predictions]) -> list[KeypointTable]:
     """Per keypoint the mean PCK@0.2 over the categories in which it counts, for each skeleton."""
-    found = [keypoint_pck(table, 0.2) for table in tables]
+    pck = [keypoint_pck(table, 0.2) for table in tables]
     groups: dict[tuple[str, ...], list[Category]] = {}
     for category in categories:
         groups.setdefault(category.keypoints, []).append(category)
@@ -182,14 +182,14 @@ def _skeletons(categories: Sequence[Category], tables: Sequence[Predictions]) ->
     return [
         KeypointTable(
             tuple(name_of[c.key] for c in members),
-            {name: [_mean(of_run, members, name) for of_run in found] for name in keypoints},
+            {name: [_mean(of_run, members, name) for of_run in pck] for name in keypoints},
         )
         for keypoints, members in groups.items()
     ]
 
 
-def _mean(found: Mapping[str, Mapping[str, float]], categories: Sequence[Category], keypoint: str) -> float | None:
-    values = [found[c.key][keypoint] for c in categories if keypoint in found[c.key]]
+def _mean(pck: Mapping[str, Mapping[str, float]], categories: Sequence[Category], keypoint: str) -> float | None:
+    values = [pck[c.key][keypoint] for c in categories if keypoint in pck[c.key]]
     return fmean(values) if values else None
 
 
@@ -222,12 +222,12 @@ def _forest(comparison: Comparison, reference: int, shown: Sequence[int]) -> Fig
         for place, (i, key, d) in enumerate(rows)
     ]  # fmt: skip
     against, headline = comparison.runs[reference].key, MEASURED[HEADLINE].name
-    said = "; ".join(f"{key} {signed(d.value)} {spanned(d)}" for _, key, d in rows)
+    differences = "; ".join(f"{key} {signed(d.value)} {spanned(d)}" for _, key, d in rows)
     return Figure(
         name="differences",
         title=f"{headline} less that of {against}",
         caption="Paired, with 95 % intervals that resample categories. Dashed: no difference.",
-        svg=svg(f"{headline} less that of {against}: {said}", bottom + 20, marks),
+        svg=svg(f"{headline} less that of {against}: {differences}", bottom + 20, marks),
     )
 
 

@@ -167,19 +167,19 @@ def summary(tables: Sequence[Table]) -> tuple[str, str]:
     leaders: dict[str, list[str]] = {}
     for table in tables[:LEADERS]:
         leaders.setdefault(table.protocol.headline, []).append(_leader(table))
-    said = [f"Highest {headline}: {'; '.join(of)}." for headline, of in leaders.items()]
+    sentences = [f"Highest {headline}: {'; '.join(of)}." for headline, of in leaders.items()]
     further = len(tables) - LEADERS
-    return first, " ".join([*said, f"{_counted(further, 'more protocol')} below."] if further > 0 else said)
+    return first, " ".join([*sentences, f"{_counted(further, 'more protocol')} below."] if further > 0 else sentences)
 
 
 def _leader(table: Table) -> str:
     best, *others = table.rows
-    said = f"{best.result.key} with {best.headline.value:.3f} on {table.protocol.title()}"
+    words = f"{best.result.key} with {best.headline.value:.3f} on {table.protocol.title()}"
     level = [row.result.key for row in others if compared(best.headline, row.headline) == "not separated"]
     if not level:
-        return said
+        return words
     names = level[0] if len(level) == 1 else _counted(len(level), "other run")
-    return f"{said} (not separated from {names})"
+    return f"{words} (not separated from {names})"
 
 
 def _counted(number: int, noun: str) -> str:

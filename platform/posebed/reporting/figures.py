@@ -31,8 +31,8 @@ class Figure:
 
 def figures(table: Table) -> list[Figure]:
     """Every figure for which the runs have something to show."""
-    found = (forest(table), thresholds(table), losses(table), validation(table), cost(table))
-    return [figure for figure in found if figure]
+    candidates = (forest(table), thresholds(table), losses(table), validation(table), cost(table))
+    return [figure for figure in candidates if figure]
 
 
 def forest(table: Table) -> Figure:
@@ -51,17 +51,17 @@ def forest(table: Table) -> Figure:
     if floor:
         marks.append(_vertical(x(floor.value), top, bottom, "floor"))
     marks += [_interval(i, row.result.key, row.headline, x, top + row_height * i) for i, row in enumerate(table.rows)]
-    said = "; ".join(f"{r.result.key} {_said(r.headline)}" for r in table.rows)
+    words = "; ".join(f"{r.result.key} {_with_interval(r.headline)}" for r in table.rows)
     return Figure(
         "intervals",
         f"{table.protocol.headline} with its 95 % intervals",
         "Thick: resampling images. Thin: resampling categories."
         + (" Dashed: the floor, which ignores the picture." if floor else ""),
-        svg(f"{table.protocol.headline} of every run: {said}", bottom + 20, marks),
+        svg(f"{table.protocol.headline} of every run: {words}", bottom + 20, marks),
     )
 
 
-def _said(score: Score) -> str:
+def _with_interval(score: Score) -> str:
     return f"{score.value:.3f} ({score.low:.3f} to {score.high:.3f})"
 
 
@@ -78,7 +78,7 @@ def _spans(score: Score) -> list[tuple[str, float, float]]:
 
 
 def _interval(index: int, key: str, score: Score, x: Axis, top: float) -> Markup:
-    middle = top + 25
+    middle, text = top + 25, _with_interval(score)
     lines = Markup().join(
         Markup('<line class="{} {}" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(
             width, series(index), x(low), x(high), middle, middle
@@ -88,9 +88,7 @@ def _interval(index: int, key: str, score: Score, x: Axis, top: float) -> Markup
     return Markup(
         '<g><text class="name over" x="6" y="{}">{}</text><text class="over" x="{}" y="{}" text-anchor="end">{}</text>'
         '{}<circle class="dot {}" cx="{}" cy="{}" r="3.5"/></g>'
-    ).format(
-        top + 14, f"{index + 1} {key}", WIDTH - 6, top + 14, _said(score), lines, series(index), x(score.value), middle
-    )
+    ).format(top + 14, f"{index + 1} {key}", WIDTH - 6, top + 14, text, lines, series(index), x(score.value), middle)
 
 
 def losses(table: Table) -> Figure | None:
@@ -129,8 +127,8 @@ def thresholds(table: Table) -> Figure | None:
     """PCK over its threshold, from the thresholds that were scored."""
     curves: list[Curve] = []
     for index, row in enumerate(table.rows):
-        found = ((_THRESHOLD.match(s.metric), s.value) for s in row.result.scores)
-        points = sorted((float(match[1]), value) for match, value in found if match)
+        measured = ((_THRESHOLD.match(s.metric), s.value) for s in row.result.scores)
+        points = sorted((float(match[1]), value) for match, value in measured if match)
         if len(points) > 1:
             curves.append((index, row.result.key, points))
     if not curves:

@@ -74,7 +74,7 @@ def _pictures(
         category = table.categories[query.category[0]]
         supports = [records[name] for name in query.supports[0]]
         picture = beside_supports(answer_tile(query, category, decode), supports, category, decode)
-        yield GalleryPicture(run, f"{kind}: {category.name}", encoded(picture), found(query))
+        yield GalleryPicture(run, f"{kind}: {category.name}", encoded(picture), describe_distance(query))
 
 
 def chosen(errors: np.ndarray, each: int) -> list[tuple[str, int]]:
@@ -89,7 +89,7 @@ def chosen(errors: np.ndarray, each: int) -> list[tuple[str, int]]:
     return [(kind, row) for row, kind in seen.items()]
 
 
-def found(query: Predictions) -> str:
+def describe_distance(query: Predictions) -> str:
     """In words, how near the one prediction of a table is to its truth."""
     share = normalised_distance(query)[query.counts]
     return f"{(share < NEAR).sum()} of {len(share)} keypoints found, mean error {share.mean():.1%} of the box"

@@ -13,8 +13,8 @@ from posebed.reporting.gallery import (
     GalleryPicture,
     answer_tile,
     beside_supports,
+    describe_distance,
     encoded,
-    found,
     record_tile,
 )
 from posebed.scoring.predictions import Predictions
@@ -44,24 +44,24 @@ def hard_queries(
         records: By identity; must hold queries and supports.
     """
     for row in rows:
-        asked = tables[0].take(np.array([row]))
-        category = asked.categories[asked.category[0]]
+        query = tables[0].take(np.array([row]))
+        category = query.categories[query.category[0]]
         answers = [
             (place, _answer(key, table.take(np.array([row])), category, decode))
             for (place, key), table in zip(runs, tables, strict=True)
         ]
         yield HardQuery(
-            f"{category.name}, episode {asked.episode[0]}", _truth(asked, category, decode, records), tuple(answers)
+            f"{category.name}, episode {query.episode[0]}", _truth(query, category, decode, records), tuple(answers)
         )
 
 
-def _truth(asked: Predictions, category: Category, decode: Decode, records: Mapping[str, Record]) -> GalleryPicture:
-    supports = [records[name] for name in asked.supports[0]]
-    tile = record_tile(records[str(asked.record[0])], category, decode)
-    note = f"{asked.counts.sum()} of {asked.labelled.sum()} labelled keypoints count"
+def _truth(query: Predictions, category: Category, decode: Decode, records: Mapping[str, Record]) -> GalleryPicture:
+    supports = [records[name] for name in query.supports[0]]
+    tile = record_tile(records[str(query.record[0])], category, decode)
+    note = f"{query.counts.sum()} of {query.labelled.sum()} labelled keypoints count"
     return GalleryPicture("", "Truth", encoded(beside_supports(tile, supports, category, decode)), note)
 
 
 def _answer(key: str, answer: Predictions, category: Category, decode: Decode) -> GalleryPicture:
     tile = answer_tile(replace(answer, labelled=answer.counts), category, decode)
-    return GalleryPicture(key, key, encoded(tile), found(answer))
+    return GalleryPicture(key, key, encoded(tile), describe_distance(answer))

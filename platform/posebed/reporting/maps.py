@@ -43,17 +43,17 @@ def map_sheet(picture: np.ndarray, maps: np.ndarray, labels: Sequence[str]) -> n
     return contact_sheet(shown, ["the crop", *labels], min(COLUMNS, len(shown)))
 
 
-def matrix_sheet(matrix: np.ndarray, labels: Sequence[str], apart: int = 0) -> np.ndarray:
+def matrix_sheet(matrix: np.ndarray, labels: Sequence[str], header_size: int = 0) -> np.ndarray:
     """A square matrix (n, n) with its n labels beside the rows and above the columns, and a line behind the first
-    ``apart`` of both."""
+    ``header_size`` of both."""
     count = len(labels)
     cell = max(LEAST_CELL, min(28, WIDEST // count))
     room = 12 + max(_width(label) for label in labels)
     colours = np.repeat(np.repeat(heat(matrix), cell, 0), cell, 1)
     sheet = blank(room + count * cell + GAP, room + count * cell + GAP)
     sheet[room : room + len(colours), room : room + len(colours)] = colours
-    if apart:
-        line = room + apart * cell
+    if header_size:
+        line = room + header_size * cell
         sheet[line - 1 : line + 1, room : room + len(colours)] = WHITE
         sheet[room : room + len(colours), line - 1 : line + 1] = WHITE
     names = blank(count * cell, room)

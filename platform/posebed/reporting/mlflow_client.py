@@ -65,8 +65,8 @@ class Client(MlflowClient):
         return identity
 
     def __getattribute__(self, name: str) -> Any:
-        found = super().__getattribute__(name)
-        return found if name.startswith("_") or not inspect.ismethod(found) else _guarded(found, self.uri)
+        attribute = super().__getattribute__(name)
+        return attribute if name.startswith("_") or not inspect.ismethod(attribute) else _guarded(attribute, self.uri)
 
 
 def out_of_reach(uri: str | None = None) -> str:

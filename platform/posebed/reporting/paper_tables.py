@@ -69,42 +69,42 @@ class Papers:
     tables: Sequence[PaperTable]
     shown: Sequence[tuple[str, Paper | None, Sequence[PaperTable]]]
     """Tables that the runs fill, by paper."""
-    apart: Mapping[str, Sequence[str]]
+    deviations: Mapping[str, Sequence[str]]
     """Runs that name a preset but stand beside no claim, and why."""
 
     def named(self) -> bool:
         """Whether any run has to do with a paper."""
-        return bool(self.shown or self.apart)
+        return bool(self.shown or self.deviations)
 
     def further_rows(self) -> int:
         """Rows of tables that are not shown."""
         return sum(len(t.rows) for t in self.tables) - sum(len(t.rows) for *_, of in self.shown for t in of)
 
 
-def papers(results: Sequence[Result], literature: Literature, asked: Iterable[str] = ()) -> Papers:
+def papers(results: Sequence[Result], literature: Literature, presets: Iterable[str] = ()) -> Papers:
     """Every published table with what we have of it.
 
     Args:
-        asked: Presets whose rows the page shows, as it does those that have a result.
+        presets: Presets whose rows the page shows, as it does those that have a result.
     """
-    apart: dict[str, Sequence[str]] = {}
+    deviations: dict[str, Sequence[str]] = {}
     runs: dict[str, list[Result]] = {}
     repeats = {result.key: result.repeats for result in results if result.repeats}
     for result in (result for result in results if result.key in repeats):
         repeat = repeats[result.key]
         preset = literature.presets.get(repeat.preset)
         reasons = other_facts(result, preset, literature) if preset else (f"{repeat.preset} is not known here",)
-        apart[result.key] = (*repeat.apart, *reasons)
-        if not apart[result.key]:
+        deviations[result.key] = (*repeat.apart, *reasons)
+        if not deviations[result.key]:
             runs.setdefault(repeat.preset, []).append(result)
     tables = _tables(published_lines(literature), runs, repeats, literature)
-    wanted = {*asked, *(repeat.preset for repeat in repeats.values())}
+    wanted = {*presets, *(repeat.preset for repeat in repeats.values())}
     shown: dict[str, list[PaperTable]] = {}
     for table in tables:
         if any(wanted.issuperset(row.presets) for row in table.rows):
             shown.setdefault(table.paper, []).append(table)
     named = [(paper, literature.papers.get(paper), of) for paper, of in shown.items()]
-    return Papers(tables, named, {key: reasons for key, reasons in apart.items() if reasons})
+    return Papers(tables, named, {key: reasons for key, reasons in deviations.items() if reasons})
 
 
 Group = list[tuple[Facts | None, PaperRow]]

@@ -139,10 +139,10 @@ def other_facts(result: Result, preset: Preset, literature: Literature) -> tuple
     """In words, how the protocol of a result departs from what the preset says."""
     size, boxes = result.answered.get("input", "unknown"), result.protocol.get("boxes", "unknown")
     ran = _answering(preset, {**preset.config, **result.config}, size, boxes, literature)
-    said = _facts(preset, literature)
+    expected = _facts(preset, literature)
     imported = result.answered.get("weights imported from")
     return (
-        *(f"{name} {value} instead of {said[name]}" for name, value in ran.items() if value != said[name]),
+        *(f"{name} {value} instead of {expected[name]}" for name, value in ran.items() if value != expected[name]),
         *([f"weights imported from {imported}"] if imported else []),
     )
 
@@ -150,9 +150,9 @@ def other_facts(result: Result, preset: Preset, literature: Literature) -> tuple
 def measured_facts(result: Result, line: Line) -> Facts:
     """How a result was measured beyond what the preset says; with definitions of metrics that are not today's."""
     # A mean over several splits is over as many annotation files, which the facts of the presets tell apart.
-    said = {"part", "boxes", "shots"} | ({"annotations"} if len(line.presets) > 1 else set())
+    stated = {"part", "boxes", "shots"} | ({"annotations"} if len(line.presets) > 1 else set())
     other = [(s.metric, s.definition) for s in result.scores if s.metric in line.claims]
     return (
-        *sorted((name, value) for name, value in result.protocol.items() if name not in said),
+        *sorted((name, value) for name, value in result.protocol.items() if name not in stated),
         *sorted((name, definition) for name, definition in other if definition != DEFINITIONS.get(name)),
     )

@@ -94,11 +94,11 @@ def history(search: SearchResult) -> Figure | None:
     )
 
 
-def _trial(x: float, y: float, trial: Trial, said: str) -> Markup:
+def _trial(x: float, y: float, trial: Trial, title: str) -> Markup:
     """A disc, or a ring where the trial was not seen to its end."""
     kind, place, radius = ("ring", 1, 2.5) if trial.state == "pruned" else ("dot", 0, 3.5)
     return Markup('<circle class="{} {}" cx="{:g}" cy="{:g}" r="{}"><title>{}</title></circle>').format(
-        kind, series(place), x, y, radius, f"trial {trial.number}, {trial.state}: {said}"
+        kind, series(place), x, y, radius, f"trial {trial.number}, {trial.state}: {title}"
     )
 
 
@@ -133,12 +133,12 @@ def importance(search: SearchResult) -> Figure | None:
         ).format(top + row * i + 13, name, WIDTH - 6, share, series(0), max(x(share), 7), top + row * i + 22)
         for i, (name, share) in enumerate(ranked)
     ]
-    said = ", ".join(f"{name} {share:.2f}" for name, share in ranked)
+    words = ", ".join(f"{name} {share:.2f}" for name, share in ranked)
     return Figure(
         "importance",
         "What mattered",
         "Share of the variance of the validation, over finished trials, that each parameter explains.",
-        svg(f"Importance of the parameters of {search.key}: {said}", top + row * len(ranked) + 4, bars),
+        svg(f"Importance of the parameters of {search.key}: {words}", top + row * len(ranked) + 4, bars),
     )
 
 
@@ -169,12 +169,12 @@ def front(search: SearchResult) -> Figure | None:
     )
 
 
-def _dot(x: float, y: float, on_front: bool, number: int, said: str) -> Markup:
+def _dot(x: float, y: float, on_front: bool, number: int, title: str) -> Markup:
     name = Markup('<text class="mark over {}" x="{:g}" y="{:g}" text-anchor="end">{}</text>').format(
         series(0), x - 5, y - 5, number
     )
     return Markup('<circle class="dot {}" cx="{:g}" cy="{:g}" r="3.5"><title>{}</title></circle>{}').format(
-        series(0 if on_front else 7), x, y, f"trial {number}: {said}", name if on_front else ""
+        series(0 if on_front else 7), x, y, f"trial {number}: {title}", name if on_front else ""
     )
 
 

@@ -20,7 +20,7 @@ TRIALS = 50
 """Trials of a search that the page lists, the best."""
 DRAWN = 12
 """Searches that share a figure."""
-TOLD = 8
+FAULT_LINES = 8
 """Lines on what went wrong with a search."""
 ENDS = {"complete": "finished", "pruned": "stopped early", "failed": "failed"}
 """States of trials in words."""

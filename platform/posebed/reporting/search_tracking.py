@@ -86,12 +86,12 @@ class SearchTracker:
         metrics = [Metric("validation/PCK_0.2", m.validation, end, m.epoch) for m in curve]
         metrics += [Metric("device_seconds", m.device_seconds, end, m.epoch) for m in curve]
         metrics += [] if trial.cost is None else [Metric(self._search.cost, trial.cost, end, 0)]
-        said = {"state": trial.state, "failed": trial.failed, "notes": " ".join(trial.notes), "from": trial.source}
+        facts = {"state": trial.state, "failed": trial.failed, "notes": " ".join(trial.notes), "from": trial.source}
         self._client.log_batch(
             identity,
             metrics=metrics,
             params=[Param(name, str(value)[:6000]) for name, value in trial.params.items()],
-            tags=[RunTag(name, value[:8000]) for name, value in said.items() if value],
+            tags=[RunTag(name, value[:8000]) for name, value in facts.items() if value],
         )
         self._client.set_terminated(identity, ENDS[trial.state], end)
 
@@ -120,9 +120,9 @@ def _runs(client: Client, experiment: str, wanted: str) -> list[Run]:
     runs: list[Run] = []
     page: str | None = None
     while page != "":
-        found = client.search_runs([experiment], wanted, max_results=PER_PAGE, page_token=page)
-        runs += found
-        page = found.token or ""
+        batch = client.search_runs([experiment], wanted, max_results=PER_PAGE, page_token=page)
+        runs += batch
+        page = batch.token or ""
     return runs
 
 

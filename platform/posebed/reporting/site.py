@@ -37,7 +37,7 @@ from posebed.reporting.gallery import NEAR, GalleryPicture
 from posebed.reporting.paper_tables import Papers, paper_lines
 from posebed.reporting.search_tables import (
     ENDS,
-    TOLD,
+    FAULT_LINES,
     TRIALS,
     search_figure_files,
     search_groups,
@@ -152,7 +152,7 @@ def write_report(
         floors=FLOORS,
         near=NEAR,
         default_sigma=DEFAULT_SIGMA,
-        limits={"rows": SHOWN, "sections": SECTIONS, "entries": ENTRIES, "trials": TRIALS, "told": TOLD},
+        limits={"rows": SHOWN, "sections": SECTIONS, "entries": ENTRIES, "trials": TRIALS, "faults": FAULT_LINES},
     )  # fmt: skip
     write_text(page, folder / "index.html")
     write_csv_tables(compared, folder)
@@ -186,12 +186,12 @@ def _section(table: Table, gallery: Sequence[GalleryPicture]) -> ProtocolSection
 
 def _choices(compared: Sequence[Table]) -> dict[str, list[str]]:
     """What runs may be filtered by, where there is more than one to choose from."""
-    found: dict[str, set[str]] = {}
+    choices: dict[str, set[str]] = {}
     for table in compared:
         for name, value in table.protocol.facets().items():
-            found.setdefault(name, set()).add(value)
-        found.setdefault("model", set()).update(row.result.model for row in table.rows)
-    return {name: sorted(values) for name, values in found.items() if len(values) > 1}
+            choices.setdefault(name, set()).add(value)
+        choices.setdefault("model", set()).update(row.result.model for row in table.rows)
+    return {name: sorted(values) for name, values in choices.items() if len(values) > 1}
 
 
 def _environment() -> Environment:

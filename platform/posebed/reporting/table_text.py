@@ -38,7 +38,7 @@ def as_markdown(lines: Sequence[Line], title: str = "") -> str:
     rows = [
         [_markdown(name) for name in names],
         ["--:" if _numeric(lines, name) else ":--" for name in names],
-        *([_markdown(said(line.get(name))) for name in names] for line in lines),
+        *([_markdown(format_value(line.get(name))) for name in names] for line in lines),
     ]
     head = f"**{_markdown(title)}**\n\n" if title else ""
     return head + "".join(f"| {' | '.join(row)} |\n" for row in rows)
@@ -47,7 +47,7 @@ def as_markdown(lines: Sequence[Line], title: str = "") -> str:
 def as_latex(lines: Sequence[Line], title: str = "") -> str:
     """A ``table`` for the package booktabs, its title as the caption."""
     names = columns(lines)
-    rows = [" & ".join(_latex(said(line.get(name))) for name in names) + r" \\" for line in lines]
+    rows = [" & ".join(_latex(format_value(line.get(name))) for name in names) + r" \\" for line in lines]
     return "\n".join(
         [
             r"\begin{table}",
@@ -66,7 +66,7 @@ def as_latex(lines: Sequence[Line], title: str = "") -> str:
     )
 
 
-def said(value: object) -> str:
+def format_value(value: object) -> str:
     """A value as people read it: four digits of a fraction, nothing for what is not known."""
     if value is None:
         return ""

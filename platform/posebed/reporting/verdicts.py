@@ -62,12 +62,12 @@ class Cell:
 
 def ours_of(metric: str, seeds: Sequence[Sequence[Result]]) -> Ours | None:
     """Mean and spread over seeds, each of which is the mean over its runs; None where one did not measure it."""
-    found = [[score for result in runs for score in result.scores if score.metric == metric] for runs in seeds]
-    if not found or any(len(scores) < len(runs) for scores, runs in zip(found, seeds, strict=True)):
+    by_seed = [[score for result in runs for score in result.scores if score.metric == metric] for runs in seeds]
+    if not by_seed or any(len(scores) < len(runs) for scores, runs in zip(by_seed, seeds, strict=True)):
         return None
-    values = [PERCENT * fmean(score.value for score in scores) for scores in found]
+    values = [PERCENT * fmean(score.value for score in scores) for scores in by_seed]
     if len(values) > 1:
         return Ours(fmean(values), min(values), max(values), len(values))
-    if len(found[0]) > 1:
+    if len(by_seed[0]) > 1:
         return Ours(values[0], None, None)
-    return Ours(values[0], PERCENT * found[0][0].low, PERCENT * found[0][0].high)
+    return Ours(values[0], PERCENT * by_seed[0][0].low, PERCENT * by_seed[0][0].high)

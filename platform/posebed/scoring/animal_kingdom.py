@@ -35,9 +35,9 @@ def _in_box(p: Predictions) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _in_crop(p: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    found, truth = _cells(p, p.xy), _cells(p, p.truth)
+    predicted, truth = _cells(p, p.xy), _cells(p, p.truth)
     shape = np.array(p.size[::-1]) / CELL
-    return _distance((found - truth) / shape) < 0.05, p.counts & ((truth > 1) & (truth < shape)).all(-1)
+    return _distance((predicted - truth) / shape) < 0.05, p.counts & ((truth > 1) & (truth < shape)).all(-1)
 
 
 def _in_diagonal(p: Predictions) -> tuple[np.ndarray, np.ndarray]:

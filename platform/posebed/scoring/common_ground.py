@@ -1,9 +1,9 @@
 """Common ground: runs that answer the queries of the same episodes, whether they are shown the supports or not, and
 their tables of predictions brought to the same rows, so that every metric applies to each.
 
-A category-agnostic run was asked just these queries. A category-specific one answers a query by its one prediction for
-that record, whatever the episode. The keypoints that count are for all of them those of the episodes: labelled in the
-query and in every support. How the runs compare there is said in ``paired``.
+A category-agnostic run predicts exactly these queries. A category-specific one answers a query by its one prediction
+for that record, whatever the episode. The keypoints that count are for all of them those of the episodes: labelled in
+the query and in every support. ``paired`` compares the runs there.
 """
 
 from __future__ import annotations
@@ -93,24 +93,24 @@ def tables_at(paths: Mapping[str, Path]) -> Read:
 
 
 def aligned(ground: Ground, read: Read) -> Answers | None:
-    """The runs' answers; None where no category-agnostic run has a table. The queries are those of the one that was
-    asked the most; a run that misses one of them, or that has no table, is left out."""
-    found = _asked(ground, read)
-    if found is None:
+    """The runs' answers; None where no category-agnostic run has a table. The queries are those of the
+    category-agnostic run with the most; a run that misses one of them, or that has no table, is left out."""
+    chosen = _most_queried(ground, read)
+    if chosen is None:
         return None
-    asked, queries = found
+    reference, queries = chosen
     tables: dict[str, Predictions] = {}
     left_out = list(ground.left_out)
     for run in ground.runs:
         try:
-            tables[run.key] = queries if run is asked else answers(queries, read(run.key))
+            tables[run.key] = queries if run is reference else answers(queries, read(run.key))
         except Unanswered as reason:
             left_out.append(f"{run.key} is left out, since {reason}.")
     return Answers(tuple(r for r in ground.runs if r.key in tables), tuple(tables.values()), tuple(left_out))
 
 
-def _asked(ground: Ground, read: Read) -> tuple[Result, Predictions] | None:
-    """Of the category-agnostic runs that have a table the one that was asked the most."""
+def _most_queried(ground: Ground, read: Read) -> tuple[Result, Predictions] | None:
+    """Return the category-agnostic run with the most queries among those that have a table, and its table."""
     agnostic = [run for run in ground.runs if run.task == Task.CATEGORY_AGNOSTIC]
     for run in sorted(agnostic, key=lambda r: r.queries, reverse=True):
         with suppress(Unanswered):
@@ -134,8 +134,8 @@ def answers(queries: Predictions, table: Predictions) -> Predictions:
         Unanswered: a query has no answer, or another truth.
     """
     episodic = bool((table.episode >= 0).any())
-    answered = table.predicted & table.annotated
-    place = {name: row for row, name in enumerate(_names(table, episodic)) if answered[row]}
+    evaluated = table.predicted & table.annotated
+    place = {name: row for row, name in enumerate(_names(table, episodic)) if evaluated[row]}
     rows = np.array([place.get(name, -1) for name in _names(queries, episodic)])
     missing = np.flatnonzero(rows < 0)
     if len(missing):
@@ -154,6 +154,6 @@ def answers(queries: Predictions, table: Predictions) -> Predictions:
 
 
 def _names(table: Predictions, episodic: bool) -> Sequence[object]:
-    """What tells the rows apart."""
+    """The names that identify the rows."""
     records = table.record.tolist()
     return list(zip(table.episode.tolist(), records, strict=True)) if episodic else records

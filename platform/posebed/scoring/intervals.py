@@ -63,11 +63,11 @@ def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def mean_statistic(values: np.ndarray, unit: np.ndarray, asked: np.ndarray) -> Statistic:
+def mean_statistic(values: np.ndarray, unit: np.ndarray, is_query: np.ndarray) -> Statistic:
     """The mean over queries, from (N, M) values, the unit (N,) of each row and whether (N,) it is a query."""
     sums = np.zeros((unit.max() + 1, values.shape[1]))
-    np.add.at(sums, unit[asked], values[asked])
-    queries = np.bincount(unit, asked)
+    np.add.at(sums, unit[is_query], values[is_query])
+    queries = np.bincount(unit, is_query)
 
     def means(weights: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):

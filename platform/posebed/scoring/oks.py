@@ -73,18 +73,18 @@ def _pictures(predictions: Predictions) -> np.ndarray:
 def _evaluation(p: Predictions, rows: np.ndarray, picture: np.ndarray, duplicate: float) -> Evaluation:
     category = p.categories[p.category[rows[0]]]
     truth = rows[p.annotated[rows]]
-    found = distinct(p, rows[p.predicted[rows]], category, picture, duplicate)
-    evaluator = _evaluator(p, category, truth, found, picture)
+    predicted = distinct(p, rows[p.predicted[rows]], category, picture, duplicate)
+    evaluator = _evaluator(p, category, truth, predicted, picture)
     evaluator.evaluate()
     evaluator.accumulate()
     precision = evaluator.eval["precision"][:, :, 0, :, 0].mean(1).T
     recall = evaluator.eval["recall"][:, 0, :, 0].T
     curves = np.stack([precision, recall])
-    return Evaluation(np.where(curves < 0, np.nan, curves), _matches(p, truth, found, picture, evaluator))
+    return Evaluation(np.where(curves < 0, np.nan, curves), _matches(p, truth, predicted, picture, evaluator))
 
 
 def _evaluator(
-    p: Predictions, category: Category, truth: np.ndarray, found: np.ndarray, picture: np.ndarray
+    p: Predictions, category: Category, truth: np.ndarray, predicted: np.ndarray, picture: np.ndarray
 ) -> COCOeval_faster:
     """Of the rows with a truth and those with a prediction. Annotations count from 1: 0 stands for a missing match."""
     k = len(category.keypoints)
@@ -105,9 +105,9 @@ def _evaluator(
     ]
     results = [
         {"image_id": int(picture[i]), "category_id": 1, "keypoints": poses[i].tolist(), "score": float(p.score[i])}
-        for i in found
+        for i in predicted
     ]
-    images = [{"id": i} for i in np.unique(picture[np.concatenate([truth, found])]).tolist()]
+    images = [{"id": i} for i in np.unique(picture[np.concatenate([truth, predicted])]).tolist()]
     truths = COCO({"images": images, "annotations": annotations, "categories": [{"id": 1, "name": category.name}]})
     sigmas = list(category.oks_sigmas())
     evaluator = COCOeval_faster(truths, truths.loadRes(results), iouType="keypoints", kpt_oks_sigmas=sigmas)
@@ -116,15 +116,15 @@ def _evaluator(
 
 
 def _matches(
-    p: Predictions, truth: np.ndarray, found: np.ndarray, picture: np.ndarray, evaluator: COCOeval_faster
+    p: Predictions, truth: np.ndarray, predicted: np.ndarray, picture: np.ndarray, evaluator: COCOeval_faster
 ) -> Matches:
     """Both kinds of rows are in the order of their pictures."""
     low, high = AREAS.T[:, :, None]
-    area, score = p.area[truth], p.score[found]
+    area, score = p.area[truth], p.score[predicted]
     scored = (low <= area) & (area <= high) & p.counts[truth].any(1)
-    fate = np.zeros((len(AREAS), len(THRESHOLDS), len(found)))
-    numbers, starts = np.unique(picture[found], return_index=True)
-    groups = np.split(np.arange(len(found)), starts[1:])
+    fate = np.zeros((len(AREAS), len(THRESHOLDS), len(predicted)))
+    numbers, starts = np.unique(picture[predicted], return_index=True)
+    groups = np.split(np.arange(len(predicted)), starts[1:])
     first, end = (np.searchsorted(picture[truth], numbers, side) for side in ("left", "right"))
     for i, number in enumerate(numbers):
         surest = groups[i][np.argsort(-score[groups[i]], kind="stable")][:PER_PICTURE]
@@ -135,7 +135,7 @@ def _matches(
     outside = (extent < low) | (extent > high)
     order = np.argsort(-score, kind="stable")
     return Matches(
-        prediction=found[order],
+        prediction=predicted[order],
         right=(fate > 0)[..., order],
         wrong=((fate < 0) & ~outside[:, None])[..., order],
         truth=truth,

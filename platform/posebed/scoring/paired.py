@@ -26,8 +26,8 @@ MEASURED: tuple[Metric | OksMetric, ...] = (*_PER_QUERY, OKS_METRICS[0])
 """M metrics. The first is the headline; higher is better there."""
 HEADLINE = 0
 _ERROR = _NAMES.index("NME")
-_ERRORS_APART = 1.96
-"""Standard errors that lie between a win and a tie."""
+_WIN_MARGIN = 1.96
+"""Standard errors by which a run must lead to win rather than tie."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _wins(headline: np.ndarray, category: np.ndarray, image: np.ndarray) -> np.n
         squares = np.maximum(own[:, None] + own - 2 * products, 0)
         if len(images) > 1:
             error = np.sqrt(squares * len(images) / (len(images) - 1)) / len(unit)
-            won += mean[:, None] - mean > _ERRORS_APART * error
+            won += mean[:, None] - mean > _WIN_MARGIN * error
     return won
 
 

@@ -89,7 +89,7 @@ def transferred(
         )
     matched = same_keypoints(setting, given)
     state = {name: _placed(t, source[name], axes[name], matched, setting, given) for name, t in own.items()}
-    by_keypoint = sum(bool(found) for found in axes.values())
+    by_keypoint = sum(map(bool, axes.values()))
     if not by_keypoint:
         return state, [], f"{len(own)} tensors copied"
     names = _names(setting) or tuple(map(str, range(setting.keypoints)))

@@ -24,20 +24,20 @@ def validate(experiment: Experiment, engine: Engine, pack: Pack, split: Split, g
     """
     queries = queries_of(experiment.task, pack, split, "val")
     batches = grouped(queries, max(1, experiment.train.batch_size // group.size // experiment.train.accumulation()))
-    # Workers take turns and make equally many batches, as sharded weights need all of them at every forward pass:
-    # some ask once more what another has queries, and do not count the answers.
-    turns = range(group.rank, -(-len(batches) // group.size) * group.size, group.size)
-    mine = [batches[turn % len(batches)] for turn in turns]
+    # Every worker predicts equally many batches, as sharded weights need all of them at every forward pass: some
+    # repeat a batch of another worker, and do not count it.
+    order = range(group.rank, -(-len(batches) // group.size) * group.size, group.size)
+    mine = [batches[index % len(batches)] for index in order]
     reach = torch.from_numpy(THRESHOLD * longest_sides(pack) * pack.affine[:, 0, 0]).to(group.device)
     engine.module.eval()
     model = engine.module
     total = torch.zeros((), dtype=torch.float64, device=group.device)
-    for turn, batch in zip(turns, query_batches(pack, mine, group.device), strict=True):
+    for index, batch in zip(order, query_batches(pack, mine, group.device), strict=True):
         pose = model.decode(engine(batch), batch)  # pyright: ignore[reportCallIssue]
         away = (pose.xy.double() - batch.keypoints.xy).norm(dim=-1)
         weight = counting(batch)
         right = (away < reach[batch.row, None]) * weight
-        if turn < len(batches):
+        if index < len(batches):
             total += (right.sum(1) / weight.sum(1).clamp(min=1)).sum()
     return summed(total, group).item() / len(queries)
 

@@ -77,8 +77,8 @@ class DeepSpeedEngine:
         self._engine.save_checkpoint(str(folder), tag=_TAG, save_latest=False)
 
     def load(self, folder: Path) -> None:
-        found, _ = self._engine.load_checkpoint(str(folder), tag=_TAG)
-        if found is None:
+        loaded, _ = self._engine.load_checkpoint(str(folder), tag=_TAG)
+        if loaded is None:
             raise ValueError(f"{folder} must hold a DeepSpeed checkpoint {_TAG!r}, but it has none that loads")
 
     def weights(self) -> dict[str, Tensor] | None:

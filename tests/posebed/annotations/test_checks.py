@@ -76,7 +76,7 @@ def test_every_keypoint_must_have_its_three_values(values: list[int]) -> None:
     assert (fault.reason, fault.found) == (Reason.KEYPOINT_COUNT, f"{len(values)} values")
 
 
-def test_several_faults_of_one_list_are_all_told() -> None:
+def test_several_faults_of_one_list_are_all_reported() -> None:
     assert reasons(keypoint_faults([math.nan, "x", 7, 0], NAMES)) == [
         Reason.KEYPOINT_COUNT,
         Reason.NOT_A_NUMBER,
@@ -184,9 +184,9 @@ def test_damaged_pictures_are_named_and_the_decoder_prints_nothing(
     for i in range(12):
         (folder / f"{i}.jpg").write_bytes(with_zeros(jpeg(i), share) if i in damaged else jpeg(i))
     with caught_stderr() as printed:
-        found = inspect_pictures(Images(folder), [f"{i}.jpg" for i in range(12)])
+        inspected = inspect_pictures(Images(folder), [f"{i}.jpg" for i in range(12)])
     assert printed == []
-    faults = {path: fault for path, fault in found.items() if isinstance(fault, Fault)}
+    faults = {path: fault for path, fault in inspected.items() if isinstance(fault, Fault)}
     assert set(faults) == {f"{i}.jpg" for i in damaged}
     for path, fault in faults.items():
         assert fault.reason == Reason.DAMAGED_IMAGE and fault.found.startswith(f"'{path}': Corrupt JPEG data")
@@ -205,12 +205,12 @@ def test_harmless_warnings_of_a_decoder_are_kept_with_the_picture(tmp_path: Path
 def test_what_others_print_meanwhile_is_passed_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     class Talking(Images):
         def facts(self, path: str) -> PictureFacts:
-            if not self.said:
+            if not self.printed:
                 os.write(2, b"a line of another thread\n")
-                self.said = True
+                self.printed = True
             return super().facts(path)
 
-        said = False
+        printed = False
 
     (tmp_path / "a.jpg").write_bytes(jpeg(0))
     (facts,) = inspect_pictures(Talking(tmp_path), ["a.jpg"]).values()
@@ -230,6 +230,6 @@ def test_standard_error_comes_back_after_an_error(capfd: pytest.CaptureFixture[s
 
 def test_damaged_cases_are_problems(cases: Path) -> None:
     folder = cases / "damaged-jpeg/damaged/images"
-    found = inspect_pictures(Images(folder), sorted(path.name for path in folder.iterdir()))
-    assert {f.reason for f in found.values() if isinstance(f, Fault)} == {Reason.DAMAGED_IMAGE}
-    assert len(found) == 8
+    inspected = inspect_pictures(Images(folder), sorted(path.name for path in folder.iterdir()))
+    assert {f.reason for f in inspected.values() if isinstance(f, Fault)} == {Reason.DAMAGED_IMAGE}
+    assert len(inspected) == 8

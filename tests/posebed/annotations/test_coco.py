@@ -141,13 +141,13 @@ def test_a_sound_file_has_no_problem(folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_every_kind_of_bad_record_is_found_with_its_place(folder: Path, kind: str) -> None:
-    spoil, field, reason, found = FAULTS[kind]
+    spoil, field, reason, actual = FAULTS[kind]
     content = sound()
     spoil(content, 2)
     dataset = read(content, folder)
     (problem,) = dataset.problems
     assert (problem.file, problem.record, problem.field) == ("set.json", "102", field)
-    assert (problem.reason, problem.found) == (reason, found)
+    assert (problem.reason, problem.found) == (reason, actual)
     assert problem.category == ("77" if kind == "unknown category" else "cat")
     assert problem.must
     assert [r.record for r in dataset.records] == ["100", "101", "103", "104", "105"]
@@ -190,11 +190,11 @@ def test_records_with_one_id_are_all_refused(folder: Path) -> None:
 def test_what_lies_on_images_with_one_id_is_refused(folder: Path) -> None:
     content = sound()
     content["images"][1]["id"] = 0
-    found = [(p.record, str(p.reason)) for p in read(content, folder).problems]
-    assert found == [("100", "duplicate image id"), ("101", "unknown image")]
+    actual = [(p.record, str(p.reason)) for p in read(content, folder).problems]
+    assert actual == [("100", "duplicate image id"), ("101", "unknown image")]
 
 
-def test_faults_of_an_image_without_annotations_are_told(folder: Path) -> None:
+def test_faults_of_an_image_without_annotations_are_reported(folder: Path) -> None:
     content = sound()
     content["images"].append({"id": 50, "file_name": 7, "width": 40, "height": 30})
     content["images"].append("an image")
@@ -241,7 +241,7 @@ def test_a_missing_annotation_file_is_a_problem(tmp_path: Path) -> None:
         ({"sigmas": [1]}, "sigmas"),
     ],
 )
-def test_a_fault_of_a_category_is_told_once(folder: Path, changes: dict[str, Any], field: str) -> None:
+def test_a_fault_of_a_category_is_reported_once(folder: Path, changes: dict[str, Any], field: str) -> None:
     content = sound()
     content["categories"][0].update(changes)
     problems = [p for p in read(content, folder).problems if p.reason != "faulty category"]
@@ -418,12 +418,12 @@ def test_annotations_of_a_category_without_keypoints_are_not_of_an_unknown_one(f
     content = sound()
     content["categories"].append({"id": 2, "name": "box"})
     content["annotations"][0].update(category_id=2.0, keypoints=None)
-    found = [(str(p.reason), p.category) for p in read(content, folder).problems]
-    assert found == [("faulty category", "box"), ("missing field", "box")]
+    actual = [(str(p.reason), p.category) for p in read(content, folder).problems]
+    assert actual == [("faulty category", "box"), ("missing field", "box")]
 
 
 @pytest.mark.parametrize(("entries", "field"), [("images", "image_id"), ("categories", "category_id")])
-def test_a_missing_list_is_told_once_and_not_of_every_annotation(folder: Path, entries: str, field: str) -> None:
+def test_a_missing_list_is_reported_once_and_not_of_every_annotation(folder: Path, entries: str, field: str) -> None:
     content = sound()
     del content[entries]
     dataset = read(content, folder)
@@ -432,7 +432,7 @@ def test_a_missing_list_is_told_once_and_not_of_every_annotation(folder: Path, e
 
 
 @pytest.mark.parametrize(("entries", "field"), [("images", "image_id"), ("categories", "category_id")])
-def test_an_unknown_id_is_told_beside_entries_that_have_none(folder: Path, entries: str, field: str) -> None:
+def test_an_unknown_id_is_reported_beside_entries_that_have_none(folder: Path, entries: str, field: str) -> None:
     content = sound()
     content[entries].append({})
     content["annotations"][0][field] = 77

@@ -44,9 +44,9 @@ def sound_records(draw: st.DrawFn) -> list[Record]:
 
 def kinds(records: list[Record]) -> list[str]:
     notes = list(implausible(records))
-    found = [kind for kind in KINDS if any(kind in note for note in notes)]
-    assert len(found) == len(notes)
-    return found
+    actual = [kind for kind in KINDS if any(kind in note for note in notes)]
+    assert len(actual) == len(notes)
+    return actual
 
 
 def moved(record: Record, change: float) -> Record:
@@ -91,8 +91,8 @@ def test_a_labelled_keypoint_at_the_corner_is_counted(records: list[Record], whi
 @given(records=sound_records(), points=st.booleans(), box=st.booleans(), count=st.integers(1, 12))
 def test_shares_are_counted(records: list[Record], points: bool, box: bool, count: int) -> None:
     changed = [scaled(r, points, box) if i < count else r for i, r in enumerate(records)]
-    found = kinds(changed)
-    assert (KINDS[1] in found, KINDS[2] in found) == (points, box)
+    actual = kinds(changed)
+    assert (KINDS[1] in actual, KINDS[2] in actual) == (points, box)
     number = min(count, len(records))
     assert all(f": {number} records, the first is r0." in note for note in implausible(changed))
 
@@ -105,10 +105,10 @@ def test_records_with_most_points_outside_their_box_are_counted(records: list[Re
 
 
 @given(records=sound_records())
-def test_corners_are_told_where_they_differ_from_the_extent(records: list[Record]) -> None:
+def test_corners_are_reported_where_they_differ_from_the_extent(records: list[Record]) -> None:
     clear = [r for r in records if r.box[0] > 0.35 * (r.box[0] + r.box[2]) or r.box[1] > 0.35 * (r.box[1] + r.box[3])]
-    found = kinds([as_corners(r) for r in clear])
-    assert found == ([KINDS[3]] if len(clear) >= 3 else [])
+    actual = kinds([as_corners(r) for r in clear])
+    assert actual == ([KINDS[3]] if len(clear) >= 3 else [])
 
 
 @given(
@@ -116,7 +116,7 @@ def test_corners_are_told_where_they_differ_from_the_extent(records: list[Record
     bits=st.lists(st.none() | st.sampled_from([8, 10, 12, 14, 16]), min_size=6, max_size=6),
     way=st.sampled_from(["stored", "displayed"]),
 )
-def test_tags_and_depths_are_told_with_their_number(tags: list[int], bits: list[int | None], way: str) -> None:
+def test_tags_and_depths_are_reported_with_their_number(tags: list[int], bits: list[int | None], way: str) -> None:
     pictures = {f"{i}.png": PictureFacts((9, 9), tag, bits[i]) for i, tag in enumerate(tags)}
     notes = list(picture_notes(pictures, way))  # pyright: ignore[reportArgumentType]
     tagged, deep = [t for t in tags if t != 1], [b for b in bits[: len(tags)] if b]
@@ -127,7 +127,7 @@ def test_tags_and_depths_are_told_with_their_number(tags: list[int], bits: list[
 
 
 @pytest.mark.parametrize(("case", "kind"), [("kpoutbox", 4), ("xyxy", 3), ("kpnorm", 1), ("corner", 0)])
-def test_cases_are_told(cases: Path, case: str, kind: int) -> None:
+def test_cases_are_reported(cases: Path, case: str, kind: int) -> None:
     dataset = check_path(cases / "box-and-points" / case)
     (note,) = [n for n in dataset.notes if any(k in n for k in KINDS)]
     assert KINDS[kind] in note and "8 records, the first is" in note

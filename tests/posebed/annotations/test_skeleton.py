@@ -88,7 +88,7 @@ def test_flip_pairs_that_are_given_go_before_those_of_the_names() -> None:
     ],
     ids=str,
 )
-def test_a_faulty_part_is_told_and_left_out(raw: dict[str, Any]) -> None:
+def test_a_faulty_part_is_reported_and_left_out(raw: dict[str, Any]) -> None:
     result, faults = read_category({"name": "cat", **raw}, NAMES, 1)
     assert [fault.field for fault in faults] == list(raw)
     assert result == category()
@@ -107,6 +107,6 @@ def test_categories_of_one_name_have_keys_of_their_own(other: tuple[str, ...]) -
     assert keyed["18"].key == "cat-18"
 
 
-def test_categories_of_one_name_and_id_are_told_apart_by_their_files() -> None:
+def test_categories_of_one_name_and_id_are_distinguished_by_their_files() -> None:
     one, two = with_keys([("a", {"1": category()}), ("b", {"1": category(("nose", "tail"))})])
     assert (one["1"].key, two["1"].key) == ("cat-1-a", "cat-1-b")

@@ -56,10 +56,10 @@ def record(name: str, box: tuple[float, float, float, float], points: Sequence[S
 def test_distances_are_measured_by_the_box_where_both_points_are_labelled() -> None:
     large = record("a", (10, 10, 40, 20), [[30, 20, 2], [50, 20, 1], [0, 0, 0], [30, 30, 2]])
     small = record("b", (0, 0, 4, 4), [[2, 2, 2], [0, 0, 0], [0, 0, 0], [2, 0, 1]])
-    found = mean_distances([large, small])
-    assert found[0, 1] == 0.5
-    assert found[0, 3] == (0.25 + 0.5) / 2
-    assert np.isinf(found[2]).all()
+    actual = mean_distances([large, small])
+    assert actual[0, 1] == 0.5
+    assert actual[0, 3] == (0.25 + 0.5) / 2
+    assert np.isinf(actual[2]).all()
 
 
 def test_a_pose_has_the_links_of_its_mirror_image() -> None:

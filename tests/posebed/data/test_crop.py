@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from posebed.config import Convention
 from posebed.data.crop import (
     apply_affine,
+    centre_and_extent,
     clip_box,
     compose,
     crop_affine,
-    framed,
     invert_affine,
     translation,
     warp,
@@ -32,7 +32,7 @@ conventions = st.sampled_from(["plain", "udp", "aligned"])
 def test_points_come_back_from_the_crop_where_they_were(
     box: tuple[float, ...], size: tuple[int, int], angle: float, convention: Convention, xy: np.ndarray
 ) -> None:
-    affine = crop_affine(*framed(box, size), size, angle, convention)
+    affine = crop_affine(*centre_and_extent(box, size), size, angle, convention)
     back = apply_affine(invert_affine(affine), apply_affine(affine, xy))
     np.testing.assert_allclose(back, xy, atol=1e-6)
 
@@ -41,7 +41,7 @@ def test_points_come_back_from_the_crop_where_they_were(
 def test_a_frame_has_the_crops_aspect_ratio_and_holds_the_padded_box(
     box: tuple[float, ...], size: tuple[int, int], padding: float
 ) -> None:
-    centre, extent = framed(box, size, padding)
+    centre, extent = centre_and_extent(box, size, padding)
     assert extent[0] / extent[1] == pytest.approx(size[1] / size[0])
     assert (extent >= padding * np.array(box[2:]) - 1e-9).all()
     np.testing.assert_allclose(centre, np.array(box[:2]) + np.array(box[2:]) / 2)
@@ -51,7 +51,7 @@ def test_a_frame_has_the_crops_aspect_ratio_and_holds_the_padded_box(
 def test_the_frames_centre_lands_in_the_middle_of_the_crop(
     box: tuple[float, ...], size: tuple[int, int], angle: float
 ) -> None:
-    centre, extent = framed(box, size)
+    centre, extent = centre_and_extent(box, size)
     middle = np.array([size[1], size[0]])
     plain = crop_affine(centre, extent, size, angle)
     np.testing.assert_allclose(apply_affine(plain, centre[None])[0], middle / 2, atol=1e-6)
@@ -71,7 +71,7 @@ def test_aligned_boxes_and_crops_span_from_their_first_pixel_to_their_last() -> 
 def test_composing_is_applying_one_after_the_other(
     box: tuple[float, ...], size: tuple[int, int], angle: float, xy: np.ndarray
 ) -> None:
-    inner, outer = crop_affine(*framed(box, size), size, angle), translation(3.5, -2)
+    inner, outer = crop_affine(*centre_and_extent(box, size), size, angle), translation(3.5, -2)
     both = apply_affine(compose(outer, inner), xy)
     np.testing.assert_allclose(both, apply_affine(outer, apply_affine(inner, xy)), atol=1e-6)
 
@@ -79,8 +79,8 @@ def test_composing_is_applying_one_after_the_other(
 def test_many_boxes_at_once_give_what_each_gives_alone() -> None:
     rng = np.random.default_rng(0)
     box, angle = rng.uniform(10, 200, (5, 4)), rng.uniform(-90, 90, 5)
-    together = crop_affine(*framed(box, (64, 48)), (64, 48), angle)
-    alone = [crop_affine(*framed(b, (64, 48)), (64, 48), a) for b, a in zip(box, angle, strict=True)]
+    together = crop_affine(*centre_and_extent(box, (64, 48)), (64, 48), angle)
+    alone = [crop_affine(*centre_and_extent(b, (64, 48)), (64, 48), a) for b, a in zip(box, angle, strict=True)]
     np.testing.assert_allclose(together, alone)
 
 
@@ -101,11 +101,11 @@ def test_a_box_within_the_image_is_not_clipped() -> None:
 def test_pixels_land_where_the_affine_sends_their_centres(angle: float) -> None:
     image = np.zeros((80, 100, 3), np.uint8)
     image[30:33, 40:43] = 255
-    affine = crop_affine(*framed((20, 10, 60, 50), (96, 96)), (96, 96), angle)
+    affine = crop_affine(*centre_and_extent((20, 10, 60, 50), (96, 96)), (96, 96), angle)
     crop = warp(image, affine, (96, 96))[..., 0].astype(float)
     y, x = np.mgrid[:96, :96]
-    found = np.array([(crop * x).sum(), (crop * y).sum()]) / crop.sum()
-    np.testing.assert_allclose(found, apply_affine(affine, np.array([[41.0, 31.0]]))[0], atol=0.1)
+    actual = np.array([(crop * x).sum(), (crop * y).sum()]) / crop.sum()
+    np.testing.assert_allclose(actual, apply_affine(affine, np.array([[41.0, 31.0]]))[0], atol=0.1)
 
 
 def test_a_positive_angle_turns_the_picture_counter_clockwise() -> None:

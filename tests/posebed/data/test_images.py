@@ -59,7 +59,7 @@ def test_a_picture_that_ends_early_anywhere_is_refused(folder: Path, data: bytes
             decode(data[:length], folder)
 
 
-def test_a_truncated_picture_is_told_from_an_unreadable_one(folder: Path) -> None:
+def test_a_truncated_picture_is_distinguished_from_an_unreadable_one(folder: Path) -> None:
     with pytest.raises(TruncatedImage):
         decode(JPEG[:-40], folder)
     with pytest.raises(ValueError, match="must be a picture") as unreadable:

@@ -187,9 +187,9 @@ def test_the_loader_counts_the_seconds_waited_and_keeps_ahead() -> None:
     while len(made) < 3 or time.perf_counter() < busy + 0.3:
         assert time.perf_counter() < busy + 60, made
         time.sleep(0.01)
-    asked = time.perf_counter()
+    fetched = time.perf_counter()
     assert list(batches) == [1, 2]
-    assert 0.04 < loader.waited <= time.perf_counter() - started - (asked - busy)
+    assert 0.04 < loader.waited <= time.perf_counter() - started - (fetched - busy)
 
 
 def test_what_fails_in_the_background_fails_in_front() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from posebed.config import Convention, PackConfig
 from posebed.data import pack as pack_module
-from posebed.data.crop import apply_affine, clip_box, crop_affine, framed, warp
+from posebed.data.crop import apply_affine, centre_and_extent, clip_box, crop_affine, warp
 from posebed.data.images import Images
 from posebed.data.pack import Pack, write_pack
 from posebed.records import Category, Dataset, Record
@@ -35,7 +35,9 @@ def test_an_evaluation_crop_is_one_warp_from_the_image_byte_for_byte(
         picture = cv2.imread(str(tiny.root / record.image), cv2.IMREAD_COLOR_RGB)
         assert picture is not None
         box = clip_box(record.box, record.width, record.height)
-        direct = warp(picture, crop_affine(*framed(box, (64, 48)), (64, 48), convention=convention), (64, 48))
+        direct = warp(
+            picture, crop_affine(*centre_and_extent(box, (64, 48)), (64, 48), convention=convention), (64, 48)
+        )
         assert (pack.evaluation_crops[[pack.row[record.record]]][0] == direct).all()
 
 
@@ -86,7 +88,7 @@ def test_the_index_leads_back_to_the_image(tiny: Dataset, tiny_pack: Pack) -> No
         known = len(record.keypoints)
         np.testing.assert_array_equal(tiny_pack.keypoints[row, :known], record.keypoints)
         assert tiny_pack.categories[tiny_pack.category[row]].key == record.category
-        centre, _ = framed(clip_box(record.box, record.width, record.height), (64, 48))
+        centre, _ = centre_and_extent(clip_box(record.box, record.width, record.height), (64, 48))
         np.testing.assert_allclose(apply_affine(tiny_pack.affine[row], centre[None])[0], (24, 32), atol=1e-6)
 
 

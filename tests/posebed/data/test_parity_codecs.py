@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from posebed.data.codecs import HeatmapCodec, Kind
-from posebed.data.crop import apply_affine, crop_affine, framed, invert_affine
+from posebed.data.crop import apply_affine, centre_and_extent, crop_affine, invert_affine
 from posebed.pose import Keypoints
 
 EMPTY = 2
@@ -96,8 +96,8 @@ def test_decoded_points_are_the_references(codecs: Reference, case: str, kind: K
         # The reference encodes in pixels of the crop, but decodes to shares of its side, times the side.
         span = np.array([codec.size[1], codec.size[0]])
         xy = xy * span / (span - 1)
-    found = [k for k in range(xy.shape[1]) if k != EMPTY]
-    codecs.check(f"{case}/dec_{kind}", xy, np.s_[:, found])
+    present = [k for k in range(xy.shape[1]) if k != EMPTY]
+    codecs.check(f"{case}/dec_{kind}", xy, np.s_[:, present])
     codecs.check(f"{case}/dec_{kind}_scores", points.weight)
 
 
@@ -137,7 +137,7 @@ def test_crops_are_the_references(parity: Path, case: str) -> None:
     reference = Reference.read(parity / "warps_flip")
     box, angle = reference.outputs[f"{case}/bbox_xywh"], reference.outputs[f"{case}/rotation_deg"]
     sizes = [(int(h), int(w)) for w, h in reference.outputs[f"{case}/output_sizes_wh"]]
-    frames = [framed(b, sizes[i % 4]) for i, b in enumerate(box)]
+    frames = [centre_and_extent(b, sizes[i % 4]) for i, b in enumerate(box)]
     plain = np.stack([crop_affine(*f, sizes[i % 4], angle[i]) for i, f in enumerate(frames)])
     udp = np.stack([crop_affine(*f, sizes[i % 4], -angle[i], "udp") for i, f in enumerate(frames)])
     reference.check(f"{case}/scale_fixed_aspect", np.stack([extent for _, extent in frames]))

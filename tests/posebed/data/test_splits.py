@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from posebed.config import EpisodesConfig, SplitConfig
 from posebed.data.splits import PARTS, UNUSED, Split, divide, read_split, write_split
-from posebed.data.test_episodes import draw_episodes
+from posebed.data.test_episodes import draw_test_episodes
 from posebed.records import Category, Record
 
 FAMILIES = {"lion": "cats", "tiger": "cats", "wolf": "dogs", "fox": "dogs", "cow": "cattle", "bison": "cattle"}
@@ -202,7 +202,7 @@ def test_few_shots_are_images_of_each_category(records: list[Record], split: Spl
         assert few[r.record] == (whole[r.record] if kept else UNUSED)
 
 
-def test_a_category_with_fewer_images_keeps_all_and_is_told(tmp_path: Path) -> None:
+def test_a_category_with_fewer_images_keeps_all_and_is_reported(tmp_path: Path) -> None:
     records = [record(f"{c}{i}", c) for c in ("lion", "wolf") for i in range(40 if c == "lion" else 5)]
     split = config(few_shot=8)
     write_split(tmp_path, Split(divide(records, CATEGORIES, split)), records, split)
@@ -252,7 +252,7 @@ def test_the_same_seed_writes_the_same_bytes(split: SplitConfig, shots: int) -> 
         for name in ("one", "two"):
             part = divide(records, CATEGORIES, split)
             chosen = {p: [r for r in records if part[r.record] == p] for p in ("val", "test")}
-            plan = {p: draw_episodes(of, p, episodes, split.seed) for p, of in chosen.items()}
+            plan = {p: draw_test_episodes(of, p, episodes, split.seed) for p, of in chosen.items()}
             write_split(Path(folder, name), Split(part, plan), records, split)
             assert read_split(Path(folder, name)) == Split(part, plan)
         one, two = ({f.name: f.read_bytes() for f in Path(folder, name).iterdir()} for name in ("one", "two"))
@@ -264,11 +264,11 @@ def test_the_same_seed_writes_the_same_bytes(split: SplitConfig, shots: int) -> 
 def test_a_detectors_box_goes_with_its_picture_and_changes_nothing_else(
     records: list[Record], split: SplitConfig
 ) -> None:
-    found = [replace(r, record=f"found {r.record}", group="", detection=0.5) for r in records]
-    alone = replace(found[0], record="alone", image="nothing annotated")
-    parts, before = divided([*found, *records, alone], split), divided(records, split)
+    detected = [replace(r, record=f"found {r.record}", group="", detection=0.5) for r in records]
+    alone = replace(detected[0], record="alone", image="nothing annotated")
+    parts, before = divided([*detected, *records, alone], split), divided(records, split)
     assert {name: parts[name] for name in before} == before
-    for box in found:
+    for box in detected:
         annotated = {parts[r.record] for r in records if r.image == box.image}
         assert parts[box.record] in annotated
         assert parts[box.record] != UNUSED or annotated == {UNUSED}
@@ -292,7 +292,7 @@ def test_what_is_written_says_what_it_holds(tmp_path: Path) -> None:
     episodes = EpisodesConfig(shots=1, queries=9, episodes=4)
     split = config(by="official", episodes=episodes)
     part = divide(records, CATEGORIES, split)
-    plan = {"test": draw_episodes([r for r in records if r.part == "test"], "test", episodes, 0)}
+    plan = {"test": draw_test_episodes([r for r in records if r.part == "test"], "test", episodes, 0)}
     write_split(tmp_path / "split", Split(part, plan), records, split)
     about = json.loads((tmp_path / "split" / "about.json").read_text())
     assert about["records"]["val"] == {"lion": 4}

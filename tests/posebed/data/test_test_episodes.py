@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from posebed.config import EpisodesConfig
 from posebed.data.test_episodes import (
     Episode,
-    draw_episodes,
+    draw_test_episodes,
     missed_officially,
     official_episodes,
     read_episodes,
@@ -41,7 +41,7 @@ Box = tuple[float, float, float, float]
 def drawn_by(draw: Draw, records: list[Record], config: EpisodesConfig) -> list[Episode]:
     if draw == "official":
         return official_episodes(records, CATEGORIES, "test", config)
-    return draw_episodes(records, "test", config, seed=0)
+    return draw_test_episodes(records, "test", config, seed=0)
 
 
 sizes = st.dictionaries(st.sampled_from(["cat", "dog", "cow", "fly"]), st.integers(4, 30), min_size=1)
@@ -58,7 +58,7 @@ configs = st.builds(
 def test_an_episode_shows_distinct_instances_of_its_category(
     sizes: dict[str, int], config: EpisodesConfig, part: str, seed: int
 ) -> None:
-    episodes = draw_episodes(table(sizes), part, config, seed)
+    episodes = draw_test_episodes(table(sizes), part, config, seed)
     number = config.episodes if part == "test" else config.val_episodes
     assert [e.index for e in episodes] == list(range(number * len(sizes)))
     for episode in episodes:
@@ -74,7 +74,7 @@ def test_a_new_category_changes_no_episode_of_another(
     sizes: dict[str, int], config: EpisodesConfig, new: int, seed: int
 ) -> None:
     def drawn(records: list[Record]) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-        episodes = draw_episodes(records, "test", config, seed)
+        episodes = draw_test_episodes(records, "test", config, seed)
         return [(e.category, e.supports, e.queries) for e in episodes if e.category != "bee"]
 
     records = table(sizes)
@@ -83,12 +83,12 @@ def test_a_new_category_changes_no_episode_of_another(
 
 def test_seeds_and_parts_draw_different_episodes() -> None:
     config = EpisodesConfig(episodes=5, val_episodes=5)
-    plans = [draw_episodes(table({"cat": 40}), part, config, seed) for part in ("val", "test") for seed in (0, 1)]
+    plans = [draw_test_episodes(table({"cat": 40}), part, config, seed) for part in ("val", "test") for seed in (0, 1)]
     assert all(a != b for i, a in enumerate(plans) for b in plans[:i])
 
 
 def test_every_instance_is_drawn_as_support_and_as_query() -> None:
-    episodes = draw_episodes(table({"cat": 8}), "test", EpisodesConfig(queries=2, episodes=100), seed=0)
+    episodes = draw_test_episodes(table({"cat": 8}), "test", EpisodesConfig(queries=2, episodes=100), seed=0)
     assert len({name for e in episodes for name in e.supports}) == 8
     assert len({name for e in episodes for name in e.queries}) == 8
 
@@ -101,11 +101,11 @@ def test_a_record_without_a_labelled_keypoint_is_neither_support_nor_query(draw:
 
 
 @pytest.mark.parametrize("draw", ["seeded", "official"])
-@pytest.mark.parametrize("found", [0, 1, 2])
-def test_a_category_without_a_query_is_refused_by_name(draw: Draw, found: int) -> None:
-    records = [*table({"dog": 9}), *(record(f"cat{i}", "cat", labelled=i < found) for i in range(5))]
+@pytest.mark.parametrize("available", [0, 1, 2])
+def test_a_category_without_a_query_is_refused_by_name(draw: Draw, available: int) -> None:
+    records = [*table({"dog": 9}), *(record(f"cat{i}", "cat", labelled=i < available) for i in range(5))]
     with pytest.raises(
-        ValueError, match=f"must have 3 labelled records .* 2 to show and 1 to ask for, but cat has {found};"
+        ValueError, match=f"must have 3 labelled records .* 2 to show and 1 to ask for, but cat has {available};"
     ):
         drawn_by(draw, records, EpisodesConfig(shots=2, queries=1))
 
@@ -143,7 +143,7 @@ def test_a_box_that_the_official_loaders_clip_to_nothing_is_not_drawn(box: Box, 
 
 
 def test_records_are_missed_officially_unless_the_official_loaders_drop_them_too() -> None:
-    found = [
+    actual = [
         ("1", "cat", Reason.MISSING_IMAGE),
         ("2", "cat", Reason.VISIBILITY),
         ("2", "cat", Reason.IMAGE_SIZE),
@@ -152,7 +152,7 @@ def test_records_are_missed_officially_unless_the_official_loaders_drop_them_too
         ("4", "dog", Reason.NO_KEYPOINT),
         ("", "cow", Reason.BAD_SKELETON),
     ]
-    problems = [Problem("a.json", name, category, "", reason, "", "") for name, category, reason in found]
+    problems = [Problem("a.json", name, category, "", reason, "", "") for name, category, reason in actual]
     assert missed_officially(problems) == {"cat": 2}
 
 
@@ -161,7 +161,7 @@ def test_written_episodes_read_back_as_they_were(
     tmp_path_factory: pytest.TempPathFactory, sizes: dict[str, int], config: EpisodesConfig
 ) -> None:
     path: Path = tmp_path_factory.getbasetemp() / "episodes.parquet"
-    plan = {part: draw_episodes(table(sizes), part, config, seed=1) for part in ("val", "test")}
+    plan = {part: draw_test_episodes(table(sizes), part, config, seed=1) for part in ("val", "test")}
     write_episodes(plan, path)
     assert read_episodes(path) == plan
     assert all(isinstance(e, Episode) for e in read_episodes(path)["val"])

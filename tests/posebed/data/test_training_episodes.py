@@ -16,7 +16,7 @@ from posebed.config import TrainConfig
 from posebed.data.crop import apply_affine
 from posebed.data.loader import evaluation_batches, training_episode_batches
 from posebed.data.pack import Pack
-from posebed.data.training_episodes import draw_episodes
+from posebed.data.training_episodes import draw_training_episodes
 from posebed.pose import EpisodeBatch
 from posebed.records import Category
 
@@ -32,7 +32,7 @@ class Rows:
 def drawn(sizes: list[int], shots: int, seed: int = 0, **settings: Any) -> tuple[Any, np.ndarray]:
     pack: Any = Rows(np.repeat(np.arange(len(sizes)), sizes))
     rows = np.arange(len(pack.category))
-    return pack, draw_episodes(pack, rows, shots, np.random.default_rng(seed), **settings)
+    return pack, draw_training_episodes(pack, rows, shots, np.random.default_rng(seed), **settings)
 
 
 members = st.lists(st.integers(6, 30), min_size=1, max_size=5)

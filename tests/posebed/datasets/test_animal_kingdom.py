@@ -109,7 +109,7 @@ def test_links_count_from_0(download: Any) -> None:
 
 
 @pytest.mark.parametrize(("tree", "form"), [("annotation", mpii_form), ("annotation_coco", coco_form)])
-def test_defects_are_told(download: Any, tree: str, form: Any) -> None:
+def test_defects_are_reported(download: Any, tree: str, form: Any) -> None:
     dataset = read(Options(), make(download, tree, form, seen=(20, 2, 1, 20)).path)
     assert [(p.record, str(p.reason)) for p in dataset.problems] == [
         ("train/2", "box without extent"),

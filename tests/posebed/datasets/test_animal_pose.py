@@ -97,7 +97,7 @@ def test_the_skeleton_is_that_of_the_toolbox() -> None:
     assert SKELETON.flip_pairs == ((0, 1), (2, 3), (8, 9), (10, 11), (12, 13), (14, 15), (16, 17), (18, 19))
 
 
-def test_missing_pictures_are_told_before_annotations_are_read(toolbox: Any) -> None:
+def test_missing_pictures_are_reported_before_annotations_are_read(toolbox: Any) -> None:
     (toolbox.path / "VOC2012").rename(toolbox.path / "VOC")
     with pytest.raises(ValueError, match="without VOC2012/JPEGImages it is incomplete"):
         read(Reported(), toolbox.path)

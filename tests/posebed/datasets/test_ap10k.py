@@ -57,7 +57,7 @@ def test_categories_get_what_the_file_lacks(ap10k: Path) -> None:
     assert category.upper_body == SKELETON.upper_body
 
 
-def test_both_statements_on_the_licence_are_told(ap10k: Path) -> None:
+def test_both_statements_on_the_licence_are_reported(ap10k: Path) -> None:
     notes = " ".join(read(Options(), ap10k).notes)
     assert "CC BY 4.0" in notes and "non-commercial" in notes
 
@@ -77,13 +77,13 @@ def test_a_damaged_zip_file_is_refused(ap10k: Path, download: Any) -> None:
         read(Options(), ap10k)
 
 
-def test_missing_files_are_told_in_one_sentence(ap10k: Path) -> None:
+def test_missing_files_are_reported_in_one_sentence(ap10k: Path) -> None:
     (ap10k / "annotations/ap10k-val-split1.json").unlink()
     with pytest.raises(ValueError, match="must lie in") as error:
         read(Options(), ap10k)
-    said = str(error.value)
-    assert "without annotations/ap10k-val-split1.json it" in said and "only annotations, data;" in said
-    assert SPEC.source in said and SPEC.licence in said
+    words = str(error.value)
+    assert "without annotations/ap10k-val-split1.json it" in words and "only annotations, data;" in words
+    assert SPEC.source in words and SPEC.licence in words
 
 
 def test_one_annotation_file_can_be_read_alone(ap10k: Path, download: Any) -> None:

@@ -201,8 +201,8 @@ def test_real_photographs_are_read_to_the_last(real_data: Path, name: str) -> No
     spec = catalog.load("posebed.datasets", "coco_folder")
     dataset = spec.read(spec.options(), real_data / name)
     (category,) = dataset.categories
-    found = (len({r.image for r in dataset.records}), len(dataset.records), len(category.keypoints))
-    assert found == REAL[name]
+    actual = (len({r.image for r in dataset.records}), len(dataset.records), len(category.keypoints))
+    assert actual == REAL[name]
     assert dataset.checked == REAL[name][1]
     assert category.limbs and category.flip_pairs
 

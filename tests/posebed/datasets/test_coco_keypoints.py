@@ -12,7 +12,7 @@ from posebed.data.splits import divide
 from posebed.datasets.coco_keypoints import SKELETON, Options, read
 
 VAL = "annotations/person_keypoints_val2017.json"
-FOUND = "found.json"
+DETECTIONS = "found.json"
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_the_scale_of_oks_is_the_area_of_the_segment(coco: Any) -> None:
     assert {r.area for r in read(Options(), coco.path).records} == {300}
 
 
-def test_a_person_annotated_twice_is_told(coco: Any) -> None:
+def test_a_person_annotated_twice_is_reported(coco: Any) -> None:
     content = coco.read(VAL)
     content["annotations"].append(content["annotations"][2] | {"id": 99, "bbox": [1.2, 2, 30, 20.1]})
     coco.write(VAL, content)
@@ -69,8 +69,8 @@ def test_a_person_annotated_twice_is_told(coco: Any) -> None:
 
 def test_boxes_of_a_detector_are_further_records_of_the_reported_part(coco: Any) -> None:
     change(coco, 0, num_keypoints=0, keypoints=[0] * 51)
-    coco.write(FOUND, detected({}, {"image_id": 5, "score": 0.5}))
-    dataset = read(Options(detections=FOUND), coco.path)
+    coco.write(DETECTIONS, detected({}, {"image_id": 5, "score": 0.5}))
+    dataset = read(Options(detections=DETECTIONS), coco.path)
     assert not dataset.problems
     boxes = [r for r in dataset.records if r.detection is not None]
     assert [(r.detection, r.image, r.part) for r in boxes] == [
@@ -85,8 +85,8 @@ def test_boxes_of_a_detector_are_further_records_of_the_reported_part(coco: Any)
 def test_with_a_detector_people_without_keypoints_stay_to_be_ignored(coco: Any) -> None:
     change(coco, 0, num_keypoints=0, keypoints=[0] * 51)
     change(coco, 1, num_keypoints=0, keypoints=[0] * 51, iscrowd=1)
-    coco.write(FOUND, detected({}))
-    dataset = read(Options(detections=FOUND), coco.path)
+    coco.write(DETECTIONS, detected({}))
+    dataset = read(Options(detections=DETECTIONS), coco.path)
     assert not dataset.problems
     unlabelled = [r for r in dataset.records if r.detection is None and not r.keypoints[:, 2].any()]
     assert [(r.part, r.record[-2:]) for r in unlabelled] == [("test", "10"), ("test", "11")]
@@ -96,8 +96,8 @@ def test_with_a_detector_people_without_keypoints_stay_to_be_ignored(coco: Any) 
 @pytest.mark.parametrize("inside", [True, False])
 def test_a_detector_finds_pictures_in_zip_files_as_well(coco: Any, inside: bool) -> None:
     coco.zip("val2017", inside)
-    coco.write(FOUND, detected({}))
-    dataset = read(Options(detections=FOUND), coco.path)
+    coco.write(DETECTIONS, detected({}))
+    dataset = read(Options(detections=DETECTIONS), coco.path)
     assert not dataset.problems
     assert {r.image.partition("/")[0] for r in dataset.records if r.part == "test"} == {"val2017.zip"}
 
@@ -117,10 +117,10 @@ def test_a_detector_finds_pictures_in_zip_files_as_well(coco: Any, inside: bool)
     ],
     ids=str,
 )
-def test_a_faulty_detection_is_told_and_left_out(coco: Any, wrong: dict[str, Any], field: str) -> None:
-    coco.write(FOUND, detected({}, wrong))
-    dataset = read(Options(detections=FOUND), coco.path)
-    assert [(p.file, p.record, p.field) for p in dataset.problems] == [(FOUND, "found/1", field)]
+def test_a_faulty_detection_is_reported_and_left_out(coco: Any, wrong: dict[str, Any], field: str) -> None:
+    coco.write(DETECTIONS, detected({}, wrong))
+    dataset = read(Options(detections=DETECTIONS), coco.path)
+    assert [(p.file, p.record, p.field) for p in dataset.problems] == [(DETECTIONS, "found/1", field)]
     assert sum(r.detection is not None for r in dataset.records) == 1
 
 
@@ -128,12 +128,12 @@ def test_a_faulty_detection_is_told_and_left_out(coco: Any, wrong: dict[str, Any
     ("name", "text", "says"),
     [
         ("none.json", "[]", "there is no none.json"),
-        (FOUND, "{", "must be JSON"),
-        (FOUND, "{}", "must hold a list of detections"),
+        (DETECTIONS, "{", "must be JSON"),
+        (DETECTIONS, "{}", "must hold a list of detections"),
         ("../found.json", "[]", "must stay below"),
     ],
 )
 def test_a_file_of_detections_that_cannot_be_read_is_refused(coco: Any, name: str, text: str, says: str) -> None:
-    (coco.path / FOUND).write_text(text)
+    (coco.path / DETECTIONS).write_text(text)
     with pytest.raises(ValueError, match=says):
         read(Options(detections=name), coco.path)

@@ -105,7 +105,7 @@ def test_records_stand_in_the_order_of_the_images_of_their_file(tmp_path: Path) 
     assert horse == [11, 10, 12]  # the second picture is listed first
 
 
-def test_two_categories_of_one_name_stay_apart(tmp_path: Path) -> None:
+def test_two_categories_of_one_name_stay_separate(tmp_path: Path) -> None:
     dataset = read(Options(split=4), make(tmp_path, 4))
     faces = [c for c in dataset.categories if c.name == "face"]
     assert sorted(c.key for c in faces) == ["face-18", "face-40"]

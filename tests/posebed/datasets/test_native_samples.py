@@ -60,7 +60,7 @@ def test_people_without_keypoints_are_skipped_and_counted(real_data: Path) -> No
     assert all(record.area < record.box[2] * record.box[3] for record in dataset.records)
 
 
-def test_the_category_that_a_sample_does_not_list_is_told(real_data: Path) -> None:
+def test_the_category_that_a_sample_does_not_list_is_reported(real_data: Path) -> None:
     dataset = read_sample(real_data, "ak")
     assert [(p.field, str(p.reason), p.found) for p in dataset.problems] == [
         ("category_id", "unknown category", "4")

@@ -31,9 +31,9 @@ def predictions_of(key: str) -> Predictions:
 def detected(record: Record) -> Record:
     """What a detector makes of an annotated animal: its box, a little off."""
     x, y, width, height = record.box
-    found = np.zeros_like(record.keypoints)
+    keypoints = np.zeros_like(record.keypoints)
     box = (x + 1, y, width, height)
-    return replace(record, record=f"found/{record.record}", box=box, keypoints=found, detection=0.5)
+    return replace(record, record=f"found/{record.record}", box=box, keypoints=keypoints, detection=0.5)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def with_detections(project: Path) -> Path:
     return project
 
 
-def test_annotated_boxes_are_asked_once_and_each_has_its_truth(project: Path):
+def test_annotated_boxes_are_predicted_once_and_each_has_its_truth(project: Path):
     train_without_ray("floor")
     table = predictions_of("floor")
     test = read_split(stage.split_folder("quads")).records("test")
@@ -64,7 +64,7 @@ def test_annotated_boxes_are_asked_once_and_each_has_its_truth(project: Path):
     np.testing.assert_allclose(table.crop, expected, atol=1e-6)
 
 
-def test_detected_boxes_are_asked_and_matched_with_every_truth_of_the_part(with_detections: Path):
+def test_detected_boxes_are_predicted_and_matched_with_every_truth_of_the_part(with_detections: Path):
     train_without_ray("found")
     table = predictions_of("found")
     test = read_split(stage.split_folder("quads")).records("test")
@@ -100,7 +100,7 @@ def test_a_run_in_detected_boxes_is_refused_where_the_data_has_none(with_detecti
         experiment_of("found")
 
 
-def test_a_result_says_how_it_was_measured_and_how_the_model_answered(project: Path):
+def test_a_result_says_how_it_was_measured_and_how_the_model_predicted(project: Path):
     train_without_ray("baseline")
     predict("baseline")
     result = score("baseline", read_params(stage.PARAMS))

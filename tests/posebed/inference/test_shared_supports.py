@@ -16,7 +16,7 @@ from posebed.pose import EpisodeBatch, Keypoints
 
 
 @dataclass(frozen=True)
-class Told:
+class Encoded:
     mean: Tensor
     points: Keypoints
     nothing: Tensor | None = None
@@ -28,11 +28,11 @@ class Counting:
     def __init__(self) -> None:
         self.seen = 0
 
-    def encode_support(self, batch: EpisodeBatch) -> Told:
+    def encode_support(self, batch: EpisodeBatch) -> Encoded:
         self.seen += batch.support_image[:, :, 0, 0, 0].numel()
-        return Told(batch.support_image.float().mean((1, 2, 3, 4)), batch.support)
+        return Encoded(batch.support_image.float().mean((1, 2, 3, 4)), batch.support)
 
-    def locate(self, batch: EpisodeBatch, support: Told) -> Tensor:
+    def locate(self, batch: EpisodeBatch, support: Encoded) -> Tensor:
         self.seen += len(batch)
         return batch.image.float().mean((1, 2, 3)) + support.mean + support.points.xy.sum((1, 2, 3))
 
@@ -63,9 +63,9 @@ def test_a_model_that_offers_no_such_thing_is_given_the_whole_batch():
 
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=8), st.integers(1, 16))
 def test_batches_hold_all_questions_in_order_and_part_no_episode_that_fits(lengths: list[int], size: int):
-    asked = [Query(row, (0,), number) for number, length in enumerate(lengths) for row in range(length)]
-    parts = grouped(asked, size)
-    assert list(chain(*parts)) == asked
+    queries = [Query(row, (0,), number) for number, length in enumerate(lengths) for row in range(length)]
+    parts = grouped(queries, size)
+    assert list(chain(*parts)) == queries
     assert all(0 < len(part) <= size for part in parts)
     for number, length in enumerate(lengths):
         homes = sum(any(question.episode == number for question in part) for part in parts)

@@ -65,9 +65,9 @@ def undisturbed(project: Path) -> dict[str, torch.Tensor]:
         file.write(LONG)
     # As many threads as a lone worker takes, since sums are rounded by how they are divided.
     finish(start("long", "--without-ray", OMP_NUM_THREADS=str(get_num_cpus())))
-    found = weights("long")
+    final = weights("long")
     (project / "runs/long/train").rename(project / "undisturbed")
-    return found
+    return final
 
 
 def checkpoints() -> list[Path]:
@@ -76,14 +76,14 @@ def checkpoints() -> list[Path]:
 
 def workers_of(driver: int) -> list[psutil.Process]:
     """The training workers among a driver's descendants."""
-    found = []
+    workers = []
     for process in psutil.Process(driver).children(recursive=True):
         try:
             if "TrainWorker" in " ".join(process.cmdline()):
-                found.append(process)
+                workers.append(process)
         except psutil.Error:
             continue
-    return found
+    return workers
 
 
 @pytest.mark.faults
@@ -158,7 +158,7 @@ def test_workers_of_a_foreign_cluster_run_the_code_that_was_shipped(project: Pat
         "def place():\n    import posebed, posezoo\n    return posebed.__file__, posezoo.__file__\n"
         "print(*ray.get(ray.remote(place).remote()))\n"
     )
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "RAY_ADDRESS": two_nodes},
         capture_output=True,
@@ -166,5 +166,5 @@ def test_workers_of_a_foreign_cluster_run_the_code_that_was_shipped(project: Pat
         timeout=PATIENCE,
         check=True,
     )
-    for place in found.stdout.split():
+    for place in process.stdout.split():
         assert "runtime_resources/py_modules_files" in place

@@ -86,14 +86,14 @@ def gone(processes: Sequence[psutil.Process]) -> bool:
 
 def titled(processes: Sequence[psutil.Process], *titles: str) -> list[psutil.Process]:
     """Those that Ray gave one of these names."""
-    found: list[psutil.Process] = []
+    matching: list[psutil.Process] = []
     for process in processes:
         try:
             if any("ray::" + title in " ".join(process.cmdline()) for title in titles):
-                found.append(process)
+                matching.append(process)
         except psutil.Error:
             continue
-    return found
+    return matching
 
 
 def actors(driver: int) -> list[psutil.Process]:
@@ -111,14 +111,14 @@ def undisturbed(search: Search) -> dict[int, list[float]]:
     """The best validation by every epoch of each setting, trained in this process."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    found: dict[int, list[float]] = {}
+    curves: dict[int, list[float]] = {}
     for number, setting in enumerate(SETTINGS):
         varied = search.experiment.with_overrides(setting)
         log = FolderLog(Path("undisturbed") / str(number), str(number))
         measured = [line.validation or 0.0 for line in epochs(varied, log)]
-        found[number] = [max(measured[: i + 1]) for i in range(len(measured))]
+        curves[number] = [max(measured[: i + 1]) for i in range(len(measured))]
     torch.set_num_threads(threads)
-    return found
+    return curves
 
 
 def by_number(result: SearchResult) -> list[Trial]:

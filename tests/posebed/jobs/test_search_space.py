@@ -39,26 +39,26 @@ TRAINED = [name for name in catalog.names("posezoo") if catalog.load("posezoo", 
 def test_every_model_s_space_holds_the_model_s_own_setting(model: str):
     specific = Task.CATEGORY_SPECIFIC in catalog.load("posezoo", model).tasks
     experiment, settings = searched(model, "plain" if specific else "shown")
-    found = space_of(experiment, settings)
-    assert {*found} == {*SEARCHED_EVERYWHERE, *experiment.spec.space}
-    for name, value in own_setting(experiment, found).items():
-        dimension = found[name]
+    actual = space_of(experiment, settings)
+    assert {*actual} == {*SEARCHED_EVERYWHERE, *experiment.spec.space}
+    for name, value in own_setting(experiment, actual).items():
+        dimension = actual[name]
         assert holds(dimension.then if isinstance(dimension, When) else dimension, value), name
-    assert experiment.with_overrides(own_setting(experiment, found)) == experiment
+    assert experiment.with_overrides(own_setting(experiment, actual)) == experiment
 
 
 def test_a_setting_outside_the_model_s_space_widens_it():
-    found = space(train={"lr": 0.03}, config={"layers": 9})
-    assert holds(found["train.lr"], 0.03) and holds(found["train.lr"], 5e-4)
-    assert holds(found["model.layers"], 9) and holds(found["model.layers"], 4)
+    actual = space(train={"lr": 0.03}, config={"layers": 9})
+    assert holds(actual["train.lr"], 0.03) and holds(actual["train.lr"], 5e-4)
+    assert holds(actual["model.layers"], 9) and holds(actual["model.layers"], 4)
 
 
 def test_only_the_named_dimensions_are_taken_and_others_may_be_added():
-    found = space(
+    actual = space(
         only=["model.layers", "train.lr"],
         space={"train.lr": {"low": 1e-5, "high": 1e-2, "log": True}, "train.augment.flip": [0.0, 0.5]},
     )
-    assert found == {
+    assert actual == {
         "model.layers": Choice(1, 2, 3, 4),
         "train.lr": LogUniform(1e-5, 1e-2),
         "train.augment.flip": Choice(0.0, 0.5),
@@ -76,7 +76,7 @@ def test_a_narrower_dimension_still_holds_the_run_s_own_value():
 
 
 @pytest.mark.parametrize(
-    ("search", "told"),
+    ("search", "message"),
     [
         ({"only": ["model.layer"]}, r"only must name dimensions of the model's space, but has model\.layer; there is"),
         ({"space": {"model.layer": [1, 2]}}, r"model\.layer must name a parameter, but 'layer' is none; there is"),
@@ -100,29 +100,29 @@ def test_a_narrower_dimension_still_holds_the_run_s_own_value():
         ),
     ],
 )
-def test_what_cannot_be_searched_is_refused_before_the_first_trial(search: dict[str, Any], told: str):
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_searched_is_refused_before_the_first_trial(search: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
         space(**search)
 
 
 @pytest.mark.parametrize(("parts", "there"), [(0, False), (4, True)])
 def test_a_dimension_whose_condition_is_not_searched_is_there_as_the_run_s_own_setting_says(parts: int, there: bool):
-    found = space(config={"parts": parts}, space={"model.parts": None})
-    assert ("model.clustering" in found) is there
-    assert not there or found["model.clustering"] == Choice("k-medoids", "k-means", "skeleton")
+    actual = space(config={"parts": parts}, space={"model.parts": None})
+    assert ("model.clustering" in actual) is there
+    assert not there or actual["model.clustering"] == Choice("k-medoids", "k-means", "skeleton")
 
 
 def test_the_run_s_own_value_of_a_conditional_dimension_is_held():
-    found = space(config={"ghrl_weight": 0.5, "ghrl_sigma": 5.0})
-    conditional = found["model.ghrl_sigma"]
+    actual = space(config={"ghrl_weight": 0.5, "ghrl_sigma": 5.0})
+    conditional = actual["model.ghrl_sigma"]
     assert isinstance(conditional, When) and holds(conditional.then, 5.0)
 
 
 def test_values_are_as_the_parameter_holds_them_and_each_once():
-    found = space(
+    actual = space(
         space={"train.sync_batchnorm": ["yes", "no", True], "train.lr": [1e-4, "1e-4", 0.001], "train.clip": [1, 1.0]}
     )
-    assert found["train.sync_batchnorm"] == Choice(True, False)
-    assert found["train.lr"].values[-2:] == (1e-4, 0.001) and len(found["train.lr"].values) == 3  # and the run's own
-    assert found["train.clip"].values == (0.0, 1.0)
-    assert all(isinstance(value, float) for name in ("train.lr", "train.clip") for value in found[name].values)
+    assert actual["train.sync_batchnorm"] == Choice(True, False)
+    assert actual["train.lr"].values[-2:] == (1e-4, 0.001) and len(actual["train.lr"].values) == 3  # and the run's own
+    assert actual["train.clip"].values == (0.0, 1.0)
+    assert all(isinstance(value, float) for name in ("train.lr", "train.clip") for value in actual[name].values)

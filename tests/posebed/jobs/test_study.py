@@ -85,7 +85,7 @@ class Tune:
     """Numbers of trials to what goes wrong with them."""
     lose: Mapping[int, int] = field(default_factory=dict[int, int])
     """Numbers of trials to how often they lose their process after the first epoch."""
-    asked: list[int] = field(default_factory=list[int])
+    started: list[int] = field(default_factory=list[int])
     ended: list[int] = field(default_factory=list[int])
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ class Tune:
                 assert self._live or config == Searcher.FINISHED, "nobody runs and nobody may start"
                 break
             assert isinstance(config, dict)
-            self.asked.append(config["number"])
+            self.started.append(config["number"])
             self._live[name] = self._results(**config)
         return bool(self._live)
 
@@ -159,7 +159,7 @@ def tried(search: Search) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes", "nsga2"])
 def test_the_first_trial_is_the_run_s_own_setting_and_others_differ(sampler: str):
     search = opened(sampler=sampler, budget={"trials": 4}, train={"epochs": EPOCHS, "lr": 0.004})
-    assert Tune(search).run().asked == [0, 1, 2, 3]
+    assert Tune(search).run().started == [0, 1, 2, 3]
     params = tried(search)
     assert params[0] == own_setting(search.experiment, search.space)
     assert params[0]["train.lr"] == 0.004
@@ -276,7 +276,7 @@ def test_a_setting_that_the_sections_refuse_costs_a_trial_and_nothing_else():
     search.study.enqueue_trial({"train.lr": lr, "train.batch_size": 10, "train.micro_batch": 4})
     tune = Tune(search).run()
     trials = by_number(search)
-    assert 1 not in tune.asked and 1 in tune.ended
+    assert 1 not in tune.started and 1 in tune.ended
     assert trials[1].state == "failed" and "batch_size must be a multiple of micro_batch" in trials[1].failed
     assert trials[1].params == {"train.lr": lr, "train.batch_size": 10, "train.micro_batch": 4}
     assert len(trials) == 4
@@ -300,15 +300,15 @@ def test_one_place_at_a_time_and_the_same_seed_propose_the_same_trials(empty: Pa
 def test_a_killed_search_goes_on_with_its_own_trials_and_repeats_none(at_once: int):
     search = opened(budget={"trials": 6})
     killed = Tune(search, at_once).run(steps=9)
-    under_way = {n for n in killed.asked if n not in killed.ended}
+    under_way = {n for n in killed.started if n not in killed.ended}
     before = {t.number: t.params for t in search.study.get_trials()}
     assert under_way
 
     again = opened(budget={"trials": 6})
     assert again.study.study_name == search.study.study_name
     resumed = Tune(again, at_once).run()
-    assert {*resumed.asked[: len(under_way)]} == under_way, "they come first"
-    assert not {*resumed.asked} & {*killed.ended}, "what has ended is not asked again"
+    assert {*resumed.started[: len(under_way)]} == under_way, "they come first"
+    assert not {*resumed.started} & {*killed.ended}, "what has ended is not started again"
     assert sorted([*killed.ended, *resumed.ended]) == list(range(6))
     trials = by_number(again)
     assert all(t.state == "complete" and [m.epoch for m in t.curve] == [1, 2, 3, 4] for t in trials.values())
@@ -317,14 +317,14 @@ def test_a_killed_search_goes_on_with_its_own_trials_and_repeats_none(at_once: i
 
 def test_a_search_that_has_spent_its_budget_starts_nothing():
     Tune(opened(budget={"trials": 3})).run()
-    assert Tune(opened(budget={"trials": 3})).run().asked == []
+    assert Tune(opened(budget={"trials": 3})).run().started == []
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_a_larger_budget_goes_on_without_repeating(sampler: str):
     Tune(opened(sampler=sampler, budget={"trials": 3})).run()
     search = opened(sampler=sampler, budget={"trials": 5})
-    assert Tune(search).run().asked == [3, 4]
+    assert Tune(search).run().started == [3, 4]
     assert len({tuple(p.items()) for p in tried(search)}) == 5
 
 
@@ -352,13 +352,13 @@ def test_a_budget_counts_the_work_of_every_worker():
 
 def test_trials_under_way_count_towards_the_budget():
     search = opened(budget={"epochs": 8})
-    assert sorted(Tune(search, at_once=3).run().asked) == [0, 1]
+    assert sorted(Tune(search, at_once=3).run().started) == [0, 1]
 
 
 def test_a_trial_that_loses_its_process_starts_again_under_its_number():
     search = opened(budget={"trials": 4})
     tune = Tune(search, at_once=2, lose={1: 2}).run()
-    assert tune.asked.count(1) == 3 and sorted({*tune.asked}) == [0, 1, 2, 3]
+    assert tune.started.count(1) == 3 and sorted({*tune.started}) == [0, 1, 2, 3]
     trial = by_number(search)[1]
     assert trial.state == "complete" and [m.epoch for m in trial.curve] == [1, 2, 3, 4]
     assert "its process was lost after epoch 1; it starts again" in trial.notes
@@ -367,7 +367,7 @@ def test_a_trial_that_loses_its_process_starts_again_under_its_number():
 def test_a_trial_that_loses_its_process_again_and_again_fails():
     search = opened(budget={"trials": 2})
     tune = Tune(search, lose={0: 9}).run()
-    assert tune.asked.count(0) == StudySearch.RESTARTS + 1
+    assert tune.started.count(0) == StudySearch.RESTARTS + 1
     trial = by_number(search)[0]
     assert (trial.state, trial.failed) == ("failed", "its process was lost 4 times")
     assert by_number(search)[1].state == "complete"
@@ -383,7 +383,7 @@ def test_another_study_is_learnt_from_and_counts_for_nothing():
     assert len(learnt) == 4 and {t.source for t in learnt} == {name}
     assert [t.params for t in learnt] == [t.params for t in first.trials() if t.state == "complete"]
     tune = Tune(search).run()
-    assert tune.asked == [0, 5], "before and after those that were learnt"
+    assert tune.started == [0, 5], "before and after those that were learnt"
     assert by_number(search)[0].params == own_setting(search.experiment, search.space)
     result = result_of(search, {})
     assert [t.number for t in result.own] == [0, 5] and result.best in result.own

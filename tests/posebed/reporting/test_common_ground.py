@@ -41,14 +41,14 @@ RECORDS = {r.record: r for kind in KINDS for r in (record(kind, i) for i in rang
 
 def table(error: float, episodes: bool = True, seed: int = 0) -> Predictions:
     """Errors are as large as ``error`` in the mean, in shares of the box."""
-    asked = list(RECORDS.values())
+    queries = list(RECORDS.values())
     rng = np.random.default_rng(seed)
-    xy = np.zeros((len(asked), 3, 2))
-    for row, r in zip(xy, asked, strict=True):
+    xy = np.zeros((len(queries), 3, 2))
+    for row, r in zip(xy, queries, strict=True):
         row[: len(r.keypoints)] = r.keypoints[:, :2] + rng.normal(0, 70 * error, (len(r.keypoints), 2))
-    supports = [[RECORDS[f"{r.category}00"]] for r in asked]
-    shown = {"episode": range(len(asked)), "supports": supports} if episodes else {}
-    return Predictions.from_records(KINDS, asked, xy, np.ones(xy.shape[:2]), **shown)
+    supports = [[RECORDS[f"{r.category}00"]] for r in queries]
+    shown = {"episode": range(len(queries)), "supports": supports} if episodes else {}
+    return Predictions.from_records(KINDS, queries, xy, np.ones(xy.shape[:2]), **shown)
 
 
 @pytest.fixture
@@ -82,9 +82,9 @@ def test_words_say_which_differences_are_real(runs: dict):
     [section] = sections_of(runs)
     keys = [run.key for run in section.runs]
     assert keys[0] == "good" and keys[-1] == "bad" and section.runs[section.reference].key == "floor"
-    said = {" ".join(sentence.split()[:5]) for sentence in section.words()}
-    assert {"good is above floor by", "good is above bad by", "bad is below floor by"} <= said
-    assert "zero-shot is not separated from" in said
+    beginnings = {" ".join(sentence.split()[:5]) for sentence in section.words()}
+    assert {"good is above floor by", "good is above bad by", "bad is below floor by"} <= beginnings
+    assert "zero-shot is not separated from" in beginnings
     assert len(section.words()) == 5
 
 

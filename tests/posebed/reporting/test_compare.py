@@ -29,11 +29,11 @@ DIFFERENCES = {
 @given(chosen=st.lists(st.sets(st.sampled_from(sorted(DIFFERENCES))), min_size=1, max_size=8))
 def test_protocols_are_never_mixed(result: Make, chosen: list[set[str]]):
     results = [result(str(i), **{name: DIFFERENCES[name] for name in names}) for i, names in enumerate(chosen)]
-    found = tables(results)
-    assert sorted(row.result.key for table in found for row in table.rows) == sorted(r.key for r in results)
-    for table in found:
+    actual = tables(results)
+    assert sorted(row.result.key for table in actual for row in table.rows) == sorted(r.key for r in results)
+    for table in actual:
         assert {protocol_of(row.result) for row in table.rows} == {table.protocol}
-    assert len(found) == len({frozenset(names) for names in chosen})
+    assert len(actual) == len({frozenset(names) for names in chosen})
 
 
 def test_runs_in_detected_boxes_are_ordered_by_average_precision(result: Make, score: Callable[..., Score]):
@@ -84,8 +84,8 @@ def test_the_difference_to_the_floor_has_a_word_only_where_intervals_part(result
 
 
 def test_the_floor_of_another_protocol_is_no_floor(result: Make):
-    found = tables([result("a"), result("floor", 0.3, model="mean_pose", split="other")])
-    assert [row.floor for table in found for row in table.rows] == [None, None]
+    actual = tables([result("a"), result("floor", 0.3, model="mean_pose", split="other")])
+    assert [row.floor for table in actual for row in table.rows] == [None, None]
 
 
 @pytest.mark.parametrize("best", [0.4, 0.2])
@@ -109,8 +109,8 @@ def test_overlap_over_categories_forbids_a_victory_over_images(score: Callable[.
 
 
 def test_the_summary_names_every_leader_and_who_is_level_with_it(result: Make):
-    found = tables([result("a", 0.80), result("b", 0.79), result("c", 0.2), result("z", 0.4, data="plants")])
-    first, second = summary(found)
+    actual = tables([result("a", 0.80), result("b", 0.79), result("c", 0.2), result("z", 0.4, data="plants")])
+    first, second = summary(actual)
     assert first == "4 runs of 1 model under 2 protocols."
     assert "a with 0.800 on animals, split by-image, category-specific (not separated from b)" in second
     assert "z with 0.400 on plants" in second
@@ -134,8 +134,8 @@ def test_categories_with_the_same_keypoints_are_averaged_keypoint_by_keypoint(re
         "fish": {"fin": 0.9},
     }
     (table,) = tables([result("a", by_keypoint=values)])
-    found = {group.categories: group.keypoints for group in by_keypoint(table)}
-    assert found == {
+    actual = {group.categories: group.keypoints for group in by_keypoint(table)}
+    assert actual == {
         ("cat", "cow"): {"nose": [0.2], "paw": [pytest.approx(0.6)], "tail": [pytest.approx(0.3)]},
         ("fish",): {"fin": [0.9]},
         ("worm",): {"tail": [0.3]},

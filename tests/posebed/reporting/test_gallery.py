@@ -64,9 +64,9 @@ def test_queries_without_a_keypoint_that_counts_are_left_out(tmp_path: Path):
 
 @given(st.lists(st.floats(0, 1) | st.just(float("nan")), max_size=30), st.integers(1, 4))
 def test_no_query_is_chosen_twice_and_the_worst_are_the_worst(errors: list[float], each: int):
-    found = chosen(np.array(errors), each)
-    rows = [row for _, row in found]
+    actual = chosen(np.array(errors), each)
+    rows = [row for _, row in actual]
     known = sorted((e for e in errors if e == e), reverse=True)
     assert len(rows) == len(set(rows)) == min(len(known), len(rows))
-    assert [errors[row] for kind, row in found if kind == "Worst"] == known[:each]
+    assert [errors[row] for kind, row in actual if kind == "Worst"] == known[:each]
     assert len(known) < 3 * each or len(rows) == 3 * each

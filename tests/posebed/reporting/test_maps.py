@@ -51,9 +51,9 @@ def test_a_matrix_shows_rows_downwards_and_columns_to_the_right() -> None:
     assert ((coloured - (top, left)) // cell == (1, 3)).all()
 
 
-def test_a_line_sets_the_first_rows_and_columns_apart() -> None:
+def test_a_line_separates_the_first_rows_and_columns() -> None:
     matrix = np.random.default_rng(0).random((6, 6))
-    whole, parted = (matrix_sheet(matrix, list("abcdef"), apart) for apart in (0, 2))
+    whole, parted = (matrix_sheet(matrix, list("abcdef"), header_size) for header_size in (0, 2))
     changed = np.argwhere((whole != parted).any(-1))
     assert len(changed)
     assert (parted[tuple(changed.T)] == WHITE).all()

@@ -120,7 +120,7 @@ def large(result: Callable[..., Result], tmp_path: Path) -> Path:
 @pytest.fixture
 def opened(browser: Browser, site: Path) -> Iterator[Callable[..., Page]]:
     """Opens the page, or another; at the end nothing may have been logged or fetched."""
-    said: list[str] = []
+    console: list[str] = []
     contexts: list[BrowserContext] = []
     pages = {site.as_uri()}
 
@@ -129,18 +129,18 @@ def opened(browser: Browser, site: Path) -> Iterator[Callable[..., Page]]:
         contexts.append(browser.new_context(**settings))
         contexts[-1].set_default_timeout(PATIENCE_MS)
         page = contexts[-1].new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith("data:") else asked.append(r.url))
+        page.on("console", lambda message: console.append(message.text))
+        page.on("pageerror", lambda error: console.append(str(error)))
+        page.on("request", lambda r: None if r.url.startswith("data:") else requests.append(r.url))
         page.goto(of.as_uri() + anchor)
         return page
 
-    asked: list[str] = []
+    requests: list[str] = []
     yield opened
     for context in contexts:
         context.close()
-    assert said == []
-    assert {url.partition("#")[0] for url in asked} <= pages
+    assert console == []
+    assert {url.partition("#")[0] for url in requests} <= pages
 
 
 def leaders(page: Page) -> list[str]:
@@ -324,15 +324,15 @@ def test_every_number_of_a_row_leads_to_its_line_by_keyboard(opened: Callable[..
     assert row.locator("td a").count() == row.locator("td:not(.text)").count() - 1, "all but a floor that did not run"
     row.locator("td a", has_text=re.compile("^0.100$")).focus()
     page.keyboard.press("Enter")
-    asked = page.locator("tr.asked")
-    expect(asked).to_be_visible()
-    expect(asked.locator("th")).to_have_text("NME")
-    entry = page.locator("details.run", has=asked)
+    rows = page.locator("tr.asked")
+    expect(rows).to_be_visible()
+    expect(rows.locator("th")).to_have_text("NME")
+    entry = page.locator("details.run", has=rows)
     assert entry.locator("summary b").text_content() == run
     expect(entry.get_by_text("c" * 40)).to_be_visible()
     assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
     page.keyboard.press("Enter")
-    expect(asked).to_be_hidden()
+    expect(rows).to_be_hidden()
 
 
 def test_a_filter_does_not_hide_the_run_that_a_link_names(opened: Callable[..., Page], large: Path):

@@ -68,7 +68,7 @@ def ran(result: Callable[..., Result], score: Callable[..., Score]) -> Ran:
     return made
 
 
-def found(results: list[Result], **repeats: str | Repeat) -> Papers:
+def papers_of(results: list[Result], **repeats: str | Repeat) -> Papers:
     """Of results by what they repeat; of a key without a result the preset is asked for."""
     named = {key: Repeat(preset=r) if isinstance(r, str) else r for key, r in repeats.items()}
     repeating = [result.model_copy(update={"repeats": named.get(result.key)}) for result in results]
@@ -86,7 +86,7 @@ def numbers(cell: Cell) -> tuple[float | None, ...]:
 
 
 @pytest.mark.parametrize(
-    ("claimed", "share", "said"),
+    ("claimed", "share", "verdict"),
     [
         (75.8, 0.768, "reproduced within 1.00"),
         (75.8, 0.748, "reproduced within 1.00"),
@@ -97,11 +97,11 @@ def numbers(cell: Cell) -> tuple[float | None, ...]:
         (75.8, 0.75801, "reproduced within 0.01"),
     ],
 )
-def test_the_tolerance_is_one_point_with_its_border(ran: Ran, claimed: float, share: float, said: str):
-    cell = row_of(found([ran("run", share)], run="ours"), "Ours", "hrnet parts").cells[AP]
+def test_the_tolerance_is_one_point_with_its_border(ran: Ran, claimed: float, share: float, verdict: str):
+    cell = row_of(papers_of([ran("run", share)], run="ours"), "Ours", "hrnet parts").cells[AP]
     assert cell.claimed == claimed and cell.ours
     assert cell.ours.value == pytest.approx(100 * share)
-    assert cell.verdict() == said
+    assert cell.verdict() == verdict
 
 
 @given(st.floats(0, 100), st.floats(0, 100))
@@ -120,23 +120,23 @@ def test_a_verdict_goes_with_its_difference(claimed: float, value: float):
 def test_mean_and_spread_are_over_seeds(ran: Ran):
     values = (0.75, 0.762, 0.741)
     results = [ran(f"run{seed}", value, seed=seed) for seed, value in enumerate(values)]
-    row = row_of(found(results, run0="ours", run1="ours", run2="ours"), "Ours", "hrnet parts")
+    row = row_of(papers_of(results, run0="ours", run1="ours", run2="ours"), "Ours", "hrnet parts")
     assert row.runs == ("run0", "run1", "run2")
     assert numbers(row.cells[AP]) == pytest.approx((100 * fmean(values), 74.1, 76.2, 3))
-    single = row_of(found(results[:1], run0="ours"), "Ours", "hrnet parts").cells[AP]
+    single = row_of(papers_of(results[:1], run0="ours"), "Ours", "hrnet parts").cells[AP]
     assert numbers(single) == pytest.approx((75, 73, 77, 1)), "the interval over images"
 
 
 def test_a_claim_between_our_seeds_is_reproduced_and_an_interval_excuses_nothing(ran: Ran):
-    spread = found([ran("a", 0.71), ran("b", 0.77, seed=1)], a="ours", b="ours")
+    spread = papers_of([ran("a", 0.71), ran("b", 0.77, seed=1)], a="ours", b="ours")
     assert row_of(spread, "Ours", "hrnet parts").cells[AP].verdict() == "reproduced within 1.80"
-    single = row_of(found([ran("a", 0.74)], a="ours"), "Ours", "hrnet parts").cells[AP]
+    single = row_of(papers_of([ran("a", 0.74)], a="ours"), "Ours", "hrnet parts").cells[AP]
     assert single.ours and single.ours.high and single.ours.high > 75.8
     assert single.verdict() == "short by 1.80"
 
 
 def test_what_was_not_run_keeps_claim_and_source(ran: Ran):
-    of = found([ran("run")], run="ours", planned="large")
+    of = papers_of([ran("run")], run="ours", planned="large")
     (table,) = [t for t in of.tables if any(r.setting == "Large" for r in t.rows)]
     cell = row_of(of, "Large").cells[AP]
     assert (table.source, cell.claimed, cell.ours, cell.verdict()) == ("Paper, table 1", 77.9, None, "not run")
@@ -144,21 +144,21 @@ def test_what_was_not_run_keeps_claim_and_source(ran: Ran):
 
 def test_rows_of_two_protocols_never_share_a_table(ran: Ran):
     for other in ({"size": "384 x 384"}, {"protocol": {"boxes": "annotated", "annotations": "b.json"}}):
-        of = found([ran("a"), ran("b", **other)], a="ours", b="large" if "size" in other else "plain")
-        assert not of.apart
+        of = papers_of([ran("a"), ran("b", **other)], a="ours", b="large" if "size" in other else "plain")
+        assert not of.deviations
         for table in of.tables:
             assert not {"a", "b"} <= {run for row in table.rows for run in row.runs}
 
 
 def test_a_metric_of_another_definition_has_a_table_of_its_own(ran: Ran):
-    of = found([ran("a"), ran("b", definition="Counted otherwise.")], a="ours", b="plain")
+    of = papers_of([ran("a"), ran("b", definition="Counted otherwise.")], a="ours", b="plain")
     tables = [t for t in of.tables if t.ablation and any(r.runs for r in t.rows)]
     assert [[run for row in t.rows for run in row.runs] for t in tables] in ([["a"], ["b"]], [["b"], ["a"]])
     assert {dict(t.definitions())[AP] for t in tables} == {DEFINITIONS[AP], "Counted otherwise."}
 
 
 def test_runs_of_one_setting_that_differ_in_more_than_the_seed_are_no_mean(ran: Ran):
-    of = found([ran("a", 0.75), ran("b", 0.5, seed=1)], a="ours", b=Repeat(preset="ours", changed="train.epochs 1"))
+    of = papers_of([ran("a", 0.75), ran("b", 0.5, seed=1)], a="ours", b=Repeat(preset="ours", changed="train.epochs 1"))
     rows = [r for t in of.tables if t.ablation for r in t.rows if r.setting == "Ours"]
     assert [(r.changed, r.runs) for r in rows] == [("", ("a",)), ("train.epochs 1", ("b",))]
 
@@ -174,29 +174,29 @@ def test_runs_of_one_setting_that_differ_in_more_than_the_seed_are_no_mean(ran: 
     ],
 )
 def test_a_run_by_another_protocol_stands_beside_no_claim(ran: Ran, changes: dict, reason: str):
-    of = found([ran("run", **changes)], run="ours")
-    assert of.apart == {"run": (reason,)}
+    of = papers_of([ran("run", **changes)], run="ours")
+    assert of.deviations == {"run": (reason,)}
     assert row_of(of, "Ours", "hrnet parts").cells[AP].verdict() == "not run"
 
 
 def test_a_run_on_other_data_stands_beside_no_claim(ran: Ran):
-    of = found([ran("run")], run=Repeat(preset="ours", apart=("other data",)))
-    assert of.apart == {"run": ("other data",)} and not row_of(of, "Ours", "hrnet parts").runs
+    of = papers_of([ran("run")], run=Repeat(preset="ours", apart=("other data",)))
+    assert of.deviations == {"run": ("other data",)} and not row_of(of, "Ours", "hrnet parts").runs
 
 
 def test_a_run_of_a_preset_that_is_not_known_here_stands_beside_no_claim(ran: Ran):
-    of = found([ran("run")], run="of-tomorrow")
-    assert of.apart == {"run": ("of-tomorrow is not known here",)}
+    of = papers_of([ran("run")], run="of-tomorrow")
+    assert of.deviations == {"run": ("of-tomorrow is not known here",)}
 
 
-def test_a_result_shows_the_tables_of_what_it_repeats_unasked(ran: Ran):
+def test_a_result_shows_the_tables_of_what_it_repeats_by_itself(ran: Ran):
     result = ran("run").model_copy(update={"repeats": Repeat(preset="large")})
     assert papers([result], LITERATURE) == papers([result], LITERATURE, ["large"])
     assert papers([result], LITERATURE).shown
 
 
-def test_what_cannot_be_measured_is_said_so(ran: Ran):
-    of = found([ran("a"), ran("b")], a="away", b="odd")
+def test_what_cannot_be_measured_is_reported(ran: Ran):
+    of = papers_of([ran("a"), ran("b")], a="away", b="odd")
     for setting, metric in (("Away", AP), ("Odd", "Oddness")):
         cell = row_of(of, setting).cells[metric]
         assert (cell.ours, cell.verdict()) == (None, "not measured here")
@@ -205,15 +205,15 @@ def test_what_cannot_be_measured_is_said_so(ran: Ran):
 
 
 def test_a_published_mean_is_compared_with_a_mean_over_the_same_runs(ran: Ran):
-    part = row_of(found([ran("a", 0.5)], a="split1"), "Mean").cells[AP]
+    part = row_of(papers_of([ran("a", 0.5)], a="split1"), "Mean").cells[AP]
     assert (part.ours, part.verdict()) == (None, "1 of 2 runs")
-    whole = row_of(found([ran("a", 0.5), ran("b", 0.71)], a="split1", b="split2"), "Mean")
+    whole = row_of(papers_of([ran("a", 0.5), ran("b", 0.71)], a="split1", b="split2"), "Mean")
     assert whole.runs == ("a", "b") and numbers(whole.cells[AP]) == (60.5, None, None, 1)
     assert whole.cells[AP].verdict() == "reproduced within 0.50"
 
 
 def test_an_ablation_keeps_its_order_and_rows_without_a_known_number(ran: Ran):
-    of = found([ran("run", 0.7)], run="silent")
+    of = papers_of([ran("run", 0.7)], run="silent")
     (table,) = [t for t in of.tables if t.ablation]
     assert [row.setting for row in table.rows] == ["Plain", "silent", "Ours"]
     cell = table.rows[1].cells[AP]
@@ -228,8 +228,8 @@ def test_an_ablation_without_a_table_in_common_is_refused():
         papers([], wrong)
 
 
-def test_papers_of_which_nothing_is_asked_are_only_counted(ran: Ran, tmp_path: Path):
-    of = found([ran("run")], run="large")
+def test_papers_of_which_nothing_is_requested_are_only_counted(ran: Ran, tmp_path: Path):
+    of = papers_of([ran("run")], run="large")
     assert [(name, paper and paper.title) for name, paper, _ in of.shown] == [("Paper", "A paper")]
     assert of.further_rows() == sum(len(t.rows) for t in of.tables) - 1
     page = write_report([ran("run")], [], [], tmp_path, papers=of).read_text()
@@ -241,11 +241,11 @@ def test_papers_of_which_nothing_is_asked_are_only_counted(ran: Ran, tmp_path: P
 
 
 def test_without_a_preset_the_page_has_no_papers(ran: Ran, tmp_path: Path):
-    page = write_report([ran("run")], [], [], tmp_path, papers=found([ran("run")])).read_text()
+    page = write_report([ran("run")], [], [], tmp_path, papers=papers_of([ran("run")])).read_text()
     assert 'id="papers"' not in page and not (tmp_path / "papers.csv").exists()
 
 
 def test_lines_hold_claim_ours_and_protocol(ran: Ran):
-    (line,) = paper_lines(found([ran("run", 0.77)], run="large"))
+    (line,) = paper_lines(papers_of([ran("run", 0.77)], run="large"))
     assert (line["claimed"], line["runs"], line["verdict"]) == (77.9, "", "not run")
     assert line["preset"] == "large" and "input: 384 x 384" in str(line["protocol"])

@@ -49,14 +49,14 @@ def test_the_best_so_far_never_falls_and_ends_where_the_budget_did(budget: str, 
 
 
 def test_a_trial_that_was_stopped_early_is_never_the_best(search: Make):
-    found = search(trials=[0.4, {"state": "pruned", "validation": 0.9, "epochs": 1}, 0.5])
-    assert [best for _, best in best_so_far(found.own, "trials")] == [0.4, 0.4, 0.5]
-    assert found.best.validation == 0.5
+    result = search(trials=[0.4, {"state": "pruned", "validation": 0.9, "epochs": 1}, 0.5])
+    assert [best for _, best in best_so_far(result.own, "trials")] == [0.4, 0.4, 0.5]
+    assert result.best.validation == 0.5
 
 
 def test_trials_of_other_studies_count_for_nothing(search: Make):
-    found = search(trials=[{"validation": 0.9, "source": "search@old-0"}, 0.4, 0.5])
-    assert best_so_far(found.own, "trials") == [(1, 0.4), (2, 0.5)]
+    result = search(trials=[{"validation": 0.9, "source": "search@old-0"}, 0.4, 0.5])
+    assert best_so_far(result.own, "trials") == [(1, 0.4), (2, 0.5)]
 
 
 def drawn(search: SearchResult) -> dict[str, str]:
@@ -65,14 +65,14 @@ def drawn(search: SearchResult) -> dict[str, str]:
 
 def test_every_trial_is_drawn_as_it_ended(search: Make):
     failed = {"state": "failed", "validation": None, "failed": "out of <memory>"}
-    found = search(trials=[0.4, {"state": "pruned", "validation": 0.3, "epochs": 1}, failed, 0.5])
-    history = drawn(found)["history"]
+    result = search(trials=[0.4, {"state": "pruned", "validation": 0.3, "epochs": 1}, failed, 0.5])
+    history = drawn(result)["history"]
     marks = {kind: len(re.findall(f'class="{kind} ', history)) for kind in ("dot", "ring", "thin")}
     assert marks == {"dot": 2, "ring": 1, "thin": 1}
     assert "trial 2 failed: out of &lt;memory&gt;" in history
 
 
-def test_importance_is_told_for_each_parameter_the_largest_first(search: Make):
+def test_importance_is_reported_for_each_parameter_the_largest_first(search: Make):
     figure = drawn(search(trials=[0.1, 0.2, 0.3, 0.4], importance={"train.lr": 0.2, "model.very.long.name": 0.8}))
     assert "model.very.long.name 0.80, train.lr 0.20" in figure["importance"]
 

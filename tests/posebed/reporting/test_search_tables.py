@@ -35,7 +35,7 @@ def only_group(*searches: SearchResult) -> SearchGroup:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "said"),
+    ("one", "other", "words"),
     [
         ({"trials": 64}, {"trials": 64}, "Equal budgets: 64 trials each."),
         ({"trials": 64}, {"trials": 40}, "Unequal budgets: search@a 64 trials; search@b 40 trials. Compare them where"),
@@ -47,16 +47,16 @@ def only_group(*searches: SearchResult) -> SearchGroup:
         ({"epochs": 1200}, {"epochs": 1200}, "Equal budgets: 1,200 epochs each."),
     ],
 )
-def test_equal_and_unequal_budgets_are_told_apart_in_words(
-    search: Make, one: dict[str, Any], other: dict[str, Any], said: str
+def test_equal_and_unequal_budgets_are_distinguished_in_words(
+    search: Make, one: dict[str, Any], other: dict[str, Any], words: str
 ):
     group = only_group(search("search@a", settings=settings(**one)), search("search@b", settings=settings(**other)))
-    assert said in group.budget()
+    assert words in group.budget()
 
 
 def test_searches_on_different_splits_are_never_compared(search: Make):
-    found = [search("search@a"), search("search@b", split="held-out"), search("search@c", data="plants")]
-    assert [[e.search.key for e in group.entries] for group in search_groups(found)] == [
+    searches = [search("search@a"), search("search@b", split="held-out"), search("search@c", data="plants")]
+    assert [[e.search.key for e in group.entries] for group in search_groups(searches)] == [
         ["search@a"],
         ["search@b"],
         ["search@c"],
@@ -129,7 +129,7 @@ def test_the_page_its_tables_and_its_figures_have_every_search(search: Make, res
     names = {p.name for p in (tmp_path / "figures").iterdir()}
     assert {"searches-1-budget-trials.svg", "searches-1-budget-device-seconds.svg", "search_a-history.svg"} <= names
     everything = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert [SearchResult.model_validate(found) for found in everything["searches"]] == searches
+    assert [SearchResult.model_validate(line) for line in everything["searches"]] == searches
 
 
 def test_a_report_without_searches_has_no_section_for_them(result: Callable[..., Result], tmp_path: Path):

@@ -51,8 +51,8 @@ def tracked(uri: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
 
 
 def test_a_search_has_a_parent_and_a_child_for_each_trial(uri: str, search: Make):
-    found = search(trials=TRIALS, cost="gflops")
-    SearchTracker(found).close(found)
+    result = search(trials=TRIALS, cost="gflops")
+    SearchTracker(result).close(result)
     parent, children = tracked(uri)
     assert parent["status"] == "FINISHED"
     assert parent["params"]["space.train.lr"] == "0.0001 to 0.01, logarithmic"
@@ -68,7 +68,7 @@ def test_a_search_has_a_parent_and_a_child_for_each_trial(uri: str, search: Make
     }  # fmt: skip
     first = children["0"]
     assert first["params"] == {"train.lr": "0.001", "model.backbone": "resnet18"}
-    assert first["metrics"]["validation/PCK_0.2"] == [(m.epoch, m.validation) for m in found.trials[0].curve]
+    assert first["metrics"]["validation/PCK_0.2"] == [(m.epoch, m.validation) for m in result.trials[0].curve]
     assert first["metrics"]["device_seconds"] == [(1, 2.0), (2, 4.0), (3, 6.0)]
     assert first["metrics"]["gflops"] == [(0, 7.5)]
     assert first["times"][1] - first["times"][0] == 6000
@@ -93,15 +93,15 @@ def test_a_search_that_goes_on_finds_its_runs_again(uri: str, search: Make):
 
 
 def test_writing_again_changes_nothing(uri: str, search: Make):
-    found = search(trials=TRIALS, cost="gflops")
-    SearchTracker(found).close(found)
+    result = search(trials=TRIALS, cost="gflops")
+    SearchTracker(result).close(result)
     once = tracked(uri)
-    SearchTracker(found).close(found)
+    SearchTracker(result).close(result)
     assert tracked(uri) == once
 
 
 def test_a_child_that_was_cut_short_is_completed(uri: str, search: Make, monkeypatch: pytest.MonkeyPatch):
-    found = search(trials=TRIALS, cost="gflops")
+    result = search(trials=TRIALS, cost="gflops")
 
     def cut(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -109,9 +109,9 @@ def test_a_child_that_was_cut_short_is_completed(uri: str, search: Make, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "set_terminated", cut)
         with pytest.raises(KeyboardInterrupt):
-            SearchTracker(found).log(found.trials[:1])
+            SearchTracker(result).log(result.trials[:1])
     assert tracked(uri)[1]["0"]["status"] == "RUNNING"
-    SearchTracker(found).close(found)
+    SearchTracker(result).close(result)
     _, children = tracked(uri)
     assert children["0"]["status"] == "FINISHED"
     assert [step for step, _ in children["0"]["metrics"]["validation/PCK_0.2"]] == [1, 2, 3]
@@ -119,12 +119,12 @@ def test_a_child_that_was_cut_short_is_completed(uri: str, search: Make, monkeyp
 
 def test_finished_searches_are_read_back_as_they_were(uri: str, search: Make):
     assert tracked_searches(uri) == []
-    found = [search("search@a", TRIALS, cost="gflops"), search("search@b", [0.1, 0.2])]
-    for one in found:
+    searches = [search("search@a", TRIALS, cost="gflops"), search("search@b", [0.1, 0.2])]
+    for one in searches:
         SearchTracker(one).close(one)
     unfinished = search("search@c")
     SearchTracker(unfinished).log(unfinished.trials)
-    assert sorted(tracked_searches(uri), key=lambda s: s.key) == found
+    assert sorted(tracked_searches(uri), key=lambda s: s.key) == searches
 
 
 def test_the_mirror_writes_what_was_there_before_and_what_ends(uri: str, search: Make):

@@ -124,7 +124,7 @@ def test_a_picture_must_be_one():
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("value", "expected"),
     [
         (amount(28_500_000), "28.5 M"),
         (amount(0), "0"),
@@ -140,5 +140,5 @@ def test_a_picture_must_be_one():
         (flat({"a": {"b": {"c": 1}, "d": None}}), [("a.b.c", "1"), ("a.d", "None")]),
     ],
 )
-def test_numbers_are_said_as_people_read_them(said: object, expected: object):
-    assert said == expected
+def test_numbers_are_formatted_as_people_read_them(value: object, expected: object):
+    assert value == expected

@@ -156,7 +156,7 @@ def test_a_resumed_run_writes_only_the_epochs_that_are_missing(uri: str):
     assert [step for step, _ in everything(uri)["f" * 64]["metrics"]["loss"]] == [1, 2, 3, 4]
 
 
-def test_runs_of_different_fingerprints_stand_apart(uri: str):
+def test_runs_of_different_fingerprints_stay_separate(uri: str):
     tracker = Tracker(uri)
     assert tracker.log_result(result("a" * 64)) != tracker.log_result(result("b" * 64))
     assert len(everything(uri)) == 2

@@ -22,11 +22,11 @@ def value(metric: KeypointMetric, predictions: Predictions) -> float:
     return statistic(np.ones((1, 1)))[0, KEYPOINT_METRICS.index(metric)]
 
 
-def single(truth: tuple[float, float], found: tuple[float, float]) -> Predictions:
+def single(truth: tuple[float, float], predicted: tuple[float, float]) -> Predictions:
     """One keypoint in a box of 100 x 40 pixels, in a crop of 128 pixels that shows each image pixel as two."""
     query = Record("a", "a", 640, 640, "c", BOX_OF_100, 1.0, np.array([[*truth, 2]], np.float32))
     crop = np.array([[186.0, 156.0, 128.0, 128.0]])
-    xy, sure = np.array([[found]]), np.ones((1, 1))
+    xy, sure = np.array([[predicted]]), np.ones((1, 1))
     return Predictions.from_records([Category("c", "c", ("p",))], [query], xy, sure, crop=crop, size=(256, 256))
 
 
@@ -74,17 +74,17 @@ def test_a_weight_counts_an_image_as_often_as_copies_of_it_would(drawn: Drawn, s
     rows = np.repeat(np.arange(12), times)
     weighted = keypoint_statistic(p, np.arange(12))(times[:, None].astype(float))[0]
     judged = [(m, *(part[rows] for part in m.judge(p))) for m in KEYPOINT_METRICS]
-    for found, (metric, right, counts) in zip(weighted, judged, strict=True):
-        hits, asked = (right & counts).sum(0), counts.sum(0)
-        known = asked > 0
-        expected = hits.sum() / asked.sum() if metric.pooled else (hits[known] / asked[known]).mean()
-        assert found == pytest.approx(expected, nan_ok=True), metric.name
+    for actual, (metric, right, counts) in zip(weighted, judged, strict=True):
+        hits, evaluated = (right & counts).sum(0), counts.sum(0)
+        known = evaluated > 0
+        expected = hits.sum() / evaluated.sum() if metric.pooled else (hits[known] / evaluated[known]).mean()
+        assert actual == pytest.approx(expected, nan_ok=True), metric.name
 
 
 @pytest.mark.parametrize("case", ["m0", "m1"])
 def test_the_box_has_the_number_of_the_toolbox(parity: Path, case: str) -> None:
     numbers = np.load(parity / "metrics/outputs.npz")
-    truth, found, labelled, norm = (numbers[f"{case}/{name}"] for name in ("gt", "pred", "mask", "norm"))
+    truth, predicted, labelled, norm = (numbers[f"{case}/{name}"] for name in ("gt", "pred", "mask", "norm"))
     # Row 1 had a normaliser of 0, for which the toolbox left it out, and then overwrote it with 1e6.
     labelled[1] = False
     scale = 1000 / norm[:, None]
@@ -93,5 +93,5 @@ def test_the_box_has_the_number_of_the_toolbox(parity: Path, case: str) -> None:
         Record(str(i), str(i), 10**6, 10**6, "c", (0, 0, 1000, 700), 1.0, np.column_stack([points, labels]))
         for i, (points, labels) in enumerate(zip(truth * scale, labelled, strict=True))
     ]
-    predictions = Predictions.from_records([category], records, found * scale, np.ones(labelled.shape))
+    predictions = Predictions.from_records([category], records, predicted * scale, np.ones(labelled.shape))
     assert value(BOX, predictions) == pytest.approx(numbers[f"{case}/pck@0.05/mean_and_count"][0], abs=1e-4)

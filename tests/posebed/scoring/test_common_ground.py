@@ -22,7 +22,7 @@ seeds = st.integers(0, 2**32 - 1)
 DETECTED = {"boxes": "detected"}
 
 
-def asked_twice(p: Predictions) -> Predictions:
+def in_two_episodes(p: Predictions) -> Predictions:
     """The queries in two episodes each, in the second with a keypoint fewer that counts."""
     columns = {f.name: getattr(p, f.name) for f in fields(p)}
     both = {name: np.concatenate([c, c]) for name, c in columns.items() if isinstance(c, np.ndarray)}
@@ -42,7 +42,7 @@ def without_episodes(p: Predictions, seed: int = 1) -> Predictions:
 @given(seed=seeds)
 def test_a_category_specific_run_answers_every_episode_by_its_prediction_for_the_record(drawn: Drawn, seed: int):
     once = drawn(seed, episodes=True)
-    queries, own = asked_twice(once), without_episodes(once)
+    queries, own = in_two_episodes(once), without_episodes(once)
     given = answers(queries, own)
     place = {record: i for i, record in enumerate(own.record.tolist())}
     rows = [place[record] for record in queries.record.tolist()]
@@ -54,40 +54,40 @@ def test_a_category_specific_run_answers_every_episode_by_its_prediction_for_the
 
 @given(seed=seeds)
 def test_the_order_of_a_table_does_not_matter(drawn: Drawn, seed: int):
-    queries = asked_twice(drawn(seed, episodes=True))
+    queries = in_two_episodes(drawn(seed, episodes=True))
     shuffled = queries.take(np.random.default_rng(seed).permutation(len(queries)))
     np.testing.assert_array_equal(answers(queries, shuffled).xy, queries.xy)
 
 
-def test_a_missing_query_is_told_and_its_run_left_out(drawn: Drawn, run: Make, specific: Make):
-    full = asked_twice(drawn(0, episodes=True))
+def test_a_missing_query_is_reported_and_its_run_left_out(drawn: Drawn, run: Make, specific: Make):
+    full = in_two_episodes(drawn(0, episodes=True))
     short = full.take(np.arange(len(full) - 1))
     unpredicted = without_episodes(drawn(0, episodes=True))
     unpredicted = replace(unpredicted, predicted=unpredicted.record != "record0003")
     tables = {"a": short, "b": full, "c": full, "d": unpredicted}
     runs = [run(key, queries=len(tables[key])) for key in "abc"]
     [ground] = grounds([*runs, specific("d")])
-    found = aligned(ground, tables.__getitem__)
-    assert found
-    assert [r.key for r in found.runs] == ["b", "c"]
-    assert all(len(table) == len(full) for table in found.tables)
-    assert [sentence[:60] for sentence in found.left_out] == [
+    actual = aligned(ground, tables.__getitem__)
+    assert actual
+    assert [r.key for r in actual.runs] == ["b", "c"]
+    assert all(len(table) == len(full) for table in actual.tables)
+    assert [sentence[:60] for sentence in actual.left_out] == [
         "a is left out, since it must answer all 24 queries, but miss",
         "d is left out, since it must answer all 24 queries, but miss",
     ]
-    assert "misses 2, such as 'record0003' in episode 3" in found.left_out[1]
+    assert "misses 2, such as 'record0003' in episode 3" in actual.left_out[1]
 
 
-def test_a_run_without_a_table_is_left_out_even_if_it_was_asked_the_most(
+def test_a_run_without_a_table_is_left_out_even_if_it_has_the_most_queries(
     drawn: Drawn, run: Make, specific: Make, tmp_path: Path
 ):
-    full = asked_twice(drawn(0, episodes=True))
+    full = in_two_episodes(drawn(0, episodes=True))
     write_predictions(full, tmp_path / "b.parquet")
     [ground] = grounds([run("a", queries=len(full) + 1), run("b", queries=len(full)), specific("c")])
-    found = aligned(ground, tables_at({"b": tmp_path / "b.parquet"}))
-    assert found and [r.key for r in found.runs] == ["b"]
+    actual = aligned(ground, tables_at({"b": tmp_path / "b.parquet"}))
+    assert actual and [r.key for r in actual.runs] == ["b"]
     reason = "is left out, since its table of predictions must be there, but is not."
-    assert found.left_out == (f"a {reason}", f"c {reason}")
+    assert actual.left_out == (f"a {reason}", f"c {reason}")
     assert aligned(ground, tables_at({})) is None
 
 
@@ -101,21 +101,21 @@ def test_another_truth_is_no_answer(drawn: Drawn, name: str):
 
 
 def test_rows_stand_in_the_order_of_image_episode_and_record(drawn: Drawn, run: Make):
-    table = asked_twice(drawn(0, per_image=3, episodes=True))
+    table = in_two_episodes(drawn(0, per_image=3, episodes=True))
     [ground] = grounds([run("a"), run("b")])
-    answered = aligned(ground, lambda key: table)
-    assert answered
-    for found in answered.tables:
-        names = list(zip(found.image.tolist(), found.episode.tolist(), found.record.tolist(), strict=True))
+    grounded = aligned(ground, lambda key: table)
+    assert grounded
+    for each in grounded.tables:
+        names = list(zip(each.image.tolist(), each.episode.tolist(), each.record.tolist(), strict=True))
         assert names == sorted(names)
 
 
 def test_each_draw_of_episodes_is_a_ground_and_category_specific_runs_stand_on_all(run: Make, specific: Make):
     five = {"protocol": {"boxes": "annotated", "shots": "5"}, "episodes_hash": "f"}
     results = [run("one"), run("five", **five), specific("plain"), run("elsewhere", split_hash="t")]
-    found = grounds(results)
-    assert [[r.key for r in ground.runs] for ground in found] == [["five", "plain"], ["one", "plain"]]
-    assert found == grounds(results[::-1])
+    actual = grounds(results)
+    assert [[r.key for r in ground.runs] for ground in actual] == [["five", "plain"], ["one", "plain"]]
+    assert actual == grounds(results[::-1])
 
 
 def test_runs_that_are_marked_in_another_way_are_left_out_in_words(run: Make, specific: Make):

@@ -22,12 +22,12 @@ metrics = pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
 
 
 def single(
-    truth: tuple[float, float], found: tuple[float, float], box: tuple[float, float, float, float]
+    truth: tuple[float, float], predicted: tuple[float, float], box: tuple[float, float, float, float]
 ) -> Predictions:
     """One keypoint in one image of 400 x 300 pixels."""
     query = Record("a", "a", 400, 300, "c", box, 1.0, np.array([[*truth, 2]], np.float32))
     category = Category("c", "c", ("point",))
-    return Predictions.from_records([category], [query], np.array([[found]]), np.ones((1, 1)))
+    return Predictions.from_records([category], [query], np.array([[predicted]]), np.ones((1, 1)))
 
 
 def test_names_and_definitions_are_unique() -> None:
@@ -164,7 +164,7 @@ def test_the_keypoint_table_is_over_the_queries_in_which_the_keypoint_counts(dra
 def episodes_of(folder: Path) -> Predictions:
     """The episodes of the MP-100 reference, whose boxes are already clipped and shortened."""
     numbers = np.load(folder / "functions.npz")
-    gt, visible, box, found = (numbers[f"e0/mp100/{name}"] for name in ("gt", "visible", "bbox", "pred"))
+    gt, visible, box, predicted = (numbers[f"e0/mp100/{name}"] for name in ("gt", "visible", "bbox", "pred"))
     category = Category("c", "c", tuple(map(str, range(gt.shape[1]))))
     records = [
         Record(str(i), str(i), 10**6, 10**6, "c", (x, y, w + 1, h + 1), 1.0, np.column_stack([gt[i], visible[i]]))
@@ -174,8 +174,8 @@ def episodes_of(folder: Path) -> Predictions:
     return Predictions.from_records(
         [category],
         [records[query] for *_, query in pairs],
-        found,
-        np.ones(found.shape[:2]),
+        predicted,
+        np.ones(predicted.shape[:2]),
         range(len(pairs)),
         [[records[s] for s in shots] for *shots, _ in pairs],
     )
@@ -200,25 +200,25 @@ def toolbox_case(folder: Path, case: str) -> tuple[np.ndarray, ...]:
     return tuple(numbers[f"{case}/{name}"] for name in ("gt", "pred", "mask", "norm"))
 
 
-def in_boxes(truth: np.ndarray, found: np.ndarray, labelled: np.ndarray) -> Predictions:
+def in_boxes(truth: np.ndarray, predicted: np.ndarray, labelled: np.ndarray) -> Predictions:
     """One category, in boxes with a side of 1000."""
     category = Category("c", "c", tuple(map(str, range(truth.shape[1]))))
     records = [
         Record(str(i), str(i), 10**6, 10**6, "c", (0, 0, 1001, 1001), 1.0, np.column_stack([points, labels]))
         for i, (points, labels) in enumerate(zip(truth, labelled, strict=True))
     ]
-    return Predictions.from_records([category], records, found, np.ones(labelled.shape))
+    return Predictions.from_records([category], records, predicted, np.ones(labelled.shape))
 
 
 @pytest.mark.parametrize("case", ["m0", "m1"])
 @pytest.mark.parametrize("threshold", [0.05, 0.1, 0.2, 0.5])
 def test_the_keypoint_table_is_that_of_the_toolbox(parity: Path, case: str, threshold: float) -> None:
-    truth, found, labelled, norm = toolbox_case(parity / "metrics", case)
+    truth, predicted, labelled, norm = toolbox_case(parity / "metrics", case)
     if threshold == 0.05:
         # Row 1 had a normaliser of 0, for which the toolbox left it out, and then overwrote it with 1e6.
         labelled[1] = False
     scale = 1000 / norm[:, None]
-    table = list(keypoint_pck(in_boxes(truth * scale, found * scale, labelled), threshold)["c"].values())
+    table = list(keypoint_pck(in_boxes(truth * scale, predicted * scale, labelled), threshold)["c"].values())
     numbers = np.load(parity / "metrics/outputs.npz")
     np.testing.assert_allclose(table, numbers[f"{case}/pck@{threshold}/per_keypoint"], atol=1e-4)
     mean, count = numbers[f"{case}/pck@{threshold}/mean_and_count"]
@@ -227,9 +227,9 @@ def test_the_keypoint_table_is_that_of_the_toolbox(parity: Path, case: str, thre
 
 @pytest.mark.parametrize("case", ["m0", "m1"])
 def test_distances_of_single_keypoints_average_to_those_of_the_toolbox(parity: Path, case: str) -> None:
-    truth, found, labelled, norm = toolbox_case(parity / "metrics", case)
+    truth, predicted, labelled, norm = toolbox_case(parity / "metrics", case)
     scale = np.broadcast_to(1000 / norm[:, None], truth.shape)[labelled][:, None]
-    gt, pred, one = truth[labelled][:, None], found[labelled][:, None], np.ones((labelled.sum(), 1))
+    gt, pred, one = truth[labelled][:, None], predicted[labelled][:, None], np.ones((labelled.sum(), 1))
     numbers = np.load(parity / "metrics/outputs.npz")
     assert BY_NAME["EPE"](in_boxes(gt, pred, one)) == pytest.approx(float(numbers[f"{case}/epe"]), rel=1e-4)
     normalised = in_boxes(gt * scale, pred * scale, one)
@@ -238,8 +238,8 @@ def test_distances_of_single_keypoints_average_to_those_of_the_toolbox(parity: P
 
 @pytest.mark.parametrize("case", ["m0", "m1"])
 def test_keypoint_tables_at_twenty_thresholds_average_to_the_area_of_the_toolbox(parity: Path, case: str) -> None:
-    truth, found, labelled, _ = toolbox_case(parity / "metrics", case)
-    predictions = in_boxes(truth * (1000 / 30), found * (1000 / 30), labelled)
+    truth, predicted, labelled, _ = toolbox_case(parity / "metrics", case)
+    predictions = in_boxes(truth * (1000 / 30), predicted * (1000 / 30), labelled)
     shares = [list(keypoint_pck(predictions, i / 20)["c"].values()) for i in range(20)]
     reference = np.load(parity / "metrics/outputs.npz")[f"{case}/auc_norm30"]
     assert np.mean(shares) == pytest.approx(float(reference), rel=1e-4)

@@ -115,9 +115,9 @@ def test_queries_of_episodes_do_not_compete_though_they_share_an_image(drawn: Dr
 
 def test_an_area_without_instances_has_no_value(drawn: Drawn) -> None:
     p = drawn(0, queries=10)
-    found = values(replace(p, area=np.full(10, 96.0**2 + 1)))
-    assert np.isnan(found["AP_M"])
-    assert np.isfinite(found["AP_L"])
+    actual = values(replace(p, area=np.full(10, 96.0**2 + 1)))
+    assert np.isnan(actual["AP_M"])
+    assert np.isfinite(actual["AP_L"])
 
 
 def test_an_instance_of_which_no_keypoint_counts_is_not_scored(drawn: Drawn) -> None:
@@ -136,11 +136,11 @@ def test_predictions_and_truths_in_rows_of_their_own_score_as_side_by_side(drawn
 def in_detected_boxes(p: Predictions) -> Predictions:
     """The same predictions and truths, each in a row of its own."""
     both = stacked(p, p)
-    found, truth = np.arange(2 * len(p)) < len(p), np.arange(2 * len(p)) >= len(p)
+    predicted, truth = np.arange(2 * len(p)) < len(p), np.arange(2 * len(p)) >= len(p)
     return replace(
         both,
-        record=np.char.add(both.record, np.where(found, " found", "")),
-        predicted=found,
+        record=np.char.add(both.record, np.where(predicted, " found", "")),
+        predicted=predicted,
         annotated=truth,
         counts=both.counts & truth[:, None],
         labelled=both.labelled & truth[:, None],
@@ -174,13 +174,13 @@ def test_a_category_without_predictions_scores_zero_and_one_without_truths_is_no
 def test_a_surer_detection_comes_first(drawn: Drawn) -> None:
     category = Category("c", "c", ("point",))
     boxes = [(100.0, 100.0, 50.0, 50.0), (300.0, 300.0, 50.0, 50.0)]
-    found = [
+    detections = [
         Record(name, "image", 640, 640, "c", box, 2500, np.zeros((1, 3), np.float32), detection=sure)
         for name, box, sure in (("wrong", boxes[0], 0.9), ("right", boxes[1], 0.3))
     ]
     truth = Record("truth", "image", 640, 640, "c", boxes[1], 2500, np.array([[310, 310, 2]], np.float32))
     xy = np.array([[[110.0, 110.0]], [[310.0, 310.0]]])
-    table = Predictions.from_records([category], found, xy, np.full((2, 1), 0.5), unmatched_truths=[truth])
+    table = Predictions.from_records([category], detections, xy, np.full((2, 1), 0.5), unmatched_truths=[truth])
     assert table.score.tolist() == pytest.approx([0.45, 0.15, 0])
     assert values(table)["AP"] == pytest.approx(0.5)
 
@@ -205,7 +205,7 @@ def as_table(case: dict, sigmas: np.ndarray) -> Predictions:
 
     def record(number: int, row: dict) -> Record:
         points = np.array(row["keypoints"], np.float32).reshape(-1, 3)
-        found = "score" in row
+        detectedtions = "score" in row
         box = tuple(row.get("bbox", (0, 0, 1, 1)))
         picture = str(row["image_id"])
         return Record(
@@ -216,17 +216,17 @@ def as_table(case: dict, sigmas: np.ndarray) -> Predictions:
             category=keys[row["category_id"]],
             box=box,
             area=row.get("area", 1),
-            keypoints=np.zeros_like(points) if found else points,
+            keypoints=np.zeros_like(points) if detectedtions else points,
             detection=row.get("score"),
         )
 
     results = case["detections"]
     rows = [record(i, row) for i, row in enumerate([*results, *case["annotations"]["annotations"]])]
     points = np.array([row["keypoints"] for row in results]).reshape(-1, 17, 3)
-    found, truths = rows[: len(results)], rows[len(results) :]
+    detections, truths = rows[: len(results)], rows[len(results) :]
     # Of keypoints that are all sure, the score is the detector's.
     return Predictions.from_records(
-        categories, found, points[..., :2], np.ones(points.shape[:2]), unmatched_truths=truths
+        categories, detections, points[..., :2], np.ones(points.shape[:2]), unmatched_truths=truths
     )
 
 

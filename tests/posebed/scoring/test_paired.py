@@ -48,11 +48,11 @@ def worse(p: Predictions, pixels: float, seed: int = 0) -> Predictions:
 @few
 def test_equal_predictions_differ_by_nothing(drawn: Drawn, compare: Compare, seed: int):
     p = drawn(seed, queries=40, categories=4, episodes=True)
-    found = compare(a=p, b=p)
+    comparison = compare(a=p, b=p)
     for metric in range(len(MEASURED)):
-        difference = found.difference(0, 1, metric)
+        difference = comparison.difference(0, 1, metric)
         assert (difference.value, difference.low, difference.high, difference.sign) == (0, 0, 0, 0)
-    assert not found.wins.any()
+    assert not comparison.wins.any()
 
 
 @given(seed=seeds)
@@ -61,9 +61,9 @@ def test_pairing_narrows_the_interval(drawn: Drawn, compare: Compare, seed: int)
     easy = drawn(seed, queries=200, categories=20, noise=0, episodes=True)
     hard = worse(easy, 80, seed)
     p = replace(easy, xy=np.where((easy.category < 10)[:, None, None], easy.xy, hard.xy))
-    found = compare(a=p, b=worse(p, 4, seed + 1))
-    difference = found.difference(0, 1)
-    a, b = found.resamples[:, :, HEADLINE].T
+    comparison = compare(a=p, b=worse(p, 4, seed + 1))
+    difference = comparison.difference(0, 1)
+    a, b = comparison.resamples[:, :, HEADLINE].T
     low, high = interval(a - np.roll(b, 1))
     assert difference.low is not None and difference.high is not None
     assert difference.high - difference.low < high - low
@@ -73,10 +73,10 @@ def test_pairing_narrows_the_interval(drawn: Drawn, compare: Compare, seed: int)
 @few
 def test_what_one_wins_the_other_loses(drawn: Drawn, compare: Compare, seed: int):
     p = drawn(seed, queries=90, categories=5, per_image=2, episodes=True)
-    found = compare(a=p, b=worse(p, 30), c=worse(p, 60, 1))
-    assert (found.wins + found.wins.T <= 5).all() and not found.wins.diagonal().any()
+    comparison = compare(a=p, b=worse(p, 30), c=worse(p, 60, 1))
+    assert (comparison.wins + comparison.wins.T <= 5).all() and not comparison.wins.diagonal().any()
     for metric in range(len(MEASURED)):
-        one, other = found.difference(0, 2, metric), found.difference(2, 0, metric)
+        one, other = comparison.difference(0, 2, metric), comparison.difference(2, 0, metric)
         assert other.low is not None and other.high is not None
         assert (one.value, one.low, one.high, one.sign) == pytest.approx(
             (-other.value, -other.high, -other.low, -other.sign)
@@ -85,48 +85,48 @@ def test_what_one_wins_the_other_loses(drawn: Drawn, compare: Compare, seed: int
 
 def test_the_best_run_comes_first_and_wins_where_it_is_clearly_better(drawn: Drawn, compare: Compare):
     p = drawn(3, queries=200, categories=4, noise=0.0, episodes=True)
-    found = compare(bad=worse(p, 200), good=p, level=p)
-    assert [r.key for r in found.runs] == ["good", "level", "bad"]
-    assert found.wins.tolist() == [[0, 0, 4], [0, 0, 4], [0, 0, 0]]
-    assert found.difference(0, 2).sign == 1 and found.difference(2, 0).sign == -1
+    comparison = compare(bad=worse(p, 200), good=p, level=p)
+    assert [r.key for r in comparison.runs] == ["good", "level", "bad"]
+    assert comparison.wins.tolist() == [[0, 0, 4], [0, 0, 4], [0, 0, 0]]
+    assert comparison.difference(0, 2).sign == 1 and comparison.difference(2, 0).sign == -1
 
 
 @given(seed=seeds)
 @few
 def test_values_are_those_of_the_runs_alone(drawn: Drawn, compare: Compare, seed: int):
     p = drawn(seed, queries=60, categories=3, episodes=True)
-    found = compare(a=p, b=worse(p, 20))
+    comparison = compare(a=p, b=worse(p, 20))
     alone = score_predictions(p, ScoringConfig(resamples=1))
-    place = [r.key for r in found.runs].index("a")
+    place = [r.key for r in comparison.runs].index("a")
     values = {score.metric: score.value for score in alone.scores}
     for metric, named in enumerate(MEASURED):
-        assert found.score(place, metric).value == pytest.approx(values[named.name])
-        each = [alone.by_category[c.name][named.name] for c in found.categories]
-        assert found.by_category[:, place, metric] == pytest.approx(each)
+        assert comparison.score(place, metric).value == pytest.approx(values[named.name])
+        each = [alone.by_category[c.name][named.name] for c in comparison.categories]
+        assert comparison.by_category[:, place, metric] == pytest.approx(each)
 
 
 def test_one_category_has_no_interval(drawn: Drawn, compare: Compare):
     p = drawn(0, categories=1, episodes=True)
-    found = compare(a=p, b=worse(p, 40))
-    assert found.score(0).low is None
-    assert found.difference(0, 1).sign == 0
+    comparison = compare(a=p, b=worse(p, 40))
+    assert comparison.score(0).low is None
+    assert comparison.difference(0, 1).sign == 0
 
 
 @given(seed=seeds)
 @few
 def test_the_hardest_queries_are_those_with_the_lowest_headline(drawn: Drawn, compare: Compare, seed: int):
     p = drawn(seed, queries=40, noise=0.3, episodes=True)
-    found = compare(a=p, b=worse(p, 30))
-    headline = np.mean([pck(p, 0.2), pck(worse(p, 30), 0.2)], axis=0)[found.hardest]
+    comparison = compare(a=p, b=worse(p, 30))
+    headline = np.mean([pck(p, 0.2), pck(worse(p, 30), 0.2)], axis=0)[comparison.hardest]
     assert (np.diff(headline) >= 0).all()
-    assert sorted(p.record[found.hardest]) == sorted(p.record[p.counts.any(1)])
+    assert sorted(p.record[comparison.hardest]) == sorted(p.record[p.counts.any(1)])
 
 
 def test_a_record_is_hard_once(drawn: Drawn, compare: Compare):
     p = drawn(0, queries=30, episodes=True)
     again = replace(p, record=np.repeat(p.record[::3], 3), category=p.category)
-    found = compare(a=again, b=worse(again, 30))
-    assert len(found.hardest) == len(set(again.record[again.counts.any(1)]))
+    comparison = compare(a=again, b=worse(again, 30))
+    assert len(comparison.hardest) == len(set(again.record[again.counts.any(1)]))
 
 
 @pytest.mark.slow

@@ -71,10 +71,10 @@ def test_the_score_is_the_mean_confidence_above_a_fifth_or_else_of_all(confidenc
 
 
 def test_a_detected_box_has_no_truth_and_its_score_is_that_of_box_times_pose() -> None:
-    found = replace(record("found", [0, 0, 0]), detection=0.5)
+    detected = replace(record("found", [0, 0, 0]), detection=0.5)
     truth = record("truth", [2, 1, 0])
     confidence = np.array([[0.4, 0.6, 0.1]])
-    table = Predictions.from_records([CAT], [found], np.ones((1, 3, 2)), confidence, unmatched_truths=[truth])
+    table = Predictions.from_records([CAT], [detected], np.ones((1, 3, 2)), confidence, unmatched_truths=[truth])
     assert table.record.tolist() == ["found", "truth"]
     assert table.predicted.tolist() == [True, False]
     assert table.annotated.tolist() == [False, True]
@@ -85,9 +85,9 @@ def test_a_detected_box_has_no_truth_and_its_score_is_that_of_box_times_pose() -
 
 
 def test_a_truth_that_nobody_asked_for_leaves_the_others_paired() -> None:
-    asked, crowd = record("a", [2, 2, 2]), record("crowd", [0, 0, 0])
+    queried, crowd = record("a", [2, 2, 2]), record("crowd", [0, 0, 0])
     assert Predictions.from_records(
-        [CAT], [asked], np.zeros((1, 3, 2)), np.ones((1, 3)), unmatched_truths=[crowd]
+        [CAT], [queried], np.zeros((1, 3, 2)), np.ones((1, 3)), unmatched_truths=[crowd]
     ).paired
 
 

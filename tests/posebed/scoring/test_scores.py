@@ -63,9 +63,9 @@ def test_a_perfect_prediction_has_perfect_scores_without_spread(drawn: Drawn) ->
 
 def test_values_are_means_over_queries_and_means_over_categories(drawn: Drawn) -> None:
     p = drawn(0, queries=30, categories=3)
-    found = values(score_predictions(p, FEW))
-    assert {m.name: found[m.name] for m in METRICS} == pytest.approx({m.name: m(p) for m in METRICS})
-    assert found["AP"] == pytest.approx(np.mean([e.curves[0, 0].mean() for e in evaluate(p)]))
+    actual = values(score_predictions(p, FEW))
+    assert {m.name: actual[m.name] for m in METRICS} == pytest.approx({m.name: m(p) for m in METRICS})
+    assert actual["AP"] == pytest.approx(np.mean([e.curves[0, 0].mean() for e in evaluate(p)]))
 
 
 def test_categories_are_scored_as_if_they_were_alone(drawn: Drawn) -> None:
@@ -85,7 +85,7 @@ def test_an_area_without_instances_is_left_out(drawn: Drawn) -> None:
     assert "AP_L" in values(scores)
 
 
-def test_queries_without_a_keypoint_that_counts_are_told(drawn: Drawn) -> None:
+def test_queries_without_a_keypoint_that_counts_are_reported(drawn: Drawn) -> None:
     p = drawn(0, queries=10)
     scores = score_predictions(replace(p, counts=p.counts & (np.arange(10) > 2)[:, None]), FEW)
     assert scores.without_keypoints >= 3
@@ -114,9 +114,9 @@ def test_a_truth_that_nobody_asked_for_changes_no_distance(drawn: Drawn) -> None
     crowd = np.arange(30) % 3 == 0
     table = replace(p, predicted=~crowd, counts=p.counts & ~crowd[:, None], labelled=p.labelled & ~crowd[:, None])
     rest = values(score_predictions(p.take(np.flatnonzero(~crowd)), FEW))
-    found = values(score_predictions(table, FEW))
+    actual = values(score_predictions(table, FEW))
     for metric in (*METRICS, *KEYPOINT_METRICS):
-        assert found[metric.name] == pytest.approx(rest[metric.name]), metric.name
+        assert actual[metric.name] == pytest.approx(rest[metric.name]), metric.name
 
 
 def test_the_three_of_animal_kingdom_need_one_skeleton_and_no_episodes(drawn: Drawn) -> None:

@@ -44,8 +44,8 @@ def test_stale_running_statistics_are_measured(steps: int, accumulation: int, mo
     for _ in range(steps * accumulation):
         norm(torch.zeros(2, 1, 2, 2))
     kept = norm.running_mean.item()
-    said = lines(steps, nn.Sequential(norm), batch_size=6 * accumulation, micro_batch=6)
-    assert (f"keep {kept:.0%} of their initial values" in said) == (kept > STALE)
+    printed = lines(steps, nn.Sequential(norm), batch_size=6 * accumulation, micro_batch=6)
+    assert (f"keep {kept:.0%} of their initial values" in printed) == (kept > STALE)
 
 
 class Frozen(nn.BatchNorm2d):

@@ -32,17 +32,17 @@ def ablate(*words: str) -> None:
 @pytest.mark.parametrize("model", ABLATIONS)
 def test_the_list_names_every_table_with_its_number_of_rows(model: str, capsys: pytest.CaptureFixture[str]):
     ablate(model)
-    told = [line.split() for line in capsys.readouterr().out.splitlines() if line]
+    printed = [line.split() for line in capsys.readouterr().out.splitlines() if line]
     for table, rows in ablations(model).items():
-        assert [table, str(len(rows))] in [words[:2] for words in told]
+        assert [table, str(len(rows))] in [words[:2] for words in printed]
 
 
 @pytest.mark.parametrize(("model", "table"), TABLES)
 def test_a_table_prints_an_entry_for_every_row_and_seed(model: str, table: str, capsys: pytest.CaptureFixture[str]):
     ablate(model, "--table", table, "--seed", "0", "--seed", "2")
     params = Params.model_validate(yaml.safe_load(capsys.readouterr().out))
-    asked = [(run.preset, run.seed) for run in params.all_runs.values()]
-    assert sorted(asked) == sorted((name, seed) for name in ABLATIONS[model][table] for seed in (0, 2))
+    requested = [(run.preset, run.seed) for run in params.all_runs.values()]
+    assert sorted(requested) == sorted((name, seed) for name in ABLATIONS[model][table] for seed in (0, 2))
     assert not any(repeat.changed or repeat.apart for repeat in repeats(params))
 
 
@@ -76,17 +76,17 @@ def test_tables_and_the_report_s_papers_import_no_torch():
 
 @pytest.mark.parametrize(("model", "table"), TABLES)
 def test_an_ablation_that_is_asked_for_stands_in_the_report_row_by_row(model: str, table: str):
-    asked = [repeat.preset for repeat in repeats(Params.model_validate(table_entries(model, table)))]
-    shown = [t for _, _, of in papers([], literature(), asked).shown for t in of if t.ablation == f"{model} {table}"]
-    (found,) = shown
-    assert [row.presets for row in found.rows] == [(name,) for name in ABLATIONS[model][table]]
-    assert all(cell.verdict() == "not run" for row in found.rows for cell in row.cells.values())
+    wanted = [repeat.preset for repeat in repeats(Params.model_validate(table_entries(model, table)))]
+    shown = [t for _, _, of in papers([], literature(), wanted).shown for t in of if t.ablation == f"{model} {table}"]
+    (only,) = shown
+    assert [row.presets for row in only.rows] == [(name,) for name in ABLATIONS[model][table]]
+    assert all(cell.verdict() == "not run" for row in only.rows for cell in row.cells.values())
 
 
 def test_every_preset_repeats_itself_and_every_claim_stands_in_a_table():
-    asked = repeats(Params.model_validate(combined(list(all_presets()))))
-    assert not any(repeat.changed or repeat.apart for repeat in asked)
-    of = papers([], literature(), [repeat.preset for repeat in asked])
+    repeated = repeats(Params.model_validate(combined(list(all_presets()))))
+    assert not any(repeat.changed or repeat.apart for repeat in repeated)
+    of = papers([], literature(), [repeat.preset for repeat in repeated])
     assert of.further_rows() == 0
     claimed = {(c.source, c.setting, c.split, c.metric, c.value) for p in all_presets().values() for c in p.claims}
     shown = {
@@ -104,7 +104,7 @@ RUN = f"{TUNED}-seed1"
 
 
 @pytest.mark.parametrize(
-    ("other", "apart", "changed"),
+    ("other", "deviations", "changed"),
     [
         ({"data": {"ap10k-split1": {"options": {"split": 2}}}}, ("other data",), ""),
         ({"data": {"ap10k-split1": {"path": "elsewhere"}}}, (), ""),
@@ -114,6 +114,6 @@ RUN = f"{TUNED}-seed1"
         ({"finetunes": {RUN: {"config": {"depth": 3}, "train": {"epochs": 2}}}}, (), "depth 3, train.epochs 2"),
     ],
 )
-def test_a_run_tells_in_what_it_departs_from_its_preset(other: Entries, apart: tuple[str, ...], changed: str):
+def test_a_run_tells_in_what_it_departs_from_its_preset(other: Entries, deviations: tuple[str, ...], changed: str):
     params = Params.model_validate(merged(combined([TUNED], 1), other))
-    assert repeat_of(params, RUN) == Repeat(preset=TUNED, changed=changed, apart=apart)
+    assert repeat_of(params, RUN) == Repeat(preset=TUNED, changed=changed, apart=deviations)

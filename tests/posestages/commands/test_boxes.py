@@ -67,12 +67,12 @@ def test_a_picture_is_never_taken_for_another(here: Path, listed: list[str], cho
     own = {Path(prefix) / path: "/".join(path.split("/")[-kept:]) for path in chosen}
     clear = len({*own.values()}) == len(own) and {*own.values()} <= {*names}
     try:
-        found = matched(list(own), names, Path("boxes/boxes.json"))
+        actual = matched(list(own), names, Path("boxes/boxes.json"))
     except ValueError as refused:
         assert not clear and "may be" in str(refused) and " or " in str(refused)
         return
-    assert found == own if clear else len({*found.values()}) == len(found), "no name means two pictures"
-    for path, name in found.items():
+    assert actual == own if clear else len({*actual.values()}) == len(actual), "no name means two pictures"
+    for path, name in actual.items():
         assert name == own[path] or own[path] not in names
         assert Path(name).name == path.name
 
@@ -94,8 +94,8 @@ def test_pictures_are_matched_by_path_and_by_name_where_that_is_clear(
 ):
     """The first name means the first picture, and the second the second."""
     boxes = [(1.0, 2.0, 30.0, 40.0), (5.0, 6.0, 70.0, 80.0)]
-    found = boxes_of(pictures(*chosen), write(Path(file), coco(names, [list(box) for box in boxes])))
-    assert found == {Path(chosen[0]): [boxes[0]], Path(chosen[1]): [boxes[1]]}
+    actual = boxes_of(pictures(*chosen), write(Path(file), coco(names, [list(box) for box in boxes])))
+    assert actual == {Path(chosen[0]): [boxes[0]], Path(chosen[1]): [boxes[1]]}
 
 
 @pytest.mark.parametrize(
@@ -125,12 +125,12 @@ NUMBERS = st.floats() | st.integers(-(10**400), 10**400) | st.sampled_from([0, -
 def test_a_box_that_is_none_is_refused_with_its_annotation(here: Path, box: Any):
     file = write(here / "boxes.json", coco(["1.jpg"], [box]))
     try:
-        ((found,),) = boxes_of(pictures("1.jpg"), file).values()
+        ((actual,),) = boxes_of(pictures("1.jpg"), file).values()
     except ValueError as refused:
         assert "annotation 70" in str(refused) and "boxes.json" in str(refused)
     else:
-        x, y, width, height = found
-        assert all(map(math.isfinite, found)) and width > 0 and height > 0
+        x, y, width, height = actual
+        assert all(map(math.isfinite, actual)) and width > 0 and height > 0
         assert x < 160 and y < 120 and x + width > 0 and y + height > 0
 
 

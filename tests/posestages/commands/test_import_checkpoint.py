@@ -78,7 +78,7 @@ def test_the_weights_are_those_of_the_file(empty: Path):
     assert all(torch.equal(own[name.replace("keypoint_head.", "head.")], tensor) for name, tensor in state.items())
 
 
-def test_what_is_missing_and_left_over_is_told_and_nothing_is_written(empty: Path):
+def test_what_is_missing_and_left_over_is_reported_and_nothing_is_written(empty: Path):
     file = released(empty, extra=torch.zeros(3))
     content: Any = torch.load(file, weights_only=True)
     del content["state_dict"]["keypoint_head.final_layer.bias"]
@@ -94,7 +94,7 @@ def test_a_checkpoint_of_another_shape_is_refused(empty: Path):
 
 
 @pytest.mark.parametrize(
-    ("model", "origin", "told"),
+    ("model", "origin", "message"),
     [
         ("hrnet", Origin(), "--preset or --data must say"),
         ("hrnet", Origin(preset="kitpose-e2c4-w32-ap10k"), "must be one of hrnet, but kitpose-e2c4-w32-ap10k is one"),
@@ -103,8 +103,8 @@ def test_a_checkpoint_of_another_shape_is_refused(empty: Path):
         ("mean_pose", Origin(data="ap10k"), "none is known of mean_pose"),
     ],
 )
-def test_a_wrong_origin_is_refused(empty: Path, model: str, origin: Origin, told: str):
-    with pytest.raises(ValueError, match=told):
+def test_a_wrong_origin_is_refused(empty: Path, model: str, origin: Origin, message: str):
+    with pytest.raises(ValueError, match=message):
         import_checkpoint(model, released(empty), "official", origin)
 
 
@@ -225,8 +225,8 @@ def test_an_imported_run_of_any_category_answers_the_episodes_of_its_data(empty:
     assert read_about(folder)["categories"] == []
     queries = episodes_for("official", shots=1)
     predict("official")
-    found = read_predictions(run_folder("official") / "predicted/predictions.parquet")
-    assert len(found) == queries
+    predictions = read_predictions(run_folder("official") / "predicted/predictions.parquet")
+    assert len(predictions) == queries
 
 
 @pytest.mark.parametrize("model", AGNOSTIC)

@@ -115,9 +115,9 @@ def called(*words: str) -> tuple[int, str]:
 def held(uri: str) -> tuple[set[str], set[str]]:
     """Keys of the results and the searches that can be read back; each is there once."""
     runs, searches = Tracker(uri).results(), tracked_searches(uri)
-    keys = Counter(result.key for result, _ in runs) + Counter(found.key for found in searches)
+    keys = Counter(result.key for result, _ in runs) + Counter(result.key for result in searches)
     assert not keys or max(keys.values()) == 1
-    return {result.key for result, _ in runs}, {found.key for found in searches}
+    return {result.key for result, _ in runs}, {result.key for result in searches}
 
 
 CALLS = (
@@ -154,8 +154,8 @@ def test_whatever_call_fails_the_closing_line_counts_what_the_tracker_holds(
         assert f"{len(runs)} of 3 runs and {len(searches)} of 1 searches tracked" in out
         assert code == (0 if len(runs) == 3 and searches else 1)
         missing = {*RUNS, "search@hunt"} - runs - searches
-        told = out.partition("not written: ")[2]
-        assert {key for key in (*RUNS, "search@hunt") if re.search(rf"\b{key}\b", told)} == missing
+        printed = out.partition("not written: ")[2]
+        assert {key for key in (*RUNS, "search@hunt") if re.search(rf"\b{key}\b", printed)} == missing
         assert called("track") == (0, "3 of 3 runs and 1 of 1 searches tracked\n")
         assert held(uri) == ({*RUNS}, {"search@hunt"})
 
@@ -183,7 +183,7 @@ def posebed(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment})
 
 
-def test_a_deleted_experiment_is_told_and_the_command_in_the_sentence_brings_it_back(
+def test_a_deleted_experiment_is_reported_and_the_command_in_the_sentence_brings_it_back(
     finished: Path, empty_tracker: Path
 ):
     with project(finished, empty_tracker) as uri:
@@ -273,7 +273,7 @@ def test_after_the_tracker_is_lost_no_further_run_is_tried(
     assert missing.keys() == {*RUNS, "search@hunt"} and tried == ["baseline"]
 
 
-def test_beside_a_stage_what_was_not_tracked_is_told_on_standard_error(
+def test_beside_a_stage_what_was_not_tracked_is_reported_on_standard_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)

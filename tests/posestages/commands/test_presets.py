@@ -26,9 +26,9 @@ def presets(*words: str) -> None:
 
 def test_the_list_names_every_preset(capsys: pytest.CaptureFixture[str]):
     presets()
-    told = capsys.readouterr().out
-    assert all(name in told for name in all_presets())
-    assert "PCK@0.2 83.53" in told and "none known" in told
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in all_presets())
+    assert "PCK@0.2 83.53" in printed and "none known" in printed
 
 
 def test_all_presets_stand_in_one_file_of_parameters():
@@ -45,9 +45,9 @@ def test_all_presets_stand_in_one_file_of_parameters():
 
 
 def test_a_fine_tuned_preset_brings_the_run_that_it_starts_from():
-    found = entries(TUNED)
-    assert list(found["runs"]) == ["prompt-pose-vit-b-coco"]
-    assert found["finetunes"][TUNED]["init_from"] == "prompt-pose-vit-b-coco"
+    actual = entries(TUNED)
+    assert list(actual["runs"]) == ["prompt-pose-vit-b-coco"]
+    assert actual["finetunes"][TUNED]["init_from"] == "prompt-pose-vit-b-coco"
 
 
 def test_another_seed_is_a_run_of_its_own_with_a_draw_of_its_own():
@@ -122,10 +122,10 @@ def test_entries_added_one_by_one_make_the_whole(sections: dict[str, dict[str, i
     assert (yaml.safe_load(text) or {}) == wanted
 
 
-def test_data_that_is_not_there_is_told_with_its_source(project: Path, capsys: pytest.CaptureFixture[str]):
+def test_data_that_is_not_there_is_reported_with_its_source(project: Path, capsys: pytest.CaptureFixture[str]):
     presets("hrnet-w32-ap10k", "--add")
-    told = " ".join(capsys.readouterr().out.split())
-    assert "AP-10K must lie in datasets/ap10k" in told and "github.com/AlexTheBad/AP-10K" in told
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "AP-10K must lie in datasets/ap10k" in printed and "github.com/AlexTheBad/AP-10K" in printed
     with pytest.raises(ValueError, match=r"AP-10K must lie in datasets/ap10k .* get it from"):
         prepare(["ap10k-split1"])
 
@@ -144,7 +144,7 @@ def test_dvc_trains_a_run_before_those_that_start_from_it(project: Path):
         assert f'"{before}" -> "{after}"' in done.stdout
 
 
-def test_an_unknown_preset_is_told_with_close_names():
+def test_an_unknown_preset_is_reported_with_close_names():
     with pytest.raises(LookupError, match=r"close ones: .*kitpose-e2c4-w32-ap10k"):
         presets("kitpose-e2c4-w33-ap10k")
 
@@ -162,8 +162,8 @@ def test_presets_that_differ_in_the_part_of_the_data_alone_share_a_dry_run():
 
 
 def test_a_super_category_that_is_held_out_is_a_split_of_its_own():
-    found = Params.model_validate(entries("cape-former-r50-mp100-human-face-1shot"))
-    split = found.splits["mp100-split1-human-face-1shot"]
+    actual = Params.model_validate(entries("cape-former-r50-mp100-human-face-1shot"))
+    split = actual.splits["mp100-split1-human-face-1shot"]
     assert (split.by, split.test, split.val) == ("category", ("human face",), 0.1)
 
 

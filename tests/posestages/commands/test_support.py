@@ -105,7 +105,7 @@ def test_supports_looked_at_once_tell_what_they_tell_beside_each_query(here: Pat
     boxes = [(0.0, 0.0, 80.0, 80.0), (10.0, 5.0, 40.0, 70.0)]
     for one, other in zip(
         pose_in_boxes(trained, Path("0.jpg"), picture, boxes, shown),
-        pose_in_boxes(trained, Path("0.jpg"), picture, boxes, replace(shown, told=None)),
+        pose_in_boxes(trained, Path("0.jpg"), picture, boxes, replace(shown, support_features=None)),
         strict=True,
     ):
         np.testing.assert_allclose(one.xy, other.xy, atol=1e-3)
@@ -164,7 +164,7 @@ def as_it_is(content: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "change", "category", "told"),
+    ("key", "change", "category", "message"),
     [
         ("prototypes", no_keypoint, None, "keypoints of record 1 of kite must be v > 0 at one keypoint or more"),
         ("prototypes", two_categories, None, "must be of one category, or --category choose one, but it has kite, ray"),
@@ -178,10 +178,10 @@ def as_it_is(content: Any) -> None:
     ],
 )
 def test_supports_that_show_nothing_are_refused_before_work_starts(
-    here: Path, key: str, change: Callable[[Any], None], category: str | None, told: str
+    here: Path, key: str, change: Callable[[Any], None], category: str | None, message: str
 ):
     file = kites(here / "kites", change)
-    with pytest.raises((ValueError, LookupError), match=told):
+    with pytest.raises((ValueError, LookupError), match=message):
         predict_pictures(key, [Path("0.jpg")], None, Path("poses"), file, category)
     assert not Path("poses").exists()
 
@@ -197,7 +197,7 @@ def test_more_keypoints_than_the_model_has_outputs_are_refused(here: Path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["predict", "prototypes", "0.jpg"], "must be given --support"),
         (["inspect", "floor", "0.jpg", "--category", "kite"], "must be category-agnostic"),
@@ -208,14 +208,14 @@ def test_more_keypoints_than_the_model_has_outputs_are_refused(here: Path):
     ],
 )
 def test_the_command_ends_in_one_sentence_and_exit_code_2(
-    here: Path, words: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    here: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     kites(here / "kites")
     monkeypatch.setattr("sys.argv", ["posebed", *words])
     with pytest.raises(SystemExit) as ended:
         run(lambda arguments: app(arguments))
     assert ended.value.code == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_where_a_model_sees_each_keypoint_is_drawn(here: Path):

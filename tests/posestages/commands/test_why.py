@@ -71,23 +71,23 @@ def runs(tmp_path: Path) -> Path:
 
 
 def test_everything_that_a_number_depends_on_is_printed(runs: Path):
-    told, origin = why("fox-run:PCK@0.2", runs), made().provenance
+    printed, origin = why("fox-run:PCK@0.2", runs), made().provenance
     for value in (*origin.model_dump(exclude={"dirty", "software"}).values(), "with uncommitted changes", "torch"):
-        assert value in told
+        assert value in printed
     for value in ("f" * 64, "17", "head.layers", "flip test", "annotated", "1,234", "not counted", "MLflow run"):
-        assert value in told
+        assert value in printed
 
 
 def test_a_metric_comes_with_value_intervals_and_definition(runs: Path):
-    told = why("fox-run:PCK@0.2", runs)
+    printed = why("fox-run:PCK@0.2", runs)
     for text in ("0.7123", "0.6000 to 0.8000", "0.5000 to 0.9000", "Share of keypoints.", "6 queries of 5 instances"):
-        assert text in told
-    assert "Mean error." not in told
+        assert text in printed
+    assert "Mean error." not in printed
 
 
 def test_a_run_alone_comes_with_all_its_metrics(runs: Path):
-    told = why("fox-run", runs)
-    assert "0.7123" in told and "0.1000" in told
+    printed = why("fox-run", runs)
+    assert "0.7123" in printed and "0.1000" in printed
 
 
 def test_a_category_comes_with_its_own_value(runs: Path):
@@ -111,13 +111,13 @@ def test_a_search_is_explained_too(runs: Path):
         origin={"commit": "c" * 40},
     )
     write_search(search, runs / "search@fox")
-    told = why("search@fox", runs)
+    printed = why("search@fox", runs)
     for value in ("search@fox-1234", "64 trials", "0.6250", "0.25", "0.1 to 1", "c" * 40, "tpe", "2.5"):
-        assert value in told
+        assert value in printed
 
 
 @pytest.mark.parametrize(
-    ("cell", "told"),
+    ("cell", "message"),
     [
         ("lost", "a run with a result, but names 'lost'; there is fox-run"),
         ("../fox-run", "but names '../fox-run'"),
@@ -127,13 +127,13 @@ def test_a_search_is_explained_too(runs: Path):
         ("search@fox", "a search, but names 'search@fox'; there is none"),
     ],
 )
-def test_unknown_names_are_refused_with_choices(runs: Path, cell: str, told: str):
+def test_unknown_names_are_refused_with_choices(runs: Path, cell: str, message: str):
     with pytest.raises(LookupError, match="must name") as refused:
         why(cell, runs)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
 
 
-def test_of_many_choices_those_that_are_alike_are_told(runs: Path):
+def test_of_many_choices_those_that_are_alike_are_reported(runs: Path):
     for i in range(40):
         write_result(made(f"bear-{i:02}"), runs / f"bear-{i:02}/result.json")
     with pytest.raises(LookupError, match=r"there is fox-run, .*, and more$"):
@@ -145,8 +145,8 @@ def test_the_command_prints_and_refuses_with_code_2(runs: Path):
         code = "from posestages.cli import main; main()"
         return subprocess.run([sys.executable, "-c", code, "why", *words], capture_output=True, text=True, timeout=600)
 
-    told = command("fox-run:PCK@0.2", "--from", str(runs))
-    assert told.returncode == 0 and "e" * 64 in told.stdout
+    done = command("fox-run:PCK@0.2", "--from", str(runs))
+    assert done.returncode == 0 and "e" * 64 in done.stdout
     for words in (("fox-run:AP", "--from", str(runs)), ("x", "--from", str(runs / "nothing"))):
         refused = command(*words)
         assert refused.returncode == 2

@@ -1,0 +1,182 @@
+"""Stage ``benchmark``: every task of every run and search that is not done, on one cluster.
+
+Usage: python -m posestages.benchmark
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from posebed.config import SEARCH, Params, read_params
+from posebed.jobs.graph import ABSENT, Graph, GraphMaker, Task
+from posebed.jobs.outcomes import Outcomes, State, Status
+from posebed.places import PARAMS, run_folder
+from posebed.records import write_text
+from posebed.source_code import SourceCode
+from posestages.experiments import PACKAGES, ZOO
+from posestages.stage import run
+
+METRICS = Path("metrics.json")
+RUN_AGAIN = "the same command tries the failed tasks again"
+
+
+@dataclass(frozen=True)
+class Project:
+    """The graph of a project's tasks, and how each of them stands."""
+
+    params: Params
+    graph: Graph
+    statuses: dict[str, Status]
+
+    def todo(self, graph: Graph | None = None) -> list[str]:
+        """Names of the tasks of the graph, or of a part of it, that are not done."""
+        return [name for name in (graph or self.graph).tasks if self.statuses[name].state is not State.DONE]
+
+
+def read_project(running: Sequence[str] = ()) -> Project:
+    """The project in the working directory.
+
+    Raises:
+        ValueError: the parameters have mistakes.
+        LookupError: they name a model or preset that is not there.
+    """
+    params, outcomes = read_params(PARAMS), Outcomes()
+    maker = GraphMaker(params, ZOO, SourceCode(("posebed", ZOO)), outcomes.effective_hash)
+    graph = maker.graph()
+    return Project(params, graph, outcomes.statuses(graph, running))
+
+
+def run_tasks(keys: Sequence[str] = ()) -> dict[str, str]:
+    """Do what is not done of these runs and searches and of what they need, or of all; returns the names of the tasks
+    that failed, were skipped or stopped, each with the reason.
+
+    Raises:
+        LookupError: there is no run or search of that name.
+        ValueError: data was not prepared, another command is under way, or the cluster does not start.
+    """
+    project = read_project()
+    graph = project.graph.of(keys) if keys else project.graph
+    todo = project.todo(graph)
+    if not todo:
+        print(f"nothing to do: {len(graph.tasks)} tasks are done")
+        return {}
+    for name in todo:
+        _must_have_data(graph.tasks[name])
+    return _do(project, graph, todo)
+
+
+def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
+    from posebed.jobs.estimate import Estimates
+    from posebed.jobs.requests import only_command
+    from posebed.jobs.schedule import Plan, Schedule
+    from posebed.jobs.view import View
+    from posestages.tasks import perform
+
+    estimates = Estimates(project.statuses)
+    seconds = sum(estimates.seconds(graph.tasks[name]) for name in todo)
+    with only_command(), Tracking() as tracking, View(len(todo), seconds, tracking.epoch) as view:
+        plan = Plan(graph, todo, project.params, perform, PACKAGES, tracking.done)
+        schedule = Schedule(plan, estimates, view)
+        try:
+            schedule.run()
+        finally:
+            write_metrics(project.params)
+    print(view.breakdown())
+    return {
+        **schedule.failed,
+        **{name: f"skipped, since it needs {needed}" for name, needed in schedule.skipped.items()},
+        **dict.fromkeys(sorted(schedule.stopped), "stopped"),
+    }
+
+
+def _must_have_data(task: Task) -> None:
+    for name, content in task.identity.data.items():
+        if content == ABSENT:
+            kind, key = name.split()
+            raise ValueError(
+                f"{task.name} must find {kind} {key}, but it was not made yet; `dvc repro {kind}@{key}` makes it"
+            )
+
+
+def write_metrics(params: Params) -> None:
+    """Write ``metrics.json``: every run's metrics, as far as it has a result."""
+    from posebed.scoring.result import read_result
+
+    paths = {key: run_folder(key) / "result.json" for key in sorted(params.runs)}
+    results = {key: read_result(path) for key, path in paths.items() if path.is_file()}
+    metrics = {key: {score.metric: score.value for score in result.scores} for key, result in results.items()}
+    write_text(json.dumps(metrics, indent=1) + "\n", METRICS)
+
+
+class Tracking:
+    """Mirrors results, searches and finished epochs to the tracker, on a thread of its own: a tracker that is slow or
+    out of reach holds up no task."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> Tracking:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def done(self, task: Task) -> None:
+        if task.kind in ("score", "search"):
+            self._pool.submit(_mirrored, task)
+
+    def epoch(self, task: str, epoch: object) -> None:
+        """Nothing yet: epochs are written with the result."""
+
+
+def _mirrored(task: Task) -> None:
+    from posebed.scoring.result import read_result
+    from posebed.scoring.search_result import read_search
+    from posestages.commands.mirror import mirror
+
+    try:
+        if task.kind == "search":
+            mirror([], [read_search(run_folder(SEARCH + task.key))])
+        else:
+            mirror([read_result(run_folder(task.key) / "result.json")])
+    except Exception as error:  # a mirror never decides what becomes of a run
+        print(f"{task.key} was not tracked: {error}", file=sys.stderr)
+
+
+def failure_table(failed: dict[str, str]) -> str:
+    """The failures, one line each."""
+    width = max(map(len, failed))
+    return "\n".join(f"  {name:{width}}  {reason}" for name, reason in failed.items())
+
+
+def main(arguments: list[str]) -> None:
+    """The stage. Ends with 1 where a task failed, after writing the report of what is there, as DVC runs nothing behind
+    a stage that fails."""
+    if arguments:
+        raise ValueError(
+            f"the stage must be given no argument, but got {' '.join(arguments)}; `posebed run KEY` runs one"
+        )
+    started = time.monotonic()
+    failed = run_tasks()
+    if not failed:
+        return
+    from posestages.report import report
+
+    print(f"{len(failed)} tasks have no outcome after {time.monotonic() - started:.0f} s:", file=sys.stderr)
+    print(failure_table(failed), file=sys.stderr)
+    try:
+        print(f"The report of what is there: {report(read_params(PARAMS)).absolute().as_uri()}")
+    except LookupError as error:
+        print(error, file=sys.stderr)
+    print("DVC records the results once these runs succeed or leave params.yaml", file=sys.stderr)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,155 @@
+"""Commands about the tasks of the parameters: run, search, status, accept, stop, logs, migrate."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from posebed.config import SEARCH
+from posestages.stage import PARAMS
+
+app = typer.Typer()
+console = Console()
+Keys = Annotated[list[str] | None, typer.Argument(help="Entries under runs: in params.yaml, or search@KEY; else all.")]
+
+
+@app.command()
+def run(
+    keys: Keys = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only print what there is to do and how long it takes.")] = False,
+) -> None:
+    """Do what is not done of runs and of what they need, without DVC, on prepared data. Ends with 1 where a task
+    failed."""
+    from posestages.benchmark import RUN_AGAIN, failure_table, run_tasks
+
+    if plan:
+        _print_plan(keys or [])
+        return
+    failed = run_tasks(keys or [])
+    if failed:
+        console.print(f"{len(failed)} tasks have no outcome; {RUN_AGAIN}:", highlight=False)
+        console.print(failure_table(failed), highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(1)
+
+
+def _print_plan(keys: list[str]) -> None:
+    from posebed.jobs.estimate import Estimates
+    from posebed.jobs.view import minutes
+    from posestages.benchmark import read_project
+
+    project = read_project()
+    graph = project.graph.of(keys) if keys else project.graph
+    todo, estimates = project.todo(graph), Estimates(project.statuses)
+    for name in todo:
+        console.print(f"  {name}: about {minutes(estimates.seconds(graph.tasks[name]))}", highlight=False)
+    hours = sum(estimates.seconds(graph.tasks[n]) * graph.tasks[n].workers for n in todo) / 3600
+    console.print(f"{len(todo)} of {len(graph.tasks)} tasks to do, about {hours:.2g} device hours", highlight=False)
+
+
+@app.command()
+def search(key: Annotated[str, typer.Argument(help="An entry under searches: in params.yaml.")]) -> None:
+    """Find the settings of a run that do best on its validation part."""
+    run([SEARCH + key.removeprefix(SEARCH)])
+
+
+@app.command()
+def status(
+    keys: Keys = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+) -> None:
+    """List every task as done, stale, running, failed or never run, and of a stale one what has changed."""
+    from posebed.jobs.outcomes import State
+    from posebed.jobs.requests import running_tasks
+    from posestages.benchmark import read_project
+
+    project = read_project([*running_tasks()])
+    graph = project.graph.of(keys) if keys else project.graph
+    found = [project.statuses[name] for name in graph.tasks]
+    if as_json:
+        lines = [
+            {"task": s.task.name, "state": str(s.state), "changes": [*s.changes], "reason": s.reason} for s in found
+        ]
+        print(json.dumps(lines, indent=1))
+        return
+    width = max((len(name) for name in graph.tasks), default=0)
+    for s in found:
+        detail = "; ".join(s.changes[:4]) + (f" and {len(s.changes) - 4} more" if len(s.changes) > 4 else "")
+        if s.state is State.DONE and s.reason:
+            detail = f"accepted: {s.reason}"
+        console.print(
+            f"{s.task.name:{width}}  {s.state:9}  {detail or s.reason}".rstrip(),
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    counts = Counter(str(s.state) for s in found)
+    console.print(", ".join(f"{count} {state}" for state, count in counts.items()) or "no task", highlight=False)
+
+
+@app.command()
+def accept(
+    key: Annotated[str, typer.Argument(help="An entry under runs:, or search@KEY.")],
+    because: Annotated[str, typer.Option(help="Why its numbers still hold; shown in the report.")],
+) -> None:
+    """Keep the stale results of a run as they are, as after an upgrade that is known to change no number."""
+    from posebed.jobs.outcomes import State
+    from posebed.jobs.outcomes import accept as accept_task
+    from posestages.benchmark import read_project
+
+    accepted = 0
+    while True:
+        # Accepting a task can make those that need it true again, hence one at a time.
+        project = read_project()
+        graph = project.graph.of([key])
+        stale = [
+            n
+            for n in graph.tasks
+            if project.statuses[n].state is State.STALE and graph.tasks[n].key == key.removeprefix(SEARCH)
+        ]
+        if not stale:
+            break
+        accept_task(stale[0], because)
+        accepted += 1
+        console.print(f"{stale[0].name}: kept", highlight=False)
+    if not accepted:
+        raise ValueError(f"{key} must have a stale task to accept, but has none; `posebed status {key}`")
+
+
+@app.command()
+def stop(keys: Keys = None) -> None:
+    """Ask the command that runs in this folder to stop these runs and searches, or all. Checkpoints stay."""
+    from posebed.jobs.requests import ask_to_stop, is_running
+
+    if not is_running():
+        raise ValueError("a command must run tasks in this folder to be stopped, but none does")
+    ask_to_stop(keys or [])
+    console.print("asked to stop; the same command goes on with them", highlight=False)
+
+
+@app.command()
+def logs(key: Annotated[str, typer.Argument(help="An entry under runs:, or search@KEY.")]) -> None:
+    """Print what the tasks of a run have printed, and the traceback of one that failed."""
+    from posebed.jobs.outcomes import log_file
+    from posestages.benchmark import read_project
+
+    graph = read_project().graph.of([key])
+    files = [log_file(task) for task in graph.tasks.values() if task.key == key.removeprefix(SEARCH)]
+    there = [file for file in files if file.is_file()]
+    if not there:
+        raise LookupError(f"{key} must have a log, but no task of it was started in this folder")
+    for file in there:
+        console.print(f"=== {file}", highlight=False)
+        print(file.read_text(encoding="utf-8", errors="replace"), end="")
+
+
+@app.command()
+def results() -> None:
+    """Print the table that the report starts with."""
+    from posebed.config import read_params
+    from posestages.report import results_table
+
+    console.print(results_table(read_params(PARAMS)), highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,149 @@
+"""What each kind of task does. Called in the process of a worker."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from posebed import provenance
+from posebed.config import SEARCH
+from posebed.experiment import Experiment
+from posebed.jobs.graph import training_identity_of
+from posebed.jobs.worker import Request
+from posebed.places import LOCK_FILE, member_folder, pack_folder, prepared_folder, run_folder, split_folder
+from posestages.experiments import check, member_experiment
+
+
+def perform(request: Request) -> None:
+    """Do the task: its outcome lies in the task's folder then.
+
+    Raises:
+        ValueError, LookupError: settings or data that do not fit.
+    """
+    {"search": search, "train": train, "predict": predict, "score": score}[request.task.kind](request)
+
+
+def train(request: Request) -> None:
+    """Write the weights, learning curve and settings of one member of a run."""
+    task = request.task
+    experiment = member_experiment(request.params, task.key, task.seed or 0, task.identity)
+    transferred, short = check(experiment)
+    for line in (*transferred, *short):
+        request.progress.line.remote(task.name, line)
+    if not experiment.train.epochs:
+        return write_untrained(experiment)
+
+    from posebed.training.run_folder import write_trained
+
+    if experiment.train.workers > 1:
+        from posebed.jobs.launch import forget, launch
+
+        outcome = launch(experiment, task.name, request.storage, request.progress)
+        write_trained(task.folder, outcome, experiment, short)
+        shutil.rmtree(outcome)
+        forget(experiment, request.storage)
+        return
+    from posebed.jobs.in_process import TaskLog, train_in_process
+
+    home = Path(request.storage or ".posebed/jobs") / f"{task.key}-{task.seed}-{experiment.fingerprint[:16]}"
+    log = TaskLog(home, task.name, request.progress)
+    train_in_process(experiment, log, request.threads)
+    with log.latest() as checkpoint:
+        if checkpoint is None:
+            raise RuntimeError(f"{task.name} must leave a checkpoint, but left none")
+        write_trained(task.folder, checkpoint, experiment, short)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def write_untrained(experiment: Experiment) -> None:
+    """Write the member of a run without epochs: computed from the data, or the weights of another run."""
+    from posebed.training.run_folder import about_of, write_untrained
+    from posebed.training.untrained import untrained_model
+
+    state = untrained_model(experiment).state_dict()
+    write_untrained(member_folder(experiment.key, experiment.seed) / "train", state, about_of(experiment))
+
+
+def predict(request: Request) -> None:
+    """Write ``predictions.parquet`` and ``cost.json`` of one member."""
+    import torch
+
+    from posebed.data.pack import Pack
+    from posebed.data.splits import read_split
+    from posebed.inference.predict import answer
+    from posebed.inference.trained_model import open_trained
+    from posebed.training.run_folder import read_about
+    from posestages.stage import finished_folder
+
+    task = request.task
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(request.threads)
+    folder = member_folder(task.key, task.seed or 0) / "train"
+    about = read_about(folder)
+    pack, split = Pack.open(pack_folder(about["pack"])), read_split(split_folder(about["split"]))
+    # A run whose weights were imported knows no categories.
+    answers = answer(open_trained(folder, device, pack.setting()), pack, split, "test", _shown(request))
+
+    from posebed.records import write_text
+    from posebed.scoring.predictions import write_predictions
+
+    with finished_folder(task.folder) as out:
+        write_predictions(answers.predictions, out / "predictions.parquet")
+        write_text(answers.cost.model_dump_json(indent=1), out / "cost.json")
+
+
+def _shown(request: Request) -> Any:
+    done = 0
+
+    def progress(crops: int) -> None:
+        nonlocal done
+        done += crops
+        request.progress.tick.remote(request.task.name, {"done": done, "total": None, "text": f"{done} crops"})
+
+    return progress
+
+
+def score(request: Request) -> None:
+    """Write ``result.json`` of a run and of its members."""
+    from posestages.score import score as score_run
+
+    score_run(request.task.key, request.params)
+
+
+def search(request: Request) -> None:
+    """Spend the budget and write ``runs/search@KEY``."""
+    from posebed.jobs.search import open_search, result_of, run_search
+    from posebed.jobs.search_progress import SearchProgress
+    from posebed.reporting.search_figures import write_figures
+    from posebed.reporting.search_tracking import SearchMirror
+    from posebed.scoring.search_result import write_search
+    from posestages.stage import finished_folder
+
+    task, settings = request.task, request.params.searches[request.task.key]
+    experiment = member_experiment(request.params, SEARCH + task.key, settings.seed, training_identity_of(task))
+    for line in check(experiment, "val")[1]:
+        request.progress.line.remote(task.name, line)
+    opened = open_search(experiment, settings)
+    view = SearchProgress(task.name, settings.budget, opened.trials(), request.progress)
+    with SearchMirror(result_of(opened, {})) as tracking:
+        run_search(opened, request.storage, request.at_once, [view, tracking])
+    result = result_of(opened, _origin(experiment))
+    with finished_folder(run_folder(experiment.key)) as folder:
+        write_search(result, folder)
+        write_figures(result, folder)
+
+
+def _origin(experiment: Experiment) -> dict[str, str]:
+    commit, dirty = provenance.commit()
+    return {
+        "commit": commit + (" with uncommitted changes" if dirty else ""),
+        "fingerprint": experiment.fingerprint,
+        "data": provenance.output_hash(prepared_folder(experiment.data)),
+        "split": provenance.output_hash(split_folder(experiment.split)),
+        "lock file": provenance.file_hash(LOCK_FILE) if LOCK_FILE.is_file() else "none",
+        "hardware": provenance.hardware(),
+        **provenance.software(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,57 @@
+"""A training with one worker: Ray Train's trainer in its in-process form, which starts no process and stores nothing,
+so that the training keeps its own checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from posebed.experiment import Experiment
+from posebed.scoring.result import Epoch
+from posebed.training.log import FolderLog, Tick
+
+from ray.train import ScalingConfig  # isort: skip
+from ray.train.torch import TorchTrainer  # isort: skip
+
+
+def train_in_process(experiment: Experiment, log: TaskLog, threads: int) -> Sequence[Epoch]:
+    """Train to the end in this process and return the learning curve."""
+
+    def train(config: dict[str, Any]) -> None:
+        import torch
+
+        from posebed.training.loop import train as loop
+
+        torch.set_num_threads(threads)
+        curve.extend(loop(experiment, log))
+
+    curve: list[Epoch] = []
+    TorchTrainer(train, train_loop_config={}, scaling_config=ScalingConfig(num_workers=0)).fit()
+    return curve
+
+
+class TaskLog(FolderLog):
+    """Checkpoints in a folder of the task's own, progress to the ``Progress`` actor."""
+
+    def __init__(self, folder: Path, task: str, progress: Any) -> None:
+        super().__init__(folder, task)
+        self._task, self._progress = task, progress
+
+    def tick(self, tick: Tick) -> None:
+        self._progress.tick.remote(self._task, shown_tick(tick))
+
+    def epoch(self, epoch: Epoch) -> None:
+        self._progress.epoch.remote(self._task, epoch.model_dump())
+
+    def warn(self, line: str) -> None:
+        self._progress.line.remote(self._task, line)
+
+
+def shown_tick(tick: Tick) -> dict[str, Any]:
+    """A tick as views show it: steps done and in total, and the rest in words."""
+    facts = asdict(tick)
+    text = "epoch {epoch}/{epochs}, loss {loss:.3g}, {images_per_second:.0f} img/s".format(**facts)
+    return {"done": tick.step, "total": tick.steps, "text": text}

@@ -1,0 +1,147 @@
+"""What became of tasks: a record beside the outcome of each that was done, a note of each that failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from posebed.identity import Identity
+from posebed.jobs.graph import Graph, Task
+from posebed.records import write_text
+
+FAILURES = Path(".posebed/failures")
+LOGS = Path(".posebed/logs")
+
+
+@dataclass(frozen=True)
+class Record:
+    """That a task was done, and with which identity."""
+
+    identity: Identity
+    seconds: float
+    created: str
+    """UTC, ISO 8601."""
+    accepted: str = ""
+    """Hash of the later identity under which a user keeps the outcome as it is."""
+    because: str = ""
+    """The user's reason."""
+
+
+class State(StrEnum):
+    DONE = "done"
+    STALE = "stale"
+    RUNNING = "running"
+    FAILED = "failed"
+    NEVER = "never run"
+
+
+@dataclass(frozen=True)
+class Status:
+    task: Task
+    state: State
+    changes: tuple[str, ...] = ()
+    """Of a stale one: what is another than it was."""
+    reason: str = ""
+    """Of a failed one; of a done one that was accepted, the user's."""
+    seconds: float | None = None
+    """That it took when it was last done."""
+
+
+class Outcomes:
+    """Records of tasks, each read once."""
+
+    def __init__(self) -> None:
+        self._records: dict[Path, Record | None] = {}
+
+    def record(self, task: Task) -> Record | None:
+        if task.record not in self._records:
+            self._records[task.record] = read_record(task.record) if task.outcome.exists() else None
+        return self._records[task.record]
+
+    def effective_hash(self, task: Task) -> str:
+        """The hash that dependents of the task see: of an accepted outcome the one that it was made with."""
+        record = self.record(task)
+        accepted = record is not None and record.accepted == task.identity.hash
+        return record.identity.hash if record and accepted else task.identity.hash
+
+    def status(self, task: Task, running: Collection[str] = ()) -> Status:
+        record, failure = self.record(task), read_failure(task)
+        seconds = record.seconds if record else None
+        if task.name in running:
+            return Status(task, State.RUNNING, seconds=seconds)
+        if record and record.identity.hash == task.identity.hash:
+            return Status(task, State.DONE, seconds=seconds)
+        if record and record.accepted == task.identity.hash:
+            return Status(task, State.DONE, reason=record.because, seconds=seconds)
+        if failure and failure["identity"] == task.identity.hash:
+            return Status(task, State.FAILED, reason=failure["reason"], seconds=seconds)
+        if record:
+            changes = task.identity.changes_since(record.identity)
+            return Status(task, State.STALE, tuple(changes), seconds=seconds)
+        return Status(task, State.NEVER)
+
+    def statuses(self, graph: Graph, running: Collection[str] = ()) -> dict[str, Status]:
+        return {name: self.status(task, running) for name, task in graph.tasks.items()}
+
+
+def write_record(task: Task, seconds: float) -> None:
+    """Note that the task was done; its outcome must be there."""
+    _write(task.record, Record(task.identity, seconds, datetime.now(UTC).isoformat(timespec="seconds")))
+    _failure_file(task).unlink(missing_ok=True)
+
+
+def accept(task: Task, because: str) -> None:
+    """Keep the outcome of a stale task as it is.
+
+    Raises:
+        LookupError: the task has no outcome.
+    """
+    record = read_record(task.record)
+    if record is None:
+        raise LookupError(f"{task.name} must have an outcome to be accepted, but was never run")
+    _write(task.record, replace(record, accepted=task.identity.hash, because=because))
+
+
+def read_record(path: Path) -> Record | None:
+    if not path.is_file():
+        return None
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    identity = Identity.from_json(content.pop("identity"))
+    return Record(identity, **{name: content[name] for name in ("seconds", "created", "accepted", "because")})
+
+
+def _write(path: Path, record: Record) -> None:
+    content = {**vars(record), "identity": record.identity.as_json()}
+    write_text(json.dumps(content, indent=1), path)
+
+
+def write_failure(task: Task, reason: str) -> None:
+    content = {"task": task.name, "identity": task.identity.hash, "reason": reason, "log": log_file(task).as_posix()}
+    write_text(json.dumps(content, indent=1), _failure_file(task))
+
+
+def read_failure(task: Task) -> Mapping[str, str] | None:
+    path = _failure_file(task)
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def log_file(task: Task) -> Path:
+    return LOGS / f"{_file_name(task)}.log"
+
+
+def _failure_file(task: Task) -> Path:
+    return FAILURES / f"{_file_name(task)}.json"
+
+
+def _file_name(task: Task) -> str:
+    return "@".join(map(str, (task.kind, task.key, *([] if task.seed is None else [task.seed]))))
+
+
+def to_do(statuses: Iterable[Status]) -> list[str]:
+    """Names of the tasks that are not done."""
+    return [status.task.name for status in statuses if status.state is not State.DONE]

@@ -1,0 +1,322 @@
+"""Runs what is not done of a graph on one Ray cluster, as many tasks at once as it holds.
+
+Ray places, queues, restarts and scales; here is decided which task is offered when, and what becomes of a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from posebed.config import Params
+from posebed.jobs.cluster import connect, worker_variables
+from posebed.jobs.estimate import Estimates
+from posebed.jobs.graph import Graph, Task
+from posebed.jobs.outcomes import log_file, write_failure, write_record
+from posebed.jobs.progress import Progress
+from posebed.jobs.requests import Stops, note_running
+from posebed.jobs.view import View
+from posebed.jobs.worker import Done, Request, Worker
+
+import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError  # isort: skip
+
+POLL_SECONDS = 0.2
+RESTARTS = 3
+"""How often a task starts again after losing its process."""
+IMPORTS = ("torch", "ray.train.torch", "posebed.training.zero", "posebed.training.loop", "posebed.inference.predict")
+"""What a worker imports before its first task comes."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a task takes of the cluster while it runs."""
+
+    cpus: float
+    gpus: float = 0.0
+    memory: float = 0.0
+    """Bytes."""
+
+    def __add__(self, other: Need) -> Need:
+        return Need(self.cpus + other.cpus, self.gpus + other.gpus, self.memory + other.memory)
+
+    def fits(self, room: Need) -> bool:
+        slack = 1e-6
+        return all(
+            mine <= other + slack
+            for mine, other in ((self.cpus, room.cpus), (self.gpus, room.gpus), (self.memory, room.memory))
+        )
+
+
+@dataclass
+class Warm:
+    """A worker's actor."""
+
+    handle: Any
+    need: Need
+
+
+@dataclass
+class Under:
+    """A task under way."""
+
+    task: Task
+    need: Need
+    ref: Any
+    actor: Warm
+    keeps: bool
+    """Whether its actor is given further tasks."""
+    since: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command is to do."""
+
+    graph: Graph
+    todo: Collection[str]
+    params: Params
+    perform: Callable[[Request], None]
+    """Does one task, in the worker's process; raises where it fails."""
+    packages: Sequence[str]
+    """Import packages that the workers of a foreign cluster are sent."""
+    done: Callable[[Task], None] = lambda task: None
+    """Called on this process for every task that was done."""
+
+
+class Schedule:
+    """One command's tasks, from the first to the last."""
+
+    def __init__(self, plan: Plan, estimates: Estimates, view: View) -> None:
+        self._plan, self._view = plan, view
+        self._tasks, self._limits = plan.graph.tasks, plan.params.limits
+        self._rank = estimates.remaining(plan.graph, plan.todo)
+        self._waiting = {name for name in self._tasks if name in plan.todo}
+        self._under: dict[str, Under] = {}
+        self._idle: list[Warm] = []
+        self._losses: dict[str, int] = {}
+        self._stops = Stops()
+        self._began = time.monotonic()
+        self.failed: dict[str, str] = {}
+        """Name to reason."""
+        self.skipped: dict[str, str] = {}
+        """Name to the failed or stopped task that it needs."""
+        self.stopped: set[str] = set()
+
+    def run(self) -> None:
+        """Do all tasks; what fails is noted, what depends on it is skipped.
+
+        Raises:
+            ValueError: the cluster does not start.
+        """
+        connect(self._plan.packages)
+        self._progress: Any = ray.remote(num_cpus=0)(Progress).remote()
+        seen = 0
+        try:
+            while self._waiting or self._under:
+                self._skip_hopeless()
+                self._offer()
+                self._collect()
+                self._obey()
+                ticks, news = ray.get(self._progress.read.remote(seen))
+                seen += len(news)
+                self._view.update(ticks, news, self._under.keys(), len(self._waiting))
+        finally:
+            for under in self._under.values():
+                ray.kill(under.actor.handle)
+            note_running({})
+
+    # --- offering
+
+    def _offer(self) -> None:
+        """Start what is ready and fits, the longest way to the end first. A task that waits for room keeps those behind
+        it waiting, so that a large one has its turn."""
+        offered = False
+        for name in sorted(self._ready(), key=lambda name: -self._rank[name]):
+            task, room = self._tasks[name], self._room()
+            need = self._need(task)
+            if not need.fits(self._total()):
+                self._fail(
+                    task, f"must fit into the cluster, which has {_shown(self._total())}, but needs {_shown(need)}"
+                )
+                continue
+            if not need.fits(room):
+                break
+            self._start(task, need)
+            offered = True
+        if offered:
+            note_running({name: under.since for name, under in self._under.items()})
+
+    def _ready(self) -> list[str]:
+        return [
+            n
+            for n in self._waiting
+            if not any(need in self._plan.todo and not self._is_done(need) for need in self._tasks[n].needs)
+        ]
+
+    def _is_done(self, name: str) -> bool:
+        return not any(name in names for names in (self._waiting, self._under, self.failed, self.skipped, self.stopped))
+
+    def _start(self, task: Task, need: Need) -> None:
+        self._waiting.discard(task.name)
+        task.record.unlink(missing_ok=True)
+        own_process = task.kind == "search" or task.workers > 1
+        actor = self._launcher() if own_process else self._worker(need)
+        storage = os.environ.get("POSEBED_STORAGE")
+        at_once = max(1, round(need.cpus / self._share(task).cpus)) if task.kind == "search" else 1
+        request = Request(task, self._plan.params, storage, self._progress, int(self._share(task).cpus), at_once)
+        ref = actor.handle.do.remote(self._plan.perform, request, str(log_file(task)))
+        self._under[task.name] = Under(task, need, ref, actor, keeps=not own_process)
+        self._view.begin(task)
+
+    def _worker(self, need: Need) -> Warm:
+        """A warm actor of this size, or a new one in the place of idle ones of other sizes."""
+        for actor in self._idle:
+            if actor.need == need:
+                self._idle.remove(actor)
+                return actor
+        self._make_room(need)
+        options = {"num_cpus": need.cpus, "num_gpus": need.gpus, **({"memory": need.memory} if need.memory else {})}
+        variables = worker_variables(need.gpus > 0)
+        return Warm(ray.remote(**options)(Worker).remote(str(Path.cwd()), variables, IMPORTS), need)
+
+    def _launcher(self) -> Warm:
+        """An actor for a task whose work is done by actors of its own."""
+        return Warm(ray.remote(num_cpus=0)(Worker).remote(str(Path.cwd()), worker_variables(False)), Need(0))
+
+    def _make_room(self, need: Need) -> None:
+        while self._idle and not need.fits(_less(self._room(), *(actor.need for actor in self._idle))):
+            ray.kill(self._idle.pop(0).handle)
+
+    def _total(self) -> Need:
+        total = ray.cluster_resources()
+        return Need(total.get("CPU", 0), total.get("GPU", 0), total.get("memory", 0))
+
+    def _room(self) -> Need:
+        return _less(self._total(), *(under.need for under in self._under.values()))
+
+    def _share(self, task: Task) -> Need:
+        """What one worker of the task takes."""
+        asked = task.resources
+        memory = (asked.memory_gb or 0) * 1e9
+        if task.kind != "score" and self._total().gpus:
+            return Need(1, asked.gpus, memory)
+        return Need(1 if task.kind == "score" else asked.cpus, 0, memory)
+
+    def _need(self, task: Task) -> Need:
+        share = self._share(task)
+        at_once = self._at_once(task, share) if task.kind == "search" else 1
+        count = task.workers * at_once
+        return Need(share.cpus * count, share.gpus * count, share.memory * count)
+
+    def _at_once(self, task: Task, share: Need) -> int:
+        """Trials of a search at a time: as stated, or an equal part of the cluster for every search that is to do."""
+        settings, total = self._plan.params.searches[task.key], self._total()
+        searches = sum(self._tasks[n].kind == "search" for n in (*self._waiting, *self._under))
+        slots = (total.gpus / share.gpus if share.gpus else total.cpus / share.cpus) / task.workers
+        wanted = settings.at_once or max(1, int(slots / max(1, searches)))
+        return min(wanted, settings.budget.trials or wanted)
+
+    # --- what becomes of tasks
+
+    def _collect(self) -> None:
+        refs = {under.ref: under for under in self._under.values()}
+        ready, _ = ray.wait([*refs], timeout=POLL_SECONDS) if refs else ([], [])
+        for ref in ready:
+            under = refs[ref]
+            del self._under[under.task.name]
+            try:
+                done: Done = ray.get(ref)
+            except OutOfMemoryError as error:
+                self._fail(under.task, f"ran out of memory: {' '.join(str(error).split())[:300]}")
+            except RayActorError:
+                self._lost(under.task)
+            except RayError as error:
+                self._fail(under.task, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+            else:
+                self._ended(under, done)
+        if not refs:
+            time.sleep(POLL_SECONDS)
+
+    def _ended(self, under: Under, done: Done) -> None:
+        if under.keeps:
+            self._idle.append(under.actor)
+        else:
+            ray.kill(under.actor.handle)
+        if done.failed:
+            self._fail(under.task, done.failed)
+            return
+        write_record(under.task, done.seconds)
+        self._view.end(under.task, done.seconds)
+        self._plan.done(under.task)
+
+    def _lost(self, task: Task) -> None:
+        """The process of a task has ended: it goes on from its checkpoint, unless that has happened too often."""
+        self._losses[task.name] = self._losses.get(task.name, 0) + 1
+        if self._losses[task.name] > RESTARTS:
+            self._fail(task, f"lost its process {RESTARTS + 1} times")
+            return
+        self._view.say(f"{task.name}: lost its process and starts again")
+        self._waiting.add(task.name)
+
+    def _fail(self, task: Task, reason: str) -> None:
+        self._waiting.discard(task.name)
+        self.failed[task.name] = reason
+        write_failure(task, reason)
+        self._view.fail(task, reason)
+
+    def _skip_hopeless(self) -> None:
+        ended = {*self.failed, *self.skipped, *self.stopped}
+        for name in [*self._waiting]:
+            blocked = next((need for need in self._tasks[name].needs if need in ended), None)
+            if blocked:
+                self._waiting.discard(name)
+                self.skipped[name] = self.skipped.get(blocked, blocked)
+
+    def _obey(self) -> None:
+        """Stop what users want stopped and what is over its limit."""
+        for under in [*self._under.values()]:
+            if self._stops.wants(under.task):
+                self._stop(under)
+            elif _over(self._limits.run_hours, under.since):
+                self._end(under)
+                self._fail(
+                    under.task, f"must end within limits.run_hours, which is {self._limits.run_hours:g}, but did not"
+                )
+        if self._stops.all_wanted or _over(self._limits.total_hours, self._began):
+            for under in [*self._under.values()]:
+                self._stop(under)
+            self.stopped |= self._waiting
+            self._waiting.clear()
+        for name in [name for name in self._waiting if self._stops.wants(self._tasks[name])]:
+            self._waiting.discard(name)
+            self.stopped.add(name)
+
+    def _stop(self, under: Under) -> None:
+        self._end(under)
+        self.stopped.add(under.task.name)
+        self._view.say(f"{under.task.name}: stopped")
+
+    def _end(self, under: Under) -> None:
+        """End a task's process; its checkpoints stay."""
+        ray.kill(under.actor.handle)
+        del self._under[under.task.name]
+
+
+def _over(hours: float | None, since: float) -> bool:
+    return hours is not None and time.monotonic() - since > hours * 3600
+
+
+def _less(room: Need, *taken: Need) -> Need:
+    for need in taken:
+        room = Need(room.cpus - need.cpus, room.gpus - need.gpus, room.memory - need.memory)
+    return room
+
+
+def _shown(need: Need) -> str:
+    memory = f", {need.memory / 1e9:g} GB" if need.memory else ""
+    return f"{need.cpus:g} processors, {need.gpus:g} accelerators{memory}"

@@ -1,0 +1,80 @@
+"""The actor that does tasks, one after the other, so that torch and DeepSpeed are imported once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from posebed.config import Params
+from posebed.jobs.failures import reason
+from posebed.jobs.graph import Task
+
+
+@dataclass(frozen=True)
+class Request:
+    """A task, and all that is needed to do it."""
+
+    task: Task
+    params: Params
+    storage: str | None
+    """Folder or address that every node reaches; None for ``.posebed/jobs`` on this machine."""
+    progress: Any
+    """Handle of the ``Progress`` actor."""
+    threads: int
+    at_once: int = 1
+    """Of a search: trials at a time."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a task ended."""
+
+    seconds: float
+    failed: str = ""
+    """Why, in one line; empty where it did not."""
+
+
+class Worker:
+    def __init__(self, folder: str, variables: Mapping[str, str], imports: tuple[str, ...] = ()) -> None:
+        """Args:
+        folder: of the project, which becomes the working directory.
+        variables: of the environment, set before anything is imported.
+        imports: modules to import before the first task comes.
+        """
+        os.chdir(folder)
+        os.environ.update(variables)
+        for name in imports:
+            __import__(name)
+
+    def ready(self) -> bool:
+        """Answers once the imports are done."""
+        return True
+
+    def do(self, perform: Callable[[Request], None], request: Request, log: str) -> Done:
+        """Do one task. What goes wrong with it is returned, so that only the loss of this process is an error."""
+        started, failed = time.perf_counter(), ""
+        with _printed_to(Path(log)):
+            try:
+                perform(request)
+            except Exception as error:
+                traceback.print_exc()
+                failed = reason(error)
+        return Done(time.perf_counter() - started, failed)
+
+
+@contextlib.contextmanager
+def _printed_to(log: Path) -> Iterator[None]:
+    """Whatever is printed meanwhile is appended to a file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8", buffering=1) as file:
+        print(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} ---", file=file)
+        with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+            yield
+            sys.stdout.flush()
