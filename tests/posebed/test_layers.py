@@ -104,6 +104,7 @@ def test_the_folder_platform_never_shadows_the_standard_module():
         "posebed.config",
         "posebed.contracts",
         "posebed.scoring.scores",
+        "posebed.scoring.members",
         "posebed.reporting.site",
         "posebed.data.splits",
         "posestages.score",

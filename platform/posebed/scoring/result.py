@@ -6,9 +6,11 @@ The file is the truth; trackers and reports are made from it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from pydantic import model_validator
 
 from posebed.config import Section, read_section
 from posebed.files import Kind, json_text, read_json_list, write_json, write_text
@@ -24,12 +26,15 @@ class Score(Section):
     definition: str
     """One sentence."""
     value: float
+    """Mean over members."""
+    spread: float | None = None
+    """Standard deviation over members; None where there is one."""
     low: float
     high: float
-    """95 % interval, resampling images."""
+    """95 % interval, resampling members and images."""
     low_categories: float | None = None
     high_categories: float | None = None
-    """95 % interval, resampling categories; None where there is one category."""
+    """95 % interval, resampling members and categories; None where there is one category."""
     better: str = "higher"
     """higher or lower."""
 
@@ -86,6 +91,19 @@ class Provenance(Section):
     """UTC, ISO 8601."""
 
 
+class Member(Section):
+    """A run's training with one of its seeds."""
+
+    seed: int
+    fingerprint: str
+    scores: dict[str, float]
+    """By metric."""
+    cost: Cost
+    checkpoint_hash: str
+    result: str
+    """File of its own result, with its learning curve and intervals, relative to the project."""
+
+
 class Repeat(Section):
     """What a run has to do with the published one that it repeats."""
 
@@ -97,14 +115,22 @@ class Repeat(Section):
 
 
 class Result(Section):
+    """What a run found out, or one of its members. Of a run with several, scores, and times of the cost, are means."""
+
     key: str
     fingerprint: str
+    """Of a run with several members, made of theirs."""
     model: str
     task: str
     data: str
     split: str
     pack: str
     seed: int
+    """Of the first member."""
+    seeds: tuple[int, ...]
+    """Of all members."""
+    members: tuple[Member, ...] = ()
+    """In the order of ``seeds``; none where the result is a member's own."""
     config: dict[str, Any]
     train: dict[str, Any]
     protocol: dict[str, str]
@@ -129,12 +155,22 @@ class Result(Section):
     by_keypoint_of_box: dict[str, dict[str, float]] = {}
     """The same for PCK@0.05 of the box, where all categories share one skeleton."""
     curve: list[Epoch]
+    """Of a run with several members, that of the member whose best validation is the median."""
     shortfalls: list[str] = []
     """What of the training settings the run was too short for, in sentences."""
     cost: Cost
     provenance: Provenance
+    """Of the first member, but created when the last one was."""
     repeats: Repeat | None = None
     """None where the run names no preset."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_seed(cls, data: Any) -> Any:
+        """Results were of one seed before runs had several."""
+        if isinstance(data, Mapping) and "seeds" not in data and "seed" in data:
+            return {**data, "seeds": (data["seed"],)}
+        return data
 
     def score(self, metric: str) -> Score:
         """The score of that name.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from posebed.config import ScoringConfig, Section
 from posebed.records import Category
 from posebed.scoring.animal_kingdom import BOX, KEYPOINT_METRICS, KeypointMetric, keypoint_statistic
 from posebed.scoring.average_precision import OKS_METRICS, OksMetric, category_statistic, centred, image_statistic
-from posebed.scoring.intervals import Statistic, interval, mean_statistic, resampled
+from posebed.scoring.intervals import Statistic, hierarchical, interval, mean_statistic
 from posebed.scoring.metrics import METRICS, Metric, keypoint_pck, keypoint_shares
 from posebed.scoring.oks import evaluate
 from posebed.scoring.predictions import Predictions
@@ -34,37 +35,70 @@ class Scores(Section):
     by_keypoint_of_box: dict[str, dict[str, float]]
 
 
+@dataclass(frozen=True)
+class Measures:
+    """What can be measured on one table of predictions. A metric that has nothing to measure there is left out: AP_M
+    where no instance is of medium size, every distance where the boxes are a detector's, so that no prediction has a
+    truth of its own."""
+
+    metrics: tuple[AnyMetric, ...]
+    of_images: Statistic
+    of_categories: Statistic
+    images: int
+    categories: tuple[Category, ...]
+    """Those in the table."""
+    values: np.ndarray
+    """(M,) on the whole table."""
+
+    @classmethod
+    def of(cls, p: Predictions) -> Measures:
+        images, image = np.unique(p.image, return_inverse=True)
+        present, category = np.unique(p.category, return_inverse=True)
+        metrics, of_images, of_categories = _measured(p, image, category)
+        values = of_categories(np.ones((len(present), 1)))[0]
+        kinds = tuple(p.categories[c] for c in present)
+        return cls(tuple(metrics), of_images, of_categories, len(images), kinds, values)
+
+    def centred(self, resamples: np.ndarray) -> np.ndarray:
+        """Resampled images' values (R, M), those of instances moved to their mean."""
+        instances = slice(-len(OKS_METRICS), None)
+        moved = centred(resamples[:, instances], self.values[instances])
+        return np.concatenate([resamples[:, : instances.start], moved], axis=1)
+
+
 def score_predictions(predictions: Predictions, scoring: ScoringConfig) -> Scores:
-    """Every metric with its intervals, per category, and PCK@0.2 and Animal Kingdom's PCK@0.05 per keypoint.
-
-    A metric that has nothing to measure is left out: AP_M where no instance is of medium size, every distance where
-    the boxes are a detector's, so that no prediction has a truth of its own.
-    """
-    p = predictions
-    images, image = np.unique(p.image, return_inverse=True)
-    present, category = np.unique(p.category, return_inverse=True)
-    metrics, of_images, of_categories = _measured(p, image, category)
-
-    values = of_categories(np.ones((len(present), 1)))[0]
-    rng = np.random.default_rng(scoring.seed)
-    by_images = resampled(of_images, len(images), scoring.resamples, rng)
-    instances = slice(-len(OKS_METRICS), None)
-    by_images[:, instances] = centred(by_images[:, instances], values[instances])
-    by_categories = resampled(of_categories, len(present), scoring.resamples, rng) if len(present) > 1 else None
-
-    label = labels([p.categories[c] for c in present])
-    each = of_categories(np.eye(len(present)))
-    fine = keypoint_shares(p, *BOX.judge(p)) if BOX in metrics else {}
+    """Every metric with its intervals, per category, and PCK@0.2 and Animal Kingdom's PCK@0.05 per keypoint."""
+    p, measures = predictions, Measures.of(predictions)
+    label = labels(measures.categories)
+    each = measures.of_categories(np.eye(len(measures.categories)))
+    fine = keypoint_shares(p, *BOX.judge(p)) if BOX in measures.metrics else {}
     return Scores(
         instances=len(np.unique(p.record[p.annotated & (p.predicted | p.counts.any(1))])),
-        images=len(images),
+        images=measures.images,
         queries=int(p.predicted.sum()),
         without_keypoints=int((p.annotated & p.predicted & ~p.counts.any(1)).sum()),
-        scores=_scores(metrics, values, by_images, by_categories),
-        by_category={name: _named(metrics, row) for name, row in zip(label.values(), each, strict=True)},
+        scores=scores_of([measures], scoring),
+        by_category={name: _named(measures.metrics, row) for name, row in zip(label.values(), each, strict=True)},
         by_keypoint={label[key]: table for key, table in keypoint_pck(p, 0.2).items()} if p.paired else {},
         by_keypoint_of_box={label[key]: table for key, table in fine.items()},
     )
+
+
+def scores_of(members: Sequence[Measures], scoring: ScoringConfig) -> list[Score]:
+    """The scores of a run from those of its members, which answered the same queries: means, how far members lie apart,
+    and intervals over members with images, and with categories."""
+    first = members[0]
+    rng = np.random.default_rng(scoring.seed)
+
+    def adjusted(values: np.ndarray, member: int) -> np.ndarray:
+        return members[member].centred(values)
+
+    by_images = hierarchical([m.of_images for m in members], first.images, scoring.resamples, rng, adjusted)
+    by_categories = None
+    if len(first.categories) > 1:
+        statistics = [m.of_categories for m in members]
+        by_categories = hierarchical(statistics, len(first.categories), scoring.resamples, rng)
+    return _scores(first.metrics, np.array([m.values for m in members]), by_images, by_categories)
 
 
 def _measured(p: Predictions, image: np.ndarray, category: np.ndarray) -> tuple[list[AnyMetric], Statistic, Statistic]:
@@ -94,9 +128,10 @@ def _named(metrics: Sequence[AnyMetric], values: np.ndarray) -> dict[str, float]
 def _scores(
     metrics: Sequence[AnyMetric], values: np.ndarray, by_images: np.ndarray, by_categories: np.ndarray | None
 ) -> list[Score]:
+    """From the values (S, M) of members, and the run's resampled ones."""
     scores: list[Score] = []
     for i, metric in enumerate(metrics):
-        if not np.isfinite(values[i]):
+        if not np.isfinite(values[:, i]).all():
             continue
         low, high = interval(by_images[:, i])
         low_categories, high_categories = (None, None) if by_categories is None else interval(by_categories[:, i])
@@ -104,7 +139,8 @@ def _scores(
             Score(
                 metric=metric.name,
                 definition=metric.definition,
-                value=float(values[i]),
+                value=float(values[:, i].mean()),
+                spread=float(values[:, i].std(ddof=1)) if len(values) > 1 else None,
                 low=low,
                 high=high,
                 low_categories=low_categories,
