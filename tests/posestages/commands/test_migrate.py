@@ -33,7 +33,7 @@ def former_members(content: Mapping[str, Any]) -> Counter[str]:
     runs = {key: run for name in ("runs", "finetunes", "tuned") for key, run in (content.get(name) or {}).items()}
 
     def settings(key: str) -> dict[str, Any]:
-        own = {"seed": 0, **runs[key]}
+        own: dict[str, Any] = {"seed": 0, **runs[key]}
         own |= {"init_from": settings(own["init_from"])} if "init_from" in own else {}
         return own | ({"params_from": own["params_from"].removeprefix("search@")} if "params_from" in own else {})
 
