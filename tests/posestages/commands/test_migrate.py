@@ -46,7 +46,7 @@ def present_members(content: Mapping[str, Any]) -> Counter[str]:
     def settings(key: str, seed: int) -> dict[str, Any]:
         own = {name: value for name, value in content["runs"][key].items() if name != "seeds"} | {"seed": seed}
         if start := own.get("init_from"):
-            own["init_from"] = settings(start, start_seed(params.runs[start], seed))
+            own["init_from"] = settings(str(start), start_seed(params.runs[str(start)], seed))
         return own
 
     return Counter(
