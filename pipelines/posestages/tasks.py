@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from posebed import provenance
 from posebed.config import SEARCH
 from posebed.experiment import Experiment
-from posebed.files import file_hash
+from posebed.files import file_hash, writing_folder
 from posebed.jobs.graph import training_identity_of
 from posebed.jobs.worker import Request
 from posebed.places import LOCK_FILE, member_folder, pack_folder, prepared_folder, run_folder, split_folder
@@ -69,33 +70,6 @@ def write_untrained(experiment: Experiment) -> None:
 
 def predict(request: Request) -> None:
     """Write ``predictions.parquet`` and ``cost.json`` of one member."""
-    import torch
-
-    from posebed.data.pack import Pack
-    from posebed.data.splits import read_split
-    from posebed.files import writing_folder
-    from posebed.inference.predict import answer
-    from posebed.inference.trained_model import open_trained
-    from posebed.training.run_folder import read_about
-
-    task = request.task
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_num_threads(request.threads)
-    folder = member_folder(task.key, task.seed or 0) / "train"
-    about = read_about(folder)
-    pack, split = Pack.open(pack_folder(about["pack"])), read_split(split_folder(about["split"]))
-    # A run whose weights were imported knows no categories.
-    answers = answer(open_trained(folder, device, pack.setting()), pack, split, "test", _shown(request))
-
-    from posebed.scoring.predictions import write_predictions
-    from posebed.scoring.result import write_cost
-
-    with writing_folder(task.folder) as out:
-        write_predictions(answers.predictions, out / "predictions.parquet")
-        write_cost(answers.cost, out / "cost.json")
-
-
-def _shown(request: Request) -> Any:
     done = 0
 
     def progress(crops: int) -> None:
@@ -103,7 +77,39 @@ def _shown(request: Request) -> Any:
         done += crops
         request.progress.tick.remote(request.task.name, {"done": done, "total": None, "text": f"{done} crops"})
 
-    return progress
+    predict_member(request.task.key, request.task.seed or 0, request.threads, progress)
+
+
+def predict_member(
+    key: str, seed: int, threads: int | None = None, progress: Callable[[int], Any] = lambda crops: None
+) -> None:
+    """Answer the queries of the test part with a trained member.
+
+    Args:
+        threads: of the processor; by default as many as torch takes.
+        progress: called with the number of crops that were just predicted.
+    """
+    import torch
+
+    from posebed.data.pack import Pack
+    from posebed.data.splits import read_split
+    from posebed.inference.predict import answer
+    from posebed.inference.trained_model import open_trained
+    from posebed.scoring.predictions import write_predictions
+    from posebed.scoring.result import write_cost
+    from posebed.training.run_folder import read_about
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(threads or torch.get_num_threads())
+    folder = member_folder(key, seed)
+    about = read_about(folder / "train")
+    pack, split = Pack.open(pack_folder(about["pack"])), read_split(split_folder(about["split"]))
+    # A run whose weights were imported knows no categories.
+    trained = open_trained(folder / "train", device, pack.setting())
+    answers = answer(trained, pack, split, "test", progress)
+    with writing_folder(folder / "predicted") as out:
+        write_predictions(answers.predictions, out / "predictions.parquet")
+        write_cost(answers.cost, out / "cost.json")
 
 
 def score(request: Request) -> None:
@@ -115,7 +121,6 @@ def score(request: Request) -> None:
 
 def search(request: Request) -> None:
     """Spend the budget and write ``runs/search@KEY``."""
-    from posebed.files import writing_folder
     from posebed.jobs.search import open_search, result_of, run_search
     from posebed.jobs.search_progress import SearchProgress
     from posebed.reporting.search_figures import write_figures

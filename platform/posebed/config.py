@@ -456,7 +456,7 @@ def read_params(path: Path) -> Params:
     content: object = read_yaml(path)
     ignored = {place: _ignored(place) for place in _places(content) if place[-1] in IGNORED_BY_DVC}
     lines = [f"{path.name}: {line}" for line in ignored.values()]
-    if former := _former_form(content):
+    if former := former_form(content):
         raise ValueError(
             f"{path.name} must have all runs under runs, with seeds, but has {former}; `posebed migrate` rewrites it"
         )
@@ -479,7 +479,7 @@ _FORMER = {"runs": ("seed",), "searches": ("cpus_per_trial", "gpus_per_trial")}
 """Fields that entries of these sections had before runs had seeds."""
 
 
-def _former_form(content: object) -> str:
+def former_form(content: object) -> str:
     """What of the file is in the form before runs had seeds; empty where nothing is."""
     sections = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
     former = [f"a section {name}" for name in ("finetunes", "tuned") if name in sections]
