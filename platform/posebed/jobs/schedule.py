@@ -232,8 +232,8 @@ class Schedule:
                 done: Done = ray.get(ref)
             except OutOfMemoryError as error:
                 self._fail(under.task, f"ran out of memory: {' '.join(str(error).split())[:300]}")
-            except RayActorError:
-                self._lost(under.task)
+            except RayActorError as error:
+                self._lost(under.task, " ".join(str(error).split())[-200:])
             except RayError as error:
                 self._fail(under.task, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
             else:
@@ -253,11 +253,11 @@ class Schedule:
         self._view.end(under.task, done.seconds)
         self._plan.done(under.task)
 
-    def _lost(self, task: Task) -> None:
+    def _lost(self, task: Task, how: str) -> None:
         """The process of a task has ended: it goes on from its checkpoint, unless that has happened too often."""
         self._losses[task.name] = self._losses.get(task.name, 0) + 1
         if self._losses[task.name] > RESTARTS:
-            self._fail(task, f"lost its process {RESTARTS + 1} times")
+            self._fail(task, f"lost its process {RESTARTS + 1} times, at last with: {how}")
             return
         self._view.say(f"{task.name}: lost its process and starts again")
         self._waiting.add(task.name)
