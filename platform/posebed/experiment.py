@@ -6,10 +6,8 @@ all of them before anything is started; ``with_overrides`` is how a search varie
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +15,6 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-import posebed
 from posebed import catalog
 from posebed.config import (
     FinetuneConfig,
@@ -33,10 +30,14 @@ from posebed.config import (
 )
 from posebed.contracts import ModelSpec, Preset, Task
 from posebed.files import Kind, file_hash
+from posebed.identity import Identity, content_hash, flattened
 from posebed.records import Category
+from posebed.source_code import SourceCode
 
 SectionT = TypeVar("SectionT", bound=Section)
 
+TRAINING = ("posebed.training.loop", "posebed.training.untrained")
+"""Where the code that trains begins."""
 RUN = Kind("the description of a trained run")
 """``run.json``: what ``Experiment.described`` gives, and what the model was built for."""
 
@@ -142,29 +143,24 @@ class Experiment:
             )
 
     @cached_property
-    def fingerprint(self) -> str:
-        """Hash of the decisions, the data and the code: equal fingerprints train to equal weights.
+    def identity(self) -> Identity:
+        """What decides the weights: settings, data, the weights that it starts from, and the code that it can reach.
 
         Taken once, so that an edit of the code in the middle of a training does not give the run a second name.
         """
-        data = [
-            self.split_folder / "membership.parquet",
-            self.split_folder / "episodes.parquet",
-            self.pack_folder / "index.parquet",
-            self.pack_folder / "about.json",
-        ]
-        module = importlib.import_module(self.model)
-        zoo = Path(module.__file__ or "")
-        engine = Path(posebed.__file__ or "").parent
-        code = [zoo, *_sources(zoo.parent / "blocks"), *engine.glob("*.py")]
-        code += [path for room in ("data", "training") for path in _sources(engine / room)]
-        digest = hashlib.sha256(json.dumps(self.described(), sort_keys=True).encode())
-        if self.init_folder:
-            digest.update(file_hash(self.init_folder / "best.safetensors").encode())
-        for path in data + sorted(code):
-            if path.exists():
-                digest.update(path.name.encode() + path.read_bytes())
-        return digest.hexdigest()
+        data = {
+            f"split {self.split}": content_hash(self.split_folder, ("membership.parquet", "episodes.parquet")),
+            f"pack {self.pack}": content_hash(self.pack_folder, ("index.parquet", "about.json", "categories.json")),
+        }
+        weights = self.init_folder and self.init_folder / "best.safetensors"
+        start = {f"weights of {self.init_from}": file_hash(weights)} if weights else {}
+        code = SourceCode((__name__.partition(".")[0], self.model.partition(".")[0]))
+        return Identity(flattened(self.described()), data, start, code.reachable((self.model, *TRAINING)))
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the identity: equal fingerprints train to equal weights."""
+        return self.identity.hash
 
 
 def _layers(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -178,10 +174,6 @@ def _layers(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
             value = {part: value}
         layers[head] = merged(layers[head], value)
     return layers["model"], layers["train"]
-
-
-def _sources(folder: Path) -> Iterable[Path]:
-    return sorted(folder.rglob("*.py"))
 
 
 def decide(
