@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from posebed import catalog
-from posebed.config import FinetuneConfig, Params, RunConfig
+from posebed.config import Params, RunConfig
 from posebed.contracts import Claim, Preset
 from posebed.reporting.formats import flat
 from posebed.reporting.published_claims import Literature
@@ -29,7 +29,7 @@ def claims(results: Iterable[Result]) -> dict[str, Sequence[Claim]]:
 
 def repeat_of(params: Params, key: str) -> Repeat | None:
     """What the run repeats; None where the parameters name no preset for it."""
-    run = params.all_runs.get(key)
+    run = params.runs.get(key)
     if run is None or run.preset is None:
         return None
     preset: Preset = catalog.preset(ZOO, run.preset)
@@ -47,6 +47,6 @@ def _deviations(params: Params, run: RunConfig, preset: Preset) -> Iterator[str]
         yield "another split"
     if not same("packs", pack, {"data": pack.data, **preset.pack}):
         yield "other crops"
-    start = params.all_runs[run.init_from].preset if isinstance(run, FinetuneConfig) else None
-    if start != preset.init_from or isinstance(run, FinetuneConfig) != bool(preset.init_from):
+    start = params.runs[run.init_from].preset if run.init_from else None
+    if start != preset.init_from or bool(run.init_from) != bool(preset.init_from):
         yield "another start"

@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import fill
 
 from posebed.config import SEARCH
+from posebed.reporting.formats import mean
 from posebed.reporting.search_tables import search_trace
 from posebed.reporting.trace import trace
 from posebed.scoring.result import Result, Score, read_result
@@ -80,7 +81,10 @@ def _measured(result: Result) -> str:
 
 
 def _with_interval(score: Score) -> str:
-    return f"{score.value:.4f}, {_interval(score.low, score.high)} over images"
+    value = mean(score.value, score.spread, 4)
+    return (
+        f"{value}, {_interval(score.low, score.high)} over {'images' if score.spread is None else 'seeds and images'}"
+    )
 
 
 def _interval(low: float, high: float) -> str:
