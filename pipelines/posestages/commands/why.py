@@ -81,10 +81,8 @@ def _measured(result: Result) -> str:
 
 
 def _with_interval(score: Score) -> str:
-    value = mean(score.value, score.spread, 4)
-    return (
-        f"{value}, {_interval(score.low, score.high)} over {'images' if score.spread is None else 'seeds and images'}"
-    )
+    drawn = "images" if score.spread is None else "seeds and images"
+    return f"{mean(score.value, score.spread, 4)}, {_interval(score.low, score.high)} over {drawn}"
 
 
 def _interval(low: float, high: float) -> str:

@@ -22,8 +22,8 @@ def write_lines(name: str, lines: Sequence[Line], folder: Path) -> None:
 
 
 def write_csv_tables(tables: Sequence[Table], folder: Path) -> None:
-    """Write ``leaders.csv``, ``members.csv``, ``categories.csv`` and ``keypoints.csv``, and the leaders in print as Markdown and LaTeX:
-    there a table per protocol, with the columns of the page.
+    """Write ``leaders.csv``, ``members.csv``, ``categories.csv`` and ``keypoints.csv``, and the leaders in print as
+    Markdown and LaTeX: there a table per protocol, with the columns of the page.
     """
     files = {"leaders": _leaders, "members": _members, "categories": _categories, "keypoints": _keypoints}
     for name, lines in files.items():
