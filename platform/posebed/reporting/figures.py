@@ -92,7 +92,7 @@ def _member_dots(index: int, places: Sequence[tuple[float, float]]) -> Markup:
 
 
 def _note_on_members(rows: Iterable[Row]) -> str:
-    return " Small dots: each of its seeds." if any(row.of_members() for row in rows) else ""
+    return " Small dots: the seeds of a run." if any(row.of_members() for row in rows) else ""
 
 
 def _interval(index: int, row: Row, x: Axis, top: float) -> Markup:

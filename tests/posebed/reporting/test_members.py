@@ -86,7 +86,7 @@ def test_charts_have_a_small_dot_for_every_member_within_their_frame(several: Ma
     drawn = {figure.name: figure for figure in figures(table)}
     for name, side in (("intervals", "cx"), ("cost", "cy")):
         dots = re.findall(r'<circle class="member[^>]*>', drawn[name].svg)
-        assert len(dots) == len(values) and "its seeds" in drawn[name].caption
+        assert len(dots) == len(values) and "the seeds of a run" in drawn[name].caption
         places = [float(re.findall(rf'{side}="([^"]+)"', dot)[0]) for dot in dots]
         assert all(0 <= place <= 400 for place in places)
         order = sorted(range(len(values)), key=lambda i: values[i] if side == "cx" else -values[i])
