@@ -160,7 +160,7 @@ def build(folder: Path) -> Figures:
     now = time.perf_counter()
     grounds = ground_sections(
         results[: 2 * TABLES],
-        lambda key: read_predictions(table(key)),
+        lambda key: [read_predictions(table(key))],
         lambda _: (lambda image: grey, records),
         ScoringConfig(),
     )

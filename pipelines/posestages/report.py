@@ -5,32 +5,33 @@ Usage: python -m posestages.report
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from posebed.config import SEARCH, Params, read_params
 from posebed.data.images import prepared_pictures
 from posebed.data.splits import SPLIT
 from posebed.files import read_json
+from posebed.places import prepared_folder, run_folder, split_folder
 from posebed.records import PREPARED, Record, read_records
 from posebed.reporting.common_ground import ground_sections
-from posebed.reporting.compare import tables
+from posebed.reporting.compare import tables as tables_by_protocol
 from posebed.reporting.gallery import Decode, GalleryPicture, gallery_of
 from posebed.reporting.paper_tables import papers
 from posebed.reporting.site import PICTURED, SHOWN, DataProblems, write_report
 from posebed.scoring.common_ground import tables_at
-from posebed.scoring.result import Result, read_result
+from posebed.scoring.result import RESULT_FILE, Result, read_result
 from posebed.scoring.search_result import SearchResult
 from posestages.commands.preset_matching import claims, literature
-from posestages.commands.report_sources import searches_in, tables_in, tracked_runs
-from posestages.stage import PARAMS, PREDICTIONS, prepared, run, run_folder, split_folder
+from posestages.commands.report_sources import searches_in, tables_of, tracked_runs
+from posestages.stage import PARAMS, run
 
 OUT = Path("report")
 
 
 def read_results(params: Params) -> list[Result]:
     """The results of the runs that the parameters name, as far as they are there, in the order of their keys."""
-    paths = [run_folder(key) / "result.json" for key in sorted(params.all_runs)]
+    paths = [run_folder(key) / RESULT_FILE for key in sorted(params.runs)]
     return [read_result(path) for path in paths if path.is_file()]
 
 
@@ -58,17 +59,17 @@ def report(params: Params, out: Path = OUT, reference: str | None = None) -> Pat
         reference: The run that others are compared with on common ground; by default the best floor.
     """
     results, searches = read_all(params)
-    folders = [run_folder(result.key) for result in results]
-    grounds = ground_sections(results, tables_at(tables_in(folders)), _album, params.scoring, reference)
+    tables = {result.key: tables_of(result, run_folder(result.key)) for result in results}
+    grounds = ground_sections(results, tables_at(tables), _album, params.scoring, reference)
     used = sorted({result.data for result in results})
-    presets = {run.preset for run in params.all_runs.values() if run.preset}
+    presets = {run.preset for run in params.runs.values() if run.preset}
     return write_report(
         results,
-        _gallery(_pictured(results)),
+        _gallery(_pictured(results), tables),
         [_problems(data, {r.split for r in results if r.data == data}) for data in used],
         out,
         published=claims(results),
-        tracked=tracked_runs(folders),
+        tracked=tracked_runs(run_folder(result.key) for result in results),
         grounds=grounds,
         papers=papers(results, literature(), presets),
         searches=searches,
@@ -77,28 +78,28 @@ def report(params: Params, out: Path = OUT, reference: str | None = None) -> Pat
 
 def _pictured(results: list[Result]) -> list[Result]:
     """The runs that the page has room to show pictures of."""
-    return [row.result for table in tables(results) for row in table.best(SHOWN).rows][:PICTURED]
+    return [row.result for table in tables_by_protocol(results) for row in table.best(SHOWN).rows][:PICTURED]
 
 
-def _gallery(results: list[Result]) -> list[GalleryPicture]:
+def _gallery(results: list[Result], tables: Mapping[str, Sequence[Path]]) -> list[GalleryPicture]:
+    """Of each run with predictions those of its first member."""
     pictures: list[GalleryPicture] = []
     for data in sorted({result.data for result in results}):
         decode, records = _album(data)
         for result in results:
-            if result.data == data:
-                predictions = run_folder(result.key) / PREDICTIONS
-                pictures += gallery_of(result.key, predictions, decode, records)
+            if result.data == data and tables[result.key]:
+                pictures += gallery_of(result.key, tables[result.key][0], decode, records)
     return pictures
 
 
 def _album(data: str) -> tuple[Decode, dict[str, Record]]:
     """What reads the pictures, and the records by identity."""
-    records = read_records(prepared(data) / "records.parquet")
-    return prepared_pictures(prepared(data)).decode, {r.record: r for r in records}
+    records = read_records(prepared_folder(data) / "records.parquet")
+    return prepared_pictures(prepared_folder(data)).decode, {r.record: r for r in records}
 
 
 def _about(data: str) -> dict:
-    return read_json(prepared(data) / "about.json", PREPARED)
+    return read_json(prepared_folder(data) / "about.json", PREPARED)
 
 
 def _equal_pictures(splits: Iterable[str]) -> Iterator[str]:

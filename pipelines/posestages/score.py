@@ -1,61 +1,84 @@
-"""Stage ``score``: every metric of a run with its intervals, and the run's mirror in MLflow.
-
-Usage: python -m posestages.score KEY
-"""
+"""Every metric of a run and of its members, with their intervals."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from posebed import provenance
-from posebed.config import Params, read_params
+from posebed.config import Params
 from posebed.data.splits import SPLIT
 from posebed.experiment import RUN
-from posebed.files import file_hash, read_json, write_text
+from posebed.files import file_hash, read_json
+from posebed.listing import shortened
+from posebed.places import LOCK_FILE, member_folder, prepared_folder, run_folder, split_folder
 from posebed.records import DEFAULT_SIGMA, PREPARED
-from posebed.scoring.predictions import read_predictions
-from posebed.scoring.result import Epoch, Provenance, Result, read_cost, read_curve, write_result
+from posebed.scoring.members import combined
+from posebed.scoring.predictions import PREDICTIONS, Predictions, read_predictions
+from posebed.scoring.result import RESULT_FILE, Epoch, Provenance, Result, read_cost, read_curve, write_result
 from posebed.scoring.scores import score_predictions
 from posebed.scoring.suppression import DUPLICATE
-from posestages.commands.mirror import mirror
 from posestages.commands.preset_matching import repeat_of
-from posestages.stage import PARAMS, PREDICTIONS, only_key, prepared, run, run_folder, split_folder
 
 STARTS = {"init_from": "started from", "imported": "weights imported from", "params_from": "parameters from"}
 """What ``run.json`` may name as the origin of weights or parameters, and its label."""
-LOCK = Path("requirements.lock.txt")
 
 
 def score(key: str, params: Params) -> Result:
-    """Score the run's table of predictions; write ``runs/KEY/result.json`` and ``metrics.json``."""
-    folder = run_folder(key)
+    """Score the tables of predictions of a run's members; write ``result.json`` of each and of the run.
+
+    Raises:
+        LookupError: there is no run of that name, or a member has no predictions.
+        ValueError: members did not answer the same queries.
+    """
+    folders = [member_folder(key, seed) for seed in _seeds(key, params)]
+    if absent := [folder.as_posix() for folder in folders if not (folder / PREDICTIONS).is_file()]:
+        raise LookupError(f"every member of {key} must have {PREDICTIONS}, but there is none in {shortened(absent)}")
+    tables = [read_predictions(folder / PREDICTIONS) for folder in folders]
+    results = [_member(key, folder, table, params) for folder, table in zip(folders, tables, strict=True)]
+    result = combined(results, tables, params.scoring)
+    for member, folder in zip(results, folders, strict=True):
+        write_result(member, folder / RESULT_FILE)
+    write_result(result, run_folder(key) / RESULT_FILE)
+    return result
+
+
+def metrics_of(results: Iterable[Result]) -> dict[str, dict[str, float]]:
+    """Run to metric to value."""
+    return {result.key: {score.metric: score.value for score in result.scores} for result in results}
+
+
+def _seeds(key: str, params: Params) -> tuple[int, ...]:
+    if key not in params.runs:
+        raise LookupError(f"runs must have an entry {key!r}, but has {shortened(params.runs)}")
+    return params.runs[key].seeds
+
+
+def _member(key: str, folder: Path, table: Predictions, params: Params) -> Result:
+    """The result of what lies in a member's folder."""
     about = read_json(folder / "train/run.json", RUN)
     curve = read_curve(folder / "train/curve.json")
-    scores = score_predictions(read_predictions(folder / PREDICTIONS), params.scoring)
     copied = ("key", "fingerprint", "task", "data", "split", "pack", "seed", "config", "train")
-    result = Result(
+    return Result(
         **{name: about[name] for name in copied},
+        seeds=(about["seed"],),
         model=about["model"].rpartition(".")[2],
         protocol=_protocol(about),
         answered=_inference_settings(about),
-        **dict(scores),
+        **dict(score_predictions(table, params.scoring)),
         curve=curve,
         shortfalls=about.get("shortfalls", []),
         cost=read_cost(folder / "predicted/cost.json"),
         provenance=_provenance(about, curve, folder / "train/best.safetensors"),
         repeats=repeat_of(params, key),
     )
-    write_text(json.dumps({s.metric: s.value for s in result.scores}, indent=1), folder / "metrics.json")
-    write_result(result, folder / "result.json")
-    return result
 
 
 def _protocol(about: dict[str, Any]) -> dict[str, str]:
     """What the numbers depend on beside the model: runs that differ here are never compared."""
-    data = read_json(prepared(about["data"]) / "about.json", PREPARED)
+    data = read_json(prepared_folder(about["data"]) / "about.json", PREPARED)
     files = " ".join(note for note in data["notes"] if ".json" in note)
     return {
         "part": "test",
@@ -101,21 +124,13 @@ def _provenance(about: dict[str, Any], curve: list[Epoch], checkpoint: Path) -> 
     return Provenance(
         commit=commit,
         dirty=dirty,
-        data_hash=provenance.output_hash(prepared(about["data"])),
+        data_hash=provenance.output_hash(prepared_folder(about["data"])),
         split_hash=provenance.output_hash(split),
         episodes_hash=file_hash(episodes) if episodes.is_file() else None,
-        lock_hash=file_hash(LOCK) if LOCK.is_file() else "none",
+        lock_hash=file_hash(LOCK_FILE) if LOCK_FILE.is_file() else "none",
         checkpoint_hash=file_hash(checkpoint),
         checkpoint=checkpoint.as_posix(),
         software=provenance.software(),
         hardware="; ".join([*(line.device for line in curve[-1:]), provenance.hardware()]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def main(arguments: list[str]) -> None:
-    mirror([score(only_key(arguments), read_params(PARAMS))])
-
-
-if __name__ == "__main__":
-    run(main)

@@ -10,8 +10,6 @@ from typing import NoReturn, TypeVar
 from posebed.listing import shortened
 
 PARAMS = Path("params.yaml")
-PREDICTIONS = Path("predicted/predictions.parquet")
-"""In a run's folder."""
 
 Entry = TypeVar("Entry")
 

@@ -14,17 +14,18 @@ import pytest
 from mlflow import MlflowClient
 
 from posebed.config import Params, merged
+from posebed.places import member_folder
 from posebed.records import Category, Record, categories_to_json, write_records
 from posebed.reporting.tracking import EXPERIMENT, Tracker
 from posebed.scoring.predictions import Predictions, write_predictions
-from posebed.scoring.result import Cost, Provenance, Repeat, Result, Score, write_result
+from posebed.scoring.result import RESULT_FILE, Cost, Provenance, Repeat, Result, Score, read_result, write_result
 from posebed.scoring.search_result import Measured, SearchResult, Trial, write_search
 from posestages.cli import app
 from posestages.commands.mirror import mirror
 from posestages.commands.presets import entries
-from posestages.commands.report_sources import report_folder, report_tracker
+from posestages.commands.report_sources import report_folder, report_tracker, results_in
 from posestages.report import report
-from posestages.score import score
+from posestages.score import metrics_of, score
 
 pytestmark = pytest.mark.slow
 
@@ -100,14 +101,16 @@ def searched(key: str, value: float, **changes: object) -> SearchResult:
 
 
 PRESET = "hrnet-w32-ap10k"
+SEEDS = {"prototypes": (0, 1, 2)}
+"""Of the runs that have several."""
 KINDS = [Category(name, name, ("nose", "tail", "hip"), limbs=((0, 1),)) for name in ("cat", "dog", "fox", "hen")]
 GROUND = {PRESET: "hrnet", "floor": "mean_pose", "prototypes": "proto_net"}
 """Runs that answer the same queries, the first of which knows its categories."""
 
 
-def predict(folder: Path, model: str, queries: list[Record], error: float) -> None:
+def predict(folder: Path, model: str, queries: list[Record], error: float, seed: int) -> None:
     """Write answers that are so many pixels off in the mean."""
-    rng = np.random.default_rng(len(model))
+    rng = np.random.default_rng([len(model), seed])
     xy = np.array([record.keypoints[:, :2] for record in queries]) + rng.normal(0, error, (len(queries), 3, 2))
     supports = [[record] for record in np.roll(np.array(queries, object), 1)]
     shown = {} if model == "hrnet" else {"episode": range(len(queries)), "supports": supports}
@@ -120,7 +123,11 @@ def project(uri: str) -> Params:
     """The parameters of a project in this folder whose runs repeat a preset, or answer the same queries, or both."""
     wanted = entries(PRESET)
     (data,), (split,), (pack,) = (wanted[section] for section in ("data", "splits", "packs"))
-    others = {key: {"model": model, "split": split, "pack": pack} for key, model in GROUND.items() if key != PRESET}
+    others = {
+        key: {"model": model, "split": split, "pack": pack, "seeds": SEEDS.get(key, (0,))}
+        for key, model in GROUND.items()
+        if key != PRESET
+    }
     params = Params.model_validate(merged(wanted, {"models": {m: {} for m in GROUND.values()}, "runs": others}))
     points = np.array([[20, 20, 2], [60, 30, 2], [40, 50, 2]], np.float32)
     records = [
@@ -137,19 +144,20 @@ def project(uri: str) -> Params:
     episodes.write_text('{"draw": "own"}')
     for i, (key, model) in enumerate(GROUND.items()):
         task = "category_specific" if key == PRESET else "category_agnostic"
-        run = {
-            **{"key": key, "fingerprint": key, "model": f"posezoo.{model}", "task": task, "seed": 0, "config": {}},
-            **{"train": {}, "data": data, "split": split, "pack": pack, "shots": int(key != PRESET)},
-            **{"boxes": "annotated", "padding": 1.25, "convention": "plain", "size": [256, 256]},
-            "categories": json.loads(categories_to_json(KINDS)),
-        }
-        folder = Path("runs") / key
-        (folder / "train").mkdir(parents=True)
-        (folder / "train/run.json").write_text(json.dumps(run))
-        (folder / "train/curve.json").write_text("[]")
-        (folder / "train/best.safetensors").touch()
-        predict(folder, model, records, 2.0 * i + 2)
-        (folder / "predicted/cost.json").write_text(made("a", 0.5).cost.model_dump_json())
+        for seed in SEEDS.get(key, (0,)):
+            run = {
+                **{"key": key, "fingerprint": f"{key}{seed}", "model": f"posezoo.{model}", "task": task, "seed": seed},
+                **{"config": {}, "train": {}, "data": data, "split": split, "pack": pack, "shots": int(key != PRESET)},
+                **{"boxes": "annotated", "padding": 1.25, "convention": "plain", "size": [256, 256]},
+                "categories": json.loads(categories_to_json(KINDS)),
+            }
+            folder = member_folder(key, seed)
+            (folder / "train").mkdir(parents=True)
+            (folder / "train/run.json").write_text(json.dumps(run))
+            (folder / "train/curve.json").write_text("[]")
+            (folder / "train/best.safetensors").touch()
+            predict(folder, model, records, 2.0 * i + 2, seed)
+            (folder / "predicted/cost.json").write_text(made("a", 0.5).cost.model_dump_json())
         score(key, params)
     return params
 
@@ -204,6 +212,35 @@ def test_papers_and_common_ground_are_those_of_the_project(uri: str, project: Pa
     assert b"Hardest queries" in own["index.html"] and b"Hardest queries" not in one["index.html"]
 
 
+def test_a_run_and_its_members_have_a_result_each(project: Params):
+    (run,) = results_of(["prototypes"])
+    members = [read_result(member_folder("prototypes", seed) / RESULT_FILE) for seed in (0, 1, 2)]
+    assert run.seeds == (0, 1, 2) and [member.seeds for member in members] == [(0,), (1,), (2,)]
+    for own, member in zip(members, run.members, strict=True):
+        assert own.as_member() == member and Path(member.result).is_file()
+    value = run.score("PCK@0.2")
+    of_members = [own.score("PCK@0.2").value for own in members]
+    assert (value.value, value.spread) == pytest.approx((np.mean(of_members), np.std(of_members, ddof=1)))
+    assert metrics_of([run]) == {"prototypes": {s.metric: s.value for s in run.scores}}
+    assert not [*Path("runs").rglob("metrics.json")]
+    (floor,) = results_of(["floor"])
+    assert floor == read_result(member_folder("floor", 0) / RESULT_FILE).model_copy(update={"members": floor.members})
+
+
+def test_a_run_without_the_predictions_of_a_member_is_refused_and_nothing_is_written(project: Params):
+    Path("runs/prototypes/seed-2/predicted/predictions.parquet").unlink()
+    Path("runs/prototypes/result.json").unlink()
+    with pytest.raises(LookupError, match=r"every member of prototypes must have .* none in runs/prototypes/seed-2"):
+        score("prototypes", project)
+    assert not Path("runs/prototypes/result.json").exists()
+    with pytest.raises(LookupError, match="runs must have an entry 'lost'"):
+        score("lost", project)
+
+
+def test_results_of_members_are_no_runs_of_a_folder(project: Params):
+    assert [path.as_posix() for path in results_in(Path("runs"))] == sorted(f"runs/{key}/result.json" for key in GROUND)
+
+
 def test_a_result_says_what_it_repeats(project: Params):
     repeated, *others = results_of(GROUND)
     assert repeated.repeats == Repeat(preset=PRESET)
@@ -215,7 +252,7 @@ def test_a_result_says_what_it_repeats(project: Params):
 def test_a_run_whose_predictions_are_missing_is_left_out_of_the_ground(
     uri: str, project: Params, capsys: pytest.CaptureFixture[str]
 ):
-    Path("runs/floor/predicted/predictions.parquet").unlink()
+    Path("runs/floor/seed-0/predicted/predictions.parquet").unlink()
     mirror(results_of(GROUND))
     report_folder(Path("runs"), Path("1"))
     report_tracker(uri, Path("2"))
@@ -228,8 +265,8 @@ def test_a_run_whose_predictions_are_missing_is_left_out_of_the_ground(
 def test_where_nobody_has_the_queries_there_is_no_ground_and_it_is_reported(
     project: Params, capsys: pytest.CaptureFixture[str]
 ):
-    for key in ("floor", "prototypes"):
-        Path(f"runs/{key}/predicted/predictions.parquet").unlink()
+    for path in ("floor/seed-0", "prototypes/seed-1"):
+        Path(f"runs/{path}/predicted/predictions.parquet").unlink()
     report_folder(Path("runs"), Path("1"))
     assert not Path("1/common_ground.csv").exists()
     assert "floor, prototypes: left out of common ground" in capsys.readouterr().err
@@ -237,7 +274,7 @@ def test_where_nobody_has_the_queries_there_is_no_ground_and_it_is_reported(
 
 def test_only_predictions_on_common_ground_are_fetched(uri: str, project: Params, monkeypatch: pytest.MonkeyPatch):
     elsewhere = made("elsewhere", 0.5)
-    shutil.copytree(f"runs/{PRESET}/predicted", "runs/elsewhere/predicted")
+    shutil.copytree(f"runs/{PRESET}", "runs/elsewhere")
     mirror([elsewhere, *results_of(GROUND)])
     fetched: list[str] = []
     fetch = Tracker.predictions
@@ -248,8 +285,12 @@ def test_only_predictions_on_common_ground_are_fetched(uri: str, project: Params
 
     monkeypatch.setattr(Tracker, "predictions", counted)
     report_tracker(uri, Path("1"))
-    runs = {result.key: tracked.run for result, tracked in Tracker(uri).results()}
-    assert sorted(fetched) == sorted(runs[key] for key in GROUND)
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment
+    names = {run.info.run_id: run.info.run_name for run in client.search_runs([experiment.experiment_id])}
+    wanted = [*GROUND.keys() - SEEDS.keys(), *(f"{key} seed {seed}" for key, of in SEEDS.items() for seed in of)]
+    assert sorted(names[run] or "" for run in fetched) == sorted(wanted)
 
 
 def test_the_command_compares_with_a_named_run_and_refuses_others(project: Params):

@@ -9,12 +9,14 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from posebed.places import member_folder, run_folder
 from posebed.reporting.trace import Tracked, write_tracked
-from posebed.scoring.result import Result
+from posebed.scoring.predictions import PREDICTIONS
+from posebed.scoring.result import RESULT_FILE, Result, read_result
 from posebed.scoring.search_result import SearchResult
-from posestages.stage import PREDICTIONS, run_folder
 
 if TYPE_CHECKING:
     from posebed.reporting.tracking import Tracker
@@ -47,19 +49,32 @@ def track(results: Sequence[Result], searches: Sequence[SearchResult] = ()) -> d
 
 def _write_result(tracker: Tracker, result: Result) -> None:
     folder = run_folder(result.key)
-    predictions = folder / PREDICTIONS
-    logged = tracker.log_result(result, predictions if predictions.is_file() else None)
+    if len(result.seeds) == 1:
+        logged = tracker.log_result(result, _predictions(result, result.seed))
+    else:
+        members = [
+            (read_result(member_folder(result.key, seed) / RESULT_FILE), _predictions(result, seed))
+            for seed in result.seeds
+        ]
+        logged = tracker.log_members(result, members)
     write_tracked(Tracked(run=logged, tracker=tracker.address), folder)
 
 
+def _predictions(result: Result, seed: int) -> Path | None:
+    table = member_folder(result.key, seed) / PREDICTIONS
+    return table if table.is_file() else None
+
+
 def _failure(write: Callable[[], None]) -> str:
-    """Why the tracker did not take it; empty where it did."""
+    """Why it was not written; empty where it was."""
     from posebed.reporting.mlflow_client import TrackerError
 
     try:
         write()
     except TrackerError as error:
         return str(error)
+    except FileNotFoundError as error:
+        return f"{error.filename} must be there, but is not"
     return ""
 
 

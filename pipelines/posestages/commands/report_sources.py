@@ -6,21 +6,22 @@ default, but no pictures.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from posebed.config import SEARCH, ScoringConfig
+from posebed.places import member_folder
 from posebed.reporting.common_ground import ground_sections
 from posebed.reporting.paper_tables import papers
 from posebed.reporting.site import write_report
 from posebed.reporting.trace import TRACKED, Tracked, read_tracked
 from posebed.scoring.common_ground import grounds, tables_at
-from posebed.scoring.result import Result, read_result
+from posebed.scoring.predictions import PREDICTIONS
+from posebed.scoring.result import RESULT_FILE, Result, read_result
 from posebed.scoring.search_result import SearchResult, read_search
 from posestages.commands.preset_matching import claims, literature
-from posestages.stage import PREDICTIONS
 
 if TYPE_CHECKING:
     from posebed.reporting.tracking import Tracker
@@ -43,8 +44,9 @@ def report_folder(folder: Path, out: Path, reference: str | None = None) -> Path
         raise LookupError(f"{folder} must hold results as KEY/result.json, but holds none; `dvc repro` makes them")
     folders = [path.parent for path in paths]
     tracked = tracked_runs(folders)
-    tracked_results: TrackedResults = [(result, tracked.get(result.key)) for result in map(read_result, paths)]
-    return _write(tracked_results, searches, tables_in(folders), out, reference)
+    results = [read_result(path) for path in paths]
+    tables = {result.key: tables_of(result, at) for result, at in zip(results, folders, strict=True)}
+    return _write([(result, tracked.get(result.key)) for result in results], searches, tables, out, reference)
 
 
 def report_tracker(uri: str, out: Path, reference: str | None = None) -> Path:
@@ -95,12 +97,14 @@ def _newest(
     return [*newest.values()], [*newest_searches.values()]
 
 
-def _fetched(tracker: Tracker, tracked_results: TrackedResults, folder: Path) -> dict[str, Path]:
-    """By the keys of runs on common ground their tables of predictions, as far as they are tracked."""
-    places = {result.key: where.run for result, where in tracked_results if where}
+def _fetched(tracker: Tracker, tracked_results: TrackedResults, folder: Path) -> dict[str, Sequence[Path]]:
+    """By the keys of runs on common ground the tables of predictions of their members, where all are tracked."""
     wanted = _on_ground(result for result, _ in tracked_results)
-    tables = {key: tracker.predictions(places[key], folder) for key in wanted}
-    return {key: path for key, path in tables.items() if path}
+    return {
+        result.key: tracker.member_predictions(result, where.run, folder)
+        for result, where in tracked_results
+        if where and result.key in wanted
+    }
 
 
 def _on_ground(results: Iterable[Result]) -> list[str]:
@@ -110,13 +114,13 @@ def _on_ground(results: Iterable[Result]) -> list[str]:
 def _write(
     tracked_results: TrackedResults,
     searches: Iterable[SearchResult],
-    tables: Mapping[str, Path],
+    tables: Mapping[str, Sequence[Path]],
     out: Path,
     reference: str | None,
 ) -> Path:
     ordered = sorted(tracked_results, key=lambda pair: pair[0].key)
     results = [result for result, _ in ordered]
-    absent = [key for key in _on_ground(results) if key not in tables]
+    absent = [key for key in _on_ground(results) if not tables.get(key)]
     if absent:
         print(
             f"{', '.join(absent)}: left out of common ground without a table of predictions; `posebed track` writes "
@@ -137,8 +141,8 @@ def _write(
 
 
 def results_in(folder: Path) -> list[Path]:
-    """Every ``KEY/result.json`` of a folder."""
-    return sorted(folder.glob("*/result.json"))
+    """Every ``KEY/result.json`` of a folder of runs; those of members lie one folder deeper."""
+    return sorted(folder.glob(f"*/{RESULT_FILE}"))
 
 
 def searches_in(folders: Iterable[Path]) -> list[SearchResult]:
@@ -146,9 +150,14 @@ def searches_in(folders: Iterable[Path]) -> list[SearchResult]:
     return [read_search(folder) for folder in folders if (folder / "search.json").is_file()]
 
 
-def tables_in(folders: Iterable[Path]) -> dict[str, Path]:
-    """By the names of run folders, the tables of predictions that are there."""
-    return {folder.name: folder / PREDICTIONS for folder in folders if (folder / PREDICTIONS).is_file()}
+def tables_of(result: Result, folder: Path) -> list[Path]:
+    """The tables of predictions of a run's members, in the order of its seeds; empty where one is not there.
+
+    Args:
+        folder: the run's.
+    """
+    tables = [folder / member_folder(result.key, seed).name / PREDICTIONS for seed in result.seeds]
+    return tables if all(table.is_file() for table in tables) else []
 
 
 def tracked_runs(folders: Iterable[Path]) -> dict[str, Tracked]:

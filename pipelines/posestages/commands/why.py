@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import fill
 
 from posebed.config import SEARCH
+from posebed.reporting.formats import mean
 from posebed.reporting.search_tables import search_trace
 from posebed.reporting.trace import trace
 from posebed.scoring.result import Result, Score, read_result
@@ -80,7 +81,8 @@ def _measured(result: Result) -> str:
 
 
 def _with_interval(score: Score) -> str:
-    return f"{score.value:.4f}, {_interval(score.low, score.high)} over images"
+    drawn = "images" if score.spread is None else "seeds and images"
+    return f"{mean(score.value, score.spread, 4)}, {_interval(score.low, score.high)} over {drawn}"
 
 
 def _interval(low: float, high: float) -> str:

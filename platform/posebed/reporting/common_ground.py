@@ -26,6 +26,7 @@ from posebed.reporting.gallery import Decode
 from posebed.reporting.hard_queries import HardQuery, hard_queries
 from posebed.scoring.average_precision import OksMetric
 from posebed.scoring.common_ground import Answers, Read, aligned, grounds
+from posebed.scoring.members import mean_tables
 from posebed.scoring.metrics import Metric, keypoint_pck
 from posebed.scoring.paired import HEADLINE, MEASURED, Comparison, Estimate, compared
 from posebed.scoring.predictions import Predictions
@@ -148,16 +149,16 @@ def _section(answers: Answers, comparison: Comparison, album: Album | None, want
     shown = tuple(sorted({*range(min(SHOWN, len(runs))), reference}))
     table_of = dict(zip((run.key for run in answers.runs), answers.tables, strict=True))
     tables = [table_of[runs[i].key] for i in shown]
-    names = [(i, runs[i].key) for i in shown]
+    names, firsts = [(i, runs[i].key) for i in shown], [of_run[0] for of_run in tables]
     return GroundSection(
         comparison,
         reference,
         shown,
         answers.left_out,
-        _facts(runs, tables[0]),
+        _facts(runs, firsts[0]),
         _forest(comparison, reference, shown),
         tuple(_skeletons(comparison.categories, tables)),
-        tuple(hard_queries(comparison.hardest[:HARDEST], names, tables, *album(runs[0].data)) if album else ()),
+        tuple(hard_queries(comparison.hardest[:HARDEST], names, firsts, *album(runs[0].data)) if album else ()),
     )
 
 
@@ -172,9 +173,13 @@ def _facts(runs: Sequence[Result], queries: Predictions) -> dict[str, str]:
     return {name: f"{value:,}" for name, value in numbers.items()} | protocol
 
 
-def _skeletons(categories: Sequence[Category], tables: Sequence[Predictions]) -> list[KeypointTable]:
-    """Per keypoint the mean PCK@0.2 over the categories in which it counts, for each skeleton."""
-    pck = [keypoint_pck(table, 0.2) for table in tables]
+def _skeletons(categories: Sequence[Category], tables: Sequence[Sequence[Predictions]]) -> list[KeypointTable]:
+    """Per keypoint the mean PCK@0.2 over the categories in which it counts and over members, for each skeleton.
+
+    Args:
+        tables: of each run those of its members.
+    """
+    pck = [mean_tables([keypoint_pck(table, 0.2) for table in of_run]) for of_run in tables]
     groups: dict[tuple[str, ...], list[Category]] = {}
     for category in categories:
         groups.setdefault(category.keypoints, []).append(category)
@@ -241,12 +246,15 @@ def _line(section: GroundSection, place: int) -> Line:
     line: dict[str, object] = {
         **{name: getattr(run, name) for name in ("data", "split")},
         "ground": "; ".join(f"{name}: {value}" for name, value in section.facts.items()),
-        **{"run": run.key, "model": run.model, "task": run.task},
+        **{"run": run.key, "seeds": len(run.seeds), "model": run.model, "task": run.task},
         "reference": section.runs[section.reference].key,
         **dict(zip(("wins", "ties", "losses"), section.tally(place, section.reference), strict=True)),
     }
     for m, metric in enumerate(MEASURED):
         difference = comparison.difference(place, section.reference, m)
-        for name, of in ((metric.name, comparison.score(place, m)), (f"{metric.name} difference", difference)):
-            line |= {name: of.value, f"{name} low": of.low, f"{name} high": of.high}
+        score = comparison.score(place, m)
+        line |= {metric.name: score.value, f"{metric.name} spread": score.spread}
+        line |= {f"{metric.name} low": score.low, f"{metric.name} high": score.high}
+        name = f"{metric.name} difference"
+        line |= {name: difference.value, f"{name} low": difference.low, f"{name} high": difference.high}
     return line | run.cost.model_dump() | {"fingerprint": run.fingerprint}

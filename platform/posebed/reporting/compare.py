@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
+from posebed.reporting.formats import mean
 from posebed.scoring.result import Result, Score
 
 HEADLINE = "PCK@0.2"
@@ -78,9 +79,16 @@ class Row:
     def verdict(self) -> Verdict | None:
         return None if self.floor is None else compared(self.headline, self.floor)
 
-    def values(self, metrics: Sequence[Metric]) -> list[float | None]:
-        known = {(s.metric, s.definition): s.value for s in self.result.scores}
+    def scores(self, metrics: Sequence[Metric]) -> list[Score | None]:
+        known = {(s.metric, s.definition): s for s in self.result.scores}
         return [known.get((m.name, m.definition)) for m in metrics]
+
+    def values(self, metrics: Sequence[Metric]) -> list[float | None]:
+        return [score and score.value for score in self.scores(metrics)]
+
+    def of_members(self) -> dict[int, float]:
+        """Seed to the headline of that member, of a run with several."""
+        return {m.seed: m.scores[self.headline.metric] for m in self.result.members if len(self.result.members) > 1}
 
 
 @dataclass(frozen=True)
@@ -174,7 +182,7 @@ def summary(tables: Sequence[Table]) -> tuple[str, str]:
 
 def _leader(table: Table) -> str:
     best, *others = table.rows
-    words = f"{best.result.key} with {best.headline.value:.3f} on {table.protocol.title()}"
+    words = f"{best.result.key} with {mean(best.headline.value, best.headline.spread)} on {table.protocol.title()}"
     level = [row.result.key for row in others if compared(best.headline, row.headline) == "not separated"]
     if not level:
         return words

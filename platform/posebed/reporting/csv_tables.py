@@ -1,4 +1,4 @@
-"""The report's tables as files beside the page: one line per run, per category and per keypoint. How a table is
+"""The report's tables as files beside the page: one line per run, member, category and keypoint. How a table is
 spelled is left to ``reporting.table_text``.
 """
 
@@ -22,10 +22,11 @@ def write_lines(name: str, lines: Sequence[Line], folder: Path) -> None:
 
 
 def write_csv_tables(tables: Sequence[Table], folder: Path) -> None:
-    """Write ``leaders.csv``, ``categories.csv`` and ``keypoints.csv``, and the leaders in print as Markdown and LaTeX:
-    there a table per protocol, with the columns of the page.
+    """Write ``leaders.csv``, ``members.csv``, ``categories.csv`` and ``keypoints.csv``, and the leaders in print as
+    Markdown and LaTeX: there a table per protocol, with the columns of the page.
     """
-    for name, lines in (("leaders", _leaders), ("categories", _categories), ("keypoints", _keypoints)):
+    files = {"leaders": _leaders, "members": _members, "categories": _categories, "keypoints": _keypoints}
+    for name, lines in files.items():
         write_text(as_csv(lines(tables)), folder / f"{name}.csv")
     for ending, text in (("md", as_markdown), ("tex", as_latex)):
         printed = [text(_printed(table), table.protocol.title()) for table in tables]
@@ -38,7 +39,9 @@ def _printed(table: Table) -> list[Line]:
         {
             "run": row.result.key,
             "model": row.result.model,
+            "seeds": len(row.result.seeds),
             table.protocol.headline: row.headline.value,
+            "spread": row.headline.spread,
             "95 % interval": f"{row.headline.low:.3f}–{row.headline.high:.3f}",
             "over the floor": row.difference(),
             **{_column(m, table): value for m, value in zip(table.metrics, row.values(table.metrics), strict=True)},
@@ -71,7 +74,8 @@ def _leader_line(row: Row, ambiguous: set[str]) -> Line:
     result = row.result
     line: dict[str, object] = {
         **_identity(result),
-        **{name: getattr(result, name) for name in ("model", "pack", "seed")},
+        **{name: getattr(result, name) for name in ("model", "pack")},
+        "seeds": len(result.seeds),
         **result.answered,
         "floor_difference": row.difference(),
         "floor_verdict": row.verdict(),
@@ -79,9 +83,26 @@ def _leader_line(row: Row, ambiguous: set[str]) -> Line:
     for score in result.scores:
         name = f"{score.metric}: {score.definition}" if score.metric in ambiguous else score.metric
         line[name] = score.value
-        for end in ("low", "high", "low_categories", "high_categories"):
-            line[f"{name} {end}"] = getattr(score, end)
+        for part in ("spread", "low", "high", "low_categories", "high_categories"):
+            line[f"{name} {part}"] = getattr(score, part)
     return line | result.cost.model_dump() | {"commit": result.provenance.commit, "fingerprint": result.fingerprint}
+
+
+def _members(tables: Sequence[Table]) -> list[Line]:
+    """One line per run and seed."""
+    return [
+        {
+            **_identity(row.result),
+            "model": row.result.model,
+            "seed": member.seed,
+            **member.scores,
+            **member.cost.model_dump(),
+            **member.model_dump(include={"fingerprint", "checkpoint_hash", "result"}),
+        }
+        for table in tables
+        for row in table.rows
+        for member in row.result.every_member
+    ]
 
 
 def _categories(tables: Sequence[Table]) -> list[Line]:

@@ -87,7 +87,9 @@ def _ranked(table: Table) -> list[Line]:
     return [
         {
             "run": row.result.key,
+            "seeds": row.result.seeds,
             table.protocol.headline: row.headline.value,
+            "spread": row.headline.spread,
             "floor_difference": row.difference(),
             "floor_verdict": row.verdict(),
         }

@@ -5,13 +5,14 @@ its place in the leader table, through all of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from posebed.reporting.chart import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Axis, axis, end_labels, frame, line, series, svg
-from posebed.reporting.compare import HEADLINE, Table
+from posebed.reporting.compare import HEADLINE, Row, Table
+from posebed.reporting.formats import mean
 from posebed.scoring.result import Epoch, Score
 
 _THRESHOLD = re.compile(r"PCK@(0?\.\d+)$")
@@ -39,7 +40,7 @@ def forest(table: Table) -> Figure:
     """Headline and both its intervals for every run, with the floor as a line through all."""
     row_height, top = 36, 8
     bottom = top + row_height * len(table.rows)
-    x = axis([value for row in table.rows for span in _spans(row.headline) for value in span[1:]], 6, WIDTH - 6)
+    x = axis([value for row in table.rows for value in _extent(row)], 6, WIDTH - 6)
     marks = [_vertical(x(t), top, bottom, "grid") for t in x.ticks()]
     marks += [
         Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(
@@ -50,19 +51,20 @@ def forest(table: Table) -> Figure:
     floor = next((row.floor for row in table.rows if row.floor), None)
     if floor:
         marks.append(_vertical(x(floor.value), top, bottom, "floor"))
-    marks += [_interval(i, row.result.key, row.headline, x, top + row_height * i) for i, row in enumerate(table.rows)]
+    marks += [_interval(i, row, x, top + row_height * i) for i, row in enumerate(table.rows)]
     words = "; ".join(f"{r.result.key} {_with_interval(r.headline)}" for r in table.rows)
     return Figure(
         "intervals",
         f"{table.protocol.headline} with its 95 % intervals",
         "Thick: resampling images. Thin: resampling categories."
-        + (" Dashed: the floor, which ignores the picture." if floor else ""),
+        + (" Dashed: the floor, which ignores the picture." if floor else "")
+        + _note_on_members(table.rows),
         svg(f"{table.protocol.headline} of every run: {words}", bottom + 20, marks),
     )
 
 
 def _with_interval(score: Score) -> str:
-    return f"{score.value:.3f} ({score.low:.3f} to {score.high:.3f})"
+    return f"{mean(score.value, score.spread)} ({score.low:.3f} to {score.high:.3f})"
 
 
 def _vertical(x: float, top: float, bottom: float, kind: str) -> Markup:
@@ -77,18 +79,37 @@ def _spans(score: Score) -> list[tuple[str, float, float]]:
     return spans
 
 
-def _interval(index: int, key: str, score: Score, x: Axis, top: float) -> Markup:
-    middle, text = top + 25, _with_interval(score)
+def _extent(row: Row) -> list[float]:
+    """All values that are drawn of a run."""
+    return [*(end for _, *ends in _spans(row.headline) for end in ends), *row.of_members().values()]
+
+
+def _member_dots(index: int, places: Sequence[tuple[float, float]]) -> Markup:
+    """The values of a run's members beside its mean."""
+    return Markup().join(
+        Markup('<circle class="member {}" cx="{}" cy="{}" r="2"/>').format(series(index), x, y) for x, y in places
+    )
+
+
+def _note_on_members(rows: Iterable[Row]) -> str:
+    return " Small dots: the seeds of a run." if any(row.of_members() for row in rows) else ""
+
+
+def _interval(index: int, row: Row, x: Axis, top: float) -> Markup:
+    middle, score = top + 25, row.headline
     lines = Markup().join(
         Markup('<line class="{} {}" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(
             width, series(index), x(low), x(high), middle, middle
         )
         for width, low, high in _spans(score)
     )
+    dot = Markup('<circle class="dot {}" cx="{}" cy="{}" r="3.5"/>').format(series(index), x(score.value), middle)
+    # Beside the intervals, so that they can be seen.
+    members = _member_dots(index, [(x(value), middle + 7) for value in row.of_members().values()])
     return Markup(
-        '<g><text class="name over" x="6" y="{}">{}</text><text class="over" x="{}" y="{}" text-anchor="end">{}</text>'
-        '{}<circle class="dot {}" cx="{}" cy="{}" r="3.5"/></g>'
-    ).format(top + 14, f"{index + 1} {key}", WIDTH - 6, top + 14, text, lines, series(index), x(score.value), middle)
+        '<g><text class="name over" x="6" y="{0}">{1}</text><text class="over" x="{2}" y="{0}" text-anchor="end">{3}'
+        "</text>{4}{5}{6}</g>"
+    ).format(top + 14, f"{index + 1} {row.result.key}", WIDTH - 6, _with_interval(score), lines, dot, members)
 
 
 def losses(table: Table) -> Figure | None:
@@ -120,6 +141,8 @@ def _curves(
         points = [(float(e.epoch), v) for e in row.result.curve if (v := value(e)) is not None]
         if len(points) > 1:
             curves.append((index, row.result.key, points))
+    if any(row.of_members() for row in table.rows):
+        caption += " Of a run with several seeds, the one with the median validation."
     return _lines(name, title, caption, curves, "epoch", title, log=log) if curves else None
 
 
@@ -164,21 +187,23 @@ def cost(table: Table) -> Figure | None:
     if len(known) < 2:
         return None
     x = axis([g for _, _, g in known], LEFT, RIGHT, log=True)
-    y = axis([end for _, r, _ in known for end in (r.headline.low, r.headline.high)], BOTTOM, TOP)
+    y = axis([v for _, r, _ in known for v in (r.headline.low, r.headline.high, *r.of_members().values())], BOTTOM, TOP)
     marks = [
         Markup(
             '<line class="thin {0}" x1="{1}" x2="{1}" y1="{2}" y2="{3}"/>'
-            '<circle class="dot {0}" cx="{1}" cy="{4}" r="4.5"><title>{5}</title></circle>'
+            '<circle class="dot {0}" cx="{1}" cy="{4}" r="4.5"><title>{5}</title></circle>{6}'
         ).format(
             series(i), x(g), y(r.headline.low), y(r.headline.high), y(r.headline.value),
-            f"{r.result.key}: {r.headline.value:.3f} at {g:.3g} GFLOPs",
+            f"{r.result.key}: {_value(r)} at {g:.3g} GFLOPs",
+            _member_dots(i, [(x(g) - 8, y(value)) for value in r.of_members().values()]),
         )
         for i, r, g in known
     ]  # fmt: skip
     marks.append(end_labels([(i, x(g) + 3, y(r.headline.value)) for i, r, g in known]))
     left_out = [r.result.key for r in table.rows if not r.result.cost.gflops]
-    caption = "Up and to the left is better." + (f" Without a count: {', '.join(left_out)}." if left_out else "")
-    label = "; ".join(f"{r.result.key} {r.headline.value:.3f} at {g:.3g} GFLOPs" for _, r, g in known)
+    caption = "Up and to the left is better." + _note_on_members(r for _, r, _ in known)
+    caption += f" Without a count: {', '.join(left_out)}." if left_out else ""
+    label = "; ".join(f"{r.result.key} {_value(r)} at {g:.3g} GFLOPs" for _, r, g in known)
     headline = table.protocol.headline
     return Figure(
         "cost",
@@ -186,3 +211,7 @@ def cost(table: Table) -> Figure | None:
         caption,
         frame(label, x, y, "GFLOPs per image (logarithmic)", headline, marks),
     )
+
+
+def _value(row: Row) -> str:
+    return mean(row.headline.value, row.headline.spread)

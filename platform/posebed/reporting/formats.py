@@ -12,6 +12,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
+def mean(value: float, spread: float | None, digits: int = 3) -> str:
+    """With the standard deviation over members, where there are several: 0.412 ± 0.008."""
+    return number(value, digits) if spread is None else f"{number(value, digits)} ± {number(spread, digits)}"
+
+
 def signed(value: float | None) -> str:
     """With a plus or a true minus sign."""
     return "–" if value is None else f"{value:+.3f}".replace("-", "−")

@@ -20,7 +20,7 @@ from posebed.reporting.published_claims import (
     published_lines,
 )
 from posebed.reporting.verdicts import NOT_MEASURED, NOT_RUN, Cell, ours_of
-from posebed.scoring.result import Repeat, Result
+from posebed.scoring.result import Member, Repeat, Result, Score
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,8 @@ def _without_repetition(tables: Sequence[PaperTable]) -> list[PaperTable]:
 def _alike(
     ran: Sequence[Result], line: Line, repeats: Mapping[str, Repeat]
 ) -> Mapping[tuple[Facts | None, str], Sequence[Result]]:
-    """Runs in groups that differ in the seed alone; or one without any, of which nothing was measured."""
+    """Runs in groups that differ in the seed alone, be it of the split, as where few pictures of it are trained on; or
+    one without any, of which nothing was measured."""
     groups: dict[tuple[Facts | None, str], list[Result]] = {}
     for result in ran:
         groups.setdefault((measured_facts(result, line), repeats[result.key].changed), []).append(result)
@@ -162,19 +163,26 @@ def _alike(
 def _cells(
     line: Line, ran: Sequence[Result], repeats: Mapping[str, Repeat], metrics: Sequence[str], unmeasured: bool
 ) -> Mapping[str, Cell]:
-    seeds: dict[int, dict[str, Result]] = {}
+    seeds: dict[int, dict[str, Member]] = {}
     for result in ran:
-        seeds.setdefault(result.seed, {})[repeats[result.key].preset] = result
+        for member in result.every_member:
+            seeds.setdefault(member.seed, {})[repeats[result.key].preset] = member
     whole = [list(of.values()) for of in seeds.values() if len(of) == len(line.presets)]
     missing = f"{max(map(len, seeds.values()))} of {len(line.presets)} runs" if ran else NOT_RUN
     return {
         metric: Cell(
             line.claims.get(metric),
-            ours_of(metric, whole),
+            ours_of(metric, whole, _single(metric, ran)),
             NOT_MEASURED if unmeasured or whole or metric not in DEFINITIONS else missing,
         )
         for metric in metrics
     }
+
+
+def _single(metric: str, ran: Sequence[Result]) -> Score | None:
+    """The score where there is one run of one seed."""
+    of_one = [score for result in ran if len(result.seeds) == 1 for score in result.scores if score.metric == metric]
+    return of_one[0] if len(ran) == len(of_one) == 1 else None
 
 
 def paper_lines(papers: Papers) -> list[dict[str, object]]:
@@ -191,7 +199,7 @@ def paper_lines(papers: Papers) -> list[dict[str, object]]:
             "metric": metric,
             "claimed": cell.claimed,
             "ours": cell.ours and cell.ours.value,
-            **{name: getattr(cell.ours, name, None) for name in ("low", "high", "seeds")},
+            **{name: getattr(cell.ours, name, None) for name in ("spread", "low", "high", "seeds")},
             "difference": cell.difference(),
             "verdict": cell.verdict(),
             "protocol": "; ".join(f"{name}: {value}" for name, value in table.protocol + table.details),

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from posebed.reporting.mlflow_client import Client, TrackerError
-from posebed.reporting.tracking import PER_CALL, PER_PAGE
+from posebed.reporting.tracking import PARENT, PER_CALL, PER_PAGE
 from posebed.scoring.search_result import SearchResult, Trial, read_search, spent, write_search
 
 from mlflow.entities import Metric, Param, Run, RunTag  # isort: skip  # after mlflow_client, which sets what MLflow reads
@@ -26,7 +26,6 @@ EXPERIMENT = "posebed-searches"
 STUDY, TRIAL = "posebed.study", "posebed.trial"
 FINISHED = "posebed.finished"
 """A tag that parents have whose search was written in full, and no others: when it was."""
-PARENT = "mlflow.parentRunId"
 FILES = "search"
 """The artifacts that hold everything a search found out."""
 ENDS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}

@@ -33,7 +33,7 @@ from posebed.reporting.compressed_parts import Packed
 from posebed.reporting.csv_tables import write_csv_tables, write_lines
 from posebed.reporting.exports import write_figures, write_json
 from posebed.reporting.figures import Figure, figures
-from posebed.reporting.formats import amount, data_uri, duration, number, signed, slug
+from posebed.reporting.formats import amount, data_uri, duration, mean, number, signed, slug
 from posebed.reporting.gallery import NEAR, GalleryPicture
 from posebed.reporting.paper_tables import Papers, paper_lines
 from posebed.reporting.search_tables import (
@@ -205,6 +205,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": number,
+        "mean": mean,
         "signed": signed,
         "amount": amount,
         "duration": duration,

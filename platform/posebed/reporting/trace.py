@@ -7,7 +7,7 @@ from pathlib import Path
 from posebed.config import Section, read_section
 from posebed.files import Kind, write_json
 from posebed.reporting.formats import flat
-from posebed.scoring.result import Result
+from posebed.scoring.result import Member, Result
 
 TRACKED = "tracked.json"
 """Beside a result: where its mirror stands."""
@@ -43,7 +43,7 @@ def trace(result: Result, tracked: Tracked | None = None) -> dict[str, Facts]:
     Args:
         tracked: None where it is not known that the run was tracked.
     """
-    origin, cost = result.provenance, result.cost
+    origin, cost, several = result.provenance, result.cost, len(result.members) > 1
     return {
         "Origin": [
             ("commit", origin.commit + (" with uncommitted changes" if origin.dirty else "")),
@@ -52,8 +52,7 @@ def trace(result: Result, tracked: Tracked | None = None) -> dict[str, Facts]:
             ("split", origin.split_hash),
             ("episodes", origin.episodes_hash or "none"),
             ("lock file", origin.lock_hash),
-            ("checkpoint", origin.checkpoint_hash),
-            ("weights", origin.checkpoint),
+            *([] if several else [("checkpoint", origin.checkpoint_hash), ("weights", origin.checkpoint)]),
             ("created", origin.created),
             ("hardware", origin.hardware),
             ("MLflow run", f"{tracked.run} at {tracked.tracker}" if tracked else "not known here"),
@@ -64,7 +63,7 @@ def trace(result: Result, tracked: Tracked | None = None) -> dict[str, Facts]:
             ("data", result.data),
             ("split", result.split),
             ("pack", result.pack),
-            ("seed", str(result.seed)),
+            ("seed" if len(result.seeds) == 1 else "seeds", ", ".join(map(str, result.seeds))),
             *result.protocol.items(),
             *result.answered.items(),
             *flat(result.config),
@@ -76,6 +75,11 @@ def trace(result: Result, tracked: Tracked | None = None) -> dict[str, Facts]:
             ("training seconds", f"{cost.train_seconds:.6g}"),
             ("measured on", cost.device),
         ],
+        **({"Members": [(f"seed {m.seed}", _of_member(m)) for m in result.members]} if several else {}),
         "Training": [*flat(result.train), *(("too short", line) for line in result.shortfalls)],
         "Software": list(origin.software.items()),
     }
+
+
+def _of_member(member: Member) -> str:
+    return f"{member.result}, fingerprint {member.fingerprint}, checkpoint {member.checkpoint_hash}"

@@ -1,7 +1,8 @@
 """The MLflow mirror of runs.
 
 ``runs/KEY/result.json`` is the truth. A run is found again by its fingerprint and no line is written twice, so
-that a lost tracker is refilled by logging every result once more.
+that a lost tracker is refilled by logging every result once more. A run with several members is a parent, with a
+nested run for each member.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ TABLE = "predictions.parquet"
 """The artifact that holds what it predicted."""
 PREDICTIONS = "predictions.sha256"
 """A tag that runs with that artifact have."""
+PARENT = "mlflow.parentRunId"
+"""A tag that nested runs have."""
 PER_PAGE = 500
 """Runs in one answer to a search."""
 PER_CALL = 100
@@ -63,11 +66,17 @@ class Tracker:
 
     def open(self, key: str, fingerprint: str) -> str:
         """The id of the run with this fingerprint, made if there is none."""
-        wanted = f"tags.`{FINGERPRINT}` = '{fingerprint}'"
-        for run in self._client.search_runs([self._experiment], wanted, max_results=1):
-            return run.info.run_id
+        present = self._find(self._experiment, fingerprint)
+        if present is not None:
+            return present
         tags = {FINGERPRINT: fingerprint}
         return self._client.create_run(self._experiment, tags=tags, run_name=key).info.run_id
+
+    def _find(self, experiment: str, fingerprint: str) -> str | None:
+        """The id of the newest run with this fingerprint."""
+        wanted = f"tags.`{FINGERPRINT}` = '{fingerprint}'"
+        runs = self._client.search_runs([experiment], wanted, max_results=1)
+        return runs[0].info.run_id if runs else None
 
     def log_curve(self, run: str, curve: Iterable[Epoch]) -> None:
         """Write the epochs that the run does not have yet."""
@@ -75,24 +84,40 @@ class Tracker:
         now = int(time.time() * 1000)
         self._write(run, [m for line in curve if line.epoch > done for m in _epoch_metrics(line, now)])
 
-    def log_result(self, result: Result, predictions: Path | None = None) -> str:
+    def log_members(self, result: Result, members: Iterable[tuple[Result, Path | None]]) -> str:
+        """Write a run with several members and return its id. Members are written first, so that a run that is finished
+        is whole.
+
+        Args:
+            members: their own results, each with its table of predictions, if that is there.
+        """
+        parent = self.open(result.key, result.fingerprint)
+        for member, predictions in members:
+            self.log_result(member, predictions, parent)
+        return self.log_result(result)
+
+    def log_result(self, result: Result, predictions: Path | None = None, parent: str | None = None) -> str:
         """Write everything a result knows that the tracker does not, and close the run; returns its id.
 
         Args:
-            predictions: the run's table, if it is there.
+            predictions: the table of a run of one seed, if it is there.
+            parent: of a member, the id of the run that it belongs to.
         """
-        run = self.open(result.key, result.fingerprint)
+        run = self.open(result.key if parent is None else f"{result.key} seed {result.seed}", result.fingerprint)
         self.log_curve(run, result.curve)
         known = self._client.get_run(run)
         now, last = int(time.time() * 1000), len(result.curve)
         final = {s.metric: s.value for s in result.scores}
         final |= {f"{s.metric}/low": s.low for s in result.scores} | {f"{s.metric}/high": s.high for s in result.scores}
+        final |= {f"{s.metric}/spread": s.spread for s in result.scores if s.spread is not None}
         final |= {f"cost/{name}": float(v) for name, v in result.cost if isinstance(v, int | float)}
         fresh = {_name(k): v for k, v in final.items() if known.data.metrics.get(_name(k)) != v}
         self._write(run, [Metric(name, value, now, last) for name, value in fresh.items()])
         params = {k: v for k, v in _params(result).items() if k not in known.data.params}
         self._write(run, [Param(name, value[:6000]) for name, value in params.items()])
-        self._write(run, [RunTag(name, value[:8000]) for name, value in _tags(result).items()])
+        self._write(run, [RunTag(name, value[:8000]) for name, value in _tags(result, parent).items()])
+        if parent is None and PARENT in known.data.tags:
+            self._client.delete_tag(run, PARENT)
         if not (known.inputs and known.inputs.dataset_inputs):
             self._client.log_inputs(run, [_dataset(result)])
         self._client.log_text(run, result_text(result), RESULT)
@@ -116,14 +141,14 @@ class Tracker:
         ]
 
     def _finished(self, experiment: str) -> Iterator[Run]:
-        """Runs with a result, page by page, the newest first."""
+        """Runs with a result, without their members, page by page, the newest first."""
         page: str | None = None
         wanted = f"attributes.status = 'FINISHED' and tags.`{CHECKPOINT}` != '' and tags.`{FINGERPRINT}` != ''"
         while page != "":
             runs = self._client.search_runs(
                 [experiment], wanted, max_results=PER_PAGE, order_by=["attributes.start_time DESC"], page_token=page
             )
-            yield from runs
+            yield from (run for run in runs if PARENT not in run.data.tags)
             page = runs.token or ""
 
     def _result(self, run: str) -> Result:
@@ -135,6 +160,25 @@ class Tracker:
         if PREDICTIONS not in self._client.get_run(run).data.tags:
             return None
         return Path(self._client.download_artifacts(run, TABLE, mkdtemp(dir=folder)))
+
+    def member_predictions(self, result: Result, run: str, folder: Path) -> list[Path]:
+        """The tables of predictions of a result's members, brought into the folder; empty where one is not there.
+
+        Args:
+            run: the id of the run that the result was read from.
+        """
+        experiment = self._client.experiment_id(EXPERIMENT)
+        if len(result.seeds) == 1:
+            runs: list[str | None] = [run]
+        else:
+            runs = [self._find(experiment, m.fingerprint) if experiment else None for m in result.members]
+        tables: list[Path] = []
+        for member in runs:
+            table = self.predictions(member, folder) if member else None
+            if table is None:
+                return []
+            tables.append(table)
+        return tables
 
     def _write(self, run: str, entities: list[Any]) -> None:
         for start in range(0, len(entities), PER_CALL):
@@ -170,7 +214,8 @@ def _epoch_metrics(line: Epoch, now: int) -> list[Metric]:
 
 def _params(result: Result) -> dict[str, str]:
     flat = {"model": result.model, "task": result.task, "data": result.data, "split": result.split}
-    flat |= {"pack": result.pack, "seed": str(result.seed)}
+    flat |= {"pack": result.pack}
+    flat |= {"seed": str(result.seed)} if len(result.seeds) == 1 else {"seeds": " ".join(map(str, result.seeds))}
     return flat | _flat("config", result.config) | _flat("train", result.train)
 
 
@@ -182,7 +227,7 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> dict[str, str]:
     return flat
 
 
-def _tags(result: Result) -> dict[str, str]:
+def _tags(result: Result, parent: str | None) -> dict[str, str]:
     origin = result.provenance
     return {
         "mlflow.source.git.commit": origin.commit,
@@ -194,6 +239,7 @@ def _tags(result: Result) -> dict[str, str]:
         "checkpoint": origin.checkpoint,
         CHECKPOINT: origin.checkpoint_hash,
         "hardware": origin.hardware,
+        **({PARENT: parent} if parent else {}),
         **{f"protocol.{name}": value for name, value in result.protocol.items()},
     }
 

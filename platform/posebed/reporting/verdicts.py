@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from statistics import fmean
+from statistics import fmean, stdev
 
-from posebed.scoring.result import Result
+from posebed.scoring.result import Member, Score
 
 TOLERANCE = 1.0
 """Percent points. Both numbers are of the same pictures, so that an interval over pictures, which tells what others
@@ -29,6 +29,8 @@ class Ours:
     """Lowest seed; of a single one, the lower end of its 95 % interval over images, where it has one."""
     high: float | None
     seeds: int = 1
+    spread: float | None = None
+    """Standard deviation over seeds; None of a single one."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,17 @@ class Cell:
         return ours.seeds > 1 and ours.low <= claimed <= ours.high
 
 
-def ours_of(metric: str, seeds: Sequence[Sequence[Result]]) -> Ours | None:
-    """Mean and spread over seeds, each of which is the mean over its runs; None where one did not measure it."""
-    by_seed = [[score for result in runs for score in result.scores if score.metric == metric] for runs in seeds]
-    if not by_seed or any(len(scores) < len(runs) for scores, runs in zip(by_seed, seeds, strict=True)):
+def ours_of(metric: str, seeds: Sequence[Sequence[Member]], single: Score | None = None) -> Ours | None:
+    """Mean and spread over seeds, each of which is the mean over its runs; None where one did not measure it.
+
+    Args:
+        single: the score with its interval where there is one seed of one run.
+    """
+    if not seeds or any(metric not in member.scores for members in seeds for member in members):
         return None
-    values = [PERCENT * fmean(score.value for score in scores) for scores in by_seed]
+    values = [PERCENT * fmean(member.scores[metric] for member in members) for members in seeds]
     if len(values) > 1:
-        return Ours(fmean(values), min(values), max(values), len(values))
-    if len(by_seed[0]) > 1:
+        return Ours(fmean(values), min(values), max(values), len(values), stdev(values))
+    if single is None:
         return Ours(values[0], None, None)
-    return Ours(values[0], PERCENT * by_seed[0][0].low, PERCENT * by_seed[0][0].high)
+    return Ours(values[0], PERCENT * single.low, PERCENT * single.high)

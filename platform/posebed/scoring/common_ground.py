@@ -20,8 +20,8 @@ from posebed.contracts import Task
 from posebed.scoring.predictions import Predictions, read_predictions
 from posebed.scoring.result import Result
 
-Read = Callable[[str], Predictions]
-"""From a run's key to its table of predictions. Raises ``Unanswered`` where there is none."""
+Read = Callable[[str], Sequence[Predictions]]
+"""From a run's key to the tables of predictions of its members. Raises ``Unanswered`` where there are none."""
 
 
 class Unanswered(ValueError):
@@ -43,9 +43,9 @@ class Answers:
 
     runs: tuple[Result, ...]
     """In the order of their keys."""
-    tables: tuple[Predictions, ...]
-    """R tables with the same rows, which differ in what was predicted alone. Rows are in the order of image, episode
-    and record."""
+    tables: tuple[tuple[Predictions, ...], ...]
+    """For each of the R runs a table per member. All have the same rows, which differ in what was predicted alone. Rows
+    are in the order of image, episode and record."""
     left_out: tuple[str, ...]
     """A sentence for each run that has no part."""
 
@@ -81,13 +81,13 @@ def _ground(agnostic: Sequence[Result], specific: Sequence[Result]) -> Ground:
     return Ground(tuple(runs), tuple(left_out))
 
 
-def tables_at(paths: Mapping[str, Path]) -> Read:
-    """What reads the tables of those runs that have one."""
+def tables_at(paths: Mapping[str, Sequence[Path]]) -> Read:
+    """What reads the tables of those runs that have one for each of their members."""
 
-    def read(key: str) -> Predictions:
-        if key not in paths:
+    def read(key: str) -> Sequence[Predictions]:
+        if not paths.get(key):
             raise Unanswered("its table of predictions must be there, but is not")
-        return read_predictions(paths[key])
+        return [read_predictions(path) for path in paths[key]]
 
     return read
 
@@ -98,23 +98,26 @@ def aligned(ground: Ground, read: Read) -> Answers | None:
     chosen = _most_queried(ground, read)
     if chosen is None:
         return None
-    reference, queries = chosen
-    tables: dict[str, Predictions] = {}
+    reference, (first, *others) = chosen
+    queries = _in_order(first)
+    tables: dict[str, tuple[Predictions, ...]] = {}
     left_out = list(ground.left_out)
     for run in ground.runs:
         try:
-            tables[run.key] = queries if run is reference else answers(queries, read(run.key))
+            further = others if run is reference else read(run.key)
+            answered = tuple(answers(queries, table) for table in further)
+            tables[run.key] = (queries, *answered) if run is reference else answered
         except Unanswered as reason:
             left_out.append(f"{run.key} is left out, since {reason}.")
     return Answers(tuple(r for r in ground.runs if r.key in tables), tuple(tables.values()), tuple(left_out))
 
 
-def _most_queried(ground: Ground, read: Read) -> tuple[Result, Predictions] | None:
-    """Return the category-agnostic run with the most queries among those that have a table, and its table."""
+def _most_queried(ground: Ground, read: Read) -> tuple[Result, Sequence[Predictions]] | None:
+    """Return the category-agnostic run with the most queries among those that have tables, and its tables."""
     agnostic = [run for run in ground.runs if run.task == Task.CATEGORY_AGNOSTIC]
     for run in sorted(agnostic, key=lambda r: r.queries, reverse=True):
         with suppress(Unanswered):
-            return run, _in_order(read(run.key))
+            return run, read(run.key)
     return None
 
 

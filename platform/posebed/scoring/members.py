@@ -9,12 +9,9 @@ from statistics import fmean
 import numpy as np
 
 from posebed.config import ScoringConfig
-from posebed.places import member_folder
 from posebed.scoring.predictions import Predictions
-from posebed.scoring.result import Epoch, Member, Result
+from posebed.scoring.result import Epoch, Result
 from posebed.scoring.scores import Measures, scores_of
-
-RESULT = "result.json"
 
 
 def combined(results: Sequence[Result], tables: Sequence[Predictions], scoring: ScoringConfig) -> Result:
@@ -32,13 +29,13 @@ def combined(results: Sequence[Result], tables: Sequence[Predictions], scoring: 
     _check(results, tables)
     first, cost = results[0], results[0].cost
     if len(results) == 1:
-        return first.model_copy(update={"members": (_member(first),)})
+        return first.model_copy(update={"members": (first.as_member(),)})
     times = {name: fmean(getattr(r.cost, name) for r in results) for name in ("ms_per_image", "train_seconds")}
     return first.model_copy(
         update={
             "fingerprint": _joined(result.fingerprint for result in results),
             "seeds": tuple(result.seed for result in results),
-            "members": tuple(_member(result) for result in results),
+            "members": tuple(result.as_member() for result in results),
             "scores": scores_of([Measures.of(table) for table in tables], scoring),
             "curve": _median_curve(results),
             "shortfalls": list(dict.fromkeys(line for result in results for line in result.shortfalls)),
@@ -47,7 +44,7 @@ def combined(results: Sequence[Result], tables: Sequence[Predictions], scoring: 
                 update={"created": max(result.provenance.created for result in results)}
             ),
             **{
-                name: _mean_tables([getattr(result, name) for result in results])
+                name: mean_tables([getattr(result, name) for result in results])
                 for name in ("by_category", "by_keypoint", "by_keypoint_of_box")
             },
         }
@@ -90,17 +87,6 @@ def _truths(table: Predictions) -> set[tuple[str, int]]:
     return {*zip(table.record[rows].tolist(), table.episode[rows].tolist(), strict=True)}
 
 
-def _member(result: Result) -> Member:
-    return Member(
-        seed=result.seed,
-        fingerprint=result.fingerprint,
-        scores={score.metric: score.value for score in result.scores},
-        cost=result.cost,
-        checkpoint_hash=result.provenance.checkpoint_hash,
-        result=(member_folder(result.key, result.seed) / RESULT).as_posix(),
-    )
-
-
 def _joined(fingerprints: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()
 
@@ -114,8 +100,8 @@ def _validations(curve: Sequence[Epoch]) -> list[float]:
     return [epoch.validation for epoch in curve if epoch.validation is not None]
 
 
-def _mean_tables(tables: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
-    """Row to column to the mean over the tables."""
+def mean_tables(tables: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    """Row to column to the mean over the tables, of the columns that all of them have."""
     return {
         row: {name: fmean(table[row][name] for table in tables) for name in columns if _everywhere(tables, row, name)}
         for row, columns in tables[0].items()

@@ -1,12 +1,14 @@
 """How runs compare on their common ground: the same queries for all, so that differences are taken pair by pair.
 
-A bootstrap draws categories with replacement, and the same ones for every run. Words and looks are left to
-``reporting.common_ground``. Shape letters: R runs, M metrics, C categories, N queries, B resamples.
+A run with several members enters once, with the mean over its members for every query. A bootstrap draws categories
+with replacement, and the same ones for every run. Words and looks are left to ``reporting.common_ground``. Shape
+letters: R runs, M metrics, C categories, N queries, B resamples.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +39,8 @@ class Estimate:
     value: float
     low: float | None
     high: float | None
+    spread: float | None = None
+    """Of a run with several members, the standard deviation over them."""
 
     @property
     def sign(self) -> int:
@@ -55,6 +59,8 @@ class Comparison:
     """C categories that are asked for."""
     values: np.ndarray
     """(R, M)"""
+    spreads: np.ndarray
+    """(R, M) standard deviations over members; nan of runs with one."""
     by_category: np.ndarray
     """(C, R, M)"""
     resamples: np.ndarray
@@ -67,7 +73,9 @@ class Comparison:
     NME. Each record once, those without a keypoint that counts never."""
 
     def score(self, run: int, metric: int = HEADLINE) -> Estimate:
-        return _estimate(self.values[run, metric], self.resamples[:, run, metric])
+        spread = float(self.spreads[run, metric])
+        estimate = _estimate(self.values[run, metric], self.resamples[:, run, metric])
+        return estimate if np.isnan(spread) else replace(estimate, spread=spread)
 
     def difference(self, run: int, other: int, metric: int = HEADLINE) -> Estimate:
         """The first run's value less the other's."""
@@ -82,10 +90,11 @@ def _estimate(value: float, resamples: np.ndarray) -> Estimate:
 
 def compared(answers: Answers, scoring: ScoringConfig) -> Comparison:
     """Measure all runs on all queries."""
-    queries = answers.tables[0]
+    queries = answers.tables[0][0]
     present, category = np.unique(queries.category, return_inverse=True)
-    per_query = np.array([[metric.per_query(table) for metric in _PER_QUERY] for table in answers.tables])
-    precision = np.stack([average_precision(table) for table in answers.tables], axis=1)
+    measured = [_of_members(tables) for tables in answers.tables]
+    per_query = np.array([values.mean(0) for values, _ in measured])
+    precision = np.stack([values.mean(0) for _, values in measured], axis=1)
     statistic = _statistic(per_query, precision, category)
 
     values = statistic(np.ones((len(present), 1)))[0]
@@ -97,11 +106,28 @@ def compared(answers: Answers, scoring: ScoringConfig) -> Comparison:
         runs=tuple(answers.runs[i] for i in order),
         categories=tuple(queries.categories[c] for c in present),
         values=values[order],
+        spreads=np.array([_spread(*measured[i], category) for i in order]),
         by_category=statistic(np.eye(len(present)))[:, order],
         resamples=resamples[:, order],
         wins=_wins(per_query[order, HEADLINE], category, queries.image),
         hardest=_hardest(queries, per_query[:, HEADLINE].mean(0), per_query[:, _ERROR].mean(0)),
     )
+
+
+def _of_members(tables: Sequence[Predictions]) -> tuple[np.ndarray, np.ndarray]:
+    """Of a run with S members their values per query (S, M - 1, N) and their AP per category (S, C)."""
+    return (
+        np.array([[metric.per_query(table) for metric in _PER_QUERY] for table in tables]),
+        np.array([average_precision(table) for table in tables]),
+    )
+
+
+def _spread(per_query: np.ndarray, precision: np.ndarray, category: np.ndarray) -> np.ndarray:
+    """(M,) standard deviation over the members of a run."""
+    if len(per_query) == 1:
+        return np.full(len(MEASURED), np.nan)
+    whole = np.ones((precision.shape[1], 1))
+    return _statistic(per_query, precision.T, category)(whole)[0].std(0, ddof=1)
 
 
 def _statistic(per_query: np.ndarray, precision: np.ndarray, category: np.ndarray) -> Statistic:

@@ -21,6 +21,8 @@ import pyarrow.parquet as pq
 from posebed.listing import shortened
 from posebed.records import Category, Record, categories_from_json, categories_to_json, write_table
 
+PREDICTIONS = Path("predicted/predictions.parquet")
+"""The table's place in the folder of a run's member."""
 CONFIDENT = 0.2
 """Keypoints above this confidence make up the score of an instance."""
 

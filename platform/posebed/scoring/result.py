@@ -14,8 +14,12 @@ from pydantic import model_validator
 
 from posebed.config import Section, read_section
 from posebed.files import Kind, json_text, read_json_list, write_json, write_text
+from posebed.places import member_folder
 
 RESULT, COST = Kind("a result"), Kind("the cost of a run")
+
+RESULT_FILE = "result.json"
+"""In the folder of a run, and in that of each of its members."""
 
 
 class Score(Section):
@@ -101,7 +105,7 @@ class Member(Section):
     cost: Cost
     checkpoint_hash: str
     result: str
-    """File of its own result, with its learning curve and intervals, relative to the project."""
+    """File of its own result, which has its learning curve and intervals, relative to the project."""
 
 
 class Repeat(Section):
@@ -130,7 +134,7 @@ class Result(Section):
     seeds: tuple[int, ...]
     """Of all members."""
     members: tuple[Member, ...] = ()
-    """In the order of ``seeds``; none where the result is a member's own."""
+    """In the order of ``seeds``; empty where the result is a member's own."""
     config: dict[str, Any]
     train: dict[str, Any]
     protocol: dict[str, str]
@@ -171,6 +175,22 @@ class Result(Section):
         if isinstance(data, Mapping) and "seeds" not in data and "seed" in data:
             return {**data, "seeds": (data["seed"],)}
         return data
+
+    @property
+    def every_member(self) -> tuple[Member, ...]:
+        """The members, of which a result of one seed is its own."""
+        return self.members or (self.as_member(),)
+
+    def as_member(self) -> Member:
+        """What a run keeps of this result of one seed."""
+        return Member(
+            seed=self.seed,
+            fingerprint=self.fingerprint,
+            scores={score.metric: score.value for score in self.scores},
+            cost=self.cost,
+            checkpoint_hash=self.provenance.checkpoint_hash,
+            result=(member_folder(self.key, self.seed) / RESULT_FILE).as_posix(),
+        )
 
     def score(self, metric: str) -> Score:
         """The score of that name.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from statistics import fmean, stdev
 from typing import Any
 
 import pytest
@@ -75,9 +76,30 @@ def result(score: Callable[..., Score]) -> Callable[..., Result]:
             section = getattr(RESULT, name)
             inner = {k: changes.pop(k) for k in list(changes) if k in type(section).model_fields}
             parts[name] = section.model_copy(update=inner)
+        if "seed" in changes:
+            parts["seeds"] = (changes["seed"],)
         return RESULT.model_copy(update={**parts, **changes})
 
     return made
+
+
+@pytest.fixture
+def several(result: Callable[..., Result]) -> Callable[..., Result]:
+    """A run with as many members as values of PCK@0.2; fields may be changed as of a result."""
+
+    def made(key: str, values: Sequence[float], **changes: Any) -> Result:
+        members = [result(key, value, seed=seed, **changes) for seed, value in enumerate(values)]
+        scores = [_mean_score([member.scores[i] for member in members]) for i in range(len(members[0].scores))]
+        seeds = tuple(range(len(values)))
+        whole = tuple(member.as_member() for member in members)
+        return members[0].model_copy(update={"scores": scores, "seeds": seeds, "members": whole})
+
+    return made
+
+
+def _mean_score(scores: Sequence[Score]) -> Score:
+    means = {name: fmean(getattr(score, name) for score in scores) for name in ("value", "low", "high")}
+    return scores[0].model_copy(update={**means, "spread": stdev(score.value for score in scores)})
 
 
 @pytest.fixture(scope="session")

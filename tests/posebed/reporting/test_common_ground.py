@@ -62,7 +62,7 @@ Sections = Callable[..., list[GroundSection]]
 
 def sections_of(runs: Mapping[str, tuple[Result, Predictions]], reference: str | None = None) -> list[GroundSection]:
     results = [result for result, _ in runs.values()]
-    tables = {result.key: of for result, of in runs.values()}
+    tables = {result.key: [of] for result, of in runs.values()}
     album = (lambda path: PICTURE), RECORDS
     return ground_sections(results, tables.__getitem__, lambda data: album, ScoringConfig(resamples=200), reference)
 
@@ -115,7 +115,7 @@ def test_the_page_shows_the_ground_and_links_its_numbers_to_their_runs(runs: dic
 
 
 def test_without_an_album_all_is_there_but_pictures(runs: dict):
-    results, tables = [result for result, _ in runs.values()], {result.key: of for result, of in runs.values()}
+    results, tables = [result for result, _ in runs.values()], {result.key: [of] for result, of in runs.values()}
     [section] = ground_sections(results, tables.__getitem__, None, ScoringConfig(resamples=200))
     assert section.hardest == () and ground_lines([section]) == ground_lines(sections_of(runs))
 

@@ -372,3 +372,36 @@ def test_everything_that_takes_the_focus_has_a_name(opened: Callable[..., Page],
       (e) => !(e.getAttribute("aria-label") || e.labels?.[0]?.textContent || e.textContent).trim()).length""")
     assert unnamed == 0
     assert page.locator("select").count() == page.locator("label select").count() == 5
+
+
+@pytest.fixture
+def seeded(result: Callable[..., Result], several: Callable[..., Result], tmp_path: Path) -> Path:
+    """Runs of several seeds and of one."""
+    runs = [several("many-seeds-and-a-long-name", [0.71, 0.74, 0.68]), several("two", [0.5, 0.9]), result("one", 0.6)]
+    return write_report(runs, [], [], tmp_path / "seeded")
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_members_of_a_run_open_in_its_row_at_any_width_with_and_without_scripts(
+    opened: Callable[..., Page], seeded: Path, width: int, scripts: bool
+):
+    page = opened(of=seeded, viewport={"width": width, "height": 800}, java_script_enabled=scripts)
+    row = page.locator("table.leaders tbody tr").first
+    value = row.get_by_text("0.740", exact=True)
+    expect(value).to_be_hidden()
+    row.get_by_text("3 seeds").click()
+    expect(value).to_be_visible()
+    box = value.bounding_box()
+    assert box and box["x"] >= 0 and box["x"] + box["width"] <= width and box["height"] < 30, "in one line"
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.locator("details.seeds").count() == 2
+
+
+def test_members_stay_open_while_rows_are_sorted_and_are_reached_by_keyboard(opened: Callable[..., Page], seeded: Path):
+    page = opened(of=seeded)
+    summary = page.locator("details.seeds summary").first
+    summary.focus()
+    page.keyboard.press("Enter")
+    page.locator("table.leaders").get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_text("0.740", exact=True)).to_be_visible()

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from posebed.contracts import Claim, Paper, Preset
@@ -125,6 +125,39 @@ def test_mean_and_spread_are_over_seeds(ran: Ran):
     assert numbers(row.cells[AP]) == pytest.approx((100 * fmean(values), 74.1, 76.2, 3))
     single = row_of(papers_of(results[:1], run0="ours"), "Ours", "hrnet parts").cells[AP]
     assert numbers(single) == pytest.approx((75, 73, 77, 1)), "the interval over images"
+
+
+def of_seeds(run: Ran, key: str, values: dict[int, float]) -> Result:
+    """A run with a member per seed."""
+    members = [run(key, value, seed=seed) for seed, value in values.items()]
+    whole = {"seeds": tuple(values), "members": tuple(member.as_member() for member in members)}
+    mean = run(key, fmean(values.values()))
+    return members[0].model_copy(update={**whole, "scores": mean.scores})
+
+
+@given(
+    values=st.dictionaries(st.integers(0, 9), st.floats(0.5, 0.9), min_size=2, max_size=5),
+    order=st.randoms(use_true_random=False),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_members_of_one_run_stand_as_runs_of_one_seed_each_do(ran: Ran, values: dict[int, float], order):
+    seeds = list(values)
+    order.shuffle(seeds)
+    apart = [ran(f"run{seed}", values[seed], seed=seed) for seed in seeds]
+    together = of_seeds(ran, "run", values)
+    row = row_of(papers_of(apart, **{run.key: "ours" for run in apart}), "Ours", "hrnet parts")
+    joined = row_of(papers_of([together], run="ours"), "Ours", "hrnet parts")
+    assert (joined.runs, len(row.runs)) == (("run",), len(values))
+    assert numbers(joined.cells[AP]) == pytest.approx(numbers(row.cells[AP]))
+    (one, other) = (cells[AP].ours for cells in (joined.cells, row.cells))
+    assert one and other and one.spread == pytest.approx(other.spread)
+
+
+def test_a_mean_over_splits_is_over_the_seeds_that_all_of_them_have(ran: Ran):
+    first = of_seeds(ran, "a", {0: 0.5, 1: 0.6, 2: 0.9})
+    second = of_seeds(ran, "b", {0: 0.7, 1: 0.6})
+    cell = row_of(papers_of([first, second], a="split1", b="split2"), "Mean").cells[AP]
+    assert numbers(cell) == pytest.approx((60, 60, 60, 2))
 
 
 def test_a_claim_between_our_seeds_is_reproduced_and_an_interval_excuses_nothing(ran: Ran):

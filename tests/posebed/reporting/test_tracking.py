@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from posebed.reporting.tracking import EXPERIMENT, FINGERPRINT, Tracker
+from posebed.reporting.tracking import EXPERIMENT, FINGERPRINT, PARENT, Tracker
 from posebed.scoring.result import Cost, Epoch, Provenance, Result, Score
 
 pytestmark = pytest.mark.slow
@@ -160,3 +160,70 @@ def test_runs_of_different_fingerprints_stay_separate(uri: str):
     tracker = Tracker(uri)
     assert tracker.log_result(result("a" * 64)) != tracker.log_result(result("b" * 64))
     assert len(everything(uri)) == 2
+
+
+def members_and_run(*values: float) -> tuple[Result, list[Result]]:
+    """A run with a member per value, and their own results."""
+    members = [
+        result(str(seed) * 64).model_copy(
+            update={
+                "seed": seed,
+                "seeds": (seed,),
+                "scores": [Score(metric="PCK@0.2", definition="share", value=value, low=0, high=1)],
+            }
+        )
+        for seed, value in enumerate(values)
+    ]
+    mean = Score(metric="PCK@0.2", definition="share", value=0.5, spread=0.25, low=0.25, high=0.75)
+    whole = tuple(member.as_member() for member in members)
+    seeds = tuple(range(len(values)))
+    return result().model_copy(update={"seeds": seeds, "members": whole, "scores": [mean]}), members
+
+
+def test_a_run_with_members_is_a_parent_with_nested_runs(uri: str):
+    run, members = members_and_run(0.25, 0.75)
+    parent = Tracker(uri).log_members(run, [(member, None) for member in members])
+    whole = everything(uri)
+    assert whole.keys() == {"f" * 64, "0" * 64, "1" * 64}
+    assert whole["f" * 64]["params"]["seeds"] == "0 1" and whole["1" * 64]["params"]["seed"] == "1"
+    assert whole["f" * 64]["metrics"]["PCK_0.2/spread"] == [(4, 0.25)]
+    assert [whole[str(i) * 64]["metrics"]["PCK_0.2"] for i in (0, 1)] == [[(4, 0.25)], [(4, 0.75)]]
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment
+    nested = client.search_runs([experiment.experiment_id], f"tags.`{PARENT}` = '{parent}'")
+    assert {found.data.tags[FINGERPRINT] for found in nested} == {"0" * 64, "1" * 64}
+    assert [tracked.run for _, tracked in Tracker(uri).results()] == [parent], "members are no runs of the report"
+    ((back, _),) = Tracker(uri).results()
+    assert back == run
+
+
+def test_logging_a_run_with_members_again_changes_nothing(uri: str):
+    run, members = members_and_run(0.25, 0.75)
+    for _ in range(2):
+        Tracker(uri).log_members(run, [(member, None) for member in members])
+        once = everything(uri)
+    assert everything(uri) == once and len(once) == 3
+
+
+def test_a_run_that_was_a_member_can_be_a_run_of_its_own_again(uri: str):
+    run, members = members_and_run(0.25, 0.75)
+    tracker = Tracker(uri)
+    tracker.log_members(run, [(member, None) for member in members])
+    alone = tracker.log_result(members[0])
+    assert {tracked.run for _, tracked in tracker.results()} >= {alone}
+    tracker.log_members(run, [(member, None) for member in members])
+    assert len(tracker.results()) == 1
+
+
+def test_tables_of_all_members_or_of_none_are_brought(uri: str, tmp_path: Path):
+    run, members = members_and_run(0.25, 0.75)
+    tables = [tmp_path / str(seed) / "predictions.parquet" for seed in (0, 1)]
+    for seed, table in enumerate(tables):
+        table.parent.mkdir()
+        table.write_bytes(b"of seed %d" % seed)
+    tracker = Tracker(uri)
+    parent = tracker.log_members(run, [(members[0], tables[0]), (members[1], None)])
+    assert tracker.member_predictions(run, parent, tmp_path) == []
+    tracker.log_members(run, list(zip(members, tables, strict=True)))
+    assert [t.read_bytes() for t in tracker.member_predictions(run, parent, tmp_path)] == [b"of seed 0", b"of seed 1"]

@@ -67,10 +67,10 @@ def test_a_missing_query_is_reported_and_its_run_left_out(drawn: Drawn, run: Mak
     tables = {"a": short, "b": full, "c": full, "d": unpredicted}
     runs = [run(key, queries=len(tables[key])) for key in "abc"]
     [ground] = grounds([*runs, specific("d")])
-    actual = aligned(ground, tables.__getitem__)
+    actual = aligned(ground, lambda key: [tables[key]])
     assert actual
     assert [r.key for r in actual.runs] == ["b", "c"]
-    assert all(len(table) == len(full) for table in actual.tables)
+    assert all(len(table) == len(full) for (table,) in actual.tables)
     assert [sentence[:60] for sentence in actual.left_out] == [
         "a is left out, since it must answer all 24 queries, but miss",
         "d is left out, since it must answer all 24 queries, but miss",
@@ -84,7 +84,7 @@ def test_a_run_without_a_table_is_left_out_even_if_it_has_the_most_queries(
     full = in_two_episodes(drawn(0, episodes=True))
     write_predictions(full, tmp_path / "b.parquet")
     [ground] = grounds([run("a", queries=len(full) + 1), run("b", queries=len(full)), specific("c")])
-    actual = aligned(ground, tables_at({"b": tmp_path / "b.parquet"}))
+    actual = aligned(ground, tables_at({"a": [], "b": [tmp_path / "b.parquet"]}))
     assert actual and [r.key for r in actual.runs] == ["b"]
     reason = "is left out, since its table of predictions must be there, but is not."
     assert actual.left_out == (f"a {reason}", f"c {reason}")
@@ -103,11 +103,21 @@ def test_another_truth_is_no_answer(drawn: Drawn, name: str):
 def test_rows_stand_in_the_order_of_image_episode_and_record(drawn: Drawn, run: Make):
     table = in_two_episodes(drawn(0, per_image=3, episodes=True))
     [ground] = grounds([run("a"), run("b")])
-    grounded = aligned(ground, lambda key: table)
+    grounded = aligned(ground, lambda key: [table] * 2)
     assert grounded
-    for each in grounded.tables:
+    for each in [member for members in grounded.tables for member in members]:
         names = list(zip(each.image.tolist(), each.episode.tolist(), each.record.tolist(), strict=True))
         assert names == sorted(names)
+
+
+def test_a_run_one_of_whose_members_misses_a_query_is_left_out(drawn: Drawn, run: Make):
+    whole = drawn(0, episodes=True)
+    part = whole.take(np.arange(len(whole) - 1))
+    [ground] = grounds([run("a", queries=len(whole)), run("b")])
+    actual = aligned(ground, lambda key: [whole, whole] if key == "a" else [whole, part])
+    assert actual
+    assert [r.key for r in actual.runs] == ["a"] and len(actual.tables[0]) == 2
+    assert "must answer all" in actual.left_out[0]
 
 
 def test_each_draw_of_episodes_is_a_ground_and_category_specific_runs_stand_on_all(run: Make, specific: Make):

@@ -34,7 +34,7 @@ def compare(run: Make) -> Compare:
     """The comparison of tables with the same rows, by their runs' keys."""
 
     def made(**tables: Predictions) -> Comparison:
-        return compared(Answers(tuple(map(run, tables)), tuple(tables.values()), ()), SCORING)
+        return compared(Answers(tuple(map(run, tables)), tuple((table,) for table in tables.values()), ()), SCORING)
 
     return made
 
@@ -127,6 +127,32 @@ def test_a_record_is_hard_once(drawn: Drawn, compare: Compare):
     again = replace(p, record=np.repeat(p.record[::3], 3), category=p.category)
     comparison = compare(a=again, b=worse(again, 30))
     assert len(comparison.hardest) == len(set(again.record[again.counts.any(1)]))
+
+
+@given(seed=seeds)
+@few
+def test_a_run_of_several_members_enters_with_their_mean_for_every_query(drawn: Drawn, run: Make, seed: int):
+    p = drawn(seed, queries=60, categories=4, episodes=True)
+    members = tuple(worse(p, pixels, pixels) for pixels in (10, 20, 40))
+    of_members = compared(Answers((run("a"), run("b")), (members, (p,)), ()), SCORING)
+    alone = compared(Answers(tuple(map(run, "bcde")), ((p,), *((member,) for member in members)), ()), SCORING)
+    place = [r.key for r in of_members.runs].index("a")
+    places = [[r.key for r in alone.runs].index(key) for key in "cde"]
+    assert of_members.values[place] == pytest.approx(alone.values[places].mean(0))
+    assert of_members.by_category[:, place] == pytest.approx(alone.by_category[:, places].mean(1), nan_ok=True)
+    for metric in range(len(MEASURED)):
+        assert of_members.score(place, metric).spread == pytest.approx(alone.values[places, metric].std(ddof=1))
+        assert of_members.score(1 - place, metric).spread is None
+
+
+@given(seed=seeds)
+@few
+def test_members_that_answer_alike_change_nothing_on_the_ground(drawn: Drawn, run: Make, seed: int):
+    p = drawn(seed, queries=40, categories=4, episodes=True)
+    q, runs = worse(p, 30, seed), (run("a"), run("b"))
+    one, three = (compared(Answers(runs, (mine, (q,)), ()), SCORING) for mine in ((p,), (p, p, p)))
+    for name in ("values", "by_category", "resamples", "wins", "hardest"):
+        np.testing.assert_allclose(getattr(three, name), getattr(one, name), atol=1e-12)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -22,7 +22,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from posestages.train import Mirror
 
 from posebed.reporting.search_tracking import tracked_searches
 from posebed.reporting.tracking import EXPERIMENT, Tracker
@@ -34,13 +33,21 @@ from posestages.commands.mirror import mirror, track
 pytestmark = pytest.mark.slow
 
 RUNS = ("baseline", "floor", "prototypes")
+SEVERAL = "floor"
+"""The run that has two members."""
 ENTRY = "{model: simple_baseline, split: quads, pack: small, budget: {trials: 2}}"
 
 
-def result(key: str) -> Result:
+def result(key: str, seed: int = 0) -> Result:
     return Result(
-        **{"key": key, "fingerprint": key * 8, "model": "hrnet", "task": "category_specific", "data": "quads"},
-        **{"split": "quads", "pack": "small", "seed": 0, "config": {}, "train": {"lr": 0.1}},
+        **{
+            "key": key,
+            "fingerprint": key * 8 + str(seed) * 8,
+            "model": "hrnet",
+            "task": "category_specific",
+            "data": "quads",
+        },
+        **{"split": "quads", "pack": "small", "seed": seed, "config": {}, "train": {"lr": 0.1}},
         **{"instances": 5, "images": 5, "queries": 5, "without_keypoints": 0},
         protocol={"boxes": "annotated"},
         scores=[Score(metric="PCK@0.2", definition="share", value=0.5, low=0.4, high=0.6)],
@@ -80,13 +87,19 @@ def search(key: str) -> SearchResult:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project folder with three results and a search. To be copied, not changed."""
+    """A project folder with three results, of which one has two members, and a search. To be copied, not changed."""
     from conftest import PARAMS
 
     folder = tmp_path_factory.mktemp("finished")
     (folder / "params.yaml").write_text(PARAMS.replace("searches: {}", f"searches:\n  hunt: {ENTRY}"))
     for key in RUNS:
-        write_result(result(key), folder / "runs" / key / "result.json")
+        run, members = result(key), [result(key, seed) for seed in (0, 1)]
+        if key == SEVERAL:
+            whole = tuple(member.as_member() for member in members)
+            run = run.model_copy(update={"fingerprint": key * 4, "seeds": (0, 1), "members": whole})
+            for member in members:
+                write_result(member, folder / member.as_member().result)
+        write_result(run, folder / "runs" / key / "result.json")
     write_search(search("search@hunt"), folder / "runs/search@hunt")
     return folder
 
@@ -176,6 +189,15 @@ def test_one_run_that_cannot_be_written_stops_no_other(
         assert code == 1
         assert out == ("2 of 3 runs and 1 of 1 searches tracked; not written: floor: OSError: no space left\n")
         assert held(uri) == ({"baseline", "prototypes"}, {"search@hunt"})
+
+
+def test_a_member_whose_result_is_gone_is_a_reason_and_stops_no_other(finished: Path, empty_tracker: Path):
+    with project(finished, empty_tracker) as uri:
+        Path(f"runs/{SEVERAL}/seed-1/result.json").unlink()
+        code, out = called("track")
+        assert code == 1
+        assert f"not written: {SEVERAL}: runs/{SEVERAL}/seed-1/result.json must be there, but is not" in out
+        assert held(uri) == ({*RUNS} - {SEVERAL}, {"search@hunt"})
 
 
 def posebed(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -284,35 +306,3 @@ def test_beside_a_stage_what_was_not_tracked_is_reported_on_standard_error(
     assert out == ""
     assert err.startswith("not tracked, `posebed track` writes it later: floor, search@hunt: ")
     assert "somebody" not in err and "hush-hush" not in err
-
-
-class Decided:
-    """As much of an experiment as its mirror needs."""
-
-    key, fingerprint = "baseline", "b" * 64
-
-
-def epochs_tracked(uri: str) -> Sequence[int]:
-    client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    assert experiment
-    (run,) = client.search_runs([experiment.experiment_id])
-    return [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")]
-
-
-def test_a_job_tries_a_lost_tracker_seldom_and_fills_it_once_it_is_back(
-    uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    experiment: Any = Decided()
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    sent = Mirror(experiment)
-    with hung_up() as (address, connections):
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        for number in range(1, 6):
-            sent.epoch(epoch(number))
-        assert len(connections) == 1
-    assert capsys.readouterr().err.count("could not be tracked") == 1
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setattr("time.monotonic", lambda: float("inf"))
-    sent.epoch(epoch(6))
-    assert epochs_tracked(uri) == [1, 2, 3, 4, 5, 6]
