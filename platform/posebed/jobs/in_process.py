@@ -24,9 +24,13 @@ def train_in_process(experiment: Experiment, log: TaskLog, threads: int) -> Sequ
         import torch
 
         from posebed.training.loop import train as loop
+        from posebed.training.process_group import leave_process_group
 
         torch.set_num_threads(threads)
-        curve.extend(loop(experiment, log))
+        try:
+            curve.extend(loop(experiment, log))
+        finally:
+            leave_process_group()
 
     curve: list[Epoch] = []
     TorchTrainer(train, train_loop_config={}, scaling_config=ScalingConfig(num_workers=0)).fit()

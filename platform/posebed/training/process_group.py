@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -30,7 +32,7 @@ def join_process_group() -> ProcessGroup:
         backend = "cuda:nccl,cpu:gloo" if accelerator else "gloo"
         if alone:
             dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
-            atexit.register(_leave)
+            atexit.register(leave_process_group)  # NCCL warns of groups that are left open
         else:
             dist.init_process_group(backend)
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if accelerator else torch.device("cpu")
@@ -39,10 +41,13 @@ def join_process_group() -> ProcessGroup:
     return ProcessGroup(dist.get_rank(), dist.get_world_size(), device)
 
 
-def _leave() -> None:
-    """NCCL warns of groups that a process leaves open behind it; launchers close theirs."""
+def leave_process_group() -> None:
+    """End this process's group, so that the next training can make another one. DeepSpeed, where it was imported, lets
+    go of what it knows of the group."""
     if dist.is_initialized():
-        dist.destroy_process_group()
+        deepspeed: Any = sys.modules.get("deepspeed")
+        knows = deepspeed is not None and deepspeed.comm.is_initialized()
+        (deepspeed.comm if knows else dist).destroy_process_group()
 
 
 def summed(values: torch.Tensor, group: ProcessGroup) -> torch.Tensor:
