@@ -17,7 +17,7 @@ from posebed.config import Params, merged
 from posebed.records import Category, Record, categories_to_json, write_records
 from posebed.reporting.tracking import EXPERIMENT, Tracker
 from posebed.scoring.predictions import Predictions, write_predictions
-from posebed.scoring.result import Cost, Provenance, Repeat, Result, Score, write_result
+from posebed.scoring.result import Cost, Provenance, Repeat, Result, Score, read_result, write_result
 from posebed.scoring.search_result import Measured, SearchResult, Trial, write_search
 from posestages.cli import app
 from posestages.commands.mirror import mirror
@@ -155,7 +155,7 @@ def project(uri: str) -> Params:
 
 
 def results_of(keys: Iterable[str]) -> list[Result]:
-    return [Result.model_validate_json(Path(f"runs/{key}/result.json").read_text()) for key in keys]
+    return [read_result(Path(f"runs/{key}/result.json")) for key in keys]
 
 
 def column(path: Path, name: str) -> list[str]:
