@@ -163,7 +163,7 @@ def project(uri: str) -> Params:
 
 
 def results_of(keys: Iterable[str]) -> list[Result]:
-    return [Result.model_validate_json(Path(f"runs/{key}/result.json").read_text()) for key in keys]
+    return [read_result(Path(f"runs/{key}/result.json")) for key in keys]
 
 
 def column(path: Path, name: str) -> list[str]:
