@@ -67,7 +67,7 @@ Curve = list[tuple[int, float, float]]
 
 def experiment() -> Experiment:
     params = read_params(Path("params.yaml"))
-    return decide(params, "base", "posezoo", Path("data/splits/quads"), Path("data/packs/quads"))
+    return decide(params, "base", 0, "posezoo", Path("data/splits/quads"), Path("data/packs/quads"))
 
 
 def recorded(values: tuple[Any, ...]) -> Curve:

@@ -111,7 +111,14 @@ def _first(process: psutil.Process) -> str:
 
 def opened(key: str) -> Search:
     params = read_params(Path("params.yaml"))
-    experiment = decide(params, f"search@{key}", "posezoo", Path("data/splits/quads"), Path("data/packs/quads"))
+    experiment = decide(
+        params,
+        f"search@{key}",
+        params.searches[key].seed,
+        "posezoo",
+        Path("data/splits/quads"),
+        Path("data/packs/quads"),
+    )
     return open_search(experiment, params.searches[key])
 
 

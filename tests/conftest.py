@@ -83,9 +83,7 @@ models:
     config: {backbone: test_resnet, weights: none}
     train: {epochs: 2, batch_size: 4, draws: 16, checkpoint_every: 1}
 scoring: {resamples: 100}
-finetunes: {}
 searches: {}
-tuned: {}
 runs:
   floor: {model: mean_pose, split: quads, pack: small}
   baseline: {model: simple_baseline, split: quads, pack: small}

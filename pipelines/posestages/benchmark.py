@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posebed.config import SEARCH, Params, read_params
+from posebed.files import write_text
 from posebed.jobs.graph import ABSENT, Graph, GraphMaker, Task
 from posebed.jobs.outcomes import Outcomes, State, Status
 from posebed.places import PARAMS, run_folder
-from posebed.records import write_text
 from posebed.source_code import SourceCode
 from posestages.experiments import PACKAGES, ZOO
 from posestages.stage import run

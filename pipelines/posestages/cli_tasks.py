@@ -66,7 +66,7 @@ def status(
     from posebed.jobs.requests import running_tasks
     from posestages.benchmark import read_project
 
-    project = read_project([*running_tasks()])
+    project = read_project(running_tasks())
     graph = project.graph.of(keys) if keys else project.graph
     found = [project.statuses[name] for name in graph.tasks]
     if as_json:

@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from menagerie import MenagerieConfig, draw_folder
 from posebed.config import Params, read_params, sentence
+from posebed.files import writing_folder
 from posestages.stage import PARAMS, entry, menagerie_folder, only_key, run
 
 
@@ -24,9 +25,9 @@ def draw(params: Params, key: str, out: Path) -> None:
         config = MenagerieConfig.model_validate(chosen)
     except ValidationError as error:
         raise ValueError(sentence(error, f"menagerie.{key}")) from error
-    with Progress(console=Console(stderr=True)) as progress:
+    with writing_folder(out) as folder, Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task(f"drawing {key}", total=config.images)
-        draw_folder(config, out, os.cpu_count() or 1, lambda done: progress.update(task, completed=done))
+        draw_folder(config, folder, os.cpu_count() or 1, lambda done: progress.update(task, completed=done))
 
 
 def main(arguments: list[str]) -> None:

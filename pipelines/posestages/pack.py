@@ -13,7 +13,8 @@ from rich.progress import MofNCompleteColumn, Progress
 from posebed.config import Params, read_params
 from posebed.data.images import prepared_pictures
 from posebed.data.pack import write_pack
-from posebed.records import categories_from_json, read_records
+from posebed.files import writing_folder
+from posebed.records import read_categories, read_records
 from posestages import stage
 
 
@@ -25,10 +26,10 @@ def pack(params: Params, key: str, source: Path, out: Path) -> None:
     """
     config = stage.entry("packs", params.packs, key)
     records = read_records(source / "records.parquet")
-    categories = categories_from_json((source / "categories.json").read_text(encoding="utf-8"))
+    categories = read_categories(source / "categories.json")
     images = prepared_pictures(source)
     bar = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True))
-    with stage.finished_folder(out) as folder, bar:
+    with writing_folder(out) as folder, bar:
         task = bar.add_task(f"packing {key}", total=len(records))
         write_pack(
             records, categories, images.root, config, folder, lambda crops: bar.advance(task, crops), images.reading

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections import Counter, defaultdict
 from dataclasses import asdict
 from pathlib import Path
@@ -14,13 +12,14 @@ from pydantic import ValidationError
 from posebed import catalog
 from posebed.annotations.checks import summary
 from posebed.config import DataConfig, Params, read_params, sentence
+from posebed.files import remove, write_json, writing_folder
 from posebed.records import (
+    PREPARED,
     Dataset,
-    categories_to_json,
+    write_categories,
     write_hashes,
     write_problems,
     write_records,
-    write_text,
 )
 from posestages import stage
 
@@ -33,15 +32,15 @@ def prepare(params: Params, key: str, out: Path) -> None:
         LookupError: there is no such entry or source.
     """
     config = stage.entry("data", params.data, key)
-    shutil.rmtree(out, ignore_errors=True)
+    remove(out)
     dataset = read(config, f"data.{key}")
     _must_be_sound(dataset, config, key)
-    with stage.finished_folder(out) as folder:
+    with writing_folder(out) as folder:
         write_records(dataset.records, folder / "records.parquet")
         write_hashes(dataset.hashes, folder / "pictures.parquet")
-        write_text(categories_to_json(dataset.categories), folder / "categories.json")
+        write_categories(dataset.categories, folder / "categories.json")
         write_problems(dataset.problems, folder / "problems.csv")
-        write_text(json.dumps(_about(dataset), indent=1), folder / "about.json")
+        write_json(_about(dataset), folder / "about.json", PREPARED)
     print(f"data.{key}: {len(dataset.records)} of {dataset.checked} records kept")
     for note in dataset.notes:
         print(f"data.{key}: note: {note}")

@@ -5,21 +5,22 @@ Usage: python -m posestages.report
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from posebed.config import SEARCH, Params, read_params
 from posebed.data.images import prepared_pictures
+from posebed.data.splits import SPLIT
+from posebed.files import read_json
 from posebed.places import prepared_folder, run_folder, split_folder
-from posebed.records import Record, read_records
+from posebed.records import PREPARED, Record, read_records
 from posebed.reporting.common_ground import ground_sections
 from posebed.reporting.compare import tables as tables_by_protocol
 from posebed.reporting.gallery import Decode, GalleryPicture, gallery_of
 from posebed.reporting.paper_tables import papers
 from posebed.reporting.site import PICTURED, SHOWN, DataProblems, write_report
 from posebed.scoring.common_ground import tables_at
-from posebed.scoring.result import RESULT, Result, read_result
+from posebed.scoring.result import RESULT_FILE, Result, read_result
 from posebed.scoring.search_result import SearchResult
 from posestages.commands.preset_matching import claims, literature
 from posestages.commands.report_sources import searches_in, tables_of, tracked_runs
@@ -30,7 +31,7 @@ OUT = Path("report")
 
 def read_results(params: Params) -> list[Result]:
     """The results of the runs that the parameters name, as far as they are there, in the order of their keys."""
-    paths = [run_folder(key) / RESULT for key in sorted(params.runs)]
+    paths = [run_folder(key) / RESULT_FILE for key in sorted(params.runs)]
     return [read_result(path) for path in paths if path.is_file()]
 
 
@@ -98,12 +99,12 @@ def _album(data: str) -> tuple[Decode, dict[str, Record]]:
 
 
 def _about(data: str) -> dict:
-    return json.loads((prepared_folder(data) / "about.json").read_text())
+    return read_json(prepared_folder(data) / "about.json", PREPARED)
 
 
 def _equal_pictures(splits: Iterable[str]) -> Iterator[str]:
     for split in sorted(splits):
-        about = json.loads((split_folder(split) / "about.json").read_text())
+        about = read_json(split_folder(split) / "about.json", SPLIT)
         if count := about.get("equal_pictures_in_several_parts"):
             yield f"Pictures whose bytes stand in several parts of the split {split}: {count}."
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,12 +9,15 @@ from typing import Any
 
 from posebed import provenance
 from posebed.config import Params
+from posebed.data.splits import SPLIT
+from posebed.experiment import RUN
+from posebed.files import file_hash, read_json
 from posebed.listing import shortened
 from posebed.places import LOCK_FILE, member_folder, prepared_folder, run_folder, split_folder
-from posebed.records import DEFAULT_SIGMA
+from posebed.records import DEFAULT_SIGMA, PREPARED
 from posebed.scoring.members import combined
 from posebed.scoring.predictions import PREDICTIONS, Predictions, read_predictions
-from posebed.scoring.result import RESULT, Cost, Epoch, Provenance, Result, write_result
+from posebed.scoring.result import RESULT_FILE, Epoch, Provenance, Result, read_cost, read_curve, write_result
 from posebed.scoring.scores import score_predictions
 from posebed.scoring.suppression import DUPLICATE
 from posestages.commands.preset_matching import repeat_of
@@ -38,8 +40,8 @@ def score(key: str, params: Params) -> Result:
     results = [_member(key, folder, table, params) for folder, table in zip(folders, tables, strict=True)]
     result = combined(results, tables, params.scoring)
     for member, folder in zip(results, folders, strict=True):
-        write_result(member, folder / RESULT)
-    write_result(result, run_folder(key) / RESULT)
+        write_result(member, folder / RESULT_FILE)
+    write_result(result, run_folder(key) / RESULT_FILE)
     return result
 
 
@@ -56,8 +58,8 @@ def _seeds(key: str, params: Params) -> tuple[int, ...]:
 
 def _member(key: str, folder: Path, table: Predictions, params: Params) -> Result:
     """The result of what lies in a member's folder."""
-    about = json.loads((folder / "train/run.json").read_text())
-    curve = [Epoch.model_validate(line) for line in json.loads((folder / "train/curve.json").read_text())]
+    about = read_json(folder / "train/run.json", RUN)
+    curve = read_curve(folder / "train/curve.json")
     copied = ("key", "fingerprint", "task", "data", "split", "pack", "seed", "config", "train")
     return Result(
         **{name: about[name] for name in copied},
@@ -68,7 +70,7 @@ def _member(key: str, folder: Path, table: Predictions, params: Params) -> Resul
         **dict(score_predictions(table, params.scoring)),
         curve=curve,
         shortfalls=about.get("shortfalls", []),
-        cost=Cost.model_validate_json((folder / "predicted/cost.json").read_text()),
+        cost=read_cost(folder / "predicted/cost.json"),
         provenance=_provenance(about, curve, folder / "train/best.safetensors"),
         repeats=repeat_of(params, key),
     )
@@ -76,7 +78,7 @@ def _member(key: str, folder: Path, table: Predictions, params: Params) -> Resul
 
 def _protocol(about: dict[str, Any]) -> dict[str, str]:
     """What the numbers depend on beside the model: runs that differ here are never compared."""
-    data = json.loads((prepared_folder(about["data"]) / "about.json").read_text())
+    data = read_json(prepared_folder(about["data"]) / "about.json", PREPARED)
     files = " ".join(note for note in data["notes"] if ".json" in note)
     return {
         "part": "test",
@@ -90,7 +92,7 @@ def _protocol(about: dict[str, Any]) -> dict[str, str]:
 
 
 def _episodes(about: dict[str, Any]) -> dict[str, str]:
-    split = json.loads((split_folder(about["split"]) / "about.json").read_text())
+    split = read_json(split_folder(about["split"]) / "about.json", SPLIT)
     return {"shots": str(about["shots"]), "episodes": split["draw"]}
 
 
@@ -124,9 +126,9 @@ def _provenance(about: dict[str, Any], curve: list[Epoch], checkpoint: Path) -> 
         dirty=dirty,
         data_hash=provenance.output_hash(prepared_folder(about["data"])),
         split_hash=provenance.output_hash(split),
-        episodes_hash=provenance.file_hash(episodes) if episodes.is_file() else None,
-        lock_hash=provenance.file_hash(LOCK_FILE) if LOCK_FILE.is_file() else "none",
-        checkpoint_hash=provenance.file_hash(checkpoint),
+        episodes_hash=file_hash(episodes) if episodes.is_file() else None,
+        lock_hash=file_hash(LOCK_FILE) if LOCK_FILE.is_file() else "none",
+        checkpoint_hash=file_hash(checkpoint),
         checkpoint=checkpoint.as_posix(),
         software=provenance.software(),
         hardware="; ".join([*(line.device for line in curve[-1:]), provenance.hardware()]),

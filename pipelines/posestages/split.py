@@ -8,8 +8,9 @@ from pathlib import Path
 from posebed.config import EpisodesConfig, Params, SplitConfig, read_params
 from posebed.data.splits import Split, divide, shared_pictures, write_split
 from posebed.data.test_episodes import Episode, draw_test_episodes, missed_officially, official_episodes
+from posebed.files import writing_folder
 from posebed.listing import shortened
-from posebed.records import Category, Record, categories_from_json, read_hashes, read_problems, read_records
+from posebed.records import Category, Record, read_categories, read_hashes, read_problems, read_records
 from posestages import stage
 
 
@@ -27,7 +28,7 @@ def split(params: Params, key: str, data: Path, out: Path) -> None:
         )
     records = read_records(data / "records.parquet")
     hashes = _hashes(data, key, config.data)
-    categories = categories_from_json((data / "categories.json").read_text(encoding="utf-8"))
+    categories = read_categories(data / "categories.json")
     part = divide(records, categories, config, hashes)
     annotated = [r for r in records if r.detection is None]
     members = {p: [r for r in annotated if part[r.record] == p] for p in ("train", "val", "test")}
@@ -37,7 +38,7 @@ def split(params: Params, key: str, data: Path, out: Path) -> None:
         plan = {p: _episodes(members[p], categories, p, config, config.episodes) for p in ("val", "test")}
         draw = _how(config, config.episodes, data, members)
         print(f"splits.{key}: {draw}")
-    with stage.finished_folder(out) as folder:
+    with writing_folder(out) as folder:
         write_split(folder, Split(part, plan), records, config, draw, hashes)
     if shared := shared_pictures(part, records, hashes):
         parts = ", ".join(f"{count} in {' and '.join(of)}" for of, count in shared.most_common())

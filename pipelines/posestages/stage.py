@@ -1,11 +1,9 @@
-"""What the stages share: where things lie, how an output folder comes to be, and how a stage ends."""
+"""What the stages share: where things lie, and how a stage ends."""
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -68,17 +66,3 @@ def entry(section: str, entries: Mapping[str, Entry], key: str) -> Entry:
     if key not in entries:
         raise LookupError(f"{section} must have an entry {key!r}, but has {shortened(entries)}")
     return entries[key]
-
-
-@contextmanager
-def finished_folder(out: Path) -> Iterator[Path]:
-    """A new folder to write into, which takes the name ``out`` once the block has ended without an error."""
-    unfinished = out.with_name(out.name + ".part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
-        yield unfinished
-        shutil.rmtree(out, ignore_errors=True)
-        unfinished.rename(out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from posebed import provenance
 from posebed.config import SEARCH
 from posebed.experiment import Experiment
+from posebed.files import file_hash, writing_folder
 from posebed.jobs.graph import training_identity_of
 from posebed.jobs.worker import Request
 from posebed.places import LOCK_FILE, member_folder, pack_folder, prepared_folder, run_folder, split_folder
@@ -68,33 +70,6 @@ def write_untrained(experiment: Experiment) -> None:
 
 def predict(request: Request) -> None:
     """Write ``predictions.parquet`` and ``cost.json`` of one member."""
-    import torch
-
-    from posebed.data.pack import Pack
-    from posebed.data.splits import read_split
-    from posebed.inference.predict import answer
-    from posebed.inference.trained_model import open_trained
-    from posebed.training.run_folder import read_about
-    from posestages.stage import finished_folder
-
-    task = request.task
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_num_threads(request.threads)
-    folder = member_folder(task.key, task.seed or 0) / "train"
-    about = read_about(folder)
-    pack, split = Pack.open(pack_folder(about["pack"])), read_split(split_folder(about["split"]))
-    # A run whose weights were imported knows no categories.
-    answers = answer(open_trained(folder, device, pack.setting()), pack, split, "test", _shown(request))
-
-    from posebed.records import write_text
-    from posebed.scoring.predictions import write_predictions
-
-    with finished_folder(task.folder) as out:
-        write_predictions(answers.predictions, out / "predictions.parquet")
-        write_text(answers.cost.model_dump_json(indent=1), out / "cost.json")
-
-
-def _shown(request: Request) -> Any:
     done = 0
 
     def progress(crops: int) -> None:
@@ -102,7 +77,39 @@ def _shown(request: Request) -> Any:
         done += crops
         request.progress.tick.remote(request.task.name, {"done": done, "total": None, "text": f"{done} crops"})
 
-    return progress
+    predict_member(request.task.key, request.task.seed or 0, request.threads, progress)
+
+
+def predict_member(
+    key: str, seed: int, threads: int | None = None, progress: Callable[[int], Any] = lambda crops: None
+) -> None:
+    """Answer the queries of the test part with a trained member.
+
+    Args:
+        threads: of the processor; by default as many as torch takes.
+        progress: called with the number of crops that were just predicted.
+    """
+    import torch
+
+    from posebed.data.pack import Pack
+    from posebed.data.splits import read_split
+    from posebed.inference.predict import answer
+    from posebed.inference.trained_model import open_trained
+    from posebed.scoring.predictions import write_predictions
+    from posebed.scoring.result import write_cost
+    from posebed.training.run_folder import read_about
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(threads or torch.get_num_threads())
+    folder = member_folder(key, seed)
+    about = read_about(folder / "train")
+    pack, split = Pack.open(pack_folder(about["pack"])), read_split(split_folder(about["split"]))
+    # A run whose weights were imported knows no categories.
+    trained = open_trained(folder / "train", device, pack.setting())
+    answers = answer(trained, pack, split, "test", progress)
+    with writing_folder(folder / "predicted") as out:
+        write_predictions(answers.predictions, out / "predictions.parquet")
+        write_cost(answers.cost, out / "cost.json")
 
 
 def score(request: Request) -> None:
@@ -119,7 +126,6 @@ def search(request: Request) -> None:
     from posebed.reporting.search_figures import write_figures
     from posebed.reporting.search_tracking import SearchMirror
     from posebed.scoring.search_result import write_search
-    from posestages.stage import finished_folder
 
     task, settings = request.task, request.params.searches[request.task.key]
     experiment = member_experiment(request.params, SEARCH + task.key, settings.seed, training_identity_of(task))
@@ -130,7 +136,7 @@ def search(request: Request) -> None:
     with SearchMirror(result_of(opened, {})) as tracking:
         run_search(opened, request.storage, request.at_once, [view, tracking])
     result = result_of(opened, _origin(experiment))
-    with finished_folder(run_folder(experiment.key)) as folder:
+    with writing_folder(run_folder(experiment.key)) as folder:
         write_search(result, folder)
         write_figures(result, folder)
 
@@ -142,7 +148,7 @@ def _origin(experiment: Experiment) -> dict[str, str]:
         "fingerprint": experiment.fingerprint,
         "data": provenance.output_hash(prepared_folder(experiment.data)),
         "split": provenance.output_hash(split_folder(experiment.split)),
-        "lock file": provenance.file_hash(LOCK_FILE) if LOCK_FILE.is_file() else "none",
+        "lock file": file_hash(LOCK_FILE) if LOCK_FILE.is_file() else "none",
         "hardware": provenance.hardware(),
         **provenance.software(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -17,7 +17,8 @@ import numpy as np
 
 from menagerie.config import MenagerieConfig
 from menagerie.picture import Picture, draw_picture
-from posebed.records import Category, write_text
+from posebed.files import write_text, writing
+from posebed.records import Category
 
 JPEG_QUALITY = 92
 
@@ -38,15 +39,16 @@ def draw_folder(
     ``area`` of an annotation counts the pixels of the figure's silhouette within the picture, hidden parts too;
     ``progress`` is told how many pictures are done.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / "images.zip.part"
     annotations: list[dict[str, Any]] = []
-    with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive, _mapper(workers) as run:
+    with (
+        writing(folder / "images.zip") as unfinished,
+        zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive,
+        _mapper(workers) as run,
+    ):
         for index, (jpeg, annotation) in enumerate(run(partial(_encoded, config), range(config.images))):
             archive.writestr(_member(index), jpeg)
             annotations.append(annotation)
             progress(index + 1)
-    unfinished.rename(folder / "images.zip")
     write_text(json.dumps(_document(config, annotations)), folder / "annotations.json")
 
 

@@ -1,3 +1,3 @@
-"""posebed: the engine of a benchmark for pose-estimation models. It knows no model by name."""
+"""posebed: the engine of a benchmark for pose-estimation models. It imports no model."""
 
 __version__ = "0.1.0"

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from posebed.files import Kind, read_json
 from posebed.listing import clipped, shortened
 from posebed.yamlfile import read_yaml
 
@@ -28,6 +29,9 @@ class Section(BaseModel):
     """A group of parameters: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+SectionT = TypeVar("SectionT", bound=Section)
 
 
 class DataConfig(Section):
@@ -414,6 +418,18 @@ def sentence(error: ValidationError, where: str) -> str:
     return _joined(_mistakes(error, where))
 
 
+def read_section(model: type[SectionT], path: Path, kind: Kind) -> SectionT:
+    """A section that ``files.write_json`` wrote.
+
+    Raises:
+        ValueError: as ``files.read_json``, or the content is not the model's.
+    """
+    try:
+        return model.model_validate(read_json(path, kind))
+    except ValidationError as error:
+        raise ValueError(sentence(error, str(path))) from error
+
+
 def _joined(lines: Sequence[str]) -> str:
     more = [f"and {len(lines) - _MOST_MISTAKES} more"] if len(lines) > _MOST_MISTAKES else []
     return "\n".join([*lines[:_MOST_MISTAKES], *more])
@@ -440,7 +456,7 @@ def read_params(path: Path) -> Params:
     content: object = read_yaml(path)
     ignored = {place: _ignored(place) for place in _places(content) if place[-1] in IGNORED_BY_DVC}
     lines = [f"{path.name}: {line}" for line in ignored.values()]
-    if former := _former_form(content):
+    if former := former_form(content):
         raise ValueError(
             f"{path.name} must have all runs under runs, with seeds, but has {former}; `posebed migrate` rewrites it"
         )
@@ -463,7 +479,7 @@ _FORMER = {"runs": ("seed",), "searches": ("cpus_per_trial", "gpus_per_trial")}
 """Fields that entries of these sections had before runs had seeds."""
 
 
-def _former_form(content: object) -> str:
+def former_form(content: object) -> str:
     """What of the file is in the form before runs had seeds; empty where nothing is."""
     sections = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
     former = [f"a section {name}" for name in ("finetunes", "tuned") if name in sections]

@@ -27,10 +27,13 @@ from posebed.config import (
     sentence,
 )
 from posebed.contracts import ModelSpec, Preset, Task
+from posebed.files import Kind
 from posebed.identity import Identity
 from posebed.records import Category
 
 SectionT = TypeVar("SectionT", bound=Section)
+RUN = Kind("the description of a trained run")
+"""``run.json``: what ``Experiment.described`` gives, and what the model was built for."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from posebed.provenance import file_hash
+from posebed.files import file_hash
 
 Hashes = Mapping[str, str]
 

@@ -10,15 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from posebed.files import file_hash
 from posebed.yamlfile import read_yaml
 
 SOFTWARE = ("torch", "timm", "ray", "deepspeed", "mlflow", "dvc", "numpy", "opencv-python-headless", "faster-coco-eval")
-
-
-def file_hash(path: Path) -> str:
-    """sha256 of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def output_hash(path: Path) -> str:

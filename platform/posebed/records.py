@@ -6,17 +6,20 @@ A record is one annotated instance. Nothing here imports torch; the table is rea
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from posebed.config import Orientation
+from posebed.files import Kind, read_json_list, write_text, writing
 
 DEFAULT_SIGMA = 0.05
 """OKS sigma of a keypoint whose dataset states none; the report says so where it is used."""
@@ -161,6 +164,9 @@ class Dataset:
     """Path of a picture to the SHA-256 of its file, in hexadecimal digits."""
 
 
+PREPARED = Kind("the description of prepared data")
+"""``about.json`` beside the records of a dataset."""
+
 _SCHEMA = pa.schema(
     [
         ("record", pa.string()),
@@ -179,11 +185,9 @@ _SCHEMA = pa.schema(
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write Parquet under a temporary name, then rename: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    pq.write_table(table, unfinished)
-    unfinished.rename(path)
+    """Write Parquet, whole or not at all."""
+    with writing(path) as unfinished:
+        pq.write_table(table, unfinished)
 
 
 _HASHES = pa.schema([("image", pa.string()), ("sha256", pa.string())])
@@ -199,14 +203,6 @@ def read_hashes(path: Path) -> dict[str, str]:
     """Read what ``write_hashes`` wrote."""
     table = pq.read_table(path, schema=_HASHES)
     return dict(zip(table["image"].to_pylist(), table["sha256"].to_pylist(), strict=True))
-
-
-def write_text(text: str, path: Path) -> None:
-    """Write text under a temporary name, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.rename(path)
 
 
 def write_records(records: Sequence[Record], path: Path) -> None:
@@ -233,7 +229,26 @@ def categories_to_json(categories: Iterable[Category]) -> str:
     return json.dumps([asdict(c) for c in categories], indent=1)
 
 
+def write_categories(categories: Iterable[Category], path: Path) -> None:
+    write_text(categories_to_json(categories), path)
+
+
+def read_categories(path: Path) -> tuple[Category, ...]:
+    """Read what ``write_categories`` wrote.
+
+    Raises:
+        ValueError: there is no such file, or it holds no list.
+    """
+    return categories_from(read_json_list(path, "a list of categories"))
+
+
 def categories_from_json(text: str) -> tuple[Category, ...]:
+    return categories_from(json.loads(text))
+
+
+def categories_from(values: Iterable[Mapping[str, Any]]) -> tuple[Category, ...]:
+    """Categories from plain values."""
+
     def pairs(value: list[list[int]]) -> tuple[tuple[int, int], ...]:
         return tuple((a, b) for a, b in value)
 
@@ -248,18 +263,16 @@ def categories_from_json(text: str) -> tuple[Category, ...]:
             sigmas=tuple(c["sigmas"]),
             upper_body=tuple(c["upper_body"]),
         )
-        for c in json.loads(text)
+        for c in values
     )
 
 
 def write_problems(problems: Sequence[Problem], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    with unfinished.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Problem)])
-        writer.writeheader()
-        writer.writerows(asdict(p) for p in problems)
-    unfinished.rename(path)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [f.name for f in fields(Problem)])
+    writer.writeheader()
+    writer.writerows(asdict(p) for p in problems)
+    write_text(text.getvalue(), path)
 
 
 def read_problems(path: Path) -> list[Problem]:

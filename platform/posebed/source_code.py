@@ -1,4 +1,4 @@
-"""The code that a task can reach: modules found by following imports from entry points, without importing any.
+"""The code that a run can reach: modules found by following imports from entry points, without importing any.
 
 The unit is the module. Its hash leaves out comments, docstrings and layout, so that only changed statements change it.
 """

@@ -21,7 +21,8 @@ data: {zoo: {source: coco_folder, path: zoo}}
 splits: {zoo: {data: zoo}}
 packs: {small: {data: zoo, crop_size: [64, 48]}}
 models: {mean_pose: {}}
-runs: {floor: {model: mean_pose, split: zoo, pack: small}}
+runs:
+  floor: {model: mean_pose, split: zoo, pack: small}
 """
 
 
@@ -78,32 +79,28 @@ def test_split_and_pack_of_different_data_are_refused():
 SEARCH = """
 searches: {best: {model: mean_pose, split: zoo, pack: small, budget: {trials: 1}}}
 """
-FINETUNES = """
-finetunes:
-  second: {init_from: first, model: mean_pose, split: zoo, pack: small}
+STARTED = """  second: {init_from: first, model: mean_pose, split: zoo, pack: small}
   first: {init_from: floor, model: mean_pose, split: zoo, pack: small}
 """
 
 
-def test_finetunes_start_from_runs_and_from_one_another(tmp_path: Path):
-    params = read_params(written(tmp_path, GOOD + FINETUNES))
-    assert list(params.all_runs) == ["floor", "second", "first"]
+def test_runs_start_from_one_another_in_any_order(tmp_path: Path):
+    params = read_params(written(tmp_path, GOOD + STARTED))
+    assert list(params.runs) == ["floor", "second", "first"]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("init_from: floor", "init_from: lost", "finetunes.first.init_from must name an entry, but is 'lost'"),
-        ("init_from: floor, ", "", r"finetunes\.first\.init_from"),
-        ("init_from: floor", "init_from: second", "finetunes.second.init_from must lead to a run, but leads back"),
-        ("init_from: floor", "init_from: first", "finetunes.first.init_from must lead to a run, but leads back"),
-        ("  first: {init_from: floor, model", "  floor: {init_from: floor, model", "must share no key"),
-        ("first, model: mean_pose", "first, model: lost", r"finetunes\.second\.model must name an entry"),
+        ("init_from: floor", "init_from: lost", "runs.first.init_from must name an entry, but is 'lost'"),
+        ("init_from: floor", "init_from: second", "runs.second.init_from must lead to another run, but leads back"),
+        ("init_from: floor", "init_from: first", "runs.first.init_from must lead to another run, but leads back"),
+        ("first, model: mean_pose", "first, model: lost", r"runs\.second\.model must name an entry"),
     ],
 )
-def test_finetunes_that_lead_nowhere_are_refused(tmp_path: Path, old: str, new: str, message: str):
+def test_starts_that_lead_nowhere_are_refused(tmp_path: Path, old: str, new: str, message: str):
     with pytest.raises(ValueError, match=message):
-        read_params(written(tmp_path, GOOD + FINETUNES.replace(old, new)))
+        read_params(written(tmp_path, GOOD + STARTED.replace(old, new)))
 
 
 keys = st.sampled_from(["size", "nfiles", "sizes", "a"]) | st.integers(0, 2)
@@ -161,6 +158,31 @@ def test_a_file_that_is_not_plain_yaml_is_refused(tmp_path: Path, text: str):
         read_params(written(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    ("text", "former"),
+    [
+        ("finetunes: {}", "a section finetunes"),
+        ("tuned:\n", "a section tuned"),
+        ("runs: {a: {seed: 1}, b: {seeds: [1]}}", "runs.a.seed"),
+        (
+            "searches: {s: {cpus_per_trial: 1, gpus_per_trial: 1}}",
+            "searches.s.cpus_per_trial, searches.s.gpus_per_trial",
+        ),
+    ],
+)
+def test_the_form_before_runs_had_seeds_is_refused_with_the_way_out(tmp_path: Path, text: str, former: str):
+    with pytest.raises(ValueError, match=rf"with seeds, but has {former}; `posebed migrate` rewrites it"):
+        read_params(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "message"), [("[]", "at least 1 item"), ("[1, 2, 1]", "seeds must differ"), ("[x]", "valid integer")]
+)
+def test_seeds_are_different_whole_numbers(tmp_path: Path, seeds: str, message: str):
+    with pytest.raises(ValueError, match=rf"runs\.floor\.seeds.*{message}"):
+        read_params(written(tmp_path, GOOD.replace("pack: small}", f"pack: small, seeds: {seeds}}}")))
+
+
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(ValueError, match="there is none"):
         read_params(tmp_path / "params.yaml")
@@ -206,5 +228,5 @@ def test_numbers_and_words_of_params_are_what_dvc_reads(tmp_path: Path):
 
 def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path):
     text = GOOD + "packs: {}\n"
-    with pytest.raises(ValueError, match="must have every key once, but packs stands in lines 4 and 7"):
+    with pytest.raises(ValueError, match="must have every key once, but packs stands in lines 4 and 8"):
         read_params(written(tmp_path, text))

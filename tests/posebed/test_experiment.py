@@ -28,8 +28,8 @@ def params(**run: object) -> Params:
     )
 
 
-def decided(folder: Path = Path("nowhere"), **run: object) -> Experiment:
-    return decide(params(**run), "run", "posezoo", folder / "split", folder / "pack")
+def decided(folder: Path = Path("nowhere"), seed: int = 0, **run: object) -> Experiment:
+    return decide(params(**run), "run", seed, "posezoo", folder / "split", folder / "pack")
 
 
 def test_settings_are_laid_over_one_another():
@@ -122,13 +122,6 @@ def test_overrides_go_through_the_same_checks():
             decided().with_overrides(wrong)
 
 
-def test_the_fingerprint_changes_with_settings_seed_and_data_and_with_nothing_else(tmp_path: Path):
-    for part in ("split", "pack"):
-        (tmp_path / part).mkdir()
-    (tmp_path / "pack/index.parquet").write_bytes(b"rows")
-    first = decided(tmp_path).fingerprint
-    assert decided(tmp_path).fingerprint == first
-    assert decided(tmp_path, seed=1).fingerprint != first
-    assert decided(tmp_path).with_overrides({"train.lr": 0.02}).fingerprint != first
-    (tmp_path / "pack/index.parquet").write_bytes(b"other rows")
-    assert decided(tmp_path).fingerprint != first
+def test_a_member_has_the_seed_that_is_asked_for_and_a_name_of_its_own():
+    experiment = decided(seed=3, seeds=[3, 4])
+    assert (experiment.seed, experiment.name, experiment.described()["seed"]) == (3, "run seed 3", 3)

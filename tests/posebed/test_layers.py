@@ -18,7 +18,8 @@ BELOW = {
     "posestages": {"posebed", "menagerie", "posezoo"},
 }
 FLOORS = (
-    {"address", "catalog", "pose", "records", "config", "space", "provenance", "listing", "yamlfile"},
+    {"address", "catalog", "config", "files", "listing", "pose", "provenance", "records", "space", "yamlfile"},
+    {"identity", "source_code"},
     {"contracts"},
     {"experiment"},
     {"data", "scoring"},

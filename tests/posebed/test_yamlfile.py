@@ -162,7 +162,7 @@ def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_two_thousand_runs_are_read_in_about_a_second() -> None:
-    run = "{{model: mean_pose, split: species, pack: quadrupeds, seed: {}, train: {{lr: 0.001, epochs: 3}}}}"
+    run = "{{model: mean_pose, split: species, pack: quadrupeds, seeds: [{}], train: {{lr: 0.001, epochs: 3}}}}"
     text = "runs:\n" + "\n".join(f"  run-{number}: {run.format(number)}" for number in range(2000))
     started = time.process_time()
     assert len(parse_yaml(text, "text")["runs"]) == 2000

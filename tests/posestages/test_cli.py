@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from posestages.train import main as train
 
 from posebed.data.images import Images
-from posestages.train import main as train
 
 
 def posebed(*words: str) -> subprocess.CompletedProcess[str]:
@@ -115,7 +115,7 @@ def test_predict_writes_poses_and_pictures(project: Path):
     for number, name in enumerate(names):
         drawn = cv2.imread(f"poses/{number:04}-{Path(name).stem}.png")
         assert drawn is not None
-    whole = posebed("predict", "runs/baseline/train", names[0], "--out", "whole")
+    whole = posebed("predict", "runs/baseline/seed-0/train", names[0], "--out", "whole")
     assert whole.returncode == 0, whole.stderr
     (pose,) = json.loads((project / "whole/poses.json").read_text())["annotations"]
     assert pose["bbox"] == [0, 0, 80, 80]

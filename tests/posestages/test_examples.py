@@ -9,13 +9,17 @@ import pytest
 from posebed.config import read_params
 from posebed.experiment import decide
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+ROOT = Path(__file__).parents[2]
+FILES = [ROOT / "params.yaml", *sorted((ROOT / "examples").glob("*.yaml"))]
 
 
-@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
-def test_every_run_of_an_example_can_be_decided(file: Path):
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_member_and_search_of_an_example_can_be_decided(file: Path):
     params = read_params(file)
-    assert params.all_runs
-    for key in params.all_runs:
-        start = Path("start") if key in params.finetunes else None
-        assert decide(params, key, "posezoo", Path("split"), Path("pack"), start).key == key
+    assert params.runs
+    of_runs = [(key, seed, run) for key, run in params.runs.items() for seed in run.seeds]
+    of_searches = [(f"search@{key}", search.seed, None) for key, search in params.searches.items()]
+    for key, seed, run in (*of_runs, *of_searches):
+        start = Path("start") if run and run.init_from else None
+        decided = decide(params, key, seed, "posezoo", Path("split"), Path("pack"), start)
+        assert (decided.key, decided.seed) == (key, seed)

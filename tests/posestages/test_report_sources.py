@@ -18,7 +18,7 @@ from posebed.places import member_folder
 from posebed.records import Category, Record, categories_to_json, write_records
 from posebed.reporting.tracking import EXPERIMENT, Tracker
 from posebed.scoring.predictions import Predictions, write_predictions
-from posebed.scoring.result import RESULT, Cost, Provenance, Repeat, Result, Score, read_result, write_result
+from posebed.scoring.result import RESULT_FILE, Cost, Provenance, Repeat, Result, Score, read_result, write_result
 from posebed.scoring.search_result import Measured, SearchResult, Trial, write_search
 from posestages.cli import app
 from posestages.commands.mirror import mirror
@@ -214,7 +214,7 @@ def test_papers_and_common_ground_are_those_of_the_project(uri: str, project: Pa
 
 def test_a_run_and_its_members_have_a_result_each(project: Params):
     (run,) = results_of(["prototypes"])
-    members = [read_result(member_folder("prototypes", seed) / RESULT) for seed in (0, 1, 2)]
+    members = [read_result(member_folder("prototypes", seed) / RESULT_FILE) for seed in (0, 1, 2)]
     assert run.seeds == (0, 1, 2) and [member.seeds for member in members] == [(0,), (1,), (2,)]
     for own, member in zip(members, run.members, strict=True):
         assert own.as_member() == member and Path(member.result).is_file()
@@ -224,7 +224,7 @@ def test_a_run_and_its_members_have_a_result_each(project: Params):
     assert metrics_of([run]) == {"prototypes": {s.metric: s.value for s in run.scores}}
     assert not [*Path("runs").rglob("metrics.json")]
     (floor,) = results_of(["floor"])
-    assert floor == read_result(member_folder("floor", 0) / RESULT).model_copy(update={"members": floor.members})
+    assert floor == read_result(member_folder("floor", 0) / RESULT_FILE).model_copy(update={"members": floor.members})
 
 
 def test_a_run_without_the_predictions_of_a_member_is_refused_and_nothing_is_written(project: Params):

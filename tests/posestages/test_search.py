@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from posestages.search import searched_experiment
+from posestages.train import experiment_of, train_without_ray
 from safetensors.torch import load_file
 
 from posebed.config import read_params
@@ -24,8 +26,6 @@ from posebed.scoring.search_result import read_search
 from posebed.training.log import FolderLog
 from posebed.training.loop import epochs
 from posestages import stage
-from posestages.search import searched_experiment
-from posestages.train import experiment_of, train_without_ray
 
 CHECKOUT = Path(__file__).parents[2]
 OWN = {"train.lr": 0.01, "train.batch_size": 8, "train.micro_batch": 2, "model.channels": 8}
@@ -50,34 +50,34 @@ def write(project: Path, **sections: Any) -> None:
 
 
 def tuned(**more: Any) -> dict[str, Any]:
-    """An entry under ``tuned:``."""
-    taken = {"model": "simple_baseline", "split": "quads", "pack": "small", "params_from": "search@s"}
+    """A run with the parameters of the search ``s``."""
+    taken = {"model": "simple_baseline", "split": "quads", "pack": "small", "params_from": "s"}
     return taken | {"train": {"engine": "torch"}} | more
 
 
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        (tuned(seed=1000), r"tuned\.final\.seed must be another one than its search has, but both are 1000"),
-        (tuned(params_from="search@t"), r"params_from must name a search, but is 'search@t'; there is search@s"),
-        (tuned(params_from="s"), r"params_from: String should match pattern '\^search@'"),
-        (tuned(model="mean_pose", train={}), r"tuned\.final\.model must be simple_baseline, that of its search"),
+        (tuned(seeds=[0, 1000]), r"runs\.final\.seeds must leave out the seed of its search, but hold 1000"),
+        (tuned(params_from="t"), r"runs\.final\.params_from must name a search, but is 't'; there is s"),
+        (tuned(params_from="search@s"), r"params_from: String should match pattern"),
+        (tuned(model="mean_pose", train={}), r"runs\.final\.model must be simple_baseline, that of its search"),
     ],
 )
 def test_a_run_that_could_not_take_its_parameters_from_a_search_is_refused(project: Path, entry: dict, message: str):
-    write(project, searches={"s": searched()}, tuned={"final": entry})
+    write(project, searches={"s": searched()}, runs={"final": entry})
     with pytest.raises(ValueError, match=message):
         read_params(project / "params.yaml")
 
 
 def test_a_search_that_has_not_ended_gives_no_parameters(project: Path):
-    write(project, searches={"s": searched()}, tuned={"final": tuned()})
+    write(project, searches={"s": searched()}, runs={"final": tuned()})
     with pytest.raises(LookupError, match="must hold a finished search, but has no best"):
         experiment_of("final")
 
 
 def test_the_best_trial_is_laid_below_the_run_s_own_settings_and_above_the_model_s(project: Path):
-    write(project, searches={"s": searched()}, tuned={"final": tuned(train={"lr": 0.5, "engine": "torch"})})
+    write(project, searches={"s": searched()}, runs={"final": tuned(train={"lr": 0.5, "engine": "torch"})})
     best = {"train.lr": 0.25, "train.batch_size": 4, "train.augment.rotation": 3.0, "model.channels": 16}
     folder = stage.run_folder("search@s")
     folder.mkdir(parents=True)
@@ -87,7 +87,7 @@ def test_the_best_trial_is_laid_below_the_run_s_own_settings_and_above_the_model
     assert (experiment.train.batch_size, experiment.train.augment.rotation) == (4, 3.0), "the search's"
     assert experiment.config.model_dump()["channels"] == 16
     assert experiment.train.epochs == 4, "what models: says"
-    assert experiment.params_from == "search@s" and experiment.described()["params_from"] == "search@s"
+    assert experiment.params_from == "s" and experiment.described()["params_from"] == "s"
 
 
 def test_a_search_is_named_by_its_place_in_what_it_refuses(project: Path):
@@ -164,7 +164,7 @@ def test_trials_that_fail_in_different_ways_harm_no_other_and_a_run_takes_the_be
     choices |= {"model.channels": [8, 10**9]}
     train = {"engine": "torch", "optimizer": "sgd", "lr": 0.01, "micro_batch": 2, "epochs": 2, "checkpoint_every": 1}
     entry = searched(sampler="random", scheduler="median", space=choices, train=train)
-    write(pipeline, searches={"s": entry}, tuned={"final": tuned()})
+    write(pipeline, searches={"s": entry}, runs={"final": tuned()})
     study = open_search(*searched_experiment("s")).study
     for wrong in ({"train.lr": 1e20}, {"train.batch_size": 10, "train.micro_batch": 4}, {"model.channels": 10**9}, {}):
         study.enqueue_trial(OWN | wrong)

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from posestages.predict import predict
+from posestages.train import experiment_of, train_without_ray
 from safetensors.torch import load_file
 
 from posebed.config import read_params
+from posebed.places import member_folder
 from posestages import stage
 from posestages.pack import pack
-from posestages.predict import predict
 from posestages.prepare import prepare
 from posestages.score import score
 from posestages.split import split
-from posestages.train import experiment_of, train_without_ray
 
 
 @pytest.mark.parametrize(
@@ -37,8 +38,7 @@ def test_what_a_model_refuses_is_reported_when_the_run_is_decided(project: Path,
         experiment_of("new")
 
 
-STARTED = """
-finetunes:
+STARTED = """runs:
   more-shots: {init_from: prototypes, model: proto_net, split: two-shots, pack: small, train: {epochs: 0}}
 """
 TWO_SHOTS = """
@@ -48,13 +48,13 @@ TWO_SHOTS = """
 
 
 def test_no_epochs_take_the_weights_as_they_are_to_other_questions(project: Path):
-    text = (project / "params.yaml").read_text().replace("finetunes: {}", STARTED)
+    text = (project / "params.yaml").read_text().replace("runs:\n", STARTED)
     (project / "params.yaml").write_text(text.replace("splits:\n", "splits:" + TWO_SHOTS))
     split(read_params(project / "params.yaml"), "two-shots", stage.prepared("quads"), stage.split_folder("two-shots"))
     train_without_ray("prototypes")
     train_without_ray("more-shots")
     trained, taken = (
-        load_file(stage.run_folder(key) / "train/best.safetensors") for key in ("prototypes", "more-shots")
+        load_file(member_folder(key, 0) / "train/best.safetensors") for key in ("prototypes", "more-shots")
     )
     assert trained.keys() == taken.keys() and all(torch.equal(trained[name], taken[name]) for name in trained)
     predict("more-shots")
@@ -72,7 +72,7 @@ def test_weights_are_not_taken_as_they_are_to_keypoints_that_they_do_not_know(pr
     started = "other: {init_from: baseline, model: simple_baseline, split: renamed, pack: renamed, train: {epochs: 0}}"
     annotations = Path(shutil.copytree("data/menagerie/quads", "data/menagerie/renamed")) / "annotations.json"
     annotations.write_text(annotations.read_text().replace('"nose"', '"snout"'))
-    text = (project / "params.yaml").read_text().replace("finetunes: {}", f"finetunes:\n  {started}")
+    text = (project / "params.yaml").read_text().replace("runs:\n", f"runs:\n  {started}\n")
     for section in ("data", "splits", "packs"):
         entry = "source: coco_folder, path: data/menagerie/renamed" if section == "data" else "data: renamed"
         text = text.replace(f"{section}:\n", f"{section}:\n  renamed: {{{entry}}}\n", 1)

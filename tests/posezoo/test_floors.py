@@ -12,6 +12,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from posestages.predict import predict
+from posestages.train import train, train_without_ray
 from safetensors.numpy import load_file
 
 from posebed import catalog
@@ -21,8 +23,6 @@ from posebed.data.pack import Pack
 from posebed.data.splits import read_split
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 from posebed.records import Category
-from posestages.predict import predict
-from posestages.train import train, train_without_ray
 
 SIZE = (64, 128)
 FLOORS = [name for name in catalog.names("posezoo") if catalog.load("posezoo", name).compute]
@@ -151,7 +151,7 @@ def test_the_floor_of_a_project_is_the_mean_whatever_the_settings(with_floors: P
     ):
         text = params.read_text()
         params.write_text(
-            text.replace(plain, f"  mean_pose: {settings}\n").replace("pack: small}", "pack: small, seed: 5}", 1)
+            text.replace(plain, f"  mean_pose: {settings}\n").replace("pack: small}", "pack: small, seeds: [5]}", 1)
         )
         train_without_ray(key)
         weights = load_file(f"runs/{key}/train/best.safetensors")
@@ -175,9 +175,9 @@ def test_floors_start_no_cluster_and_predict_in_both_families(
     ("old", "new", "message"),
     [
         (
-            "finetunes: {}",
-            "finetunes: {again: {init_from: floor, model: mean_pose, split: quads, pack: small}}",
-            r"finetunes\.again\.init_from must be left out for mean_pose, which is computed",
+            "runs:\n",
+            "runs:\n  again: {init_from: floor, model: mean_pose, split: quads, pack: small}\n",
+            r"runs\.again\.init_from must be left out for mean_pose, which is computed",
         ),
         (
             "searches: {}",

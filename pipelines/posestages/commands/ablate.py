@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from posebed.config import merged
 from posestages.commands.presets import Entries, combined
 from posezoo.presets.ablations import ABLATIONS
 
@@ -34,5 +33,4 @@ def rows(model: str, table: str) -> Sequence[str]:
 
 def table_entries(model: str, table: str, seeds: Sequence[int] = (0,)) -> Entries:
     """What ``params.yaml`` must say for every row of a table, with every seed."""
-    names = rows(model, table)
-    return merged(*(combined(names, seed) for seed in seeds))
+    return combined(rows(model, table), seeds)

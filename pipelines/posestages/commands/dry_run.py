@@ -74,7 +74,8 @@ def rehearse(name: str, folder: Path) -> Rehearsal:
     started = time.perf_counter()
     preset: Preset = catalog.preset(ZOO, name)
     params = Params.model_validate(entries(name))
-    experiment = decide(params, name, ZOO, folder, folder)
+    start = folder if preset.init_from else None
+    experiment = decide(params, name, 0, ZOO, folder, folder, start)
     dataset: DatasetSpec = catalog.load("posebed.datasets", preset.data["source"])
     dataset.options.model_validate(preset.data.get("options", {}))
     categories = (dataset.skeleton,) if dataset.skeleton else STAND_INS

@@ -18,9 +18,9 @@ from posebed.config import Params, sentence
 from posebed.contracts import DatasetSpec, ModelSpec, Setting, Task
 from posebed.datasets import mp100
 from posebed.experiment import Experiment, decide
-from posebed.provenance import file_hash
+from posebed.files import file_hash
+from posebed.places import member_folder, pack_folder, split_folder
 from posestages.commands.presets import ZOO, Entries, entries
-from posestages.stage import pack_folder, run_folder, split_folder
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Origin:
 
 
 def import_checkpoint(model: str, file: Path, run: str, origin: Origin) -> Path:
-    """Write a released file as a trained run and return its folder, ``runs/RUN/train``.
+    """Write a released file as a trained run and return its folder, ``runs/RUN/seed-0/train``.
 
     Raises:
         LookupError: no such model, preset, dataset or file.
@@ -57,7 +57,7 @@ def import_checkpoint(model: str, file: Path, run: str, origin: Origin) -> Path:
     # By what pictures are normalised stands in the code of releases, not in their files.
     own = {name: tensor for name, tensor in built.state_dict().items() if name.startswith("normalise.")}
     fill(built, own | dict(spec.released(config, read_checkpoint(file))), (), str(file))
-    folder = run_folder(run) / "train"
+    folder = member_folder(run, 0) / "train"
     about = experiment.described() | {"fingerprint": file_hash(file), "imported": file.name}
     write_untrained(folder, built.state_dict(), about | described(setting, pack.padding, pack.convention))
     return folder
@@ -78,11 +78,10 @@ def _params(model: str, run: str, origin: Origin) -> Params:
         }
     else:
         wanted = entries(origin.preset)
-        section = next(section for section in ("finetunes", "runs") if origin.preset in wanted.get(section, {}))
-        entry = wanted[section].pop(origin.preset)
-        wanted[section][run] = entry
-        if entry["model"] != model:
-            raise ValueError(f"--preset must be one of {model}, but {origin.preset} is one of {entry['model']}")
+        found = wanted["runs"].pop(origin.preset)
+        wanted["runs"][run] = found
+        if found["model"] != model:
+            raise ValueError(f"--preset must be one of {model}, but {origin.preset} is one of {found['model']}")
     try:
         return Params.model_validate(wanted)
     except ValidationError as error:
@@ -94,8 +93,8 @@ def _episodes(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _experiment(params: Params, key: str, config: Mapping[str, Any]) -> Experiment:
-    chosen = params.all_runs[key]
-    experiment = decide(params, key, ZOO, split_folder(chosen.split), pack_folder(chosen.pack))
+    chosen = params.runs[key]
+    experiment = decide(params, key, 0, ZOO, split_folder(chosen.split), pack_folder(chosen.pack))
     return experiment.with_overrides({f"model.{name}": value for name, value in config.items()})
 
 

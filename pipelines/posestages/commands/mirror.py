@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posebed.places import member_folder, run_folder
-from posebed.records import write_text
-from posebed.reporting.trace import TRACKED, Tracked
+from posebed.reporting.trace import Tracked, write_tracked
 from posebed.scoring.predictions import PREDICTIONS
-from posebed.scoring.result import RESULT, Result, read_result
+from posebed.scoring.result import RESULT_FILE, Result, read_result
 from posebed.scoring.search_result import SearchResult
 
 if TYPE_CHECKING:
@@ -54,11 +53,11 @@ def _write_result(tracker: Tracker, result: Result) -> None:
         logged = tracker.log_result(result, _predictions(result, result.seed))
     else:
         members = [
-            (read_result(member_folder(result.key, seed) / RESULT), _predictions(result, seed)) for seed in result.seeds
+            (read_result(member_folder(result.key, seed) / RESULT_FILE), _predictions(result, seed))
+            for seed in result.seeds
         ]
         logged = tracker.log_members(result, members)
-    where = Tracked(run=logged, tracker=tracker.address)
-    write_text(where.model_dump_json(), folder / TRACKED)
+    write_tracked(Tracked(run=logged, tracker=tracker.address), folder)
 
 
 def _predictions(result: Result, seed: int) -> Path | None:

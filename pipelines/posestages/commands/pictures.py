@@ -14,12 +14,13 @@ import numpy as np
 from rich.progress import track
 
 from posebed.data.images import Images, decode_named
+from posebed.files import write_bytes, write_text
 from posebed.listing import shortened
-from posebed.records import Category, Dataset, Record, write_text
+from posebed.records import Category, Dataset, Record
 from posebed.reporting.draw import CELL, LEAST, contact_sheet, draw_pose
 from posestages.commands.boxes import boxes_of, distinct, whole
+from posestages.commands.members import member_of
 from posestages.commands.support import Shots, beside, read_shots
-from posestages.stage import run_folder
 
 if TYPE_CHECKING:
     from posebed.inference.pictures import Pose
@@ -79,7 +80,7 @@ def predict_pictures(
     """Find poses, write ``poses.json`` (COCO keypoints) and a drawn picture of each image; returns their number.
 
     Args:
-        run: a key below ``runs/``, or the folder of a trained run.
+        run: as in ``members.member_of``.
         paths: pictures, of which each counts once.
         boxes: a COCO file whose pictures are matched as ``boxes.matched`` does; by default each picture is one box.
         support, category: as in ``open_run``.
@@ -102,7 +103,6 @@ def predict_pictures(
         picture = _with_poses(picture, picture_poses, 0.0 if shots else SURE)
         drawn.append((path, beside(picture, shots) if shots else picture))
         poses += picture_poses
-    out.mkdir(parents=True, exist_ok=True)
     for number, (path, picture) in enumerate(drawn):
         write_picture(picture, out / f"{number:04}-{path.stem}.png")
     content = _coco(poses, paths, trained.setting.categories[0])
@@ -131,14 +131,15 @@ def _with_poses(picture: np.ndarray, poses: Sequence[Pose], sure: float) -> np.n
 
 
 def open_run(run: str, support: Path | None, category: str | None) -> tuple[Trained, Shots | None]:
-    """The trained run of that key below ``runs/``, or in that folder, on the device there is; and what a
-    category-agnostic one is to look for.
+    """A trained run, on the device there is; and what a category-agnostic one is to look for.
 
     Args:
+        run: as in ``members.member_of``.
         support: annotated pictures as ``support.read_shots`` takes them, for such a run alone.
         category: of those, where there are several.
 
     Raises:
+        LookupError: there is no such run, or it has no such member.
         ValueError: supports where the run takes none, or none where it needs some. Else as ``support.read_shots``.
     """
     import torch
@@ -147,7 +148,7 @@ def open_run(run: str, support: Path | None, category: str | None) -> tuple[Trai
     from posebed.inference.trained_model import open_trained
     from posebed.training.run_folder import read_about, setting_of
 
-    folder = Path(run) if (Path(run) / "run.json").is_file() else run_folder(run) / "train"
+    folder = member_of(run)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     about = read_about(folder)
     if about["task"] == Task.CATEGORY_SPECIFIC:
@@ -197,7 +198,7 @@ def _flat(pose: Pose) -> list[float]:
 
 
 def write_picture(picture: np.ndarray, path: Path) -> None:
-    """Write RGB (H, W, 3) under a temporary name, then rename; the ending chooses the format.
+    """Write RGB (H, W, 3), whole or not at all; the ending chooses the format.
 
     Raises:
         ValueError: the ending is of no format that can be written.
@@ -205,10 +206,7 @@ def write_picture(picture: np.ndarray, path: Path) -> None:
     ending = path.suffix or ".png"
     if not cv2.haveImageWriter(f"picture{ending}"):
         raise ValueError(f"a picture must be written as .png, .jpg or .webp, but {path} ends in {ending}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     written, data = cv2.imencode(ending, np.ascontiguousarray(picture[..., ::-1]))
     if not written:
         raise ValueError(f"{path} must hold a picture of shape {picture.shape}, which {ending} does not take")
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_bytes(data.tobytes())
-    unfinished.rename(path)
+    write_bytes(data.tobytes(), path)

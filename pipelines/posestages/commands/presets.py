@@ -11,7 +11,7 @@ import yaml
 from posebed import catalog
 from posebed.config import Params, Section, merged, read_params
 from posebed.contracts import Claim, DatasetSpec, Preset
-from posebed.records import write_text
+from posebed.files import locked, write_text
 from posebed.yamlfile import parse_yaml, yaml_text
 
 ZOO = "posezoo"
@@ -30,41 +30,51 @@ def headline(preset: Preset) -> Claim | None:
     return next(iter((*of_all, *preset.claims[::-1])), None)
 
 
-def entries(name: str, seed: int = 0) -> Entries:
+def entries(name: str, seeds: Sequence[int] = (0,)) -> Entries:
     """Everything that ``params.yaml`` must say of a preset; where it starts from another one, of that as well.
 
     Args:
-        seed: of the run and, where a few records are drawn for training, of the split.
+        seeds: of the run. Where a few records are drawn for training, each is a run and a split of its own, drawn with
+            that seed.
 
     Raises:
         LookupError: no preset of that name.
+        ValueError: there is no seed.
     """
+    if not seeds:
+        raise ValueError("a preset must be given one seed or more, but got none")
     preset: Preset = catalog.preset(ZOO, name)
-    suffix = f"-seed{seed}" if seed else ""
+    seeds = tuple(dict.fromkeys(seeds))
+    draws = [(seed,) for seed in seeds] if preset.split.get("few_shot") else [seeds]
+    own = merged(*(_of_one_split(name, preset, of) for of in draws))
+    return merged(entries(preset.init_from, seeds), own) if preset.init_from else own
+
+
+def _of_one_split(name: str, preset: Preset, seeds: tuple[int, ...]) -> Entries:
+    """A run and what it needs; of few records drawn, with the one seed there is."""
     few = preset.split.get("few_shot")
+    drawn = seeds[0] if few else 0
+    suffix = f"-seed{drawn}" if drawn else ""
     data = _data_key(preset.data)
     split = _split_key(data, preset.split) + (suffix if few else "")
     pack = f"{data}-{'x'.join(map(str, preset.pack['crop_size']))}"
     pack += f"-{preset.pack['convention']}" if "convention" in preset.pack else ""
     run = {"preset": name, "model": preset.model, "split": split, "pack": pack}
     run |= {"boxes": preset.boxes} if preset.boxes != "annotated" else {}
-    run |= {"seed": seed} if seed else {}
-    own: Entries = {
+    run |= {"seeds": [*seeds]} if seeds != (0,) else {}
+    run |= {"init_from": preset.init_from} if preset.init_from else {}
+    return {
         "data": {data: dict(preset.data)},
-        "splits": {split: {"data": data, **preset.split, **({"seed": seed} if few and seed else {})}},
+        "splits": {split: {"data": data, **preset.split, **({"seed": drawn} if drawn else {})}},
         "packs": {pack: {"data": data, **preset.pack}},
         "models": {preset.model: {}},
+        "runs": {name + suffix: run},
     }
-    if preset.init_from is None:
-        return own | {"runs": {name + suffix: run}}
-    return merged(
-        entries(preset.init_from), own, {"finetunes": {name + suffix: {"init_from": preset.init_from, **run}}}
-    )
 
 
-def combined(names: Sequence[str], seed: int = 0) -> Entries:
+def combined(names: Sequence[str], seeds: Sequence[int] = (0,)) -> Entries:
     """The entries of several presets."""
-    return merged(*(entries(name, seed) for name in names))
+    return merged(*(entries(name, seeds) for name in names))
 
 
 def _data_key(data: Mapping[str, Any]) -> str:
@@ -97,6 +107,15 @@ def add(wanted: Entries, path: Path) -> list[str]:
     Raises:
         ValueError: an entry of the same key says something else, or the file is none of parameters.
     """
+    with locked(path):
+        text, new = _with_entries(wanted, path)
+        Params.model_validate(parse_yaml(text, str(path)))
+        write_text(text, path)
+    return new
+
+
+def _with_entries(wanted: Entries, path: Path) -> tuple[str, list[str]]:
+    """The file's text with the entries that it lacks, and their places."""
     present, text = read_params(path), path.read_text(encoding="utf-8")
     new: list[str] = []
     for section, of_section in wanted.items():
@@ -109,9 +128,7 @@ def add(wanted: Entries, path: Path) -> list[str]:
                 raise ValueError(
                     f"{section}.{key} must be {_flow(entry)} for the preset, but {path} has another entry of that key"
                 )
-    Params.model_validate(parse_yaml(text, str(path)))
-    write_text(text, path)
-    return new
+    return text, new
 
 
 def same(section: str, there: Section, entry: Mapping[str, Any]) -> bool:

@@ -16,10 +16,10 @@ from posebed.places import member_folder
 from posebed.reporting.common_ground import ground_sections
 from posebed.reporting.paper_tables import papers
 from posebed.reporting.site import write_report
-from posebed.reporting.trace import TRACKED, Tracked
+from posebed.reporting.trace import TRACKED, Tracked, read_tracked
 from posebed.scoring.common_ground import grounds, tables_at
 from posebed.scoring.predictions import PREDICTIONS
-from posebed.scoring.result import RESULT, Result, read_result
+from posebed.scoring.result import RESULT_FILE, Result, read_result
 from posebed.scoring.search_result import SearchResult, read_search
 from posestages.commands.preset_matching import claims, literature
 
@@ -142,7 +142,7 @@ def _write(
 
 def results_in(folder: Path) -> list[Path]:
     """Every ``KEY/result.json`` of a folder of runs; those of members lie one folder deeper."""
-    return sorted(folder.glob(f"*/{RESULT}"))
+    return sorted(folder.glob(f"*/{RESULT_FILE}"))
 
 
 def searches_in(folders: Iterable[Path]) -> list[SearchResult]:
@@ -162,5 +162,4 @@ def tables_of(result: Result, folder: Path) -> list[Path]:
 
 def tracked_runs(folders: Iterable[Path]) -> dict[str, Tracked]:
     """By the names of run folders, where the mirrors of those runs stand that were tracked from here."""
-    paths = [folder / TRACKED for folder in folders]
-    return {path.parent.name: Tracked.model_validate_json(path.read_text()) for path in paths if path.is_file()}
+    return {folder.name: read_tracked(folder) for folder in folders if (folder / TRACKED).is_file()}

@@ -7,7 +7,6 @@ A path component that ends in ``.zip`` is a zip file, and what follows is the na
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import threading
 import zlib
@@ -21,7 +20,8 @@ import numpy as np
 from posebed.data.depth import FULL, may_be_deep, needed_bits, to_8_bits
 from posebed.data.headers import JPEG, PNG, orientation_of, without_orientation
 from posebed.data.links import Links
-from posebed.records import AS_STORED, Reading
+from posebed.files import read_json
+from posebed.records import AS_STORED, PREPARED, Reading
 
 _FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _DEEP = cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
@@ -186,7 +186,7 @@ class Images:
 
 def prepared_pictures(folder: Path) -> Images:
     """The pictures of a prepared folder, decoded as its dataset reads them."""
-    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    about = read_json(folder / "about.json", PREPARED)
     return Images(Path(about["root"]), Reading(**about.get("reading", {})))
 
 

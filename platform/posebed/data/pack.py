@@ -6,7 +6,6 @@ augmentation finds picture where it looks. Turning rows into tensors is left to 
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections import defaultdict
@@ -24,20 +23,21 @@ from posebed.config import PackConfig
 from posebed.contracts import Setting
 from posebed.data.crop import centre_and_extent, clip_box, compose, crop_affine, translation, warp
 from posebed.data.images import Images
-from posebed.provenance import file_hash
+from posebed.files import Kind, file_hash, read_json, write_json
 from posebed.records import (
     AS_STORED,
     Category,
     Reading,
     Record,
-    categories_from_json,
-    categories_to_json,
+    read_categories,
     read_records,
+    write_categories,
     write_records,
     write_table,
-    write_text,
 )
 
+PACK = Kind("the description of a pack")
+"""``about.json`` beside the crops."""
 _SHARD_BYTES = 2**30
 
 
@@ -108,12 +108,12 @@ class Pack:
         """Open what ``write_pack`` wrote.
 
         Raises:
-            ValueError: there is no finished pack in the folder.
+            ValueError: there is no finished pack in the folder, or one of a newer version.
         """
         if not (folder / "about.json").is_file():
             raise ValueError(f"{folder} must be a finished pack, but has no about.json")
-        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-        categories = categories_from_json((folder / "categories.json").read_text(encoding="utf-8"))
+        about = read_json(folder / "about.json", PACK)
+        categories = read_categories(folder / "categories.json")
         records, index = read_records(folder / "index.parquet"), pq.read_table(folder / "index.parquet")
         position = {category.key: i for i, category in enumerate(categories)}
         return cls(
@@ -186,9 +186,9 @@ def write_pack(
 
     _each_image(crop, records, progress)
     _write_index(records, affines, folder / "index.parquet")
-    write_text(categories_to_json(categories), folder / "categories.json")
+    write_categories(categories, folder / "categories.json")
     about = {**config.model_dump(), "border": border, "reading": asdict(reading), "crops": _crop_hashes(folder)}
-    write_text(json.dumps(about, indent=1), folder / "about.json")
+    write_json(about, folder / "about.json", PACK)
 
 
 def _crop_hashes(folder: Path) -> dict[str, str]:

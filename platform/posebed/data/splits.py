@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,9 +16,12 @@ import pyarrow.parquet as pq
 
 from posebed.config import SplitConfig
 from posebed.data.test_episodes import Episode, generator, read_episodes, write_episodes
+from posebed.files import Kind, write_json
 from posebed.listing import shortened
-from posebed.records import Category, Record, write_table, write_text
+from posebed.records import Category, Record, write_table
 
+SPLIT = Kind("the description of a split")
+"""``about.json`` beside its table."""
 PARTS = ("train", "val", "test")
 UNUSED = "unused"
 """Records that belong to no part: those beyond few shots, and those whose picture or group also shows a category
@@ -255,7 +257,7 @@ def write_split(
     if split.plan:
         write_episodes(split.plan, folder / "episodes.parquet")
     about = _about(split, records, config, hashes) | ({"draw": draw} if draw else {})
-    write_text(json.dumps(about, indent=1), folder / "about.json")
+    write_json(about, folder / "about.json", SPLIT)
 
 
 def shared_pictures(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from posebed.contracts import Setting, Task
-from posebed.scoring.result import Epoch
+from posebed.scoring.result import Epoch, read_curve
 from posebed.training.run_folder import read_about, setting_of, without_download
 
 
@@ -49,5 +48,5 @@ def open_trained(folder: Path, device: torch.device | str = "cpu", setting: Sett
             f"asked for {setting.keypoints}"
         )
     model.load_state_dict(weights)
-    curve = tuple(Epoch.model_validate(line) for line in json.loads((folder / "curve.json").read_text()))
+    curve = tuple(read_curve(folder / "curve.json"))
     return Trained(model.to(device).eval(), setting, Task(about["task"]), torch.device(device), about, curve)

@@ -15,6 +15,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")  # workers of a busy machine import slowly
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15, any other process on the machine starves a training
 # Ray's services listen on every address of the machine: of a cluster of our own, whoever does not know this process's
 # token is refused.
 if not os.environ.get("RAY_ADDRESS") and "RAY_AUTH_MODE" not in os.environ:

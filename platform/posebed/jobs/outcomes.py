@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
+from posebed.files import Kind, read_json, write_json
 from posebed.identity import Identity
 from posebed.jobs.graph import Graph, Task
-from posebed.records import write_text
 
 FAILURES = Path(".posebed/failures")
 LOGS = Path(".posebed/logs")
+RECORD, FAILURE = Kind("a record of a task"), Kind("a note of a failed task")
 
 
 @dataclass(frozen=True)
@@ -110,24 +109,23 @@ def accept(task: Task, because: str) -> None:
 def read_record(path: Path) -> Record | None:
     if not path.is_file():
         return None
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path, RECORD)
     identity = Identity.from_json(content.pop("identity"))
     return Record(identity, **{name: content[name] for name in ("seconds", "created", "accepted", "because")})
 
 
 def _write(path: Path, record: Record) -> None:
-    content = {**vars(record), "identity": record.identity.as_json()}
-    write_text(json.dumps(content, indent=1), path)
+    write_json({**vars(record), "identity": record.identity.as_json()}, path, RECORD)
 
 
 def write_failure(task: Task, reason: str) -> None:
     content = {"task": task.name, "identity": task.identity.hash, "reason": reason, "log": log_file(task).as_posix()}
-    write_text(json.dumps(content, indent=1), _failure_file(task))
+    write_json(content, _failure_file(task), FAILURE)
 
 
 def read_failure(task: Task) -> Mapping[str, str] | None:
     path = _failure_file(task)
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_json(path, FAILURE) if path.is_file() else None
 
 
 def log_file(task: Task) -> Path:

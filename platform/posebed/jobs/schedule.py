@@ -99,7 +99,6 @@ class Schedule:
         self._under: dict[str, Under] = {}
         self._idle: list[Warm] = []
         self._losses: dict[str, int] = {}
-        self._stops = Stops()
         self._began = time.monotonic()
         self.failed: dict[str, str] = {}
         """Name to reason."""
@@ -128,7 +127,7 @@ class Schedule:
         finally:
             for under in self._under.values():
                 ray.kill(under.actor.handle)
-            note_running({})
+            note_running([])
 
     # --- offering
 
@@ -149,7 +148,7 @@ class Schedule:
             self._start(task, need)
             offered = True
         if offered:
-            note_running({name: under.since for name, under in self._under.items()})
+            note_running(self._under.keys())
 
     def _ready(self) -> list[str]:
         return [
@@ -233,8 +232,8 @@ class Schedule:
                 done: Done = ray.get(ref)
             except OutOfMemoryError as error:
                 self._fail(under.task, f"ran out of memory: {' '.join(str(error).split())[:300]}")
-            except RayActorError:
-                self._lost(under.task)
+            except RayActorError as error:
+                self._lost(under.task, " ".join(str(error).split())[-200:])
             except RayError as error:
                 self._fail(under.task, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
             else:
@@ -254,11 +253,11 @@ class Schedule:
         self._view.end(under.task, done.seconds)
         self._plan.done(under.task)
 
-    def _lost(self, task: Task) -> None:
+    def _lost(self, task: Task, how: str) -> None:
         """The process of a task has ended: it goes on from its checkpoint, unless that has happened too often."""
         self._losses[task.name] = self._losses.get(task.name, 0) + 1
         if self._losses[task.name] > RESTARTS:
-            self._fail(task, f"lost its process {RESTARTS + 1} times")
+            self._fail(task, f"lost its process {RESTARTS + 1} times, at last with: {how}")
             return
         self._view.say(f"{task.name}: lost its process and starts again")
         self._waiting.add(task.name)
@@ -279,20 +278,21 @@ class Schedule:
 
     def _obey(self) -> None:
         """Stop what users want stopped and what is over its limit."""
+        stops = Stops()
         for under in [*self._under.values()]:
-            if self._stops.wants(under.task):
+            if stops.want(under.task):
                 self._stop(under)
             elif _over(self._limits.run_hours, under.since):
                 self._end(under)
                 self._fail(
                     under.task, f"must end within limits.run_hours, which is {self._limits.run_hours:g}, but did not"
                 )
-        if self._stops.all_wanted or _over(self._limits.total_hours, self._began):
+        if stops.everything or _over(self._limits.total_hours, self._began):
             for under in [*self._under.values()]:
                 self._stop(under)
             self.stopped |= self._waiting
             self._waiting.clear()
-        for name in [name for name in self._waiting if self._stops.wants(self._tasks[name])]:
+        for name in [name for name in self._waiting if stops.want(self._tasks[name])]:
             self._waiting.discard(name)
             self.stopped.add(name)
 

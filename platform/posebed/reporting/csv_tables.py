@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from posebed.records import write_text
+from posebed.files import write_text
 from posebed.reporting.compare import HEADLINE, Metric, Row, Table
 from posebed.reporting.table_text import Line, as_csv, as_latex, as_markdown
 from posebed.scoring.animal_kingdom import BOX

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from posebed.records import write_text
+from posebed.files import write_text, writing
 from posebed.reporting.compare import Table
 from posebed.reporting.figures import Figure
 from posebed.reporting.table_text import Line
@@ -70,20 +70,17 @@ def write_json(
 
     Results are written one after another, since their learning curves are long.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
     rest = {
         "searches": [search.model_dump(mode="json") for search in searches],
         "tracked": {key: where.model_dump() for key, where in tracked.items()},
         "tables": [{"protocol": asdict(table.protocol), "runs": _ranked(table)} for table in tables],
         "comparisons": comparisons,
     }
-    with unfinished.open("w", encoding="utf-8") as file:
+    with writing(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
         file.write('{"results": [\n')
         for i, result in enumerate(results):
             file.write((",\n" if i else "") + result.model_dump_json())
         file.write("\n],\n" + json.dumps(rest, ensure_ascii=False)[1:] + "\n")
-    unfinished.rename(path)
 
 
 def _ranked(table: Table) -> list[Line]:

@@ -14,8 +14,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from posebed.contracts import Claim
+from posebed.files import write_text
 from posebed.listing import shortened
-from posebed.records import DEFAULT_SIGMA, write_text
+from posebed.records import DEFAULT_SIGMA
 from posebed.reporting.chart import series
 from posebed.reporting.common_ground import GroundSection, ground_lines, spanned
 from posebed.reporting.compare import (

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from posebed.config import Section
+from pathlib import Path
+
+from posebed.config import Section, read_section
+from posebed.files import Kind, write_json
 from posebed.reporting.formats import flat
 from posebed.scoring.result import Member, Result
 
 TRACKED = "tracked.json"
 """Beside a result: where its mirror stands."""
+MIRROR = Kind("the place of a run's mirror")
 Facts = list[tuple[str, str]]
 
 
@@ -18,6 +22,19 @@ class Tracked(Section):
     """Id of the MLflow run."""
     tracker: str
     """Address of the tracking server, without user and password."""
+
+
+def write_tracked(tracked: Tracked, folder: Path) -> None:
+    write_json(tracked.model_dump(mode="json"), folder / TRACKED, MIRROR)
+
+
+def read_tracked(folder: Path) -> Tracked:
+    """Read what ``write_tracked`` wrote.
+
+    Raises:
+        ValueError: there is no such file, or it says something else.
+    """
+    return read_section(Tracked, folder / TRACKED, MIRROR)
 
 
 def trace(result: Result, tracked: Tracked | None = None) -> dict[str, Facts]:

@@ -15,10 +15,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
-from posebed.provenance import file_hash
+from posebed.files import file_hash
 from posebed.reporting.mlflow_client import Client
 from posebed.reporting.trace import Tracked
-from posebed.scoring.result import Epoch, Result, read_result
+from posebed.scoring.result import Epoch, Result, read_result, result_text
 
 from mlflow.entities import (  # isort: skip  # after mlflow_client, which sets what MLflow reads
     Dataset,
@@ -120,7 +120,7 @@ class Tracker:
             self._client.delete_tag(run, PARENT)
         if not (known.inputs and known.inputs.dataset_inputs):
             self._client.log_inputs(run, [_dataset(result)])
-        self._client.log_text(run, result.model_dump_json(indent=1), RESULT)
+        self._client.log_text(run, result_text(result), RESULT)
         if predictions and known.data.tags.get(PREDICTIONS) != (digest := file_hash(predictions)):
             self._client.log_artifact(run, str(predictions))
             self._client.set_tag(run, PREDICTIONS, digest)

@@ -5,17 +5,20 @@ The file is the truth; trackers and reports are made from it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import model_validator
 
-from posebed.config import Section
+from posebed.config import Section, read_section
+from posebed.files import Kind, json_text, read_json_list, write_json, write_text
 from posebed.places import member_folder
-from posebed.records import write_text
 
-RESULT = "result.json"
+RESULT, COST = Kind("a result"), Kind("the cost of a run")
+
+RESULT_FILE = "result.json"
 """In the folder of a run, and in that of each of its members."""
 
 
@@ -186,7 +189,7 @@ class Result(Section):
             scores={score.metric: score.value for score in self.scores},
             cost=self.cost,
             checkpoint_hash=self.provenance.checkpoint_hash,
-            result=(member_folder(self.key, self.seed) / RESULT).as_posix(),
+            result=(member_folder(self.key, self.seed) / RESULT_FILE).as_posix(),
         )
 
     def score(self, metric: str) -> Score:
@@ -203,9 +206,41 @@ class Result(Section):
         )
 
 
+def result_text(result: Result) -> str:
+    """The text of ``result.json``."""
+    return json_text(result.model_dump(mode="json"), RESULT)
+
+
 def write_result(result: Result, path: Path) -> None:
-    write_text(result.model_dump_json(indent=1), path)
+    write_text(result_text(result), path)
 
 
 def read_result(path: Path) -> Result:
-    return Result.model_validate_json(path.read_text(encoding="utf-8"))
+    """Read what this or a former version of ``write_result`` wrote.
+
+    Raises:
+        ValueError: there is no such file, or it is no result that can be read.
+    """
+    return read_section(Result, path, RESULT)
+
+
+def write_cost(cost: Cost, path: Path) -> None:
+    write_json(cost.model_dump(mode="json"), path, COST)
+
+
+def read_cost(path: Path) -> Cost:
+    """Read what ``write_cost`` wrote. Raises as ``read_result``."""
+    return read_section(Cost, path, COST)
+
+
+def write_curve(curve: Iterable[Epoch], path: Path) -> None:
+    write_text(json.dumps([line.model_dump() for line in curve]), path)
+
+
+def read_curve(path: Path) -> list[Epoch]:
+    """Read what ``write_curve`` wrote.
+
+    Raises:
+        ValueError: there is no such file, or it holds no list.
+    """
+    return [Epoch.model_validate(line) for line in read_json_list(path, "a learning curve")]

@@ -13,8 +13,10 @@ from typing import Any, Literal
 import pandas as pd
 
 from posebed.config import Section
-from posebed.records import write_text
+from posebed.files import Kind, read_json, write_json, write_text, writing
 from posebed.yamlfile import read_yaml, yaml_text
+
+SEARCH = Kind("a search")
 
 State = Literal["complete", "pruned", "failed"]
 
@@ -140,8 +142,9 @@ def write_search(result: SearchResult, folder: Path) -> None:
     table = pd.DataFrame(
         [row | {"params": json.dumps(row["params"]), "curve": json.dumps(row["curve"])} for row in rows]
     )
-    table.to_parquet(folder / "trials.parquet", index=False)
-    write_text(result.model_dump_json(exclude={"trials"}, indent=1), folder / "search.json")
+    with writing(folder / "trials.parquet") as unfinished:
+        table.to_parquet(unfinished, index=False)
+    write_json(result.model_dump(mode="json", exclude={"trials"}), folder / "search.json", SEARCH)
 
 
 def read_search(folder: Path) -> SearchResult:
@@ -154,7 +157,7 @@ def read_search(folder: Path) -> SearchResult:
         )
         for row in rows
     )
-    about = json.loads((folder / "search.json").read_text(encoding="utf-8"))
+    about = read_json(folder / "search.json", SEARCH)
     return SearchResult.model_validate(about | {"trials": trials})
 
 

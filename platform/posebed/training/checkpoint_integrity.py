@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from posebed.provenance import file_hash
+from posebed.files import file_hash, write_text
 
 SEAL = "seal-{rank}.json"
 
@@ -14,7 +14,7 @@ def seal(folder: Path, rank: int) -> None:
     """Write down the hash of every file of the folder; of a folder that workers share, once by each."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     hashes = {path.relative_to(folder).as_posix(): file_hash(path) for path in files if not _is_seal(path)}
-    (folder / SEAL.format(rank=rank)).write_text(json.dumps(hashes, indent=1))
+    write_text(json.dumps(hashes, indent=1), folder / SEAL.format(rank=rank))
 
 
 def damage(folder: Path) -> str:

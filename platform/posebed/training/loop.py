@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -16,8 +15,7 @@ from torch import Tensor
 from posebed.data.pack import Pack
 from posebed.data.splits import Split, read_split
 from posebed.experiment import Experiment
-from posebed.records import write_text
-from posebed.scoring.result import Epoch
+from posebed.scoring.result import Epoch, read_curve, write_curve
 from posebed.training.engine import Engine, open_engine
 from posebed.training.log import Log, Tick
 from posebed.training.process_group import ProcessGroup, device_name, join_process_group, summed
@@ -146,8 +144,7 @@ def _resume(engine: Engine, log: Log) -> tuple[list[Epoch], Weights | None]:
         if folder is None:
             return [], None
         engine.load(folder)
-        curve = [Epoch.model_validate(line) for line in json.loads((folder / "curve.json").read_text())]
-        return curve, load_file(folder / "best.safetensors")
+        return read_curve(folder / "curve.json"), load_file(folder / "best.safetensors")
 
 
 def _save(
@@ -168,7 +165,7 @@ def _save(
             if weights is not None and best is not None:
                 write_weights(weights, folder / "last.safetensors")
                 write_weights(best, folder / "best.safetensors")
-                write_text(json.dumps([line.model_dump() for line in curve]), folder / "curve.json")
+                write_curve(curve, folder / "curve.json")
             log.keep(folder, curve[-1])
     except (OSError, RuntimeError, SafetensorError) as error:
         if group.size > 1 or curve[-1].epoch == experiment.train.epochs:

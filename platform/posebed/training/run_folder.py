@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,9 +17,11 @@ from torch import Tensor
 
 from posebed.config import Section
 from posebed.contracts import Setting
-from posebed.data.pack import Pack
-from posebed.experiment import Experiment
-from posebed.records import categories_from_json, categories_to_json
+from posebed.data.pack import PACK, Pack
+from posebed.experiment import RUN, Experiment
+from posebed.files import read_json, write_json, writing_folder
+from posebed.records import categories_from, categories_to_json
+from posebed.scoring.result import write_curve
 
 FILES = ("best.safetensors", "last.safetensors", "curve.json")
 """What a run takes from its newest checkpoint."""
@@ -35,15 +36,15 @@ def write_trained(folder: Path, outcome: Path, experiment: Experiment, shortfall
         shortfalls: what the training was too short for, in sentences.
     """
     about = about_of(experiment) | {"shortfalls": [*shortfalls]}
-    with _finished(folder) as unfinished:
+    with writing_folder(folder) as unfinished:
         for file in FILES:
             shutil.copy2(outcome / file, unfinished / file)
-        (unfinished / "run.json").write_text(json.dumps(about, indent=1))
+        write_json(about, unfinished / "run.json", RUN)
 
 
 def about_of(experiment: Experiment) -> dict[str, Any]:
     """The content of ``run.json``."""
-    pack = json.loads((experiment.pack_folder / "about.json").read_text())
+    pack = read_json(experiment.pack_folder / "about.json", PACK)
     setting = Pack.open(experiment.pack_folder).setting()
     return {
         **experiment.described(),
@@ -58,11 +59,11 @@ def write_untrained(folder: Path, weights: Mapping[str, Tensor], about: Mapping[
     Args:
         about: the content of ``run.json``.
     """
-    with _finished(folder) as unfinished:
+    with writing_folder(folder) as unfinished:
         for name in FILES[:2]:
             write_weights(weights, unfinished / name)
-        (unfinished / "curve.json").write_text("[]")
-        (unfinished / "run.json").write_text(json.dumps(about, indent=1))
+        write_curve((), unfinished / "curve.json")
+        write_json(about, unfinished / "run.json", RUN)
 
 
 def described(setting: Setting, padding: float, convention: str) -> dict[str, Any]:
@@ -81,31 +82,21 @@ def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
     save_file({name: value.contiguous().clone() for name, value in weights.items()}, path)
 
 
-@contextmanager
-def _finished(folder: Path) -> Iterator[Path]:
-    """A new folder that takes its name when it is whole."""
-    unfinished = folder.with_name(folder.name + ".part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    yield unfinished
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.rename(folder)
-
-
 def read_about(folder: Path) -> dict[str, Any]:
     """The whole of ``run.json``.
 
     Raises:
         LookupError: the folder holds no trained run.
+        ValueError: as ``files.read_json``.
     """
     if not (folder / "run.json").is_file():
         raise LookupError(f"{folder} must hold a trained run, but it has no run.json")
-    return json.loads((folder / "run.json").read_text())
+    return read_json(folder / "run.json", RUN)
 
 
 def setting_of(about: Mapping[str, Any]) -> Setting:
     """What the model of a ``run.json`` was built for."""
-    categories = categories_from_json(json.dumps(about["categories"]))
+    categories = categories_from(about["categories"])
     return Setting(size=tuple(about["size"]), keypoints=about["keypoints"], categories=categories)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from posestages.predict import predict
+from posestages.train import experiment_of, train_without_ray
 
 from posebed.config import read_params
 from posebed.data.crop import clip_box
@@ -18,9 +20,7 @@ from posebed.scoring.predictions import Predictions, read_predictions
 from posebed.training.process_group import join_process_group
 from posebed.training.training_stream import training_stream
 from posestages import pack, split, stage
-from posestages.predict import predict
 from posestages.score import score
-from posestages.train import experiment_of, train_without_ray
 
 
 def predictions_of(key: str) -> Predictions:

@@ -92,6 +92,13 @@ def test_a_cluster_starts_although_its_agents_take_longer_than_the_raylet_would_
 
 
 @pytest.mark.services
+def test_workers_are_as_nice_as_the_command_that_starts_them():
+    ended = python(TASK.replace('"a task ran"', "__import__('os').nice(0)") + "import os; print(os.nice(0))")
+    of_worker, of_command = ended.stdout.split()
+    assert of_worker == of_command
+
+
+@pytest.mark.services
 def test_a_start_that_fails_is_repeated_once_and_leaves_no_process_behind():
     ran = python(FAILS_ONCE + TASK + SERVERS)
     assert ran.stdout == "a task ran\n2 attempts, 1 server\n", ran.stderr

@@ -18,13 +18,13 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from posestages.search import searched_experiment
 
 from posebed.jobs.search import Search, open_search
 from posebed.jobs.study import note, suggest
 from posebed.scoring.search_result import Measured, SearchResult, Trial, read_search
 from posebed.training.log import FolderLog
 from posebed.training.loop import epochs
-from posestages.search import searched_experiment
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3000)]
 

@@ -25,7 +25,7 @@ def searched(model: str, split: str = "plain", **search: Any) -> tuple[Experimen
             "searches": {"s": {"model": model, "split": split, "pack": "small", "budget": {"trials": 2}, **search}},
         }
     )
-    return decide(params, "search@s", "posezoo", Path("split"), Path("pack")), params.searches["s"]
+    return decide(params, "search@s", 1000, "posezoo", Path("split"), Path("pack")), params.searches["s"]
 
 
 def space(**search: Any) -> dict[str, Any]:

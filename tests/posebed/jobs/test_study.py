@@ -65,7 +65,10 @@ def opened(**search: Any) -> Search:
             "searches": {"s": entry | search},
         }
     )
-    return open_search(decide(params, "search@s", "posezoo", Path("split"), Path("pack")), params.searches["s"])
+    return open_search(
+        decide(params, "search@s", params.searches["s"].seed, "posezoo", Path("split"), Path("pack")),
+        params.searches["s"],
+    )
 
 
 def validation(experiment: Experiment, epoch: int) -> float:

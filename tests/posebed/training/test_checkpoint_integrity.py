@@ -6,18 +6,20 @@ import resource
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from posestages.train import experiment_of
 from safetensors.torch import load_file
 
 from posebed.experiment import Experiment
 from posebed.training.checkpoint_integrity import damage, seal
 from posebed.training.log import FolderLog
 from posebed.training.loop import epochs, train
-from posestages.train import experiment_of
 
 
 class TellingLog(FolderLog):
@@ -55,7 +57,13 @@ def without_room_for(file: str) -> Callable[[Path], AbstractContextManager[None]
     @contextmanager
     def fill(folder: Path) -> Iterator[None]:
         (folder / file).symlink_to("/dev/full")
-        yield
+        opened = Path.open
+
+        def full(path: Path, *how: Any, **more: Any) -> Any:
+            return opened(Path("/dev/full") if path.match(f".{file}.*.part") else path, *how, **more)
+
+        with patch.object(Path, "open", full):
+            yield
 
     return fill
 
@@ -132,7 +140,7 @@ def test_a_run_with_no_whole_checkpoint_starts_anew(short: Experiment, project: 
 FILLS = {
     "engine": without_room_for("engine.pt"),
     "weights": without_room_for_large_files,
-    "curve": without_room_for("curve.json.part"),
+    "curve": without_room_for("curve.json"),
     "seal": without_room_for("seal-0.json"),
 }
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from posestages.train import experiment_of
 from safetensors.torch import load_file
 
 from posebed.experiment import Experiment
 from posebed.training.log import FolderLog, Tick
 from posebed.training.loop import train
-from posestages.train import experiment_of
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

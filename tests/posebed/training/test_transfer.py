@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from posestages.train import experiment_of, train_without_ray
 from safetensors.torch import load_file
 from torch import nn
 
@@ -18,7 +19,6 @@ from posebed.contracts import Setting
 from posebed.inference.trained_model import open_trained
 from posebed.records import Category
 from posebed.training.transfer import initial_model, keypoint_axes, same_keypoints, transferred
-from posestages.train import experiment_of, train_without_ray
 
 
 def setting(*keypoints: str) -> Setting:
@@ -104,13 +104,13 @@ def test_another_architecture_is_refused_in_one_sentence():
         transferred(Model(ANIMALS).state_dict(), source, Model, ANIMALS, PEOPLE)
 
 
-START = "finetunes: {tuned: {init_from: baseline, model: simple_baseline, split: quads, pack: small}}"
+START = "runs:\n  tuned: {init_from: baseline, model: simple_baseline, split: quads, pack: small}\n"
 
 
 @pytest.fixture
 def tuned(project: Path) -> Path:
     text = (project / "params.yaml").read_text()
-    (project / "params.yaml").write_text(text.replace("finetunes: {}", START))
+    (project / "params.yaml").write_text(text.replace("runs:\n", START))
     return project
 
 
@@ -118,12 +118,12 @@ def test_a_fine_tuning_starts_from_the_best_weights_of_its_run(tuned: Path, caps
     train_without_ray("baseline")
     experiment = experiment_of("tuned")
     assert "tuned starts from baseline" in capsys.readouterr().err
-    trained = open_trained(tuned / "runs/baseline/train")
+    trained = open_trained(tuned / "runs/baseline/seed-0/train")
     model, _ = initial_model(experiment, trained.setting)
-    best = load_file(tuned / "runs/baseline/train/best.safetensors")
+    best = load_file(tuned / "runs/baseline/seed-0/train/best.safetensors")
     assert all(torch.equal(tensor, best[name]) for name, tensor in model.state_dict().items())
     train_without_ray("tuned")
-    about = json.loads((tuned / "runs/tuned/train/run.json").read_text())
+    about = json.loads((tuned / "runs/tuned/seed-0/train/run.json").read_text())
     assert about["init_from"] == "baseline"
 
 
@@ -131,8 +131,8 @@ def test_the_fingerprint_follows_the_weights_that_a_run_starts_from(tuned: Path)
     train_without_ray("baseline")
     first = experiment_of("tuned")
     assert experiment_of("tuned").fingerprint == first.fingerprint
-    best = tuned / "runs/baseline/train/best.safetensors"
-    best.write_bytes((tuned / "runs/baseline/train/last.safetensors").read_bytes() + b" ")
+    best = tuned / "runs/baseline/seed-0/train/best.safetensors"
+    best.write_bytes((tuned / "runs/baseline/seed-0/train/last.safetensors").read_bytes() + b" ")
     assert replace(first).fingerprint != first.fingerprint
 
 
@@ -143,9 +143,9 @@ def test_a_run_to_start_from_that_is_not_trained_is_named(tuned: Path):
 
 def test_a_run_of_another_model_is_refused(project: Path):
     text = (project / "params.yaml").read_text()
-    start = "finetunes: {tuned: {init_from: floor, model: simple_baseline, split: quads, pack: small}}"
-    (project / "params.yaml").write_text(text.replace("finetunes: {}", start))
+    start = START.replace("baseline,", "floor,", 1)
+    (project / "params.yaml").write_text(text.replace("runs:\n", start))
     train_without_ray("floor")
     with pytest.raises(ValueError, match=r"must start from a run of its own model"):
         experiment_of("tuned")
-    assert read_params(project / "params.yaml").all_runs["tuned"].model == "simple_baseline"
+    assert read_params(project / "params.yaml").runs["tuned"].model == "simple_baseline"

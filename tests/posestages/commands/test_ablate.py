@@ -22,7 +22,7 @@ TABLES = [(model, table) for model, tables in ABLATIONS.items() for table in tab
 
 
 def repeats(params: Params) -> list[Repeat]:
-    return [repeat for key in params.all_runs if (repeat := repeat_of(params, key))]
+    return [repeat for key in params.runs if (repeat := repeat_of(params, key))]
 
 
 def ablate(*words: str) -> None:
@@ -41,7 +41,7 @@ def test_the_list_names_every_table_with_its_number_of_rows(model: str, capsys: 
 def test_a_table_prints_an_entry_for_every_row_and_seed(model: str, table: str, capsys: pytest.CaptureFixture[str]):
     ablate(model, "--table", table, "--seed", "0", "--seed", "2")
     params = Params.model_validate(yaml.safe_load(capsys.readouterr().out))
-    requested = [(run.preset, run.seed) for run in params.all_runs.values()]
+    requested = [(run.preset, seed) for run in params.runs.values() for seed in run.seeds]
     assert sorted(requested) == sorted((name, seed) for name in ABLATIONS[model][table] for seed in (0, 2))
     assert not any(repeat.changed or repeat.apart for repeat in repeats(params))
 
@@ -75,7 +75,7 @@ def test_tables_and_the_report_s_papers_import_no_torch():
 
 
 @pytest.mark.parametrize(("model", "table"), TABLES)
-def test_an_ablation_that_is_asked_for_stands_in_the_report_row_by_row(model: str, table: str):
+def test_an_ablation_that_is_requested_for_stands_in_the_report_row_by_row(model: str, table: str):
     wanted = [repeat.preset for repeat in repeats(Params.model_validate(table_entries(model, table)))]
     shown = [t for _, _, of in papers([], literature(), wanted).shown for t in of if t.ablation == f"{model} {table}"]
     (only,) = shown
@@ -111,9 +111,9 @@ RUN = f"{TUNED}-seed1"
         ({"splits": {"ap10k-split1-20shot-seed1": {"few_shot": 10}}}, ("another split",), ""),
         ({"packs": {"ap10k-split1-256x256": {"crop_size": [128, 128]}}}, ("other crops",), ""),
         ({"runs": {"prompt-pose-r50-coco": {"preset": None}}}, ("another start",), ""),
-        ({"finetunes": {RUN: {"config": {"depth": 3}, "train": {"epochs": 2}}}}, (), "depth 3, train.epochs 2"),
+        ({"runs": {RUN: {"config": {"depth": 3}, "train": {"epochs": 2}}}}, (), "depth 3, train.epochs 2"),
     ],
 )
 def test_a_run_tells_in_what_it_departs_from_its_preset(other: Entries, deviations: tuple[str, ...], changed: str):
-    params = Params.model_validate(merged(combined([TUNED], 1), other))
+    params = Params.model_validate(merged(combined([TUNED], [1]), other))
     assert repeat_of(params, RUN) == Repeat(preset=TUNED, changed=changed, apart=deviations)

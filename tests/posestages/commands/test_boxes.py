@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from posestages.train import train_without_ray
 
 from posestages.commands.boxes import boxes_of, distinct, matched
 from posestages.commands.inspection import inspect_pictures
 from posestages.commands.pictures import predict_pictures, write_picture
-from posestages.train import train_without_ray
 
 PICTURE = cv2.imencode(".png", np.full((120, 160, 3), 90, np.uint8))[1].tobytes()
 
@@ -209,7 +209,7 @@ def test_two_cameras_have_two_poses(here: Path, runs: Path):
     two = pictures("cam1/0001.jpg", "cam2/0001.jpg")
     boxes = [[24, 30, 72, 40], [59, 45, 72, 40]]
     file = write(here / "boxes.json", coco(["cam1/0001.jpg", "cam2/0001.jpg"], boxes))
-    assert predict_pictures(str(runs / "floor/train"), [*two, two[0]], file, Path("poses")) == 2
+    assert predict_pictures(str(runs / "floor/seed-0/train"), [*two, two[0]], file, Path("poses")) == 2
     poses = json.loads(Path("poses/poses.json").read_text())
     names = {image["id"]: image["file_name"] for image in poses["images"]}
     assert [(names[a["image_id"]], a["bbox"]) for a in poses["annotations"]] == [
@@ -222,7 +222,7 @@ def test_two_cameras_have_two_poses(here: Path, runs: Path):
 def test_two_cameras_have_their_own_maps(here: Path, runs: Path, prepared_project: Path):
     two = pictures("cam1/0001.jpg", "cam2/0001.jpg")
     support = prepared_project / "data/menagerie/quads/annotations.json"
-    written = inspect_pictures(str(runs / "prototypes/train"), two, None, Path("maps"), support, "fox")
+    written = inspect_pictures(str(runs / "prototypes/seed-0/train"), two, None, Path("maps"), support, "fox")
     assert len(written) == len(set(written)) == len(list(Path("maps").iterdir())) >= 2
 
 
@@ -231,7 +231,7 @@ def test_answers_that_are_no_numbers_are_refused_and_nothing_is_written(
 ):
     from safetensors.torch import load_file, save_file
 
-    shutil.copytree(runs / "floor/train", "spoiled")
+    shutil.copytree(runs / "floor/seed-0/train", "spoiled")
     weights = load_file("spoiled/best.safetensors")
     save_file({n: v * math.nan if v.is_floating_point() else v for n, v in weights.items()}, "spoiled/best.safetensors")
     with pytest.raises(ValueError, match=r"must answer with finite numbers, but for the box .* of 1\.jpg"):
@@ -246,7 +246,7 @@ def test_the_case_of_two_cameras_gives_two_poses(
     shutil.copytree(cases / "predict-same-names", tmp_path / "case")
     monkeypatch.chdir(tmp_path / "case")
     two = [Path("cam1/0001.jpg"), Path("cam2/0001.jpg")]
-    assert predict_pictures(str(runs / "floor/train"), two, Path(inner), Path("poses")) == 2
+    assert predict_pictures(str(runs / "floor/seed-0/train"), two, Path(inner), Path("poses")) == 2
     with pytest.raises(ValueError, match=r"bbox of annotation 1 must be four finite numbers"):
-        predict_pictures(str(runs / "floor/train"), two, Path("boxes_nan.json"), Path("other"))
+        predict_pictures(str(runs / "floor/seed-0/train"), two, Path("boxes_nan.json"), Path("other"))
     assert not Path("other").exists()

@@ -20,14 +20,14 @@ from posebed.data.pack import write_pack
 from posebed.data.splits import Split, write_split
 from posebed.data.test_episodes import Episode
 from posebed.inference.trained_model import open_trained
+from posebed.places import member_folder, pack_folder, split_folder
 from posebed.records import Category, Record
 from posebed.scoring.predictions import read_predictions
 from posebed.training.run_folder import read_about
 from posestages.cli import app
 from posestages.commands.import_checkpoint import Origin, import_checkpoint, read_size
 from posestages.commands.pictures import predict_pictures
-from posestages.predict import predict
-from posestages.stage import pack_folder, run_folder, split_folder
+from posestages.tasks import predict_member
 
 SMALL = {"width": 8, "blocks": 1, "modules": [1, 1, 1]}
 ORIGIN = Origin(data="ap10k", size=(64, 64), config=SMALL)
@@ -138,7 +138,7 @@ def test_the_command_takes_settings_in_words(empty: Path):
     options = [part for word in words for part in ("--set", word)]
     command = ["import-checkpoint", "hrnet", str(released(empty)), "--out", "official", "--data", "ap10k"]
     app([*command, "--size", "64x96", *options], standalone_mode=False)
-    assert open_trained(Path("runs/official/train")).setting.size == (64, 96)
+    assert open_trained(Path("runs/official/seed-0/train")).setting.size == (64, 96)
     for wrong in ("64", "axb", "64x"):
         with pytest.raises(ValueError, match="must be HEIGHTxWIDTH"):
             read_size(wrong)
@@ -186,7 +186,7 @@ CATEGORIES = [Category("kite", "kite", tuple("abcd"), limbs=((0, 1), (1, 2))), C
 
 def episodes_for(run: str, shots: int) -> int:
     """The pack and the split that the run names, with one episode for each of two categories; the number of queries."""
-    about, rng = read_about(run_folder(run) / "train"), np.random.default_rng(0)
+    about, rng = read_about(member_folder(run, 0) / "train"), np.random.default_rng(0)
     records: list[Record] = []
     for category in CATEGORIES:
         for number in range(shots + 2):
@@ -224,8 +224,8 @@ def test_an_imported_run_of_any_category_answers_the_episodes_of_its_data(empty:
     folder = import_checkpoint(model, file, "official", origin)
     assert read_about(folder)["categories"] == []
     queries = episodes_for("official", shots=1)
-    predict("official")
-    predictions = read_predictions(run_folder("official") / "predicted/predictions.parquet")
+    predict_member("official", 0)
+    predictions = read_predictions(member_folder("official", 0) / "predicted/predictions.parquet")
     assert len(predictions) == queries
 
 
@@ -260,5 +260,5 @@ def test_official_releases_of_any_category_load(
     run = import_checkpoint(model, Path("official.pth"), "official", Origin(preset=preset))
     assert read_about(run)["config"].get("reversed_chains", True), "as the released code of FMMP"
     queries = episodes_for("official", shots)
-    predict("official")
-    assert len(read_predictions(run_folder("official") / "predicted/predictions.parquet")) == queries
+    predict_member("official", 0)
+    assert len(read_predictions(member_folder("official", 0) / "predicted/predictions.parquet")) == queries

@@ -34,8 +34,8 @@ def test_the_list_names_every_preset(capsys: pytest.CaptureFixture[str]):
 def test_all_presets_stand_in_one_file_of_parameters():
     text = as_yaml(combined(list(all_presets())))
     params = Params.model_validate(yaml.safe_load(text))
-    assert set(params.all_runs) == set(all_presets())
-    for name, run in params.all_runs.items():
+    assert set(params.runs) == set(all_presets())
+    for name, run in params.runs.items():
         preset = all_presets()[name]
         assert run.preset == name and run.boxes == preset.boxes
         assert params.packs[run.pack].crop_size == tuple(preset.pack["crop_size"])
@@ -45,19 +45,31 @@ def test_all_presets_stand_in_one_file_of_parameters():
 
 
 def test_a_fine_tuned_preset_brings_the_run_that_it_starts_from():
-    actual = entries(TUNED)
-    assert list(actual["runs"]) == ["prompt-pose-vit-b-coco"]
-    assert actual["finetunes"][TUNED]["init_from"] == "prompt-pose-vit-b-coco"
+    found = entries(TUNED)
+    assert list(found["runs"]) == ["prompt-pose-vit-b-coco", TUNED]
+    assert found["runs"][TUNED]["init_from"] == "prompt-pose-vit-b-coco"
 
 
-def test_another_seed_is_a_run_of_its_own_with_a_draw_of_its_own():
-    params = Params.model_validate(combined([TUNED], 0) | {})
-    other = Params.model_validate(combined([TUNED], 2))
-    (key,) = other.finetunes
-    assert key == f"{TUNED}-seed2" and other.finetunes[key].seed == 2
-    assert other.splits[other.finetunes[key].split].seed == 2
-    assert other.finetunes[key].split != params.finetunes[TUNED].split
-    assert list(other.runs) == list(params.runs), "the run before is the same"
+def test_seeds_are_members_of_one_run_unless_few_records_are_drawn_with_each():
+    params = Params.model_validate(combined([TUNED], [0, 2]))
+    start, first, other = params.runs
+    assert (start, first, other) == ("prompt-pose-vit-b-coco", TUNED, f"{TUNED}-seed2")
+    assert [run.seeds for run in params.runs.values()] == [(0, 2), (0,), (2,)]
+    assert {params.runs[first].init_from, params.runs[other].init_from} == {start}
+    assert [params.splits[params.runs[key].split].seed for key in (first, other)] == [0, 2]
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=4))
+def test_every_seed_is_that_of_one_member_and_of_its_draw(seeds: list[int]):
+    for name in (TUNED, "hrnet-w32-ap10k", "prompt-pose-vit-b-coco"):
+        params = Params.model_validate(entries(name, seeds))
+        runs = [run for run in params.runs.values() if run.preset == name]
+        assert [seed for run in runs for seed in run.seeds] == [*dict.fromkeys(seeds)]
+        for run in runs:
+            split = params.splits[run.split]
+            assert run.seeds == (split.seed,) if split.few_shot else split.seed == 0
+    with pytest.raises(ValueError, match="one seed or more"):
+        entries(TUNED, [])
 
 
 def test_adding_keeps_every_line_that_was_there(project: Path):
@@ -66,10 +78,10 @@ def test_adding_keeps_every_line_that_was_there(project: Path):
     path.write_text(before)
     new = add(combined([TUNED]), path)
     after = path.read_text().splitlines()
-    assert [line for line in before.splitlines() if line not in after] == ["finetunes: {}"]
+    assert [line for line in before.splitlines() if line not in after] == []
     assert len(after) == len(before.splitlines()) + len(new)
     params = read_params(path)
-    assert "baseline" in params.runs and TUNED in params.finetunes
+    assert "baseline" in params.runs and TUNED in params.runs
     assert add(combined([TUNED]), path) == []
     assert path.read_text().splitlines() == after
 
