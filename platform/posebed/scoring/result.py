@@ -131,8 +131,8 @@ class Result(Section):
     pack: str
     seed: int
     """Of the first member."""
-    seeds: tuple[int, ...]
-    """Of all members."""
+    seeds: tuple[int, ...] = ()
+    """Of all members; by default the one seed."""
     members: tuple[Member, ...] = ()
     """In the order of ``seeds``; empty where the result is a member's own."""
     config: dict[str, Any]
