@@ -71,10 +71,8 @@ def _failure(write: Callable[[], None]) -> str:
 
     try:
         write()
-    except TrackerError as error:
+    except (TrackerError, ValueError) as error:  # of the tracker, or of a member's result that cannot be read
         return str(error)
-    except FileNotFoundError as error:
-        return f"{error.filename} must be there, but is not"
     return ""
 
 

@@ -197,7 +197,7 @@ def test_a_member_whose_result_is_gone_is_a_reason_and_stops_no_other(finished: 
         Path(f"runs/{SEVERAL}/seed-1/result.json").unlink()
         code, out = called("track")
         assert code == 1
-        assert f"not written: {SEVERAL}: runs/{SEVERAL}/seed-1/result.json must be there, but is not" in out
+        assert f"not written: {SEVERAL}: runs/{SEVERAL}/seed-1/result.json must be a result" in out
         assert held(uri) == ({*RUNS} - {SEVERAL}, {"search@hunt"})
 
 
