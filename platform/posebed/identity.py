@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,34 +33,6 @@ class Identity:
     def hash(self) -> str:
         """64 hexadecimal digits; the order of names does not count."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
-
-    def changes_since(self, former: Identity) -> list[str]:
-        """What is another than it was, a phrase each: ``train.lr 0.001 -> 0.002``, ``code of posezoo.blocks.kit``,
-        ``split species``, ``weights of baseline``. Empty for equal identities."""
-        return [
-            *(_setting(name, *values) for name, values in _differing(former.settings, self.settings)),
-            *(name for name, _ in _differing(former.data, self.data)),
-            *(name for name, _ in _differing(former.start, self.start)),
-            *(f"code of {name}" for name, _ in _differing(former.code, self.code)),
-        ]
-
-
-_ABSENT = "absent"
-
-
-def _differing(former: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    for name in sorted({*former, *now}):
-        pair = former.get(name, _ABSENT), now.get(name, _ABSENT)
-        if pair[0] != pair[1] or type(pair[0]) is not type(pair[1]):
-            yield name, pair
-
-
-def _setting(name: str, former: Any, now: Any) -> str:
-    return f"{name} {_shown(former)} -> {_shown(now)}"
-
-
-def _shown(value: Any) -> str:
-    return value if value is _ABSENT else json.dumps(value)
 
 
 def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -23,7 +23,7 @@ from posebed.config import PackConfig
 from posebed.contracts import Setting
 from posebed.data.crop import centre_and_extent, clip_box, compose, crop_affine, translation, warp
 from posebed.data.images import Images
-from posebed.files import Kind, read_json, write_json
+from posebed.files import Kind, file_hash, read_json, write_json
 from posebed.records import (
     AS_STORED,
     Category,
@@ -187,8 +187,13 @@ def write_pack(
     _each_image(crop, records, progress)
     _write_index(records, affines, folder / "index.parquet")
     write_categories(categories, folder / "categories.json")
-    about = {**config.model_dump(), "border": border, "reading": asdict(reading)}
+    about = {**config.model_dump(), "border": border, "reading": asdict(reading), "crops": _crop_hashes(folder)}
     write_json(about, folder / "about.json", PACK)
+
+
+def _crop_hashes(folder: Path) -> dict[str, str]:
+    """Name to sha256: what identifies a pack's content without reading its crops again."""
+    return {path.name: file_hash(path) for path in sorted(folder.glob("*.npy"))}
 
 
 def _affine(record: Record, config: PackConfig) -> np.ndarray:
