@@ -140,7 +140,7 @@ class TrainConfig(Section):
     """How a model is trained. A model's own SPEC sets its paper's values; params.yaml overrides them."""
 
     epochs: Annotated[int, Field(ge=0)] = 210
-    """0, under ``finetunes``, takes the weights as they are: the same model on other questions, such as more shots."""
+    """0, under ``finetunes``, re-evaluates the same weights, such as with more shots."""
     batch_size: Positive = 64
     """Images per optimizer step, over all workers."""
     micro_batch: Positive | None = None

@@ -73,7 +73,7 @@ def trainer_of(
     """The experiment as a Ray Train job that is not started yet; a job of the same name in its storage is resumed.
 
     Args:
-        progress: where the workers' news go, if anywhere.
+        progress: handle of the actor that the workers publish progress to, if any.
     """
     return TorchTrainer(
         _work,
