@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -32,7 +32,6 @@ class SourceCode:
 
     packages: Sequence[str]
     """Import packages to follow; imports of others (torch, numpy, ...) are left out."""
-    left_out: Collection[str] = SETTINGS
     _roots: dict[str, Path] = field(default_factory=dict[str, Path])
     _files: dict[str, Path | None] = field(default_factory=dict[str, "Path | None"])
 
@@ -57,7 +56,7 @@ class SourceCode:
         while waiting:
             module = waiting.pop()
             file = self._file(module)
-            if file is None or module in hashes or module in self.left_out:
+            if file is None or module in hashes or module in SETTINGS:
                 continue
             stat = file.stat()
             source = read_source(file, module, stat.st_mtime_ns, stat.st_size)

@@ -65,7 +65,7 @@ def test_the_other_measurements_of_models_run(what: str):
 
 
 def test_a_reduced_form_is_never_recorded():
-    process = run("menagerie.py", "--quick", "--record")
+    process = run("drawing.py", "--quick", "--record")
     assert process.returncode == 2
     assert "not allowed with" in process.stderr
 

@@ -43,7 +43,7 @@ def test_a_changed_part_is_named(identity: Identity, part: str, name: str):
 
 
 @given(identities, names)
-def test_a_changed_setting_is_told_with_both_values(identity: Identity, name: str):
+def test_a_changed_setting_is_named_with_both_values(identity: Identity, name: str):
     before = Identity(**{**vars_of(identity), "settings": {**identity.settings, name: 0.001}})
     after = Identity(**{**vars_of(identity), "settings": {**identity.settings, name: 0.002}})
     assert after.changes_since(before) == [f"{name} 0.001 -> 0.002"]

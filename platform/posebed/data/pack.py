@@ -192,7 +192,7 @@ def write_pack(
 
 
 def _crop_hashes(folder: Path) -> dict[str, str]:
-    """So that the content of a pack is known without reading its crops again."""
+    """Name to sha256: what identifies a pack's content without reading its crops again."""
     return {path.name: file_hash(path) for path in sorted(folder.glob("*.npy"))}
 
 

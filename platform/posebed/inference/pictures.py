@@ -27,7 +27,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Pose:
-    """One figure pose in one picture."""
+    """One figure's pose in one picture."""
 
     image: Path
     box: Box

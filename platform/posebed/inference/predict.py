@@ -40,12 +40,12 @@ def answer(
     part: str,
     progress: Callable[[int], Any] = lambda crops: None,
 ) -> Answers:
-    """Predict every question of a part, in the boxes that the run names, in image pixels, and what it cost.
+    """Predict every query of a part, in the boxes that the run names, in image pixels, and what it cost.
 
-    Supports are read once for all queries of their episode and, by models that offer to, looked at once.
+    Supports are read once for all queries of their episode and, by models that can, encoded once.
 
     Raises:
-        ValueError: the part asks nothing.
+        ValueError: the part has no query.
     """
     queries = queries_of(trained.task, pack, split, part, trained.about["boxes"])
     groups = grouped(queries, BATCH)

@@ -112,7 +112,7 @@ def train_with_workers(config: dict[str, Any]) -> None:
 
 
 def cost_of(experiment: Experiment, cost: str) -> float:
-    """The second objective of an experiment's model: ``gflops`` for one question, or its ``parameters``.
+    """The second objective of an experiment's model: ``gflops`` for one query, or its ``parameters``.
 
     Raises:
         ValueError: it cannot be counted. It never counts as nothing, which would be the best there is.

@@ -30,7 +30,7 @@ Verdict = Literal["above", "below", "not separated"]
 
 @dataclass(frozen=True)
 class Protocol:
-    """What two runs must have in common to share a table: the same questions, answered and marked alike."""
+    """What two runs must have in common to share a table: the same queries, predicted and scored alike."""
 
     data: str
     split: str

@@ -35,7 +35,7 @@ def train(experiment: Experiment, log: Log) -> list[Epoch]:
 
 def epochs(experiment: Experiment, log: Log) -> Iterator[Epoch]:
     """Train one experiment, from its newest checkpoint if there is one, and yield every epoch once it is done; those
-    of the checkpoint come at once. Whoever asks for no further one ends the training there.
+    of the checkpoint come at once. Stop iterating to stop training.
 
     A checkpoint holds the engine's state, ``last.safetensors``, ``best.safetensors`` (highest validation PCK) and
     ``curve.json``. Weights, order and augmentation follow from the seed and the epoch alone, so that a run that

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -99,6 +100,21 @@ def test_keypoints_are_padded_to_the_largest_category_without_visibility(tiny: D
     assert not tiny_pack.keypoints[fish, 3:].any()
     setting = tiny_pack.setting()
     assert (setting.size, setting.keypoints, setting.categories) == ((64, 48), 6, tiny.categories)
+
+
+def test_a_pack_of_other_pictures_is_another_one_although_its_geometry_is_the_same(
+    tiny: Dataset, tmp_path: Path
+) -> None:
+    pictures = tmp_path / "pictures"
+    shutil.copytree(tiny.root, pictures)
+    abouts: list[bytes] = []
+    for name in ("first", "again", "changed"):
+        if name == "changed":
+            file = pictures / tiny.records[0].image
+            cv2.imwrite(str(file), 255 - cv2.imread(str(file)))
+        write_pack(tiny.records, tiny.categories, pictures, CONFIG, tmp_path / name)
+        abouts.append((tmp_path / name / "about.json").read_bytes())
+    assert abouts[0] == abouts[1] != abouts[2]
 
 
 def test_progress_hears_of_every_crop(tiny: Dataset, tmp_path: Path) -> None:

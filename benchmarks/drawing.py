@@ -1,6 +1,6 @@
 """How fast the built-in data is drawn: pictures per second on one core, for each set.
 
-Usage: python benchmarks/menagerie.py [--quick | --record] [PICTURES]
+Usage: python benchmarks/drawing.py [--quick | --record] [PICTURES]
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     with recording(options.record) as figure:
         for name in CATEGORIES:
-            figure(f"menagerie/{name}/rate", f"{rate(name, options.pictures):.0f} images/s")
+            figure(f"drawing/{name}/rate", f"{rate(name, options.pictures):.0f} images/s")
 
 
 if __name__ == "__main__":
