@@ -95,18 +95,19 @@ runs:
 def prepared_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder with parameters, drawn pictures, splits and packs. To be copied, not changed."""
     from posebed.config import read_params
-    from posestages import draw, pack, prepare, split, stage
+    from posebed.places import menagerie_folder, pack_folder, prepared_folder, split_folder
+    from posestages import draw, pack, prepare, split
 
     folder = tmp_path_factory.mktemp("prepared")
     (folder / "params.yaml").write_text(PARAMS)
     params = read_params(folder / "params.yaml")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        draw.draw(params, "quads", stage.menagerie_folder("quads"))
-        prepare.prepare(params, "quads", stage.prepared("quads"))
+        draw.draw(params, "quads", menagerie_folder("quads"))
+        prepare.prepare(params, "quads", prepared_folder("quads"))
         for key in params.splits:
-            split.split(params, key, stage.prepared("quads"), stage.split_folder(key))
-        pack.pack(params, "small", stage.prepared("quads"), stage.pack_folder("small"))
+            split.split(params, key, prepared_folder("quads"), split_folder(key))
+        pack.pack(params, "small", prepared_folder("quads"), pack_folder("small"))
     return folder
 
 

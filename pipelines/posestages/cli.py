@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from posebed.places import PARAMS
 from posebed.records import Dataset
 from posebed.yamlfile import parse_yaml
 from posestages import cli_tasks, stage
@@ -250,8 +251,8 @@ def _print_or_add(wanted: dict[str, dict[str, Any]], add: bool) -> None:
     if not add:
         print(published.as_yaml(wanted), end="")
         return
-    new = published.add(wanted, stage.PARAMS)
-    console.print(f"New in {stage.PARAMS}: {', '.join(new) or 'nothing'}", highlight=False)
+    new = published.add(wanted, PARAMS)
+    console.print(f"New in {PARAMS}: {', '.join(new) or 'nothing'}", highlight=False)
     for line in published.absent_data(wanted):
         console.print(line, highlight=False, markup=False)
 
@@ -308,7 +309,7 @@ def report(
     elif tracker:
         page = report_sources.report_tracker(tracker, out, reference)
     else:
-        page = reporting.report(read_params(stage.PARAMS), out, reference)
+        page = reporting.report(read_params(PARAMS), out, reference)
     console.print(f"The report: {page.absolute().as_uri()}", highlight=False, soft_wrap=True)
 
 
@@ -331,7 +332,7 @@ def track() -> None:
     from posestages.commands import mirror
     from posestages.report import read_all
 
-    results, searches = read_all(read_params(stage.PARAMS))
+    results, searches = read_all(read_params(PARAMS))
     missing = mirror.track(results, searches)
     tracked_runs, tracked_searches = (sum(item.key not in missing for item in items) for items in (results, searches))
     line = f"{tracked_runs} of {len(results)} runs and {tracked_searches} of {len(searches)} searches tracked"

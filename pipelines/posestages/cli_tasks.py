@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from posebed.config import SEARCH
-from posestages.stage import PARAMS
+from posebed.places import PARAMS
 
 app = typer.Typer()
 console = Console()

@@ -15,7 +15,8 @@ from rich.progress import Progress
 from menagerie import MenagerieConfig, draw_folder
 from posebed.config import Params, read_params, sentence
 from posebed.files import writing_folder
-from posestages.stage import PARAMS, entry, menagerie_folder, only_key, run
+from posebed.places import PARAMS, menagerie_folder
+from posestages.stage import entry, only_key, run
 
 
 def draw(params: Params, key: str, out: Path) -> None:

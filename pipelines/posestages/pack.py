@@ -14,6 +14,7 @@ from posebed.config import Params, read_params
 from posebed.data.images import prepared_pictures
 from posebed.data.pack import write_pack
 from posebed.files import writing_folder
+from posebed.places import PARAMS, pack_folder, prepared_folder
 from posebed.records import read_categories, read_records
 from posestages import stage
 
@@ -38,8 +39,8 @@ def pack(params: Params, key: str, source: Path, out: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     key = stage.only_key(arguments)
-    params = read_params(stage.PARAMS)
-    pack(params, key, stage.prepared(stage.entry("packs", params.packs, key).data), stage.pack_folder(key))
+    params = read_params(PARAMS)
+    pack(params, key, prepared_folder(stage.entry("packs", params.packs, key).data), pack_folder(key))
 
 
 if __name__ == "__main__":

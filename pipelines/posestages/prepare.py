@@ -13,6 +13,7 @@ from posebed import catalog
 from posebed.annotations.checks import summary
 from posebed.config import DataConfig, Params, read_params, sentence
 from posebed.files import remove, write_json, writing_folder
+from posebed.places import PARAMS, prepared_folder
 from posebed.records import (
     PREPARED,
     Dataset,
@@ -93,7 +94,7 @@ def _about(dataset: Dataset) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> None:
     key = stage.only_key(arguments)
-    prepare(read_params(stage.PARAMS), key, stage.prepared(key))
+    prepare(read_params(PARAMS), key, prepared_folder(key))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from posebed.config import SEARCH, Params, read_params
 from posebed.data.images import prepared_pictures
 from posebed.data.splits import SPLIT
 from posebed.files import read_json
-from posebed.places import prepared_folder, run_folder, split_folder
+from posebed.places import PARAMS, prepared_folder, run_folder, split_folder
 from posebed.records import PREPARED, Record, read_records
 from posebed.reporting.common_ground import ground_sections
 from posebed.reporting.compare import tables as tables_by_protocol
@@ -24,7 +24,7 @@ from posebed.scoring.result import RESULT_FILE, Result, read_result
 from posebed.scoring.search_result import SearchResult
 from posestages.commands.preset_matching import claims, literature
 from posestages.commands.report_sources import searches_in, tables_of, tracked_runs
-from posestages.stage import PARAMS, run
+from posestages.stage import run
 
 OUT = Path("report")
 

@@ -10,6 +10,7 @@ from posebed.data.splits import Split, divide, shared_pictures, write_split
 from posebed.data.test_episodes import Episode, draw_test_episodes, missed_officially, official_episodes
 from posebed.files import writing_folder
 from posebed.listing import shortened
+from posebed.places import PARAMS, prepared_folder, split_folder
 from posebed.records import Category, Record, read_categories, read_hashes, read_problems, read_records
 from posestages import stage
 
@@ -87,9 +88,9 @@ def _how(config: SplitConfig, episodes: EpisodesConfig, data: Path, members: Map
 
 def main(arguments: list[str]) -> None:
     key = stage.only_key(arguments)
-    params = read_params(stage.PARAMS)
-    data = stage.prepared(stage.entry("splits", params.splits, key).data)
-    split(params, key, data, stage.split_folder(key))
+    params = read_params(PARAMS)
+    data = prepared_folder(stage.entry("splits", params.splits, key).data)
+    split(params, key, data, split_folder(key))
 
 
 if __name__ == "__main__":

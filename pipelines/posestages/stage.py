@@ -1,37 +1,15 @@
-"""What the stages share: where things lie, and how a stage ends."""
+"""What the stages share: their argument, their entry of the parameters, and how they end."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from posebed.listing import shortened
-
-PARAMS = Path("params.yaml")
+from posebed.places import PARAMS
 
 Entry = TypeVar("Entry")
-
-
-def prepared(key: str) -> Path:
-    return Path("data/prepared") / key
-
-
-def split_folder(key: str) -> Path:
-    return Path("data/splits") / key
-
-
-def pack_folder(key: str) -> Path:
-    return Path("data/packs") / key
-
-
-def menagerie_folder(key: str) -> Path:
-    return Path("data/menagerie") / key
-
-
-def run_folder(key: str) -> Path:
-    return Path("runs") / key
 
 
 def run(main: Callable[[list[str]], None]) -> NoReturn:

@@ -22,10 +22,10 @@ from posebed.config import read_params
 from posebed.data.pack import Pack
 from posebed.data.splits import read_split
 from posebed.jobs.search import open_search
+from posebed.places import pack_folder, run_folder, split_folder
 from posebed.scoring.search_result import read_search
 from posebed.training.log import FolderLog
 from posebed.training.loop import epochs
-from posestages import stage
 
 CHECKOUT = Path(__file__).parents[2]
 OWN = {"train.lr": 0.01, "train.batch_size": 8, "train.micro_batch": 2, "model.channels": 8}
@@ -79,7 +79,7 @@ def test_a_search_that_has_not_ended_gives_no_parameters(project: Path):
 def test_the_best_trial_is_laid_below_the_run_s_own_settings_and_above_the_model_s(project: Path):
     write(project, searches={"s": searched()}, runs={"final": tuned(train={"lr": 0.5, "engine": "torch"})})
     best = {"train.lr": 0.25, "train.batch_size": 4, "train.augment.rotation": 3.0, "model.channels": 16}
-    folder = stage.run_folder("search@s")
+    folder = run_folder("search@s")
     folder.mkdir(parents=True)
     (folder / "best.yaml").write_text(yaml.safe_dump({"params": best}))
     experiment = experiment_of("final")
@@ -102,9 +102,9 @@ def test_a_search_is_named_by_its_place_in_what_it_refuses(project: Path):
 
 def blank_test_part(split: str) -> None:
     """Every crop of the test part turns black, and no keypoint of it is known any more."""
-    folder = stage.pack_folder("small")
+    folder = pack_folder("small")
     pack = Pack.open(folder)
-    rows = [pack.row[record] for record in read_split(stage.split_folder(split)).records("test")]
+    rows = [pack.row[record] for record in read_split(split_folder(split)).records("test")]
     assert rows
     for name in ("training", "evaluation"):
         crops = np.load(folder / f"{name}-0000.npy")
@@ -170,7 +170,7 @@ def test_trials_that_fail_in_different_ways_harm_no_other_and_a_run_takes_the_be
         study.enqueue_trial(OWN | wrong)
 
     printed = dvc("repro", "--single-item", "search@s")
-    folder = stage.run_folder("search@s")
+    folder = run_folder("search@s")
     result = read_search(folder)
     trials = {trial.number: trial for trial in result.trials}
     assert [trials[n].state for n in range(5)] == ["complete", "failed", "failed", "failed", "complete"]
@@ -192,4 +192,4 @@ def test_trials_that_fail_in_different_ways_harm_no_other_and_a_run_takes_the_be
     train_without_ray("final")
     experiment = experiment_of("final")
     assert (experiment.train.lr, experiment.train.optimizer, experiment.seed) == (0.01, "adam", 0)
-    assert (stage.run_folder("final") / "train/best.safetensors").is_file()
+    assert (run_folder("final") / "train/best.safetensors").is_file()

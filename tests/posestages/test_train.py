@@ -12,8 +12,7 @@ from posestages.train import experiment_of, train_without_ray
 from safetensors.torch import load_file
 
 from posebed.config import read_params
-from posebed.places import member_folder
-from posestages import stage
+from posebed.places import PARAMS, member_folder, pack_folder, prepared_folder, split_folder
 from posestages.pack import pack
 from posestages.prepare import prepare
 from posestages.score import score
@@ -50,7 +49,7 @@ TWO_SHOTS = """
 def test_no_epochs_take_the_weights_as_they_are_to_other_questions(project: Path):
     text = (project / "params.yaml").read_text().replace("runs:\n", STARTED)
     (project / "params.yaml").write_text(text.replace("splits:\n", "splits:" + TWO_SHOTS))
-    split(read_params(project / "params.yaml"), "two-shots", stage.prepared("quads"), stage.split_folder("two-shots"))
+    split(read_params(project / "params.yaml"), "two-shots", prepared_folder("quads"), split_folder("two-shots"))
     train_without_ray("prototypes")
     train_without_ray("more-shots")
     trained, taken = (
@@ -58,7 +57,7 @@ def test_no_epochs_take_the_weights_as_they_are_to_other_questions(project: Path
     )
     assert trained.keys() == taken.keys() and all(torch.equal(trained[name], taken[name]) for name in trained)
     predict("more-shots")
-    assert score("more-shots", read_params(stage.PARAMS)).protocol["shots"] == "2"
+    assert score("more-shots", read_params(PARAMS)).protocol["shots"] == "2"
 
 
 def test_a_run_that_starts_from_no_other_needs_epochs(project: Path):
@@ -78,9 +77,9 @@ def test_weights_are_not_taken_as_they_are_to_keypoints_that_they_do_not_know(pr
         text = text.replace(f"{section}:\n", f"{section}:\n  renamed: {{{entry}}}\n", 1)
     (project / "params.yaml").write_text(text)
     params = read_params(project / "params.yaml")
-    prepare(params, "renamed", stage.prepared("renamed"))
-    split(params, "renamed", stage.prepared("renamed"), stage.split_folder("renamed"))
-    pack(params, "renamed", stage.prepared("renamed"), stage.pack_folder("renamed"))
+    prepare(params, "renamed", prepared_folder("renamed"))
+    split(params, "renamed", prepared_folder("renamed"), split_folder("renamed"))
+    pack(params, "renamed", prepared_folder("renamed"), pack_folder("renamed"))
     train_without_ray("baseline")
     with pytest.raises(ValueError, match="must have no keypoint that baseline has not learnt, but new are snout"):
         experiment_of("other")

@@ -200,7 +200,8 @@ def test_poses_that_are_alike_in_their_boxes_are_met_by_the_floor(
     cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from posebed.config import read_params
-    from posestages import pack, prepare, score, split, stage
+    from posebed.places import pack_folder, prepared_folder, split_folder
+    from posestages import pack, prepare, score, split
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
@@ -209,9 +210,9 @@ def test_poses_that_are_alike_in_their_boxes_are_met_by_the_floor(
     text = (case / "params.yaml").read_text().replace("size:", "crop_size:")
     (tmp_path / "params.yaml").write_text(text)
     params = read_params(tmp_path / "params.yaml")
-    prepare.prepare(params, "beast", stage.prepared("beast"))
-    split.split(params, "beast", stage.prepared("beast"), stage.split_folder("beast"))
-    pack.pack(params, "beast", stage.prepared("beast"), stage.pack_folder("beast"))
+    prepare.prepare(params, "beast", prepared_folder("beast"))
+    split.split(params, "beast", prepared_folder("beast"), split_folder("beast"))
+    pack.pack(params, "beast", prepared_folder("beast"), pack_folder("beast"))
     train_without_ray("mean")
     predict("mean")
     assert score.score("mean", params).score("PCK@0.05").value == 1.0

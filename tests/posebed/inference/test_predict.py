@@ -15,11 +15,12 @@ from posebed.data.crop import clip_box
 from posebed.data.pack import Pack
 from posebed.data.queries import queries_of
 from posebed.data.splits import read_split
+from posebed.places import PARAMS, pack_folder, prepared_folder, split_folder
 from posebed.records import Record, read_records, write_records
 from posebed.scoring.predictions import Predictions, read_predictions
 from posebed.training.process_group import join_process_group
 from posebed.training.training_stream import training_stream
-from posestages import pack, split, stage
+from posestages import pack, split
 from posestages.score import score
 
 
@@ -42,19 +43,19 @@ def with_detections(project: Path) -> Path:
     text = (project / "params.yaml").read_text()
     run = "  found: {model: mean_pose, split: quads, pack: small, boxes: detected}\n"
     (project / "params.yaml").write_text(text.replace("  baseline: {model", f"{run}  baseline: {{model"))
-    table = stage.prepared("quads") / "records.parquet"
+    table = prepared_folder("quads") / "records.parquet"
     records = read_records(table)
     write_records([*records, *map(detected, records)], table)
     params = read_params(project / "params.yaml")
-    split.split(params, "quads", stage.prepared("quads"), stage.split_folder("quads"))
-    pack.pack(params, "small", stage.prepared("quads"), stage.pack_folder("small"))
+    split.split(params, "quads", prepared_folder("quads"), split_folder("quads"))
+    pack.pack(params, "small", prepared_folder("quads"), pack_folder("small"))
     return project
 
 
 def test_annotated_boxes_are_predicted_once_and_each_has_its_truth(project: Path):
     train_without_ray("floor")
     table = predictions_of("floor")
-    test = read_split(stage.split_folder("quads")).records("test")
+    test = read_split(split_folder("quads")).records("test")
     assert sorted(table.record) == sorted(test)
     assert table.predicted.all() and table.annotated.all() and table.paired
     assert table.size == (64, 64)
@@ -67,11 +68,11 @@ def test_annotated_boxes_are_predicted_once_and_each_has_its_truth(project: Path
 def test_detected_boxes_are_predicted_and_matched_with_every_truth_of_the_part(with_detections: Path):
     train_without_ray("found")
     table = predictions_of("found")
-    test = read_split(stage.split_folder("quads")).records("test")
+    test = read_split(split_folder("quads")).records("test")
     assert sorted(table.record) == sorted(test)
     assert (table.predicted == np.char.startswith(table.record, "found/")).all()
     assert (table.annotated == ~table.predicted).all()
-    result = score("found", read_params(stage.PARAMS))
+    result = score("found", read_params(PARAMS))
     assert result.protocol["boxes"] == "detected"
     measured = {s.metric for s in result.scores}
     assert {"AP", "AR"} <= measured
@@ -92,10 +93,10 @@ def test_training_and_validation_never_see_a_detectors_box(with_detections: Path
 
 
 def test_a_run_in_detected_boxes_is_refused_where_the_data_has_none(with_detections: Path):
-    records = read_records(stage.prepared("quads") / "records.parquet")
-    write_records([r for r in records if r.detection is None], stage.prepared("quads") / "records.parquet")
+    records = read_records(prepared_folder("quads") / "records.parquet")
+    write_records([r for r in records if r.detection is None], prepared_folder("quads") / "records.parquet")
     params = read_params(with_detections / "params.yaml")
-    split.split(params, "quads", stage.prepared("quads"), stage.split_folder("quads"))
+    split.split(params, "quads", prepared_folder("quads"), split_folder("quads"))
     with pytest.raises(ValueError, match="'test' must hold at least one box that is detected, but holds none"):
         experiment_of("found")
 
@@ -103,7 +104,7 @@ def test_a_run_in_detected_boxes_is_refused_where_the_data_has_none(with_detecti
 def test_a_result_says_how_it_was_measured_and_how_the_model_predicted(project: Path):
     train_without_ray("baseline")
     predict("baseline")
-    result = score("baseline", read_params(stage.PARAMS))
+    result = score("baseline", read_params(PARAMS))
     assert result.protocol == {
         "part": "test",
         "boxes": "annotated",
