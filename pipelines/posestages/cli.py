@@ -171,7 +171,10 @@ def inspect(
 def presets(
     names: Annotated[list[str] | None, typer.Argument(help="Presets; else all of them.")] = None,
     add: Annotated[bool, typer.Option("--add", help="Write the entries into params.yaml.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the run, and of the draw of few records.")] = 0,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(min=0, help="Of a member of each run, the first also of the draw of few records."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Build each and make one step on pictures of noise.")
     ] = False,
@@ -184,7 +187,7 @@ def presets(
     elif add and not names:
         raise ValueError("--add must be given the names of presets, but got none")
     elif names:
-        _print_or_add(published.combined(names, seed), add)
+        _print_or_add(published.combined(names, seed or [0]), add)
     else:
         _list_presets()
 

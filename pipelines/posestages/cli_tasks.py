@@ -106,9 +106,9 @@ def accept(
         project = read_project()
         graph = project.graph.of([key])
         stale = [
-            n
-            for n in graph.tasks
-            if project.statuses[n].state is State.STALE and graph.tasks[n].key == key.removeprefix(SEARCH)
+            task
+            for name, task in graph.tasks.items()
+            if project.statuses[name].state is State.STALE and task.key == key.removeprefix(SEARCH)
         ]
         if not stale:
             break

@@ -484,8 +484,8 @@ def former_form(content: object) -> str:
     sections = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
     former = [f"a section {name}" for name in ("finetunes", "tuned") if name in sections]
     for section, names in _FORMER.items():
-        entries: Any = sections.get(section)
-        for key, entry in entries.items() if isinstance(entries, dict) else ():
+        entries = cast("dict[str, Any]", sections.get(section) if isinstance(sections.get(section), dict) else {})
+        for key, entry in entries.items():
             former += [f"{section}.{key}.{name}" for name in names if isinstance(entry, dict) and name in entry]
     return shortened(former, none="")
 

@@ -179,7 +179,11 @@ class Schedule:
                 self._idle.remove(actor)
                 return actor
         self._make_room(need)
-        options = {"num_cpus": need.cpus, "num_gpus": need.gpus, **({"memory": need.memory} if need.memory else {})}
+        options: dict[str, Any] = {
+            "num_cpus": need.cpus,
+            "num_gpus": need.gpus,
+            **({"memory": need.memory} if need.memory else {}),
+        }
         variables = worker_variables(need.gpus > 0)
         return Warm(ray.remote(**options)(Worker).remote(str(Path.cwd()), variables, IMPORTS), need)
 

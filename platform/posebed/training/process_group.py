@@ -46,8 +46,8 @@ def leave_process_group() -> None:
     go of what it knows of the group."""
     if dist.is_initialized():
         deepspeed: Any = sys.modules.get("deepspeed")
-        knows = deepspeed is not None and deepspeed.comm.is_initialized()
-        (deepspeed.comm if knows else dist).destroy_process_group()
+        comm = deepspeed.comm if deepspeed is not None else None
+        (comm if comm is not None and comm.is_initialized() else dist).destroy_process_group()
 
 
 def summed(values: torch.Tensor, group: ProcessGroup) -> torch.Tensor:
