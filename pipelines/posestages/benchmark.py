@@ -9,18 +9,16 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from posebed.config import SEARCH, Params, read_params
+from posebed.config import Params, read_params
 from posebed.files import write_text
 from posebed.jobs.graph import ABSENT, Graph, GraphMaker, Task
 from posebed.jobs.outcomes import Outcomes, State, Status
-from posebed.places import PARAMS, run_folder
+from posebed.places import PARAMS
 from posebed.source_code import SourceCode
-from posestages.experiments import PACKAGES, ZOO
-from posestages.stage import run
+from posestages.stage import PACKAGES, ZOO, run
 
 METRICS = Path("metrics.json")
 RUN_AGAIN = "the same command tries the failed tasks again"
@@ -76,11 +74,12 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
     from posebed.jobs.requests import only_command
     from posebed.jobs.schedule import Plan, Schedule
     from posebed.jobs.view import View
+    from posestages.live_tracking import LiveTracking
     from posestages.tasks import perform
 
     estimates = Estimates(project.statuses)
     seconds = sum(estimates.seconds(graph.tasks[name]) for name in todo)
-    with only_command(), Tracking() as tracking, View(len(todo), seconds, tracking.epoch) as view:
+    with only_command(), LiveTracking(graph.tasks) as tracking, View(len(todo), seconds, tracking.epoch) as view:
         plan = Plan(graph, todo, project.params, perform, PACKAGES, tracking.done)
         schedule = Schedule(plan, estimates, view)
         try:
@@ -106,47 +105,10 @@ def _must_have_data(task: Task) -> None:
 
 def write_metrics(params: Params) -> None:
     """Write ``metrics.json``: every run's metrics, as far as it has a result."""
-    from posebed.scoring.result import read_result
+    from posestages.report import read_results
+    from posestages.score import metrics_of
 
-    paths = {key: run_folder(key) / "result.json" for key in sorted(params.runs)}
-    results = {key: read_result(path) for key, path in paths.items() if path.is_file()}
-    metrics = {key: {score.metric: score.value for score in result.scores} for key, result in results.items()}
-    write_text(json.dumps(metrics, indent=1) + "\n", METRICS)
-
-
-class Tracking:
-    """Mirrors results, searches and finished epochs to the tracker, on a thread of its own: a tracker that is slow or
-    out of reach holds up no task."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1)
-
-    def __enter__(self) -> Tracking:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown()
-
-    def done(self, task: Task) -> None:
-        if task.kind in ("score", "search"):
-            self._pool.submit(_mirrored, task)
-
-    def epoch(self, task: str, epoch: object) -> None:
-        """Nothing yet: epochs are written with the result."""
-
-
-def _mirrored(task: Task) -> None:
-    from posebed.scoring.result import read_result
-    from posebed.scoring.search_result import read_search
-    from posestages.commands.mirror import mirror
-
-    try:
-        if task.kind == "search":
-            mirror([], [read_search(run_folder(SEARCH + task.key))])
-        else:
-            mirror([read_result(run_folder(task.key) / "result.json")])
-    except Exception as error:  # a mirror never decides what becomes of a run
-        print(f"{task.key} was not tracked: {error}", file=sys.stderr)
+    write_text(json.dumps(metrics_of(read_results(params)), indent=1) + "\n", METRICS)
 
 
 def failure_table(failed: dict[str, str]) -> str:

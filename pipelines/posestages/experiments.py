@@ -12,9 +12,7 @@ from posebed.identity import Identity
 from posebed.jobs.graph import start_seed
 from posebed.places import member_folder, pack_folder, run_folder, split_folder
 from posebed.scoring.search_result import read_best
-
-ZOO = "posezoo"
-PACKAGES = ("posebed", "posezoo", "posestages")
+from posestages.stage import ZOO
 
 
 def member_experiment(params: Params, key: str, seed: int, identity: Identity | None = None) -> Experiment:

@@ -21,6 +21,7 @@ from posebed.scoring.result import RESULT_FILE, Epoch, Provenance, Result, read_
 from posebed.scoring.scores import score_predictions
 from posebed.scoring.suppression import DUPLICATE
 from posestages.commands.preset_matching import repeat_of
+from posestages.stage import entry
 
 STARTS = {"init_from": "started from", "imported": "weights imported from", "params_from": "parameters from"}
 """What ``run.json`` may name as the origin of weights or parameters, and its label."""
@@ -33,7 +34,7 @@ def score(key: str, params: Params) -> Result:
         LookupError: there is no run of that name, or a member has no predictions.
         ValueError: members did not answer the same queries.
     """
-    folders = [member_folder(key, seed) for seed in _seeds(key, params)]
+    folders = [member_folder(key, seed) for seed in entry("runs", params.runs, key).seeds]
     if absent := [folder.as_posix() for folder in folders if not (folder / PREDICTIONS).is_file()]:
         raise LookupError(f"every member of {key} must have {PREDICTIONS}, but there is none in {shortened(absent)}")
     tables = [read_predictions(folder / PREDICTIONS) for folder in folders]
@@ -48,12 +49,6 @@ def score(key: str, params: Params) -> Result:
 def metrics_of(results: Iterable[Result]) -> dict[str, dict[str, float]]:
     """Run to metric to value."""
     return {result.key: {score.metric: score.value for score in result.scores} for result in results}
-
-
-def _seeds(key: str, params: Params) -> tuple[int, ...]:
-    if key not in params.runs:
-        raise LookupError(f"runs must have an entry {key!r}, but has {shortened(params.runs)}")
-    return params.runs[key].seeds
 
 
 def _member(key: str, folder: Path, table: Predictions, params: Params) -> Result:

@@ -9,6 +9,10 @@ from typing import NoReturn, TypeVar
 from posebed.listing import shortened
 from posebed.places import PARAMS
 
+ZOO = "posezoo"
+PACKAGES = ("posebed", ZOO, "posestages")
+"""What workers of a cluster are sent."""
+
 Entry = TypeVar("Entry")
 
 

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
-
 from posebed.config import Section
 from posebed.files import Kind, read_json, write_json, write_text, writing
 from posebed.yamlfile import read_yaml, yaml_text
@@ -124,6 +122,8 @@ def write_search(result: SearchResult, folder: Path) -> None:
     Raises:
         LookupError: no trial was seen to its end.
     """
+    import pandas as pd
+
     best = result.best
     write_text(
         yaml_text(
@@ -149,6 +149,8 @@ def write_search(result: SearchResult, folder: Path) -> None:
 
 def read_search(folder: Path) -> SearchResult:
     """Read what ``write_search`` wrote."""
+    import pandas as pd
+
     table = pd.read_parquet(folder / "trials.parquet")
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     trials = tuple(

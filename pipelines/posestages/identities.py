@@ -1,0 +1,72 @@
+"""Stage ``identities``: what decides the outcome of every other stage, beside its input data, as one hash each.
+
+Settings enter by value with their defaults, code as the statements of the modules that the stage can reach, so that DVC
+needs to know no source file, and a clone and an installed wheel are alike.
+
+Usage: python -m posestages.identities
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from posebed.config import Params, Section, TrainConfig, read_params
+from posebed.files import Kind, write_json
+from posebed.identity import Identity, flattened
+from posebed.jobs.graph import ENTRIES
+from posebed.places import PARAMS
+from posebed.source_code import SourceCode
+from posestages.stage import PACKAGES, ZOO, run
+
+FILE = Path("data/identities.json")
+IDENTITIES = Kind("identities of stages")
+
+
+def identities(params: Params) -> dict[str, Any]:
+    """By stage, and by key where a stage is one of several, a hash."""
+    code = SourceCode((*PACKAGES, "menagerie"))
+
+    def of(settings: Any, *entries: str) -> str:
+        return Identity(flattened({"settings": settings}), code=code.reachable(entries)).hash
+
+    def each(section: Mapping[str, Section], stage: str) -> dict[str, str]:
+        return {key: of(entry.model_dump(mode="json"), f"posestages.{stage}") for key, entry in section.items()}
+
+    sources = {key: f"posebed.datasets.{data.source}" for key, data in params.data.items()}
+    return {
+        "draw": {key: of(settings, "posestages.draw") for key, settings in params.menagerie.items()},
+        "prepare": {
+            key: of(data.model_dump(mode="json"), "posestages.prepare", sources[key])
+            for key, data in params.data.items()
+        },
+        "split": each(params.splits, "split"),
+        "pack": each(params.packs, "pack"),
+        "benchmark": of(_benchmark(params), *_reached(params), "posestages.benchmark"),
+        "report": of(params.model_dump(mode="json", include={"scoring", "runs", "searches"}), "posestages.report"),
+    }
+
+
+def _benchmark(params: Params) -> dict[str, Any]:
+    """The settings that any task could depend on."""
+    sections = {"models", "runs", "searches", "scoring"}
+    return {**params.model_dump(mode="json", include=sections), "train": TrainConfig().model_dump(mode="json")}
+
+
+def _reached(params: Params) -> Iterable[str]:
+    models = {run.model for run in (*params.runs.values(), *params.searches.values())}
+    return (
+        *(entry for entries in ENTRIES.values() for entry in entries),
+        *(f"{ZOO}.{model}" for model in sorted(models)),
+    )
+
+
+def main(arguments: list[str]) -> None:
+    if arguments:
+        raise ValueError(f"the stage must be given no argument, but got {' '.join(arguments)}")
+    write_json(identities(read_params(PARAMS)), FILE, IDENTITIES)
+
+
+if __name__ == "__main__":
+    run(main)
