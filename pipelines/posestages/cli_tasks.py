@@ -47,7 +47,14 @@ def _print_plan(keys: list[str]) -> None:
     for name in todo:
         console.print(f"  {name}: about {minutes(estimates.seconds(graph.tasks[name]))}", highlight=False)
     hours = sum(estimates.seconds(graph.tasks[n]) * graph.tasks[n].workers for n in todo) / 3600
-    console.print(f"{len(todo)} of {len(graph.tasks)} tasks to do, about {hours:.2g} device hours", highlight=False)
+    sizes = [estimates.bytes(graph.tasks[n]) for n in todo if graph.tasks[n].kind != "score"]
+    disk = f"{sum(size or 0 for size in sizes) / 1e6:.3g} MB on disk"
+    unknown = f", beside {sizes.count(None)} tasks that are like none done before" if None in sizes else ""
+    console.print(
+        f"{len(todo)} of {len(graph.tasks)} tasks to do, about {hours:.2g} device hours and {disk}{unknown}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @app.command()
@@ -153,3 +160,12 @@ def results() -> None:
     from posestages.report import results_table
 
     console.print(results_table(read_params(PARAMS)), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def migrate() -> None:
+    """Rewrite params.yaml from the form before runs had seeds; its former text stays beside it."""
+    from posestages.commands.migrate import migrate as rewrite
+
+    for line in rewrite(PARAMS):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -60,14 +62,21 @@ def reproduced(prepared_project: Path, tmp_path_factory: pytest.TempPathFactory)
 
 def test_every_run_has_a_result_and_the_report_shows_them(reproduced: Path):
     page = (reproduced / "report" / "index.html").read_text()
+    metrics = json.loads((reproduced / "metrics.json").read_text())
     for key in ("floor", "baseline", "prototypes"):
         result = read_result(reproduced / "runs" / key / "result.json")
         assert result.key == key
-        assert (
-            result.score("PCK@0.2").value
-            == json.loads((reproduced / f"runs/{key}/metrics.json").read_text())["PCK@0.2"]
-        )
+        assert result.score("PCK@0.2").value == metrics[key]["PCK@0.2"]
         assert key in page
+
+
+def test_metrics_are_in_git_so_that_a_clone_shows_them(reproduced: Path, tmp_path: Path):
+    sound("git", "add", "-A")
+    sound("git", "commit", "-qm", "Results")
+    sound("git", "clone", "-q", str(reproduced), str(tmp_path / "clone"))
+    shown = json.loads(sound("dvc", "--cd", str(tmp_path / "clone"), "metrics", "show", "--json"))
+    (metrics,) = (workspace["data"]["metrics.json"]["data"] for workspace in shown.values())
+    assert metrics == json.loads((reproduced / "metrics.json").read_text())
 
 
 def test_a_result_names_the_commit_and_the_hashes_that_dvc_knows(reproduced: Path):
@@ -79,28 +88,59 @@ def test_a_result_names_the_commit_and_the_hashes_that_dvc_knows(reproduced: Pat
     assert origin.split_hash in lock
 
 
-def test_a_second_run_does_nothing(reproduced: Path):
-    assert "Data and pipelines are up to date" in sound("dvc", "repro")
+def test_a_second_run_does_nothing_but_look_at_the_code(reproduced: Path):
+    assert stages(sound("dvc", "repro")) == {"identities"}
 
 
-def test_changing_one_model_re_runs_that_model_alone(reproduced: Path):
+def test_changing_one_model_trains_that_model_alone(reproduced: Path):
     params = reproduced / "params.yaml"
     params.write_text(
         params.read_text().replace("train: {epochs: 2, batch_size: 4", "train: {epochs: 1, batch_size: 4")
     )
-    changed = {"train@prototypes", "predict@prototypes", "score@prototypes", "report"}
-    assert stages(sound("dvc", "repro")) == changed
+    shown = sound("posebed", "status")
+    assert "train prototypes seed 0  stale      train.epochs 2 -> 1" in shown
+    others = {path: path.stat().st_mtime_ns for path in (reproduced / "runs").glob("[bf]*/**/*") if path.is_file()}
+    assert others
+    assert stages(sound("dvc", "repro")) == {"identities", "benchmark", "report"}
     assert len(read_result(reproduced / "runs/prototypes/result.json").curve) == 1
+    assert others == {path: path.stat().st_mtime_ns for path in others}
+
+
+def test_another_default_of_a_setting_makes_results_stale_and_a_docstring_does_not(reproduced: Path):
+    with changed(reproduced / "platform/posebed/data/splits.py", '"""', '"""Another word. '):
+        assert stages(sound("dvc", "repro", "--dry", PYTHONPATH=source_roots(reproduced))) == {"identities"}
+        assert " stale " not in sound("posebed", "status", PYTHONPATH=source_roots(reproduced))
+    with changed(reproduced / "platform/posebed/config.py", "momentum: Share = 0.9", "momentum: Share = 0.8"):
+        assert "train.momentum 0.9 -> 0.8" in sound("posebed", "status", PYTHONPATH=source_roots(reproduced))
+        run(sys.executable, "-m", "posestages.identities", PYTHONPATH=source_roots(reproduced))
+        assert "benchmark" in sound("dvc", "status", PYTHONPATH=source_roots(reproduced))
+    sound(sys.executable, "-m", "posestages.identities")
+
+
+def source_roots(folder: Path) -> str:
+    return os.pathsep.join(str(folder / root) for root in ("platform", "models", "pipelines"))
+
+
+@contextmanager
+def changed(path: Path, old: str, new: str) -> Iterator[None]:
+    """The file with the first occurrence of a text replaced."""
+    before = path.read_text()
+    assert old in before
+    path.write_text(before.replace(old, new, 1))
+    try:
+        yield
+    finally:
+        path.write_text(before)
 
 
 def test_changing_one_split_touches_no_other(reproduced: Path):
-    params = reproduced / "params.yaml"
-    before = params.read_text()
-    params.write_text(before.replace("queries: 3", "queries: 2"))
-    try:
-        assert stages(sound("dvc", "repro", "--dry")) == {"split@held-out"}
-    finally:
-        params.write_text(before)
+    with changed(reproduced / "params.yaml", "queries: 3", "queries: 2"):
+        sound(sys.executable, "-m", "posestages.identities")
+        status = json.loads(sound("dvc", "status", "--json"))
+        assert {stage for stage in status if stage.startswith(("draw", "prepare", "split", "pack"))} == {
+            "split@held-out"
+        }
+    sound(sys.executable, "-m", "posestages.identities")
 
 
 def test_the_tracker_has_every_run_and_another_is_filled_by_one_command(reproduced: Path):
@@ -121,18 +161,17 @@ def test_the_tracker_has_every_run_and_another_is_filled_by_one_command(reproduc
     assert tracked(another) == {r.fingerprint: written_by_stages[r.fingerprint] for r in results}
 
 
-def test_a_tracker_out_of_reach_loses_no_result(reproduced: Path):
+def test_a_tracker_out_of_reach_loses_no_result_and_a_failed_run_leaves_a_report(reproduced: Path):
     before = read_result(reproduced / "runs/floor/result.json")
-    done = run(
-        sys.executable,
-        "-m",
-        "posestages.score",
-        "floor",
-        MLFLOW_TRACKING_URI="http://127.0.0.1:9",
-        MLFLOW_HTTP_REQUEST_MAX_RETRIES="1",
-        MLFLOW_HTTP_REQUEST_TIMEOUT="2",
-    )
-    assert done.returncode == 0, done.stderr
-    assert "not tracked" in done.stderr and "floor: " in done.stderr
-    after = read_result(reproduced / "runs/floor/result.json")
-    assert after.scores == before.scores
+    (reproduced / "runs/floor/task.json").unlink()
+    silent = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "2"}
+    wide = "baseline: {model: simple_baseline, split: quads, pack: small, config: {channels: 0}}"
+    with changed(reproduced / "params.yaml", "baseline: {model: simple_baseline, split: quads, pack: small}", wide):
+        done = run("dvc", "repro", MLFLOW_TRACKING_URI="http://127.0.0.1:9", **silent)
+    assert done.returncode != 0
+    words = done.stdout + done.stderr
+    assert "not tracked" in words and "floor: " in words
+    assert "train baseline seed 0" in words and "channels" in words and "Traceback" not in words
+    assert "The report" in words and "DVC records the results once these runs succeed or leave params.yaml" in words
+    assert read_result(reproduced / "runs/floor/result.json").scores == before.scores
+    assert "failed" not in sound("posebed", "status")

@@ -1,9 +1,10 @@
-"""How long tasks take: what was recorded of the same task, of ones like it, or a guess from their epochs."""
+"""How long tasks take and what they leave on disk: as the same task did, or ones like it; time else by a guess."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from statistics import median
 
 from posebed.jobs.graph import Graph, Task
@@ -24,12 +25,19 @@ class Estimates:
         for name, seconds in self._own.items():
             task = statuses[name].task
             self._like[_likeness(task)].append(seconds / _amount(task))
+        self._done = [statuses[name].task for name in self._own]
 
     def seconds(self, task: Task) -> float:
         if task.name in self._own:
             return self._own[task.name]
         like = self._like.get(_likeness(task))
         return _amount(task) * median(like) if like else _amount(task) * GUESSES[task.kind]
+
+    def bytes(self, task: Task) -> float | None:
+        """On disk; None where nothing like it was ever done."""
+        like = [other for other in self._done if _likeness(other) == _likeness(task)]
+        sizes = [_size(other.folder) for other in like if other.name == task.name] or [_size(o.folder) for o in like]
+        return median(sizes) if sizes else None
 
     def remaining(self, graph: Graph, todo: Collection[str]) -> dict[str, float]:
         """Of every task to do, the seconds from its start to the end of the longest chain of tasks that need it."""
@@ -39,6 +47,10 @@ class Estimates:
                 behind = max((longest.get(other, 0.0) for other in graph.dependents[name]), default=0.0)
                 longest[name] = self.seconds(graph.tasks[name]) + behind
         return longest
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _likeness(task: Task) -> tuple[str, ...]:

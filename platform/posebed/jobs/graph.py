@@ -45,7 +45,7 @@ class Task:
     """Names of the tasks that must be done before."""
     model: str
     epochs: int | None = None
-    """Of a training; None where the model's own settings decide."""
+    """Of its run; None where the model's own settings decide."""
     workers: int = 1
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
 
@@ -205,10 +205,13 @@ class GraphMaker:
         self, kind: str, key: str, seed: int | None, identity: Identity, needs: tuple[str, ...], run: TrainingConfig
     ) -> str:
         workers = identity.settings.get("train.workers", 1) if kind in ("train", "search") else 1
-        epochs = identity.settings.get("train.epochs") if kind == "train" else None
-        task = Task(kind, key, seed, identity, needs, run.model, epochs, workers, run.resources)
+        task = Task(kind, key, seed, identity, needs, run.model, self._epochs(key, run), workers, run.resources)
         self._tasks[task.name] = task
         return task.name
+
+    def _epochs(self, key: str, run: TrainingConfig) -> int | None:
+        """As far as they are written."""
+        return layers_of(self._params, self._params.place_of(key)[0], run, self._zoo, {})[1].get("epochs")
 
     def settings_of(self, key: str, run: TrainingConfig, seed: int) -> dict[str, Any]:
         """By value: what is written, over the defaults of ``TrainConfig``. A model's own defaults enter as its code."""
