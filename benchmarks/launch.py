@@ -1,7 +1,7 @@
-"""What Ray Train's launch costs beside a bare torchrun of the same loop: ratios within one run.
+"""What the first run's launch costs beside a bare torchrun of the same loop: ratios within one run.
 
-Both train the same few steps of the same run in a small drawn project; what is compared is the time from the
-command to the end of the first epoch, and where Ray spends it.
+Both train the same few steps of the same run in a small drawn project; what is compared is the time from the command to
+the end of the first epoch. The way of later runs is in graph.py.
 
 Usage: python benchmarks/launch.py [--quick | --record] [ROUNDS]
 """
@@ -9,7 +9,6 @@ Usage: python benchmarks/launch.py [--quick | --record] [ROUNDS]
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import statistics
@@ -49,21 +48,6 @@ def seconds(*command: str) -> float:
     return took
 
 
-def ray_stages() -> dict[str, float]:
-    """What Ray Train's controller wrote down of the last job."""
-    stages: dict[str, float] = {}
-    for path in Path(tempfile.gettempdir(), "ray/session_latest/logs/train").glob("ray-train-sys-controller-*.log"):
-        for line in path.read_text().splitlines():
-            message = json.loads(line)["message"]
-            if (
-                message.startswith("[Worker Group Initialization]")
-                and message.count(" in ") == 1
-                and "total" not in message
-            ):
-                stages[message.split("] ")[1].split(" in ")[0]] = float(message.rsplit(" in ", 1)[1].split("s.")[0])
-    return stages
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("rounds", nargs="?", type=int, default=3)
@@ -77,14 +61,12 @@ def main() -> None:
             subprocess.run([python, "-m", f"posestages.{stage}", "quads"], check=True, capture_output=True)
         bare, ray = [], []
         for _ in range(options.rounds):
-            bare.append(seconds(*torchrun, "posestages.train", "short", "--without-ray"))
-            ray.append(seconds(python, "-m", "posestages.train", "short"))
+            bare.append(seconds(*torchrun, "posestages.train_without_ray", "short"))
+            ray.append(seconds(python, "-c", "from posestages.cli import main; main()", "run", "short"))
         imports = seconds(python, "-c", "import posezoo.simple_baseline, posebed.training.zero, posebed.training.loop")
         ratios = [r / b for r, b in zip(ray, bare, strict=True)]
         print(f"torchrun, one epoch:   {statistics.median(bare):5.1f} s, of which imports take {imports:.1f} s")
-        print(f"Ray Train, one epoch:  {statistics.median(ray):5.1f} s")
-        for stage, took in ray_stages().items():
-            print(f"    {stage}: {took:.1f} s")
+        print(f"posebed run, one epoch: {statistics.median(ray):4.1f} s")
         print(f"ratio: {statistics.median(ratios):.2f} (at most 2 is wanted), rounds {[round(r, 2) for r in ratios]}")
         figure("launch/ratio", f"{statistics.median(ratios):.1f} times")
         figure("launch/ray", f"{statistics.median(ray):.0f} s")

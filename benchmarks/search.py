@@ -26,12 +26,12 @@ from posebed.jobs.cluster import connect
 from posebed.jobs.search import Search, open_search, result_of, run_search
 from posebed.reporting.search_tracking import SearchMirror
 from posebed.scoring.search_result import Trial
+from posestages.stage import PACKAGES
 
 import optuna  # isort: skip
 from ray import tune  # isort: skip
 from ray.tune.search.optuna import OptunaSearch  # isort: skip
 
-PACKAGES = ("posebed", "posezoo", "posestages")
 PARAMS = """
 menagerie: {quads: {set: quadrupeds, images: 120, side: 80, categories: [tiger, horse]}}
 data: {quads: {source: coco_folder, path: data/menagerie/quads}}
@@ -126,7 +126,7 @@ def seconds_of(search: Search, memory: Memory) -> float:
     """The wall time of a search, with its mirror in MLflow, once the cluster is there."""
     started = time.perf_counter()
     with SearchMirror(result_of(search, {})) as mirror:
-        run_search(search, PACKAGES, None, [mirror, memory])
+        run_search(search, None, os.cpu_count() or 1, [mirror, memory])
     return time.perf_counter() - started
 
 
