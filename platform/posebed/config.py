@@ -201,7 +201,7 @@ class ModelConfig(Section):
 
 
 class ResourcesConfig(Section):
-    """What one task asks of the cluster. It changes no number."""
+    """What one task asks of the cluster. It is no part of its identity: of a number, threads change the last digits."""
 
     cpus: Positive = 1
     """Processors of a worker, and its threads, where there is no accelerator."""
