@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from posestages.train import main as train
 
 from posebed.data.images import Images
+from posestages.train_without_ray import train_without_ray
 
 
 def posebed(*words: str) -> subprocess.CompletedProcess[str]:
@@ -99,7 +99,7 @@ def test_mistakes_end_in_one_sentence_and_exit_code_2(project: Path, words: tupl
 
 
 def test_predict_writes_poses_and_pictures(project: Path):
-    train(["baseline", "--without-ray"])
+    train_without_ray("baseline")
     content = json.loads((project / "data/menagerie/quads/annotations.json").read_text())
     images = Images(project / "data/menagerie/quads/images.zip")
     names = [image["file_name"] for image in content["images"][:2]]
@@ -122,7 +122,7 @@ def test_predict_writes_poses_and_pictures(project: Path):
 
 
 def test_predicting_with_a_box_file_that_misses_a_picture_is_refused(project: Path):
-    train(["floor", "--without-ray"])
+    train_without_ray("floor")
     (project / "boxes.json").write_text('{"images": [], "annotations": []}')
     (project / "lonely.png").write_bytes(cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
     done = posebed("predict", "floor", "lonely.png", "--boxes", "boxes.json")

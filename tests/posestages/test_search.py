@@ -14,10 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from posestages.search import searched_experiment
-from posestages.train import experiment_of, train_without_ray
 from safetensors.torch import load_file
 
+from experiments import experiment_of, searched_experiment
 from posebed.config import read_params
 from posebed.data.pack import Pack
 from posebed.data.splits import read_split

@@ -205,13 +205,14 @@ class GraphMaker:
         self, kind: str, key: str, seed: int | None, identity: Identity, needs: tuple[str, ...], run: TrainingConfig
     ) -> str:
         workers = identity.settings.get("train.workers", 1) if kind in ("train", "search") else 1
-        task = Task(kind, key, seed, identity, needs, run.model, self._epochs(key, run), workers, run.resources)
+        epochs = self._epochs(key, run) if kind == "train" else None
+        task = Task(kind, key, seed, identity, needs, run.model, epochs, workers, run.resources)
         self._tasks[task.name] = task
         return task.name
 
     def _epochs(self, key: str, run: TrainingConfig) -> int | None:
         """As far as they are written."""
-        return layers_of(self._params, self._params.place_of(key)[0], run, self._zoo, {})[1].get("epochs")
+        return layers_of(self._params, f"runs.{key}", run, self._zoo, {})[1].get("epochs")
 
     def settings_of(self, key: str, run: TrainingConfig, seed: int) -> dict[str, Any]:
         """By value: what is written, over the defaults of ``TrainConfig``. A model's own defaults enter as its code."""

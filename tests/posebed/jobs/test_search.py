@@ -18,8 +18,8 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from posestages.search import searched_experiment
 
+from experiments import searched_experiment
 from posebed.jobs.search import Search, open_search
 from posebed.jobs.study import note, suggest
 from posebed.scoring.search_result import Measured, SearchResult, Trial, read_search
