@@ -96,9 +96,7 @@ def test_a_search_is_named_by_its_place_in_what_it_refuses(project: Path):
         open_search(*searched_experiment("s"))
     with pytest.raises(ValueError, match=r"searches\.t: lr"):
         searched_experiment("t")
-    with pytest.raises(
-        LookupError, match=r"but is 'search@u'; there is .*search@s, search@t"
-    ):
+    with pytest.raises(LookupError, match=r"but is 'search@u'; there is .*search@s, search@t"):
         read_project().graph.of(["search@u"])
 
 
