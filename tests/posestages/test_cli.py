@@ -86,6 +86,7 @@ def test_show_draws_a_sheet(project: Path):
         (("logs", "lost"), "KEY must name a run or search, but is 'lost'"),
         (("logs", "floor"), "floor must have a log, but no task of it was started in this folder"),
         (("accept", "floor", "--because", "so"), "floor must have a stale task to accept, but has none"),
+        (("stop", "lost"), "KEY must name a run or search, but is 'lost'"),
         (("stop",), "a command must run tasks in this folder to be stopped, but none does"),
         (("show", "data/menagerie/quads", "--category", "unicorn"), "must have the categories unicorn"),
         (("predict", "lost", "x.jpg"), "must hold a trained run"),
