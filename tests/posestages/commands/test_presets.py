@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posebed.config import Params, read_params
+from posestages.benchmark import read_project
 from posestages.cli import app
 from posestages.commands.dry_run import alike, rehearse
 from posestages.commands.presets import add, all_presets, as_yaml, combined, entries, inserted
+from posestages.identities import identities
 from posestages.prepare import main as prepare
 
 TUNED = "prompt-pose-vit-b-coco-ap10k-20shot"
@@ -142,18 +145,23 @@ def test_data_that_is_not_there_is_reported_with_its_source(project: Path, capsy
         prepare(["ap10k-split1"])
 
 
-def test_dvc_trains_a_run_before_those_that_start_from_it(project: Path):
+def test_a_run_that_starts_from_another_is_trained_after_it_and_dvc_makes_their_data_before(project: Path):
     add(combined([TUNED]), project / "params.yaml")
+    graph = read_project().graph.of([TUNED])
+    assert [*graph.tasks] == [
+        "train prompt-pose-vit-b-coco seed 0",
+        *(f"{kind} {TUNED} seed 0" for kind in ("train", "predict")),
+        f"score {TUNED}",
+    ]
+    assert graph.tasks[f"train {TUNED} seed 0"].needs == ("train prompt-pose-vit-b-coco seed 0",)
     (project / "dvc.yaml").write_text((Path(__file__).parents[3] / "dvc.yaml").read_text())
-    for command in (["init", "--no-scm", "-q"], ["dag", "--dot", f"finetune-score@{TUNED}"]):
+    (project / "data/identities.json").write_text(json.dumps(identities(read_params(project / "params.yaml"))))
+    for command in (["init", "--no-scm", "-q"], ["dag", "--dot", "benchmark"]):
         done = subprocess.run([sys.executable, "-m", "dvc", *command], capture_output=True, text=True, check=True)
-    for before, after in (
-        ("train@prompt-pose-vit-b-coco", f"finetune@{TUNED}"),
-        ("pack@ap10k-split1-256x256", f"finetune@{TUNED}"),
-        (f"finetune@{TUNED}", f"finetune-predict@{TUNED}"),
-        (f"finetune-predict@{TUNED}", f"finetune-score@{TUNED}"),
-    ):
-        assert f'"{before}" -> "{after}"' in done.stdout
+    runs = read_params(project / "params.yaml").runs
+    for run in (runs[TUNED], runs["prompt-pose-vit-b-coco"]):
+        for before in (f"pack@{run.pack}", f"split@{run.split}", "identities"):
+            assert f'"{before}" -> "benchmark"' in done.stdout
 
 
 def test_an_unknown_preset_is_reported_with_close_names():
