@@ -72,11 +72,12 @@ def headlines_of(grounds: Iterable[GroundSection], tables: Iterable[Table], made
 def _of_ground(ground: GroundSection) -> HeadlineTable:
     comparison = ground.comparison
     scores = [comparison.score(i) for i in range(len(ground.runs))]
+    intervals = any(score.low is not None for score in scores)
     rows = [_row(run, s.value, s.spread, s.low, s.high) for run, s in zip(ground.runs, scores, strict=True)]
     return HeadlineTable(
         title=ground.title() + _shots(ground.facts),
         metric=MEASURED[HEADLINE].name,
-        note=" ".join(filter(None, ("95 % intervals resample categories.", ground.caution()))),
+        note=" ".join([*(["95 % intervals resample categories."] if intervals else []), ground.caution()]).strip(),
         rows=tuple(rows),
         sure=ground.sure(),
     )

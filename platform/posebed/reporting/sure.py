@@ -46,8 +46,8 @@ def _against_floor(above: Sequence[str], below: Sequence[str], floor: str) -> st
 
 def _of_best(best: str, beaten: Sequence[str], level: Sequence[str]) -> str:
     if not beaten:
-        return f"{best}, the highest, is not surely better than {_listed(level)}"
-    return _better(best, beaten) + (f", but not than {_listed(level)}" if level else "")
+        return f"{best}, the highest, is not surely better than {_listed(level, 'or')}"
+    return _better(best, beaten) + (f", but not than {_listed(level, 'or')}" if level else "")
 
 
 def _better(run: str, worse: Sequence[str]) -> str:
@@ -58,7 +58,7 @@ def _be(runs: Sequence[str]) -> str:
     return "is" if len(runs) == 1 else "are"
 
 
-def _listed(runs: Sequence[str]) -> str:
+def _listed(runs: Sequence[str], last_by: str = "and") -> str:
     more = [f"{len(runs) - NAMED} more"] if len(runs) > NAMED else []
     *first, last = [*runs[:NAMED], *more]
-    return f"{', '.join(first)} and {last}" if first else last
+    return f"{', '.join(first)} {last_by} {last}" if first else last
