@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from posestages.train import main as train
 
 from posebed.data.images import Images
+from posestages.train_without_ray import train_without_ray
 
 
 def posebed(*words: str) -> subprocess.CompletedProcess[str]:
@@ -23,8 +23,8 @@ def posebed(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "word",
     [
-        *("models", "datasets", "check", "show", "train", "search", "predict", "report", "track", "presets"),
-        "import-checkpoint",
+        *("models", "datasets", "check", "show", "predict", "report", "track", "presets", "import-checkpoint"),
+        *("run", "search", "status", "accept", "stop", "logs", "results", "migrate"),
     ],
 )
 def test_every_command_explains_itself(word: str):
@@ -80,8 +80,12 @@ def test_show_draws_a_sheet(project: Path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("train", "lost"), "runs must have an entry 'lost', but has floor, baseline, prototypes"),
-        (("search", "lost"), "searches must have an entry 'lost', but has none"),
+        (("run", "lost"), "KEY must name a run or search, but is 'lost'; there is baseline, floor, prototypes"),
+        (("search", "lost"), "KEY must name a run or search, but is 'search@lost'; there is baseline"),
+        (("status", "lost"), "KEY must name a run or search, but is 'lost'"),
+        (("accept", "floor", "--because", "nothing changed"), "floor must have a stale task to accept, but has none"),
+        (("stop",), "a command must run tasks in this folder to be stopped, but none does"),
+        (("logs", "floor"), "floor must have a log, but no task of it was started in this folder"),
         (("show", "data/menagerie/quads", "--category", "unicorn"), "must have the categories unicorn"),
         (("predict", "lost", "x.jpg"), "must hold a trained run"),
         (("check", ".", "--source", "ap10k"), "get it from ap-10k.zip"),
@@ -99,7 +103,7 @@ def test_mistakes_end_in_one_sentence_and_exit_code_2(project: Path, words: tupl
 
 
 def test_predict_writes_poses_and_pictures(project: Path):
-    train(["baseline", "--without-ray"])
+    train_without_ray("baseline")
     content = json.loads((project / "data/menagerie/quads/annotations.json").read_text())
     images = Images(project / "data/menagerie/quads/images.zip")
     names = [image["file_name"] for image in content["images"][:2]]
@@ -122,7 +126,7 @@ def test_predict_writes_poses_and_pictures(project: Path):
 
 
 def test_predicting_with_a_box_file_that_misses_a_picture_is_refused(project: Path):
-    train(["floor", "--without-ray"])
+    train_without_ray("floor")
     (project / "boxes.json").write_text('{"images": [], "annotations": []}')
     (project / "lonely.png").write_bytes(cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
     done = posebed("predict", "floor", "lonely.png", "--boxes", "boxes.json")

@@ -1,9 +1,7 @@
-"""The stage ``search``: what it reads, what it may not see, what it refuses, and runs that take its best settings."""
+"""Searches: what it reads, what it may not see, what it refuses, and runs that take its best settings."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from posestages.search import searched_experiment
-from posestages.train import experiment_of, train_without_ray
 from safetensors.torch import load_file
 
+from members import experiment_of, searched_experiment
 from posebed.config import read_params
 from posebed.data.pack import Pack
 from posebed.data.splits import read_split
@@ -26,8 +23,8 @@ from posebed.places import pack_folder, run_folder, split_folder
 from posebed.scoring.search_result import read_search
 from posebed.training.log import FolderLog
 from posebed.training.loop import epochs
+from posestages.train_without_ray import train_without_ray
 
-CHECKOUT = Path(__file__).parents[2]
 OWN = {"train.lr": 0.01, "train.batch_size": 8, "train.micro_batch": 2, "model.channels": 8}
 
 
@@ -137,39 +134,26 @@ def test_a_trial_never_sees_the_test_part(project: Path, model: str, split: str)
     assert all((one[name] == other[name]).all() for name in one)
 
 
-def dvc(*words: str) -> str:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["dvc", *words], capture_output=True, text=True, env={**os.environ, "PATH": path}, timeout=1200
-    )
+def posebed(*words: str) -> str:
+    command = [sys.executable, "-c", "from posestages.cli import main; main()", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
-@pytest.fixture
-def pipeline(project: Path) -> Path:
-    """The project with the real dvc.yaml, whose data stages are taken for done."""
-    for part in ("platform", "models", "pipelines"):
-        (project / part).symlink_to(CHECKOUT / part)
-    for file in ("dvc.yaml", ".dvcignore"):
-        shutil.copy(CHECKOUT / file, project / file)
-    dvc("init", "-q", "--no-scm")
-    return project
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_trials_that_fail_in_different_ways_harm_no_other_and_a_run_takes_the_best(pipeline: Path):
+def test_trials_that_fail_in_different_ways_harm_no_other_and_a_run_takes_the_best(project: Path):
     choices = {"train.lr": [0.01, 1e20], "train.batch_size": [8, 10], "train.micro_batch": [2, 4]}
     choices |= {"model.channels": [8, 10**9]}
     train = {"engine": "torch", "optimizer": "sgd", "lr": 0.01, "micro_batch": 2, "epochs": 2, "checkpoint_every": 1}
     entry = searched(sampler="random", scheduler="median", space=choices, train=train)
-    write(pipeline, searches={"s": entry}, runs={"final": tuned()})
+    write(project, searches={"s": entry}, runs={"final": tuned()})
     study = open_search(*searched_experiment("s")).study
     for wrong in ({"train.lr": 1e20}, {"train.batch_size": 10, "train.micro_batch": 4}, {"model.channels": 10**9}, {}):
         study.enqueue_trial(OWN | wrong)
 
-    printed = dvc("repro", "--single-item", "search@s")
+    printed = posebed("search", "s")
     folder = run_folder("search@s")
     result = read_search(folder)
     trials = {trial.number: trial for trial in result.trials}
@@ -186,10 +170,9 @@ def test_trials_that_fail_in_different_ways_harm_no_other_and_a_run_takes_the_be
     assert (folder / "figures").is_dir() and any((folder / "figures").glob("*history*.svg"))
     assert not list(Path(".posebed/ray").rglob("trial-*"))
 
-    assert "didn't change, skipping" in dvc("repro", "--single-item", "search@s")
-    assert "search@s" not in dvc("status", "search@s")
+    assert "nothing to do: 1 tasks are done" in posebed("search", "s")
 
     train_without_ray("final")
     experiment = experiment_of("final")
     assert (experiment.train.lr, experiment.train.optimizer, experiment.seed) == (0.01, "adam", 0)
-    assert (run_folder("final") / "train/best.safetensors").is_file()
+    assert (run_folder("final") / "seed-0/train/best.safetensors").is_file()

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from posestages.predict import predict
-from posestages.train import experiment_of, train_without_ray
 from safetensors.torch import load_file
 
+from members import experiment_of, predict
 from posebed.config import read_params
 from posebed.places import PARAMS, member_folder, pack_folder, prepared_folder, split_folder
 from posestages.pack import pack
 from posestages.prepare import prepare
 from posestages.score import score
 from posestages.split import split
+from posestages.train_without_ray import train_without_ray
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from posestages.predict import predict
-from posestages.train import train, train_without_ray
 from safetensors.numpy import load_file
 
+from members import predict
 from posebed import catalog
 from posebed.contracts import Setting
 from posebed.data.crop import apply_affine
@@ -23,6 +22,7 @@ from posebed.data.pack import Pack
 from posebed.data.splits import read_split
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 from posebed.records import Category
+from posestages.train_without_ray import train_without_ray
 
 SIZE = (64, 128)
 FLOORS = [name for name in catalog.names("posezoo") if catalog.load("posezoo", name).compute]
@@ -154,21 +154,16 @@ def test_the_floor_of_a_project_is_the_mean_whatever_the_settings(with_floors: P
             text.replace(plain, f"  mean_pose: {settings}\n").replace("pack: small}", "pack: small, seeds: [5]}", 1)
         )
         train_without_ray(key)
-        weights = load_file(f"runs/{key}/train/best.safetensors")
+        weights = load_file(f"runs/{key}/seed-0/train/best.safetensors")
         np.testing.assert_allclose(weights["mean"] * (64, 64), closed_form("quads"), rtol=0, atol=1e-9)
         params.write_text(text)
 
 
-def test_floors_start_no_cluster_and_predict_in_both_families(
-    with_floors: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import posebed.jobs.cluster
-
-    monkeypatch.setattr(posebed.jobs.cluster, "connect", lambda *_: pytest.fail("a cluster was started"))
+def test_floors_predict_in_both_families(with_floors: Path) -> None:
     for key in (f"{name}-{split}" for name in FLOORS for split in ("quads", "held-out")):
-        train(key)
+        train_without_ray(key)
         predict(key)
-        assert (with_floors / f"runs/{key}/predicted/predictions.parquet").is_file()
+        assert (with_floors / f"runs/{key}/seed-0/predicted/predictions.parquet").is_file()
 
 
 @pytest.mark.parametrize(
@@ -187,13 +182,12 @@ def test_floors_start_no_cluster_and_predict_in_both_families(
     ],
 )
 def test_what_has_no_meaning_for_a_floor_is_refused(project: Path, old: str, new: str, message: str) -> None:
-    from posestages.search import searched_experiment
-    from posestages.train import decided
+    from members import experiment_of, searched_experiment
 
     params = project / "params.yaml"
     params.write_text(params.read_text().replace(old, new))
     with pytest.raises(ValueError, match=message):
-        decided("again") if "again" in new else searched_experiment("best")
+        experiment_of("again") if "again" in new else searched_experiment("best")
 
 
 def test_poses_that_are_alike_in_their_boxes_are_met_by_the_floor(

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from posestages.predict import predict
-from posestages.train import experiment_of, train_without_ray
 
+from members import experiment_of, predict
 from posebed.config import read_params
 from posebed.data.crop import clip_box
 from posebed.data.pack import Pack
@@ -22,6 +21,7 @@ from posebed.training.process_group import join_process_group
 from posebed.training.training_stream import training_stream
 from posestages import pack, split
 from posestages.score import score
+from posestages.train_without_ray import train_without_ray
 
 
 def predictions_of(key: str) -> Predictions:

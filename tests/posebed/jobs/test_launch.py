@@ -14,7 +14,6 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from ray._private.utils import get_num_cpus
 from safetensors.torch import load_file
 
 pytestmark = pytest.mark.slow
@@ -29,8 +28,12 @@ LONG = """
 PATIENCE = 600
 
 
+RUN = ("-c", "from posestages.cli import main; main()", "run")
+WITHOUT_RAY = ("-m", "posestages.train_without_ray")
+
+
 def start(*words: str, **environment: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "posestages.train", *words], env={**os.environ, **environment})
+    return subprocess.Popen([sys.executable, *words], env={**os.environ, **environment})
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
@@ -45,11 +48,11 @@ def waited_for(condition: Callable[[], bool], what: str) -> None:
 
 
 def weights(key: str) -> dict[str, torch.Tensor]:
-    return load_file(f"runs/{key}/train/last.safetensors")
+    return load_file(f"runs/{key}/seed-0/train/last.safetensors")
 
 
 def epochs(key: str) -> list[int]:
-    return [line["epoch"] for line in json.loads(Path(f"runs/{key}/train/curve.json").read_text())]
+    return [line["epoch"] for line in json.loads(Path(f"runs/{key}/seed-0/train/curve.json").read_text())]
 
 
 def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
@@ -63,23 +66,25 @@ def undisturbed(project: Path) -> dict[str, torch.Tensor]:
     """Weights of the run ``long``, trained without Ray and without a disturbance; the run itself is gone again."""
     with (project / "params.yaml").open("a") as file:
         file.write(LONG)
-    # As many threads as a lone worker takes, since sums are rounded by how they are divided.
-    finish(start("long", "--without-ray", OMP_NUM_THREADS=str(get_num_cpus())))
+    # As many threads as a worker takes, since sums are rounded by how they are divided.
+    finish(start(*WITHOUT_RAY, "long", OMP_NUM_THREADS="1"))
     final = weights("long")
-    (project / "runs/long/train").rename(project / "undisturbed")
+    (project / "runs/long").rename(project / "undisturbed")
     return final
 
 
-def checkpoints() -> list[Path]:
-    return list(Path(".posebed/ray").glob("long-*/checkpoint_*/curve.json"))
+def epochs_kept() -> int:
+    """As many as the newest checkpoint holds."""
+    kept = [json.loads(path.read_text()) for path in Path(".posebed/jobs").glob("long-0-*/checkpoint/curve.json")]
+    return max(map(len, kept), default=0)
 
 
 def workers_of(driver: int) -> list[psutil.Process]:
-    """The training workers among a driver's descendants."""
+    """The workers among a driver's descendants that do a task."""
     workers = []
     for process in psutil.Process(driver).children(recursive=True):
         try:
-            if "TrainWorker" in " ".join(process.cmdline()):
+            if "ray::Worker.do" in " ".join(process.cmdline()):
                 workers.append(process)
         except psutil.Error:
             continue
@@ -88,37 +93,37 @@ def workers_of(driver: int) -> list[psutil.Process]:
 
 @pytest.mark.faults
 def test_a_run_whose_worker_and_then_whose_driver_is_killed_ends_as_an_undisturbed_one(undisturbed: dict):
-    driver = start("long")
-    waited_for(lambda: len(checkpoints()) >= 2, "two checkpoints")
+    driver = start(*RUN, "long")
+    waited_for(lambda: epochs_kept() >= 2, "two epochs")
     (worker,) = workers_of(driver.pid)
     worker.send_signal(signal.SIGKILL)
-    seen = set(checkpoints())
-    waited_for(lambda: len(set(checkpoints()) - seen) >= 2, "two checkpoints of the worker's successor")
+    seen = epochs_kept()
+    waited_for(lambda: epochs_kept() >= seen + 2, "two epochs of the worker's successor")
     assert worker.pid not in {process.pid for process in workers_of(driver.pid)}
 
     family = psutil.Process(driver.pid).children(recursive=True)
     driver.kill()
     driver.wait()
     waited_for(lambda: not any(p.is_running() and p.status() != "zombie" for p in family), "an empty house")
-    assert not Path("runs/long/train").exists()
+    assert not Path("runs/long/seed-0/train").exists()
 
-    finish(start("long"))
+    finish(start(*RUN, "long"))
     assert epochs("long") == list(range(1, 17))
     assert_equal(weights("long"), undisturbed)
-    assert not checkpoints()
+    assert not epochs_kept()
 
 
-def test_a_job_that_the_cluster_cannot_hold_is_refused_in_one_sentence(project: Path):
+def test_a_task_that_the_cluster_cannot_hold_fails_in_one_sentence(project: Path):
     with (project / "params.yaml").open("a") as file:
         file.write(
             "  wide: {model: simple_baseline, split: quads, pack: small, train: {workers: 4096, batch_size: 4096}}\n"
         )
-    refused = subprocess.run(
-        [sys.executable, "-m", "posestages.train", "wide"], capture_output=True, text=True, timeout=PATIENCE
-    )
-    assert refused.returncode == 2
-    assert "train.workers must be at most the cluster's" in refused.stderr
-    assert "Traceback" not in refused.stderr
+    refused = subprocess.run([sys.executable, *RUN, "wide"], capture_output=True, text=True, timeout=PATIENCE)
+    assert refused.returncode == 1
+    printed = refused.stdout + refused.stderr
+    assert "must fit into the cluster, which has" in printed and "but needs 4096 processors" in printed
+    assert "skipped, since it needs train wide seed 0" in printed
+    assert "Traceback" not in printed
 
 
 @pytest.fixture
@@ -143,9 +148,9 @@ def test_a_cluster_of_two_nodes_trains_with_the_code_it_is_sent(project: Path, t
             "  spread:\n    model: simple_baseline\n    split: quads\n    pack: small\n"
             "    train: {workers: 2, epochs: 2, zero: 1, optimizer: sgd, lr: 0.01}\n"
         )
-    finish(start("spread", RAY_ADDRESS=two_nodes, POSEBED_STORAGE=str(project / "storage")))
+    finish(start(*RUN, "spread", RAY_ADDRESS=two_nodes, POSEBED_STORAGE=str(project / "storage")))
     there = weights("spread")
-    finish(start("spread", "--without-ray"))
+    finish(start(*WITHOUT_RAY, "spread"))
     here = weights("spread")
     for name in here:
         torch.testing.assert_close(there[name], here[name], atol=2e-5, rtol=0, msg=lambda m, n=name: f"{n}: {m}")

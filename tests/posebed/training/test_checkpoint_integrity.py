@@ -13,9 +13,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from posestages.train import experiment_of
 from safetensors.torch import load_file
 
+from members import experiment_of
 from posebed.experiment import Experiment
 from posebed.training.checkpoint_integrity import damage, seal
 from posebed.training.log import FolderLog

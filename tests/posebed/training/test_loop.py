@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from posestages.train import experiment_of
 from safetensors.torch import load_file
 
+from members import experiment_of
 from posebed.experiment import Experiment
 from posebed.training.log import FolderLog, Tick
 from posebed.training.loop import train
@@ -112,8 +112,8 @@ def test_two_workers_end_where_one_with_the_doubled_batch_does(project: Path, ze
         run = f"{{model: simple_baseline, split: quads, pack: small, {settings}}}"
         (project / "params.yaml").write_text(f"{text}  spread{workers}: {run}\n")
         command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(workers), "--standalone"]
-        command += ["-m", "posestages.train", f"spread{workers}", "--without-ray"]
+        command += ["-m", "posestages.train_without_ray", f"spread{workers}"]
         subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        return load_file(project / f"runs/spread{workers}/train/last.safetensors")
+        return load_file(project / f"runs/spread{workers}/seed-0/train/last.safetensors")
 
     assert_equal(trained(1), trained(2), atol=2e-5)

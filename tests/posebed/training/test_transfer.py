@@ -10,15 +10,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from posestages.train import experiment_of, train_without_ray
 from safetensors.torch import load_file
 from torch import nn
 
+from members import experiment_of
 from posebed.config import read_params
 from posebed.contracts import Setting
 from posebed.inference.trained_model import open_trained
 from posebed.records import Category
 from posebed.training.transfer import initial_model, keypoint_axes, same_keypoints, transferred
+from posestages.train_without_ray import train_without_ray
 
 
 def setting(*keypoints: str) -> Setting:

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from posestages.train import train_without_ray
 
 from posestages.commands.boxes import boxes_of, distinct, matched
 from posestages.commands.inspection import inspect_pictures
 from posestages.commands.pictures import predict_pictures, write_picture
+from posestages.train_without_ray import train_without_ray
 
 PICTURE = cv2.imencode(".png", np.full((120, 160, 3), 90, np.uint8))[1].tobytes()
 

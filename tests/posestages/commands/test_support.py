@@ -13,7 +13,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from posestages.train import train_without_ray
 
 from posebed.data.images import Images
 from posebed.inference.pictures import pose_in_boxes, supports
@@ -22,6 +21,7 @@ from posestages.commands.inspection import inspect_pictures
 from posestages.commands.pictures import open_run, predict_pictures
 from posestages.commands.support import beside, read_shots
 from posestages.stage import run
+from posestages.train_without_ray import train_without_ray
 from posezoo.proto_net import ProtoNet
 
 NAMES = ["tip", "left wing", "right wing", "tail", "end"]
