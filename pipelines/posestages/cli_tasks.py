@@ -139,7 +139,9 @@ def accept(
 def stop(keys: Keys = None) -> None:
     """Ask the command that runs in this folder to stop these runs and searches, or all. Checkpoints stay."""
     from posebed.jobs.requests import ask_to_stop, is_running
+    from posestages.benchmark import read_project
 
+    read_project().graph.of(keys or [])
     if not is_running():
         raise ValueError("a command must run tasks in this folder to be stopped, but none does")
     ask_to_stop(keys or [])

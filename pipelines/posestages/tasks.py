@@ -42,7 +42,7 @@ def train(request: Request) -> None:
     if experiment.train.workers > 1:
         from posebed.jobs.launch import forget, launch
 
-        outcome = launch(experiment, task.name, request.storage, request.progress)
+        outcome = launch(experiment, task.name, request.storage, request.progress, request.threads)
         write_trained(task.folder, outcome, experiment, short)
         shutil.rmtree(outcome)
         forget(experiment, request.storage)
@@ -129,11 +129,15 @@ def search(request: Request) -> None:
 
     task, settings = request.task, request.params.searches[request.task.key]
     experiment = member_experiment(request.params, SEARCH + task.key, settings.seed, training_identity_of(task))
-    for line in check(experiment, "val")[1]:
+
+    def say(line: str) -> None:
         request.progress.line.remote(task.name, line)
+
+    for line in check(experiment, "val")[1]:
+        say(line)
     opened = open_search(experiment, settings)
     view = SearchProgress(task.name, settings.budget, opened.trials(), request.progress)
-    with SearchMirror(result_of(opened, {})) as tracking:
+    with SearchMirror(result_of(opened, {}), say) as tracking:
         run_search(opened, request.storage, request.at_once, [view, tracking])
     result = result_of(opened, _origin(experiment))
     with writing_folder(run_folder(experiment.key)) as folder:

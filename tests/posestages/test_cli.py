@@ -23,8 +23,8 @@ def posebed(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "word",
     [
-        *("models", "datasets", "check", "show", "predict", "report", "track", "presets", "import-checkpoint"),
-        *("run", "search", "status", "accept", "stop", "logs", "results", "migrate"),
+        *("models", "datasets", "check", "show", "run", "search", "predict", "report", "track", "presets"),
+        *("import-checkpoint", "status", "accept", "stop", "logs", "results", "migrate"),
     ],
 )
 def test_every_command_explains_itself(word: str):
@@ -83,9 +83,11 @@ def test_show_draws_a_sheet(project: Path):
         (("run", "lost"), "KEY must name a run or search, but is 'lost'; there is baseline, floor, prototypes"),
         (("search", "lost"), "KEY must name a run or search, but is 'search@lost'; there is baseline"),
         (("status", "lost"), "KEY must name a run or search, but is 'lost'"),
-        (("accept", "floor", "--because", "nothing changed"), "floor must have a stale task to accept, but has none"),
-        (("stop",), "a command must run tasks in this folder to be stopped, but none does"),
+        (("logs", "lost"), "KEY must name a run or search, but is 'lost'"),
         (("logs", "floor"), "floor must have a log, but no task of it was started in this folder"),
+        (("accept", "floor", "--because", "so"), "floor must have a stale task to accept, but has none"),
+        (("stop", "lost"), "KEY must name a run or search, but is 'lost'"),
+        (("stop",), "a command must run tasks in this folder to be stopped, but none does"),
         (("show", "data/menagerie/quads", "--category", "unicorn"), "must have the categories unicorn"),
         (("predict", "lost", "x.jpg"), "must hold a trained run"),
         (("check", ".", "--source", "ap10k"), "get it from ap-10k.zip"),

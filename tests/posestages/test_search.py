@@ -1,4 +1,4 @@
-"""Searches: what it reads, what it may not see, what it refuses, and runs that take its best settings."""
+"""The stage ``search``: what it reads, what it may not see, what it refuses, and runs that take its best settings."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from members import experiment_of, searched_experiment
+from experiments import experiment_of, searched_experiment
 from posebed.config import read_params
 from posebed.data.pack import Pack
 from posebed.data.splits import read_split
+from posebed.jobs.outcomes import State
 from posebed.jobs.search import open_search
-from posebed.places import pack_folder, run_folder, split_folder
+from posebed.places import member_folder, pack_folder, run_folder, split_folder
+from posebed.scoring.result import RESULT_FILE, read_result
 from posebed.scoring.search_result import read_search
 from posebed.training.log import FolderLog
 from posebed.training.loop import epochs
-from posestages.train_without_ray import train_without_ray
+from posebed.training.run_folder import read_about
+from posestages.benchmark import read_project
 
 OWN = {"train.lr": 0.01, "train.batch_size": 8, "train.micro_batch": 2, "model.channels": 8}
 
@@ -93,8 +96,8 @@ def test_a_search_is_named_by_its_place_in_what_it_refuses(project: Path):
         open_search(*searched_experiment("s"))
     with pytest.raises(ValueError, match=r"searches\.t: lr"):
         searched_experiment("t")
-    with pytest.raises(LookupError, match="searches must have an entry 'u', but has s, t"):
-        searched_experiment("u")
+    with pytest.raises(LookupError, match=r"but is 'search@u'; there is .*search@s, search@t"):
+        read_project().graph.of(["search@u"])
 
 
 def blank_test_part(split: str) -> None:
@@ -134,13 +137,6 @@ def test_a_trial_never_sees_the_test_part(project: Path, model: str, split: str)
     assert all((one[name] == other[name]).all() for name in one)
 
 
-def posebed(*words: str) -> str:
-    command = [sys.executable, "-c", "from posestages.cli import main; main()", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_trials_that_fail_in_different_ways_harm_no_other_and_a_run_takes_the_best(project: Path):
@@ -153,7 +149,7 @@ def test_trials_that_fail_in_different_ways_harm_no_other_and_a_run_takes_the_be
     for wrong in ({"train.lr": 1e20}, {"train.batch_size": 10, "train.micro_batch": 4}, {"model.channels": 10**9}, {}):
         study.enqueue_trial(OWN | wrong)
 
-    printed = posebed("search", "s")
+    printed = posebed_run("final")
     folder = run_folder("search@s")
     result = read_search(folder)
     trials = {trial.number: trial for trial in result.trials}
@@ -170,9 +166,17 @@ def test_trials_that_fail_in_different_ways_harm_no_other_and_a_run_takes_the_be
     assert (folder / "figures").is_dir() and any((folder / "figures").glob("*history*.svg"))
     assert not list(Path(".posebed/ray").rglob("trial-*"))
 
-    assert "nothing to do: 1 tasks are done" in posebed("search", "s")
+    about = read_about(member_folder("final", 0) / "train")
+    assert (about["train"]["lr"], about["train"]["optimizer"], about["seed"]) == (0.01, "adam", 0)
+    assert read_result(run_folder("final") / RESULT_FILE).answered["parameters from"] == "s"
+    assert "nothing to do: 4 tasks are done" in posebed_run("final")
+    write(project, searches={"s": entry | {"budget": {"trials": 6}}})
+    states = {name: status.state for name, status in read_project().statuses.items()}
+    assert states == dict.fromkeys(states, State.STALE), "the best of more trials may be another"
 
-    train_without_ray("final")
-    experiment = experiment_of("final")
-    assert (experiment.train.lr, experiment.train.optimizer, experiment.seed) == (0.01, "adam", 0)
-    assert (run_folder("final") / "seed-0/train/best.safetensors").is_file()
+
+def posebed_run(*keys: str) -> str:
+    code = "from posestages.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "run", *keys], capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr

@@ -9,13 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from members import experiment_of, predict
+from experiments import experiment_of
 from posebed.config import read_params
 from posebed.places import PARAMS, member_folder, pack_folder, prepared_folder, split_folder
 from posestages.pack import pack
 from posestages.prepare import prepare
 from posestages.score import score
 from posestages.split import split
+from posestages.tasks import predict_member
 from posestages.train_without_ray import train_without_ray
 
 
@@ -56,7 +57,7 @@ def test_no_epochs_take_the_weights_as_they_are_to_other_questions(project: Path
         load_file(member_folder(key, 0) / "train/best.safetensors") for key in ("prototypes", "more-shots")
     )
     assert trained.keys() == taken.keys() and all(torch.equal(trained[name], taken[name]) for name in trained)
-    predict("more-shots")
+    predict_member("more-shots", 0)
     assert score("more-shots", read_params(PARAMS)).protocol["shots"] == "2"
 
 

@@ -14,14 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from members import predict
+from experiments import experiment_of, searched_experiment
 from posebed import catalog
 from posebed.contracts import Setting
 from posebed.data.crop import apply_affine
 from posebed.data.pack import Pack
 from posebed.data.splits import read_split
+from posebed.jobs.worker import Request
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 from posebed.records import Category
+from posebed.scoring.result import read_curve
+from posestages.benchmark import read_project
+from posestages.tasks import predict_member, train
 from posestages.train_without_ray import train_without_ray
 
 SIZE = (64, 128)
@@ -154,16 +158,21 @@ def test_the_floor_of_a_project_is_the_mean_whatever_the_settings(with_floors: P
             text.replace(plain, f"  mean_pose: {settings}\n").replace("pack: small}", "pack: small, seeds: [5]}", 1)
         )
         train_without_ray(key)
-        weights = load_file(f"runs/{key}/seed-0/train/best.safetensors")
+        weights = load_file(f"runs/{key}/seed-5/train/best.safetensors")
         np.testing.assert_allclose(weights["mean"] * (64, 64), closed_form("quads"), rtol=0, atol=1e-9)
         params.write_text(text)
 
 
-def test_floors_predict_in_both_families(with_floors: Path) -> None:
+def test_floors_are_computed_without_a_cluster_and_predict_in_both_families(with_floors: Path) -> None:
+    import ray
+
+    project = read_project()
     for key in (f"{name}-{split}" for name in FLOORS for split in ("quads", "held-out")):
-        train_without_ray(key)
-        predict(key)
+        train(Request(project.graph.tasks[f"train {key} seed 0"], project.params, None, progress=None, threads=1))
+        predict_member(key, 0)
+        assert read_curve(with_floors / f"runs/{key}/seed-0/train/curve.json") == []
         assert (with_floors / f"runs/{key}/seed-0/predicted/predictions.parquet").is_file()
+    assert not ray.is_initialized() and not Path(".posebed/jobs").exists()
 
 
 @pytest.mark.parametrize(
@@ -182,8 +191,6 @@ def test_floors_predict_in_both_families(with_floors: Path) -> None:
     ],
 )
 def test_what_has_no_meaning_for_a_floor_is_refused(project: Path, old: str, new: str, message: str) -> None:
-    from members import experiment_of, searched_experiment
-
     params = project / "params.yaml"
     params.write_text(params.read_text().replace(old, new))
     with pytest.raises(ValueError, match=message):
@@ -196,6 +203,7 @@ def test_poses_that_are_alike_in_their_boxes_are_met_by_the_floor(
     from posebed.config import read_params
     from posebed.places import pack_folder, prepared_folder, split_folder
     from posestages import pack, prepare, score, split
+    from posestages.commands.migrate import migrate
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
@@ -203,10 +211,11 @@ def test_poses_that_are_alike_in_their_boxes_are_met_by_the_floor(
     (tmp_path / "photographs").symlink_to(case / "photographs")
     text = (case / "params.yaml").read_text().replace("size:", "crop_size:")
     (tmp_path / "params.yaml").write_text(text)
+    migrate(tmp_path / "params.yaml")
     params = read_params(tmp_path / "params.yaml")
     prepare.prepare(params, "beast", prepared_folder("beast"))
     split.split(params, "beast", prepared_folder("beast"), split_folder("beast"))
     pack.pack(params, "beast", prepared_folder("beast"), pack_folder("beast"))
     train_without_ray("mean")
-    predict("mean")
+    predict_member("mean", 0)
     assert score.score("mean", params).score("PCK@0.05").value == 1.0

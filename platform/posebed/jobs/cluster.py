@@ -77,22 +77,24 @@ class Share:
     accelerator: bool
 
 
-def share_for(workers: int) -> Share:
-    """An equal share of the cluster for each of so many workers.
+def share_for(workers: int, cpus: int) -> Share:
+    """What each of so many workers takes: an accelerator, or this many processors where the cluster has none.
 
     Raises:
         ValueError: the cluster has too few accelerators, or too few processors where it has no accelerator.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     accelerators = sum(int(r.get("GPU", 0)) for r in nodes)
-    processors = [int(r.get("CPU", 0)) for r in nodes if r.get("CPU", 0) >= 1]
+    processors = sum(int(r.get("CPU", 0)) for r in nodes)
     if accelerators:
         if workers > accelerators:
             raise ValueError(
                 f"train.workers must be at most the cluster's {accelerators} accelerators, but is {workers}"
             )
         return Share(cpus=1, accelerator=True)
-    if workers > sum(processors):
-        raise ValueError(f"train.workers must be at most the cluster's {sum(processors)} processors, but is {workers}")
-    cpus = max(1, min(processors) // -(-workers // len(processors)))
-    return Share(cpus=cpus if cpus * workers <= sum(processors) else 1, accelerator=False)
+    if workers * cpus > processors:
+        raise ValueError(
+            f"train.workers x resources.cpus must be at most the cluster's {processors} processors, but is {workers} x "
+            f"{cpus}"
+        )
+    return Share(cpus=cpus, accelerator=False)

@@ -205,16 +205,18 @@ class GraphMaker:
         self, kind: str, key: str, seed: int | None, identity: Identity, needs: tuple[str, ...], run: TrainingConfig
     ) -> str:
         workers = identity.settings.get("train.workers", 1) if kind in ("train", "search") else 1
-        task = Task(kind, key, seed, identity, needs, run.model, self._epochs(key, run), workers, run.resources)
+        epochs = self._epochs(key, run) if kind == "train" else None
+        task = Task(kind, key, seed, identity, needs, run.model, epochs, workers, run.resources)
         self._tasks[task.name] = task
         return task.name
 
     def _epochs(self, key: str, run: TrainingConfig) -> int | None:
         """As far as they are written."""
-        return layers_of(self._params, self._params.place_of(key)[0], run, self._zoo, {})[1].get("epochs")
+        return layers_of(self._params, f"runs.{key}", run, self._zoo, {})[1].get("epochs")
 
     def settings_of(self, key: str, run: TrainingConfig, seed: int) -> dict[str, Any]:
-        """By value: what is written, over the defaults of ``TrainConfig``. A model's own defaults enter as its code."""
+        """By value: what is written, over the defaults of ``TrainConfig``. A model's own defaults enter as its code,
+        hence a value that is written although it is the default is noted: the model may have had another."""
         config, train, boxes = layers_of(self._params, self._params.place_of(key)[0], run, self._zoo, {})
         defaults = TrainConfig().model_dump(mode="json")
         return flattened(
@@ -225,6 +227,7 @@ class GraphMaker:
                 "seed": seed,
                 "config": config,
                 "train": merged(defaults, train),
+                "written defaults": _equal_values(flattened(train), flattened(defaults)),
             }
         )
 
@@ -246,6 +249,11 @@ class GraphMaker:
         if folder not in self._contents:
             self._contents[folder] = content_hash(folder, names) if (folder / names[0]).is_file() else ABSENT
         return self._contents[folder]
+
+
+def _equal_values(settings: dict[str, Any], others: dict[str, Any]) -> list[str]:
+    """Names that have the same value in both."""
+    return sorted(name for name in settings.keys() & others.keys() if settings[name] == others[name])
 
 
 def training_identity(maker: GraphMaker, key: str, run: RunConfig | SearchConfig, seed: int) -> Identity:

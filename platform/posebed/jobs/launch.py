@@ -30,18 +30,19 @@ RESTARTS = 3
 """How often a job starts again by itself after losing a worker."""
 
 
-def launch(experiment: Experiment, task: str, storage: str | None, progress: Any) -> Path:
+def launch(experiment: Experiment, task: str, storage: str | None, progress: Any, cpus: int) -> Path:
     """Train on several workers of the cluster; returns a new folder with ``best.safetensors``, ``last.safetensors``,
     ``curve.json``.
 
     Args:
         task: name under which progress is published.
         storage: folder or address that every node reaches; None for ``.posebed/ray`` on this machine.
+        cpus: of each worker, where the cluster has no accelerator.
 
     Raises:
         ValueError: the cluster cannot hold the job, or needs a storage that its nodes share.
     """
-    share = share_for(experiment.train.workers)
+    share = share_for(experiment.train.workers, cpus)
     trainer = trainer_of(experiment, job_name(experiment), storage or own_storage(), share, (), (task, progress))
     checkpoint = trainer.fit().checkpoint
     if checkpoint is None:

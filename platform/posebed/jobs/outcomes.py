@@ -110,8 +110,13 @@ def read_record(path: Path) -> Record | None:
     if not path.is_file():
         return None
     content = read_json(path, RECORD)
-    identity = Identity.from_json(content.pop("identity"))
-    return Record(identity, **{name: content[name] for name in ("seconds", "created", "accepted", "because")})
+    try:
+        identity = Identity.from_json(content.pop("identity"))
+        return Record(identity, **{name: content[name] for name in ("seconds", "created", "accepted", "because")})
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} must be {RECORD.name}, but lacks {error}; without it the task is done again"
+        ) from error
 
 
 def _write(path: Path, record: Record) -> None:

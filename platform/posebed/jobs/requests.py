@@ -48,15 +48,24 @@ def running_tasks() -> list[str]:
 
 
 def ask_to_stop(keys: Collection[str]) -> None:
-    """Ask the command that runs to stop the tasks of these runs and searches, or with no key everything."""
-    write_json({"keys": [*keys]}, STOPS, WANTED)
+    """Ask the command that runs to stop the tasks of these runs and searches, beside those of former requests, or with
+    no key everything."""
+    with locked(STOPS):
+        before = _wanted_keys()
+        everything = before == [] or not keys
+        write_json({"keys": [] if everything else sorted({*(before or ()), *keys})}, STOPS, WANTED)
+
+
+def _wanted_keys() -> list[str] | None:
+    """None where nobody wants anything to stop."""
+    return read_json(STOPS, WANTED)["keys"] if STOPS.is_file() else None
 
 
 class Stops:
     """What was asked to be stopped by now."""
 
     def __init__(self) -> None:
-        keys = read_json(STOPS, WANTED)["keys"] if STOPS.is_file() else None
+        keys = _wanted_keys()
         self.everything = keys == []
         self._keys = {*(keys or ())}
 

@@ -19,6 +19,7 @@ from posebed.jobs.graph import Graph, Task
 from posebed.jobs.outcomes import log_file, write_failure, write_record
 from posebed.jobs.progress import Progress
 from posebed.jobs.requests import Stops, note_running
+from posebed.jobs.room import Room, share_of, slots, together, trials_at_once
 from posebed.jobs.view import View
 from posebed.jobs.worker import Done, Request, Worker
 
@@ -32,32 +33,12 @@ IMPORTS = ("torch", "ray.train.torch", "posebed.training.zero", "posebed.trainin
 """What a worker imports before its first task comes."""
 
 
-@dataclass(frozen=True)
-class Need:
-    """What a task takes of the cluster while it runs."""
-
-    cpus: float
-    gpus: float = 0.0
-    memory: float = 0.0
-    """Bytes."""
-
-    def __add__(self, other: Need) -> Need:
-        return Need(self.cpus + other.cpus, self.gpus + other.gpus, self.memory + other.memory)
-
-    def fits(self, room: Need) -> bool:
-        slack = 1e-6
-        return all(
-            mine <= other + slack
-            for mine, other in ((self.cpus, room.cpus), (self.gpus, room.gpus), (self.memory, room.memory))
-        )
-
-
 @dataclass
 class Warm:
     """A worker's actor."""
 
     handle: Any
-    need: Need
+    need: Room
 
 
 @dataclass
@@ -65,7 +46,7 @@ class Under:
     """A task under way."""
 
     task: Task
-    need: Need
+    need: Room
     ref: Any
     actor: Warm
     keeps: bool
@@ -86,6 +67,8 @@ class Plan:
     """Import packages that the workers of a foreign cluster are sent."""
     done: Callable[[Task], None] = lambda task: None
     """Called on this process for every task that was done."""
+    imports: tuple[str, ...] = IMPORTS
+    """Modules that a worker imports before its first task comes."""
 
 
 class Schedule:
@@ -95,10 +78,13 @@ class Schedule:
         self._plan, self._view = plan, view
         self._tasks, self._limits = plan.graph.tasks, plan.params.limits
         self._rank = estimates.remaining(plan.graph, plan.todo)
-        self._waiting = {name for name in self._tasks if name in plan.todo}
+        self._todo = {*plan.todo}
+        self._waiting = {name for name in self._tasks if name in self._todo}
         self._under: dict[str, Under] = {}
         self._idle: list[Warm] = []
         self._losses: dict[str, int] = {}
+        self._nodes: list[Room] = []
+        self._noted: list[str] = []
         self._began = time.monotonic()
         self.failed: dict[str, str] = {}
         """Name to reason."""
@@ -107,7 +93,7 @@ class Schedule:
         self.stopped: set[str] = set()
 
     def run(self) -> None:
-        """Do all tasks; what fails is noted, what depends on it is skipped.
+        """Do all tasks; what fails is noted, what depends on it is skipped. An interrupt stops all.
 
         Raises:
             ValueError: the cluster does not start.
@@ -119,14 +105,17 @@ class Schedule:
             while self._waiting or self._under:
                 self._skip_hopeless()
                 self._offer()
+                self._note()
                 self._collect()
                 self._obey()
                 ticks, news = ray.get(self._progress.read.remote(seen))
                 seen += len(news)
                 self._view.update(ticks, news, self._under.keys(), len(self._waiting))
+        except KeyboardInterrupt:
+            self._stop_everything()
         finally:
-            for under in self._under.values():
-                ray.kill(under.actor.handle)
+            for actor in (*(under.actor for under in self._under.values()), *self._idle):
+                ray.kill(actor.handle)
             note_running([])
 
     # --- offering
@@ -134,45 +123,39 @@ class Schedule:
     def _offer(self) -> None:
         """Start what is ready and fits, the longest way to the end first. A task that waits for room keeps those behind
         it waiting, so that a large one has its turn."""
-        offered = False
+        self._nodes = _nodes()
         for name in sorted(self._ready(), key=lambda name: -self._rank[name]):
-            task, room = self._tasks[name], self._room()
-            need = self._need(task)
-            if not need.fits(self._total()):
-                self._fail(
-                    task, f"must fit into the cluster, which has {_shown(self._total())}, but needs {_shown(need)}"
-                )
-                continue
-            if not need.fits(room):
+            task = self._tasks[name]
+            share, count = share_of(task, self._nodes), task.workers * self._at_once(task)
+            if count > (held := slots(share, self._nodes)):
+                self._fail(task, self._too_large(share, count, held))
+            elif (share * count).fits(self._room()):
+                self._start(task, share, share * count)
+            else:
                 break
-            self._start(task, need)
-            offered = True
-        if offered:
-            note_running(self._under.keys())
 
     def _ready(self) -> list[str]:
         return [
-            n
-            for n in self._waiting
-            if not any(need in self._plan.todo and not self._is_done(need) for need in self._tasks[n].needs)
+            name
+            for name, task in self._tasks.items()
+            if name in self._waiting and all(need not in self._todo or self._is_done(need) for need in task.needs)
         ]
 
     def _is_done(self, name: str) -> bool:
         return not any(name in names for names in (self._waiting, self._under, self.failed, self.skipped, self.stopped))
 
-    def _start(self, task: Task, need: Need) -> None:
+    def _start(self, task: Task, share: Room, need: Room) -> None:
         self._waiting.discard(task.name)
         task.record.unlink(missing_ok=True)
         own_process = task.kind == "search" or task.workers > 1
-        actor = self._launcher() if own_process else self._worker(need)
+        actor = self._launcher(need) if own_process else self._worker(need)
         storage = os.environ.get("POSEBED_STORAGE")
-        at_once = max(1, round(need.cpus / self._share(task).cpus)) if task.kind == "search" else 1
-        request = Request(task, self._plan.params, storage, self._progress, int(self._share(task).cpus), at_once)
+        request = Request(task, self._plan.params, storage, self._progress, int(share.cpus), self._at_once(task))
         ref = actor.handle.do.remote(self._plan.perform, request, str(log_file(task)))
         self._under[task.name] = Under(task, need, ref, actor, keeps=not own_process)
         self._view.begin(task)
 
-    def _worker(self, need: Need) -> Warm:
+    def _worker(self, need: Room) -> Warm:
         """A warm actor of this size, or a new one in the place of idle ones of other sizes."""
         for actor in self._idle:
             if actor.need == need:
@@ -185,44 +168,38 @@ class Schedule:
             **({"memory": need.memory} if need.memory else {}),
         }
         variables = worker_variables(need.gpus > 0)
-        return Warm(ray.remote(**options)(Worker).remote(str(Path.cwd()), variables, IMPORTS), need)
+        return Warm(ray.remote(**options)(Worker).remote(str(Path.cwd()), variables, self._plan.imports), need)
 
-    def _launcher(self) -> Warm:
-        """An actor for a task whose work is done by actors of its own."""
-        return Warm(ray.remote(num_cpus=0)(Worker).remote(str(Path.cwd()), worker_variables(False)), Need(0))
+    def _launcher(self, need: Room) -> Warm:
+        """An actor for a task whose work is done by actors of its own, which find room."""
+        self._make_room(need)
+        return Warm(ray.remote(num_cpus=0)(Worker).remote(str(Path.cwd()), worker_variables(False)), Room(0))
 
-    def _make_room(self, need: Need) -> None:
-        while self._idle and not need.fits(_less(self._room(), *(actor.need for actor in self._idle))):
+    def _make_room(self, need: Room) -> None:
+        """End idle actors as long as they are in the way; of several machines, all may be on the one that has room."""
+        several = len(self._nodes) > 1
+        while self._idle and (several or not need.fits(self._room() - together([a.need for a in self._idle]))):
             ray.kill(self._idle.pop(0).handle)
 
-    def _total(self) -> Need:
-        total = ray.cluster_resources()
-        return Need(total.get("CPU", 0), total.get("GPU", 0), total.get("memory", 0))
+    def _room(self) -> Room:
+        return together(self._nodes) - together([under.need for under in self._under.values()])
 
-    def _room(self) -> Need:
-        return _less(self._total(), *(under.need for under in self._under.values()))
+    def _at_once(self, task: Task) -> int:
+        """Trials of a search; 1 of any other task."""
+        if task.kind != "search":
+            return 1
+        searches = {task.name, *(n for n in (*self._waiting, *self._under) if self._tasks[n].kind == "search")}
+        held = slots(share_of(task, self._nodes), self._nodes)
+        return trials_at_once(self._plan.params.searches[task.key], held, task.workers, len(searches))
 
-    def _share(self, task: Task) -> Need:
-        """What one worker of the task takes."""
-        asked = task.resources
-        memory = (asked.memory_gb or 0) * 1e9
-        if task.kind != "score" and self._total().gpus:
-            return Need(1, asked.gpus, memory)
-        return Need(1 if task.kind == "score" else asked.cpus, 0, memory)
+    def _too_large(self, share: Room, count: int, held: int) -> str:
+        each = "on one machine" if count == 1 else f"for each of {count} workers, of which it holds {held}"
+        return f"must fit into the cluster, which has {together(self._nodes)}, but needs {share} {each}"
 
-    def _need(self, task: Task) -> Need:
-        share = self._share(task)
-        at_once = self._at_once(task, share) if task.kind == "search" else 1
-        count = task.workers * at_once
-        return Need(share.cpus * count, share.gpus * count, share.memory * count)
-
-    def _at_once(self, task: Task, share: Need) -> int:
-        """Trials of a search at a time: as stated, or an equal part of the cluster for every search that is to do."""
-        settings, total = self._plan.params.searches[task.key], self._total()
-        searches = sum(self._tasks[n].kind == "search" for n in (*self._waiting, *self._under))
-        slots = (total.gpus / share.gpus if share.gpus else total.cpus / share.cpus) / task.workers
-        wanted = settings.at_once or max(1, int(slots / max(1, searches)))
-        return min(wanted, settings.budget.trials or wanted)
+    def _note(self) -> None:
+        if self._noted != (running := [*self._under]):
+            note_running(running)
+            self._noted = running
 
     # --- what becomes of tasks
 
@@ -237,8 +214,10 @@ class Schedule:
             except OutOfMemoryError as error:
                 self._fail(under.task, f"ran out of memory: {' '.join(str(error).split())[:300]}")
             except RayActorError as error:
+                ray.kill(under.actor.handle)  # it may only be out of reach
                 self._lost(under.task, " ".join(str(error).split())[-200:])
             except RayError as error:
+                ray.kill(under.actor.handle)
                 self._fail(under.task, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
             else:
                 self._ended(under, done)
@@ -258,7 +237,10 @@ class Schedule:
         self._plan.done(under.task)
 
     def _lost(self, task: Task, how: str) -> None:
-        """The process of a task has ended: it goes on from its checkpoint, unless that has happened too often."""
+        """The process of a task has ended: it goes on from its checkpoint, unless that has happened too often. Idle
+        actors may have been on the same machine, and would cost the next tasks a start each."""
+        while self._idle:
+            ray.kill(self._idle.pop().handle)
         self._losses[task.name] = self._losses.get(task.name, 0) + 1
         if self._losses[task.name] > RESTARTS:
             self._fail(task, f"lost its process {RESTARTS + 1} times, at last with: {how}")
@@ -292,13 +274,16 @@ class Schedule:
                     under.task, f"must end within limits.run_hours, which is {self._limits.run_hours:g}, but did not"
                 )
         if stops.everything or _over(self._limits.total_hours, self._began):
-            for under in [*self._under.values()]:
-                self._stop(under)
-            self.stopped |= self._waiting
-            self._waiting.clear()
+            self._stop_everything()
         for name in [name for name in self._waiting if stops.want(self._tasks[name])]:
             self._waiting.discard(name)
             self.stopped.add(name)
+
+    def _stop_everything(self) -> None:
+        for under in [*self._under.values()]:
+            self._stop(under)
+        self.stopped |= self._waiting
+        self._waiting.clear()
 
     def _stop(self, under: Under) -> None:
         self._end(under)
@@ -315,12 +300,7 @@ def _over(hours: float | None, since: float) -> bool:
     return hours is not None and time.monotonic() - since > hours * 3600
 
 
-def _less(room: Need, *taken: Need) -> Need:
-    for need in taken:
-        room = Need(room.cpus - need.cpus, room.gpus - need.gpus, room.memory - need.memory)
-    return room
-
-
-def _shown(need: Need) -> str:
-    memory = f", {need.memory / 1e9:g} GB" if need.memory else ""
-    return f"{need.cpus:g} processors, {need.gpus:g} accelerators{memory}"
+def _nodes() -> list[Room]:
+    """What each machine of the cluster has."""
+    having = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Room(r.get("CPU", 0), r.get("GPU", 0), r.get("memory", 0)) for r in having]

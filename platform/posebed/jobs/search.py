@@ -146,21 +146,16 @@ def places(search: Search) -> Places:
     workers that Tune knows nothing of: its own actor takes next to nothing (Tune refuses nothing at all), and only so
     many run as there is room for."""
     workers = search.experiment.train.workers
-    share = share_for(workers)
+    cpus, gpus = search.settings.resources.cpus, search.settings.resources.gpus
+    share = share_for(workers, cpus)
     total = ray.cluster_resources()
     if workers > 1:
         room = total.get("GPU", 0) if share.accelerator else total.get("CPU", 0) // share.cpus
         return Places({"memory": 1}, max(1, int(room // workers)), share)
-    cpus, gpus = search.settings.resources.cpus, search.settings.resources.gpus
     if share.accelerator:
         at_once = min(int(total["GPU"] / gpus + 1e-9), int(total["CPU"]))
         return Places({"CPU": 1, "GPU": gpus}, at_once, replace(share, cpus=1))
-    if cpus > total.get("CPU", 0):
-        raise ValueError(
-            f"{search.experiment.key}.resources.cpus must be at most the cluster's {total.get('CPU', 0):g} processors, "
-            f"but is {cpus}"
-        )
-    return Places({"CPU": cpus}, int(total["CPU"] // cpus), replace(share, cpus=cpus))
+    return Places({"CPU": cpus}, int(total["CPU"] // cpus), share)
 
 
 def _algorithm(search: Search, place: Places, home: Path, watchers: Sequence[Watcher]) -> StudySearch:

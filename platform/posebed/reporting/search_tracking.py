@@ -8,9 +8,8 @@ parent as the files that it also is in a folder.
 from __future__ import annotations
 
 import queue
-import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -147,12 +146,13 @@ def _milliseconds(time: str) -> int:
 class SearchMirror:
     """Hands ended trials to the tracker on a thread of its own. A tracker that fails stops no search."""
 
-    def __init__(self, search: SearchResult) -> None:
+    def __init__(self, search: SearchResult, warn: Callable[[str], object] = print) -> None:
         """
         Args:
             search: as it stood before; trials that the tracker lacks are written first.
+            warn: told once where the tracker does not take them.
         """
-        self._search = search
+        self._search, self._warn = search, warn
         self._queue: queue.SimpleQueue[Trial | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._tracker: SearchTracker | None = None
@@ -191,7 +191,7 @@ class SearchMirror:
             self._tracker.log(trials)
         except TrackerError as error:
             if not self._warned:
-                print(f"trials could not be tracked and are written later: {error}", file=sys.stderr)
+                self._warn(f"trials could not be tracked and are written later: {error}")
             self._warned = True
             return False
         return True

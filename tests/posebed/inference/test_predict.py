@@ -8,25 +8,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from members import experiment_of, predict
+from experiments import experiment_of
 from posebed.config import read_params
 from posebed.data.crop import clip_box
 from posebed.data.pack import Pack
 from posebed.data.queries import queries_of
 from posebed.data.splits import read_split
-from posebed.places import PARAMS, pack_folder, prepared_folder, split_folder
+from posebed.places import PARAMS, member_folder, pack_folder, prepared_folder, split_folder
 from posebed.records import Record, read_records, write_records
-from posebed.scoring.predictions import Predictions, read_predictions
+from posebed.scoring.predictions import PREDICTIONS, Predictions, read_predictions
 from posebed.training.process_group import join_process_group
 from posebed.training.training_stream import training_stream
 from posestages import pack, split
 from posestages.score import score
+from posestages.tasks import predict_member
 from posestages.train_without_ray import train_without_ray
 
 
 def predictions_of(key: str) -> Predictions:
-    predict(key)
-    return read_predictions(Path("runs") / key / "predicted/predictions.parquet")
+    predict_member(key, 0)
+    return read_predictions(member_folder(key, 0) / PREDICTIONS)
 
 
 def detected(record: Record) -> Record:
@@ -103,7 +104,7 @@ def test_a_run_in_detected_boxes_is_refused_where_the_data_has_none(with_detecti
 
 def test_a_result_says_how_it_was_measured_and_how_the_model_predicted(project: Path):
     train_without_ray("baseline")
-    predict("baseline")
+    predict_member("baseline", 0)
     result = score("baseline", read_params(PARAMS))
     assert result.protocol == {
         "part": "test",

@@ -19,7 +19,7 @@ import psutil
 import pytest
 import torch
 
-from members import searched_experiment
+from experiments import searched_experiment
 from posebed.jobs.search import Search, open_search
 from posebed.jobs.study import note, suggest
 from posebed.scoring.search_result import Measured, SearchResult, Trial, read_search
@@ -60,7 +60,7 @@ def written(project: Path, settings: Sequence[Mapping[str, Any]] = SETTINGS, **m
 
 def start(log: Path, **environment: str) -> subprocess.Popen[bytes]:
     with log.open("wb") as file:
-        words = [sys.executable, "-c", "from posestages.cli import main; main()", "search", "faulty"]
+        words = [sys.executable, "-m", "posestages.search", "faulty"]
         return subprocess.Popen(words, env={**os.environ, **environment}, stdout=file, stderr=subprocess.STDOUT)
 
 
@@ -228,7 +228,7 @@ def test_a_search_that_is_interrupted_is_no_finished_one_and_goes_on(project: Pa
     waited_for(lambda: bool(search.trials()) and bool(under_way(search)), "a trial under way after one that ended", log)
     driver.send_signal(signal.SIGINT)
     assert driver.wait(PATIENCE) == 2, log.read_text()
-    assert "interrupted; the same command goes on" in log.read_text()
+    assert "must spend its budget, but was interrupted after" in log.read_text()
     assert "Traceback" not in log.read_text() and not Path("runs/search@faulty").exists()
     second = project / "second.log"
     assert_each_once(finish(start(second), second), undisturbed(search))

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from members import experiment_of
+from experiments import experiment_of
 from posebed.experiment import Experiment
 from posebed.training.checkpoint_integrity import damage, seal
 from posebed.training.log import FolderLog

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from members import experiment_of
+from experiments import experiment_of
 from posebed.experiment import Experiment
 from posebed.training.log import FolderLog, Tick
 from posebed.training.loop import train

@@ -1,0 +1,290 @@
+"""Tasks on a real Ray cluster: what runs when, what a failure, a loss or a stop leads to. The tasks are tiny."""
+
+from __future__ import annotations
+
+import _thread
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posebed.config import LimitsConfig, Params
+from posebed.identity import Identity
+from posebed.jobs.estimate import Estimates
+from posebed.jobs.graph import Graph
+from posebed.jobs.outcomes import log_file, write_record
+from posebed.jobs.requests import RUNNING, STOPS, ask_to_stop
+from posebed.jobs.schedule import RESTARTS, Plan, Schedule
+from tiny_tasks import (
+    EVENTS,
+    SCRIPT,
+    Lines,
+    all_done,
+    chain,
+    events,
+    most_at_once,
+    perform,
+    running,
+    scheduled,
+    spans,
+    starts_of,
+    states,
+    task,
+    trains,
+    waited_for,
+)
+
+import ray  # isort: skip
+from ray.cluster_utils import Cluster  # isort: skip
+
+pytestmark = pytest.mark.slow
+
+STORE = 80 * 2**20
+NODE = {"num_cpus": 2, "memory": 2 * 10**9, "object_store_memory": STORE}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A cluster of one node with two processors and 2 GB."""
+    cluster = Cluster(initialize_head=True, head_node_args=NODE)
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def folder(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def more(cluster: Cluster) -> Iterator[Callable[..., Any]]:
+    """Adds a node for the time of the test."""
+    added = []
+
+    def add(**having: Any) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # else Ray allows no accelerator to be declared
+            added.append(cluster.add_node(**{**NODE, **having}))
+        cluster.wait_for_nodes()
+        return added[-1]
+
+    yield add
+    for node in added:
+        if node in cluster.list_all_nodes():
+            cluster.remove_node(node)
+    waited_for(lambda: sum(node["Alive"] for node in ray.nodes()) == 1)
+
+
+# --- what runs when
+
+
+def test_the_longest_way_to_the_end_goes_first():
+    alone = {"cpus": 2}
+    short, long = task("train", "short", **alone), task("train", "long", **alone)
+    tasks = [short, long, task("predict", "long", long, **alone), task("predict", "short", short, **alone)]
+    known = {
+        "train short seed 0": 5.0,
+        "train long seed 0": 1.0,
+        "predict long seed 0": 9.0,
+        "predict short seed 0": 1.0,
+    }
+    scheduled(tasks, seconds=known)
+    assert [*spans()] == ["train long seed 0", "predict long seed 0", "train short seed 0", "predict short seed 0"]
+    assert most_at_once() == 1
+
+
+def test_as_many_run_at_once_as_there_is_room_for_in_processes_that_stay():
+    tasks = [t for key in "abcd" for t in chain(key)]
+    done: list[str] = []
+    SCRIPT.write_text(json.dumps({"*": [("sleep", 0.3)]}))
+    graph = Graph({task.name: task for task in tasks})
+    plan = Plan(graph, [*graph.tasks], Params(), perform, (), lambda task: done.append(task.name), imports=())
+    Schedule(plan, Estimates({}), Lines()).run()
+    assert most_at_once() == 2
+    assert len({span.pid for span in spans().values()}) == 2
+    assert sorted(done) == sorted(graph.tasks) and all_done(tasks)
+    at = spans()
+    assert all(at[need].end <= at[name].start for name, one in graph.tasks.items() for need in one.needs)
+    assert json.loads(RUNNING.read_text())["tasks"] == []
+
+
+def test_memory_that_is_stated_is_kept_free():
+    scheduled(trains("a", "b", memory_gb=1.5), {"*": [("sleep", 0.5)]})
+    assert most_at_once() == 1
+
+
+def test_what_the_cluster_cannot_hold_fails_in_a_sentence_and_nothing_else_does():
+    cpus, memory = task("train", "cpus", cpus=64), task("train", "memory", memory_gb=900)
+    wide, small = task("train", "wide", workers=3), chain("small")
+    schedule, _ = scheduled([cpus, memory, wide, task("predict", "wide", wide), *small])
+    assert schedule.failed.keys() == {cpus.name, memory.name, wide.name}
+    for large, words in (
+        (cpus, "64 processors, 0 accelerators on one machine"),
+        (memory, "1 processors, 0 accelerators, 900 GB on one machine"),
+        (wide, "1 processors, 0 accelerators for each of 3 workers, of which it holds 2"),
+    ):
+        has = "must fit into the cluster, which has 2 processors, 0 accelerators, 2 GB, but needs "
+        assert schedule.failed[large.name] == has + words
+    assert schedule.skipped == {"predict wide seed 0": "train wide seed 0"} and all_done(small)
+
+
+def test_two_machines_are_used_at_once_and_a_large_task_has_one_of_them(more: Callable[..., Any]):
+    """The four small tasks leave an idle process each, two on every machine, which must not be in the large one's
+    way."""
+    more()
+    small = trains(*"abcd")
+    tasks = [*small, task("predict", "large", *small, cpus=2), task("train", "larger", cpus=3)]
+    schedule, _ = scheduled(tasks, {name: [("sleep", 5.0)] for name in (one.name for one in small)})
+    names = {one.name for one in small}
+    assert most_at_once(names) == 4 and len({spans()[name].node for name in names}) == 2
+    assert "predict large seed 0" in spans()
+    assert "which has 4 processors" in schedule.failed["train larger seed 0"], "no machine has three"
+
+
+def test_tasks_whose_work_is_done_by_processes_of_their_own_find_room_for_them():
+    small = trains(*"ab")
+    wide = task("train", "wide", *small, workers=2)
+    search = task("search", "s", wide)
+    tasks = [*small, wide, search]
+    schedule, _ = scheduled(tasks, {wide.name: [("actors", 2)], search.name: [("actors", 2)]}, searching("s"))
+    assert not schedule.failed and all_done(tasks)
+    assert {e["task"]: e["at"] for e in events() if e["what"] == "start"} == {
+        **{one.name: 1 for one in (*small, wide)},
+        search.name: 2,
+    }
+
+
+def test_tasks_share_an_accelerator_and_those_that_ask_for_a_whole_one_have_it(more: Callable[..., Any]):
+    more(num_cpus=4, num_gpus=1)
+    halves, whole = trains(*"ab", gpus=0.5), trains("whole", gpus=1.0)
+    known = {"train whole seed 0": 1.0} | dict.fromkeys((t.name for t in halves), 100.0)
+    scheduled([*halves, *whole, task("score", "plain")], {"*": [("sleep", 4.0)]}, seconds=known)
+    names = {t.name for t in halves}
+    assert most_at_once(names) == 2
+    at = spans()
+    assert {at[name].gpu for name in (*names, "train whole seed 0")} == {"0"}
+    assert all(at[name].end <= at["train whole seed 0"].start for name in names)
+    assert at["score plain"].start < min(at[name].end for name in names), "it needs no accelerator"
+
+
+def searching(*keys: str, **more: Any) -> Params:
+    entry = {"model": "m", "split": "s", "pack": "p", "budget": {"trials": 9}, **more}
+    return Params.model_validate(
+        {
+            "data": {"d": {"source": "coco_folder", "path": "d"}},
+            "splits": {"s": {"data": "d"}},
+            "packs": {"p": {"data": "d"}},
+            "models": {"m": {}},
+            "searches": dict.fromkeys(keys, entry),
+        }
+    )
+
+
+# --- what becomes of failures
+
+
+def test_tasks_that_fail_are_kept_with_their_reasons_and_given_again_are_tried_alone():
+    bad, good, greedy = chain("bad"), chain("good"), trains("greedy")
+    script = {"train bad seed 0": [("raise", "lr must be\n positive")], "train greedy seed 0": [("memory", 0)]}
+    schedule, lines = scheduled([*bad, *good, *greedy], script)
+    assert schedule.failed["train bad seed 0"] == "lr must be positive"
+    assert schedule.failed["train greedy seed 0"].startswith("ran out of memory") and len(schedule.failed) == 2
+    assert schedule.skipped == dict.fromkeys(["predict bad seed 0", "score bad"], "train bad seed 0")
+    assert all_done(good)
+    assert [*states([*bad, *greedy]).values()] == ["failed", "never run", "never run", "failed"]
+    assert any("train bad seed 0: failed: lr must be positive" in line for line in lines)
+    log = log_file(bad[0]).read_text()
+    assert "Traceback" in log and "raise ValueError" in log
+
+    EVENTS.unlink()
+    schedule, _ = scheduled([*bad, *good, *greedy])
+    assert not schedule.failed and all_done([*bad, *good, *greedy])
+    assert {*spans()} == {"train bad seed 0", "predict bad seed 0", "score bad", "train greedy seed 0"}
+
+
+def test_a_task_that_fails_is_not_taken_for_done_by_what_it_left_before():
+    (one,) = trains("a")
+    one.outcome.parent.mkdir(parents=True)
+    one.outcome.write_text("of before")
+    write_record(one, 1.0)
+    changed = replace(one, identity=Identity({"name": "changed"}))
+    scheduled([changed], {"*": [("raise", "no")]})
+    assert states([changed]) == {one.name: "failed"} and states([one]) == {one.name: "never run"}
+
+
+def test_a_task_that_lost_its_process_starts_again_and_one_that_loses_every_process_fails():
+    tasks, hopeless = [*chain("a"), *trains("b")], chain("hopeless")
+    script = {"train a seed 0": [("kill", 2)], "train hopeless seed 0": [("kill", 99)]}
+    schedule, lines = scheduled([*tasks, *hopeless], script)
+    assert schedule.failed.keys() == {"train hopeless seed 0"} and all_done(tasks)
+    assert [starts_of(f"train {key} seed 0") for key in ("a", "b", "hopeless")] == [3, 1, RESTARTS + 1]
+    assert lines.count("train a seed 0: lost its process and starts again") == 2
+    assert f"lost its process {RESTARTS + 1} times, at last with: " in schedule.failed["train hopeless seed 0"]
+    assert schedule.skipped.keys() == {"predict hopeless seed 0", "score hopeless"}
+
+
+# --- stops
+
+
+def when(condition: Callable[[], bool], act: Callable[[], Any]) -> threading.Thread:
+    """Act in another thread, once something is so."""
+
+    def wait() -> None:
+        waited_for(condition)
+        act()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def test_a_run_is_stopped_and_the_others_go_on():
+    tasks = [*chain("a"), *chain("b")]
+    thread = when(lambda: running("train a seed 0"), lambda: ask_to_stop(["a"]))
+    schedule, lines = scheduled(tasks, {"train a seed 0": [("sleep", 100)]})
+    thread.join()
+    assert schedule.stopped | {*schedule.skipped} == {t.name for t in tasks if t.key == "a"}
+    assert "train a seed 0: stopped" in lines
+    assert all_done(tasks[3:]) and not schedule.failed
+    STOPS.unlink()
+    schedule, _ = scheduled(tasks)
+    assert all_done(tasks)
+
+
+def test_searches_are_stopped_by_their_own_name():
+    searches = [task("search", "a"), task("search", "b")]
+    thread = when(lambda: running("search a"), lambda: ask_to_stop(["search@a"]))
+    schedule, _ = scheduled(searches, {"search a": [("sleep", 100)]}, searching("a", "b"))
+    thread.join()
+    assert schedule.stopped == {"search a"} and all_done(searches[1:])
+
+
+@pytest.mark.parametrize("how", [lambda: ask_to_stop([]), _thread.interrupt_main])
+def test_everything_is_stopped_by_a_command_or_an_interrupt(how: Callable[[], None]):
+    tasks = [*chain("a"), *trains("b", "c")]
+    thread = when(lambda: running("train a seed 0"), how)
+    schedule, _ = scheduled(tasks, {"*": [("sleep", 100)]})
+    thread.join()
+    assert schedule.stopped | {*schedule.skipped} == {t.name for t in tasks} and not schedule.failed
+    assert json.loads(RUNNING.read_text())["tasks"] == []
+
+
+def test_a_task_over_its_limit_fails_and_the_others_go_on():
+    limits = Params(limits=LimitsConfig(run_hours=9 / 3600))
+    schedule, _ = scheduled(trains(*"abc"), {"train a seed 0": [("sleep", 100)]}, limits)
+    assert schedule.failed.keys() == {"train a seed 0"}
+    assert "must end within limits.run_hours, which is 0.0025, but did not" in schedule.failed["train a seed 0"]
+    assert all_done(trains(*"bc"))
+
+
+def test_a_command_over_its_limit_stops_what_is_left():
+    limits = Params(limits=LimitsConfig(total_hours=9 / 3600))
+    schedule, _ = scheduled(trains(*"abc"), {"train a seed 0": [], "*": [("sleep", 100)]}, limits)
+    assert schedule.stopped == {"train b seed 0", "train c seed 0"} and all_done(trains("a"))

@@ -1,0 +1,97 @@
+"""What a command shows: a line per event where there is no terminal, bars and what is left on one."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from posebed.identity import Identity
+from posebed.jobs.graph import Task
+from posebed.jobs.view import SHOWN, View, epoch_line, minutes
+from posebed.scoring.result import Epoch
+
+
+def task(kind: str, key: str) -> Task:
+    return Task(kind, key, 0 if kind in ("train", "predict") else None, Identity(), (), "m")
+
+
+def epoch(number: int, validation: float | None) -> Epoch:
+    about = {"loss": 0.5, "losses": {}, "learning_rate": 0.1, "seconds": 1.0, "waiting": 0.25}
+    return Epoch(epoch=number, validation=validation, images_per_second=12.0, **about)
+
+
+def test_every_end_is_a_line_with_how_far_the_command_is(capsys: pytest.CaptureFixture[str]):
+    with View(3, 100.0) as view:
+        for one in (task("train", "a"), task("predict", "a"), task("score", "a")):
+            view.begin(one)
+        view.end(task("train", "a"), 61.0)
+        view.fail(task("predict", "a"), "no room [for it]")
+        view.end(task("score", "a"), 150.0)
+    assert capsys.readouterr().err.splitlines() == [
+        "[1/3] train a seed 0: done in 61 s",
+        "[2/3] predict a seed 0: failed: no room [for it]",
+        "[3/3] score a: done in 2 min",
+    ]
+    assert re.fullmatch(r"2 tasks in \d s \(train 61 s, score 2 min of tasks' own time\)", view.breakdown())
+
+
+def test_news_are_shown_once_and_epochs_are_handed_on(capsys: pytest.CaptureFixture[str]):
+    heard: list[tuple[str, int]] = []
+    view = View(1, 1.0, lambda name, line: heard.append((name, line.epoch)))
+    news: list[tuple[str, str, Any]] = [
+        ("train a seed 0", "epoch", epoch(1, None).model_dump()),
+        ("train a seed 0", "epoch", epoch(2, 0.75).model_dump()),
+        ("search s", "line", "goes on after 3 trials"),
+    ]
+    view.update({}, news, ["train a seed 0"], 0)
+    assert heard == [("train a seed 0", 1), ("train a seed 0", 2)]
+    shown = capsys.readouterr().err
+    assert shown.splitlines() == [f"train a seed 0: {epoch_line(epoch(2, 0.75))}", "search s: goes on after 3 trials"]
+    for words in ("epoch 2", "validation PCK@0.2 0.750", "12 img/s", "waiting for data 25.0%"):
+        assert words in shown
+
+
+def drawn(view: View, ticks: dict[str, Any], running: list[str], waiting: int) -> str:
+    console = Console(file=io.StringIO(), width=160)
+    console.print(view._table(ticks, running, waiting))
+    return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_the_table_counts_all_tasks_and_shows_a_few(running: int, waiting: int):
+    names = [f"train t{i} seed 0" for i in range(running)]
+    view = View(running + waiting, 1.0)
+    ticks = {n: {"done": i, "total": None if i % 2 else 10, "text": f"text of {n}"} for i, n in enumerate(names)}
+    shown = drawn(view, {n: t for n, t in ticks.items() if n != "train t1 seed 0"}, names, waiting)
+    assert f"0 of {running + waiting} done, {running} running, {waiting} waiting" in shown
+    assert sum(f"{name} " in shown for name in names) == min(running, SHOWN)
+    assert (f"and {running - SHOWN} more" in shown) == (running > SHOWN)
+    assert ("starting" in shown) == (running > 1)
+
+
+def test_what_is_left_follows_the_pace_so_far(monkeypatch: pytest.MonkeyPatch):
+    clock = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    view = View(4, 400.0)
+    assert "left" not in drawn(view, {}, [], 4), "nothing is known yet"
+    view.end(task("train", "a"), 100.0)
+    clock[0] += 50.0
+    assert "about 2 min left" in drawn(view, {}, [], 3), "two at once: 300 s of tasks' own time in 150"
+    view.end(task("train", "b"), 400.0)
+    assert "left" not in drawn(view, {}, [], 2), "longer than thought"
+    view.fail(task("train", "c"), "no")
+    assert "2 of 4 done, 1 failed" in drawn(view, {}, [], 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.2, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (5400, "1.5 h")]
+)
+def test_durations_have_the_unit_that_suits_them(seconds: float, words: str):
+    assert minutes(seconds) == words
