@@ -3,12 +3,14 @@ changed under the real dvc.yaml and the real DVC, and the stage's output with it
 
 from __future__ import annotations
 
-import ast
 import copy
 import hashlib
 import importlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from inspect import isclass
@@ -179,47 +181,41 @@ def test_no_parameter_has_a_name_that_the_run_cache_of_dvc_ignores():
     assert not {p for p in places if p.rpartition(".")[2] in (Meta.PARAM_SIZE, Meta.PARAM_NFILES)}
 
 
-WITHOUT_EFFECT = {
-    "pipelines/posestages/stage.py",
-    "platform/posebed/catalog.py",
-    "platform/posebed/contracts.py",
-    "platform/posebed/listing.py",
-    "platform/posebed/pose.py",
-    "platform/posebed/space.py",
-}
-"""Modules that data stages reach, but that have no part in what they write: how a stage ends, where a dataset's module
-is, what a model is, and how messages list names."""
-DECODING = {f"platform/posebed/data/{name}.py" for name in ("depth", "headers", "images", "links", "stderr")}
-PARAMETERS = {"platform/posebed/config.py", "platform/posebed/yamlfile.py"}
-WITHOUT_EFFECT_ON = {"draw": DECODING | PARAMETERS, "split": DECODING}
-ROOTS = {"posebed": "platform", "posestages": "pipelines"}
+STATEMENT = "\nADDED = 1\n"
 
 
-def reached(path: Path) -> set[Path]:
-    """The modules of ours that a module imports, and those that they import."""
-    seen, left = set[Path](), [path]
-    while left:
-        module = left.pop()
-        seen.add(module)
-        for node in ast.walk(ast.parse(module.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ROOTS:
-                at = CHECKOUT / ROOTS[node.module.split(".")[0]] / Path(*node.module.split("."))
-                files = [at.with_suffix(".py"), at / "__init__.py", *(at / f"{n.name}.py" for n in node.names)]
-                left += [file for file in files if file.is_file() and file not in seen]
-    return seen
+@pytest.mark.parametrize(
+    ("module", "stages"),
+    [
+        ("platform/menagerie/scenery.py", {"draw@drawn"}),
+        ("platform/posebed/datasets/ap10k.py", {"prepare@single", "prepare@ap10k"}),
+        ("platform/posebed/data/test_episodes.py", {f"split@{k}" for k in ("images", "unseen", "official", "chain")}),
+        ("platform/posebed/data/pack.py", {"pack@small", "pack@chain"}),
+        ("platform/posebed/training/loop.py", set[str]()),
+    ],
+)
+def test_a_changed_statement_changes_the_identity_of_the_stages_that_reach_it(
+    root: Path, module: str, stages: set[str]
+):
+    write_params(yaml.safe_load(PARAMS))
+    before, text = identities_of(root), (root / module).read_text()
+    try:
+        (root / module).write_text(f'"""Another docstring."""\n# A comment.\n{text}')
+        assert identities_of(root) == before
+        (root / module).write_text(text + STATEMENT)
+        now = identities_of(root)
+    finally:
+        (root / module).write_text(text)
+    assert {name for name in now if now[name] != before[name]} == stages
 
 
-@pytest.mark.parametrize("source", DATASETS)
-@pytest.mark.parametrize("stage", OUTPUTS)
-def test_every_module_behind_a_data_stage_is_a_dependency_of_it(stage: str, source: str):
-    do = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())["stages"][stage]["do"]
-    listed = {CHECKOUT / dep.replace("${item.source}", source) for dep in do["deps"]}
-    modules = reached(CHECKOUT / f"pipelines/posestages/{stage}.py")
-    if stage == "prepare":
-        modules |= reached(CHECKOUT / f"platform/posebed/datasets/{source}.py")
-    missing = {m.relative_to(CHECKOUT).as_posix() for m in modules if not listed & {m, *m.parents}}
-    missing = {m for m in missing if not m.endswith("__init__.py")}
-    assert missing <= WITHOUT_EFFECT | WITHOUT_EFFECT_ON.get(stage, set())
+def identities_of(root: Path) -> dict[str, str]:
+    """Of the data stages, by a process that takes its code from the project."""
+    roots = os.pathsep.join(str(root / name) for name in ("platform", "models", "pipelines"))
+    command = [sys.executable, "-m", "posestages.identities"]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": roots})
+    content = json.loads((root / "data/identities.json").read_text())
+    return {f"{stage}@{key}": identity for stage in OUTPUTS for key, identity in content[stage].items()}
 
 
 ANIMALS = [
@@ -316,9 +312,9 @@ def write_photographs(root: Path) -> None:
 
 def run_here(stage: Any, dry: bool = False, run_env: Any = None) -> None:
     """A stage's command without an interpreter of its own, whose start would take most of the test's time."""
-    _, _, module, key = stage.cmd.split()
+    _, _, module, *key = stage.cmd.split()
     try:
-        importlib.import_module(module).main([key])
+        importlib.import_module(module).main(key)
     except (ValueError, LookupError) as error:
         raise StageCmdFailedError(stage.cmd, 2) from error
 
@@ -333,7 +329,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.copytree(CHECKOUT / "platform", folder / "platform", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(CHECKOUT / ".dvcignore", folder)
     stages = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())["stages"]
-    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": {name: stages[name] for name in OUTPUTS}}))
+    (folder / "dvc.yaml").write_text(
+        yaml.safe_dump({"stages": {name: stages[name] for name in ("identities", *OUTPUTS)}})
+    )
     write_photographs(folder / "photographs")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -373,15 +371,15 @@ def write_params(params: dict[str, dict[str, Any]], place: str = "", value: Any 
 
 
 def due() -> set[str]:
-    """The stages that DVC would run now, were each to run alone."""
+    """The stages that DVC would run now, were each to run alone, but the one that always runs."""
     with Repo() as repo:
-        return set(repo.status())
+        return set(repo.status()) - {"identities"}
 
 
 def reproduce(*names: str, single: bool = False) -> set[str]:
-    """Run stages with those that they build on, or alone, and return which were run."""
+    """Run stages with those that they build on, or alone, and return which were run, but the one that always is."""
     with Repo() as repo:
-        return {stage.addressing for stage in repo.reproduce(names, single_item=single)}
+        return {stage.addressing for stage in repo.reproduce(names, single_item=single)} - {"identities"}
 
 
 def output(name: str) -> dict[str, str]:
@@ -429,17 +427,3 @@ def test_a_changed_first_stage_re_runs_all_that_build_on_it_and_nothing_else(roo
     reproduce(*ends)
     write_params(params, "menagerie.drawn.side", 48)
     assert reproduce(*ends) == {"draw@drawn", "prepare@drawn", "split@chain", "pack@chain"}
-
-
-@pytest.mark.services
-def test_bytecode_re_runs_nothing(root: Path):
-    (root / "dvc.lock").unlink(missing_ok=True)
-    write_params(parts_of(["draw@drawn"]))
-    reproduce("draw@drawn")
-    cache = root / "platform/menagerie/__pycache__"
-    cache.mkdir()
-    try:
-        (cache / "sets.cpython-311.pyc").write_bytes(b"compiled")
-        assert due() == set()
-    finally:
-        shutil.rmtree(cache)
