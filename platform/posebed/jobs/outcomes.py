@@ -114,9 +114,8 @@ def read_record(path: Path) -> Record | None:
         identity = Identity.from_json(content.pop("identity"))
         return Record(identity, **{name: content[name] for name in ("seconds", "created", "accepted", "because")})
     except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} must be {RECORD.name}, but lacks {error}; without it the task is done again"
-        ) from error
+        sentence = f"{path} must be {RECORD.name}, but lacks {error}; without that file the task is done again"
+        raise ValueError(sentence) from error
 
 
 def _write(path: Path, record: Record) -> None:
