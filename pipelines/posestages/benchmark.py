@@ -84,8 +84,6 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
         schedule = Schedule(plan, estimates, view)
         try:
             schedule.run()
-        except KeyboardInterrupt:
-            raise ValueError("interrupted; the same command goes on with what was under way") from None
         finally:
             write_metrics(project.params)
     print(view.breakdown())
