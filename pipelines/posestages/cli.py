@@ -313,7 +313,7 @@ def report(
         page = report_sources.report_tracker(tracker, out, reference)
     else:
         page = reporting.report(read_params(PARAMS), out, reference)
-    console.print(f"The report: {page.absolute().as_uri()}", highlight=False, soft_wrap=True)
+    reporting.print_place(page)
 
 
 @app.command()

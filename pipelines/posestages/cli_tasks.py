@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from typing import Annotated
 
@@ -22,14 +23,22 @@ def run(
     keys: Keys = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only print what there is to do and how long it takes.")] = False,
 ) -> None:
-    """Do what is not done of runs and of what they need, without DVC, on prepared data. Ends with 1 where a task
-    failed."""
+    """Do what is not done of runs and of what they need, without DVC, on prepared data, and report the results. Ends
+    with 1 where a task failed."""
+    from posebed.config import read_params
     from posestages.benchmark import RUN_AGAIN, failure_table, run_tasks
+    from posestages.report import update_report
 
     if plan:
         _print_plan(keys or [])
         return
     failed = run_tasks(keys or [])
+    try:
+        update_report(read_params(PARAMS))
+    except Exception as error:  # failed tasks are named whatever becomes of the report
+        if not failed:
+            raise
+        print(f"the report was not written: {error}", file=sys.stderr)
     if failed:
         console.print(f"{len(failed)} tasks have no outcome; {RUN_AGAIN}:", highlight=False)
         console.print(failure_table(failed), highlight=False, markup=False, soft_wrap=True)

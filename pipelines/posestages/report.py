@@ -6,22 +6,25 @@ Usage: python -m posestages.report
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from posebed.config import SEARCH, Params, read_params
 from posebed.data.images import prepared_pictures
 from posebed.data.splits import SPLIT
-from posebed.files import read_json
+from posebed.files import file_hash, read_json
 from posebed.places import PARAMS, prepared_folder, run_folder, split_folder
 from posebed.records import PREPARED, Record, read_records
 from posebed.reporting.common_ground import ground_sections
 from posebed.reporting.compare import tables as tables_by_protocol
 from posebed.reporting.gallery import Decode, GalleryPicture, gallery_of
+from posebed.reporting.headlines import Headlines, headlines_of, read_headlines
 from posebed.reporting.paper_tables import papers
 from posebed.reporting.site import PICTURED, SHOWN, DataProblems, write_report
+from posebed.reporting.terminal import headlines_text, print_headlines
 from posebed.scoring.common_ground import tables_at
 from posebed.scoring.result import RESULT_FILE, Result, read_result
-from posebed.scoring.search_result import SearchResult
+from posebed.scoring.search_result import SEARCH_FILE, SearchResult
 from posestages.commands.preset_matching import claims, literature
 from posestages.commands.report_sources import searches_in, tables_of, tracked_runs
 from posestages.stage import run
@@ -53,7 +56,7 @@ def read_all(params: Params) -> tuple[list[Result], list[SearchResult]]:
 
 
 def report(params: Params, out: Path = OUT, reference: str | None = None) -> Path:
-    """Write the page and return its path.
+    """Write the page, print the tables that it starts with and return its path.
 
     Args:
         reference: The run that others are compared with on common ground; by default the best floor.
@@ -63,7 +66,7 @@ def report(params: Params, out: Path = OUT, reference: str | None = None) -> Pat
     grounds = ground_sections(results, tables_at(tables), _album, params.scoring, reference)
     used = sorted({result.data for result in results})
     presets = {run.preset for run in params.runs.values() if run.preset}
-    return write_report(
+    page = write_report(
         results,
         _gallery(_pictured(results), tables),
         [_problems(data, {r.split for r in results if r.data == data}) for data in used],
@@ -74,6 +77,58 @@ def report(params: Params, out: Path = OUT, reference: str | None = None) -> Pat
         papers=papers(results, literature(), presets),
         searches=searches,
     )
+    print_headlines(out)
+    return page
+
+
+def update_report(params: Params) -> None:
+    """Write the report and print where it lies, unless it is of the very results and searches that are there."""
+    sources, stored = _sources(params), _stored()
+    if sources and (stored is None or stored.made_from != sources):
+        print_place(report(params))
+
+
+def print_place(page: Path) -> None:
+    print(f"The report: {page.absolute().as_uri()}")
+
+
+def results_table(params: Params) -> str:
+    """The tables that the report starts with, and where it lies: those of the page where it is of the results that are
+    there, else computed anew.
+
+    Raises:
+        LookupError: no run has a result.
+    """
+    sources, stored, page = _sources(params), _stored(), OUT / "index.html"
+    if not sources.keys() - {SEARCH + key for key in params.searches}:
+        raise LookupError("at least one run must have a result, but none has; `posebed run` makes them")
+    if stored is not None and stored.made_from == sources:
+        headlines, age = stored, ""
+    else:
+        headlines, age = _computed(params), "; older than these results, `posebed report` writes it anew"
+    lines = [headlines_text(headlines), *([f"The report: {page.absolute().as_uri()}{age}"] if page.is_file() else [])]
+    return "\n\n".join(lines)
+
+
+def _computed(params: Params) -> Headlines:
+    results = read_results(params)
+    tables = {result.key: tables_of(result, run_folder(result.key)) for result in results}
+    grounds = ground_sections(results, tables_at(tables), None, params.scoring)
+    return headlines_of(grounds, tables_by_protocol(results), {})
+
+
+def _sources(params: Params) -> dict[str, str]:
+    """``Headlines.made_from`` of a report of what is there."""
+    files = {key: run_folder(key) / RESULT_FILE for key in params.runs}
+    files |= {SEARCH + key: run_folder(SEARCH + key) / SEARCH_FILE for key in params.searches}
+    return {key: file_hash(file) for key, file in files.items() if file.is_file()}
+
+
+def _stored() -> Headlines | None:
+    """The first tables of the report that was written last; None where there is none that can be read."""
+    with suppress(ValueError):
+        return read_headlines(OUT)
+    return None
 
 
 def _pictured(results: list[Result]) -> list[Result]:
@@ -122,8 +177,7 @@ def _problems(data: str, splits: Iterable[str]) -> DataProblems:
 
 
 def main(arguments: list[str]) -> None:
-    page = report(read_params(PARAMS))
-    print(f"The report: {page.absolute().as_uri()}")
+    print_place(report(read_params(PARAMS)))
 
 
 if __name__ == "__main__":

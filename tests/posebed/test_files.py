@@ -376,6 +376,7 @@ ELSEWHERE = {
     ("platform/posebed/training/run_folder.py", "save_file"): "weights, into a folder that is not finished yet",
     ("platform/posebed/training/engine.py", "save"): "a checkpoint of torch, into a folder that is not finished yet",
     ("platform/posebed/training/zero.py", "save_checkpoint"): "as that of torch, by DeepSpeed",
+    ("platform/posebed/jobs/worker.py", "open"): "lines are appended to a log",
     ("platform/posebed/data/pack.py", "open_memmap"): "crops, into a folder that is not finished yet",
 }
 """Files that are written by other means than ``posebed.files``, and why."""

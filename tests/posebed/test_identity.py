@@ -55,7 +55,7 @@ def vars_of(identity: Identity) -> dict[str, Any]:
     return {name: getattr(identity, name) for name in ("settings", "data", "after", "code")}
 
 
-@given(st.dictionaries(st.sampled_from(["a", "b", "c"]), st.binary(max_size=3)))
+@given(st.dictionaries(st.sampled_from(["a", "b", "c"]), st.binary(max_size=3), min_size=1))
 def test_content_is_that_of_the_named_files(tmp_path_factory: Any, files: dict[str, bytes]):
     folder, same = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("other")
     for name, content in files.items():

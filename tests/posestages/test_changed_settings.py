@@ -8,7 +8,10 @@ import copy
 import hashlib
 import importlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from inspect import isclass
@@ -36,8 +39,6 @@ CHECKOUT = Path(__file__).parents[2]
 DATASETS = {name: catalog.load("posebed.datasets", name) for name in catalog.names("posebed.datasets")}
 OUTPUTS = {"draw": "menagerie", "prepare": "prepared", "split": "splits", "pack": "packs"}
 """The data stages, and where below ``data`` their outputs lie."""
-IDENTITIES = "identities"
-"""The stage that writes down the code and settings behind all others."""
 SECTIONS = {"menagerie": "draw", "data": "prepare", "splits": "split", "packs": "pack"}
 
 PARAMS = r"""
@@ -181,6 +182,43 @@ def test_no_parameter_has_a_name_that_the_run_cache_of_dvc_ignores():
         places |= {*fields(catalog.load("posezoo", name).config, name)}
     assert len(places) > 200
     assert not {p for p in places if p.rpartition(".")[2] in (Meta.PARAM_SIZE, Meta.PARAM_NFILES)}
+
+
+STATEMENT = "\nADDED = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "stages"),
+    [
+        ("platform/menagerie/scenery.py", {"draw@drawn"}),
+        ("platform/posebed/datasets/ap10k.py", {"prepare@single", "prepare@ap10k"}),
+        ("platform/posebed/data/test_episodes.py", {f"split@{k}" for k in ("images", "unseen", "official", "chain")}),
+        ("platform/posebed/data/pack.py", {"pack@small", "pack@chain"}),
+        ("platform/posebed/training/loop.py", set[str]()),
+    ],
+)
+def test_a_changed_statement_changes_the_identity_of_the_stages_that_reach_it(
+    root: Path, module: str, stages: set[str]
+):
+    write_params(yaml.safe_load(PARAMS))
+    before, text = identities_of(root), (root / module).read_text()
+    try:
+        (root / module).write_text(f'"""Another docstring."""\n# A comment.\n{text}')
+        assert identities_of(root) == before
+        (root / module).write_text(text + STATEMENT)
+        now = identities_of(root)
+    finally:
+        (root / module).write_text(text)
+    assert {name for name in now if now[name] != before[name]} == stages
+
+
+def identities_of(root: Path) -> dict[str, str]:
+    """Of the data stages, by a process that takes its code from the project."""
+    roots = os.pathsep.join(str(root / name) for name in ("platform", "models", "pipelines"))
+    command = [sys.executable, "-m", "posestages.identities"]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": roots})
+    content = json.loads((root / "data/identities.json").read_text())
+    return {f"{stage}@{key}": identity for stage in OUTPUTS for key, identity in content[stage].items()}
 
 
 ROOTS = {"posebed": "platform", "menagerie": "platform", "posezoo": "models", "posestages": "pipelines"}
@@ -336,9 +374,9 @@ def write_photographs(root: Path) -> None:
 
 def run_here(stage: Any, dry: bool = False, run_env: Any = None) -> None:
     """A stage's command without an interpreter of its own, whose start would take most of the test's time."""
-    _, _, module, *keys = stage.cmd.split()
+    _, _, module, *key = stage.cmd.split()
     try:
-        importlib.import_module(module).main(keys)
+        importlib.import_module(module).main(key)
     except (ValueError, LookupError) as error:
         raise StageCmdFailedError(stage.cmd, 2) from error
 
@@ -348,10 +386,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project with the data stages of the real dvc.yaml, none of which has run. The others, which no run of the
     parameters needs, are left out: DVC would spend most of its time on reading them."""
     folder = tmp_path_factory.mktemp("changed")
+    for part in ("models", "pipelines"):
+        (folder / part).symlink_to(CHECKOUT / part)
+    shutil.copytree(CHECKOUT / "platform", folder / "platform", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(CHECKOUT / ".dvcignore", folder)
     stages = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())["stages"]
     (folder / "dvc.yaml").write_text(
-        yaml.safe_dump({"stages": {name: stages[name] for name in (IDENTITIES, *OUTPUTS)}})
+        yaml.safe_dump({"stages": {name: stages[name] for name in ("identities", *OUTPUTS)}})
     )
     write_photographs(folder / "photographs")
     with pytest.MonkeyPatch.context() as patch:
@@ -392,16 +433,15 @@ def write_params(params: dict[str, dict[str, Any]], place: str = "", value: Any 
 
 
 def due() -> set[str]:
-    """The stages that DVC would run now, were each to run alone, beside that which looks at the code every time."""
-    reproduce(IDENTITIES)
+    """The stages that DVC would run now, were each to run alone, but the one that always runs."""
     with Repo() as repo:
-        return set(repo.status()) - {IDENTITIES}
+        return set(repo.status()) - {"identities"}
 
 
 def reproduce(*names: str, single: bool = False) -> set[str]:
-    """Run stages with those that they build on, or alone, and return which were run."""
+    """Run stages with those that they build on, or alone, and return which were run, but the one that always is."""
     with Repo() as repo:
-        return {stage.addressing for stage in repo.reproduce(names, single_item=single)} - {IDENTITIES}
+        return {stage.addressing for stage in repo.reproduce(names, single_item=single)} - {"identities"}
 
 
 def output(name: str) -> dict[str, str]:

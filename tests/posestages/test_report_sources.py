@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import shutil
 from collections.abc import Iterable
@@ -12,19 +13,24 @@ import cv2
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from typer.testing import CliRunner
 
 from posebed.config import Params, merged
 from posebed.places import member_folder
 from posebed.records import Category, Record, categories_to_json, write_records
+from posebed.reporting.common_ground import ground_sections
+from posebed.reporting.headlines import read_headlines
+from posebed.reporting.terminal import headlines_text
 from posebed.reporting.tracking import EXPERIMENT, Tracker
 from posebed.scoring.predictions import Predictions, write_predictions
 from posebed.scoring.result import RESULT_FILE, Cost, Provenance, Repeat, Result, Score, read_result, write_result
 from posebed.scoring.search_result import Measured, SearchResult, Trial, write_search
+from posebed.yamlfile import yaml_text
 from posestages.cli import app
 from posestages.commands.mirror import mirror
 from posestages.commands.presets import entries
 from posestages.commands.report_sources import report_folder, report_tracker, results_in
-from posestages.report import report
+from posestages.report import main, report, results_table
 from posestages.score import metrics_of, score
 
 pytestmark = pytest.mark.slow
@@ -375,3 +381,111 @@ def test_a_folder_without_results_is_refused(tmp_path: Path):
 
 def test_passwords_of_a_tracker_are_never_reported():
     assert Tracker("http://me:secret@tracker:5000/x").address == "http://tracker:5000/x"
+
+
+@pytest.fixture
+def no_resampling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails what computes common ground again."""
+
+    def refused(*_: object) -> None:
+        raise AssertionError("must not be computed again")
+
+    monkeypatch.setattr("posestages.report.ground_sections", refused)
+
+
+def written_project(params: Params) -> Params:
+    Path("params.yaml").write_text(yaml_text(params.model_dump(mode="json", exclude_unset=True)))
+    return params
+
+
+def test_the_stage_ends_with_the_table_of_the_page_and_where_it_lies(
+    project: Params, capsys: pytest.CaptureFixture[str]
+):
+    written_project(project)
+    main([])
+    printed = capsys.readouterr().out.rstrip().splitlines()
+    assert printed[-1] == f"The report: {Path('report/index.html').absolute().as_uri()}"
+    assert "\n".join(printed[:-1]) == headlines_text(read_headlines(Path("report")))
+    page = Path("report/index.html").read_text()
+    for table in read_headlines(Path("report")).tables:
+        assert {row.run for row in table.rows} == GROUND.keys()
+        assert html.escape(table.sure) in page
+        for row in table.rows:
+            assert f"<b>{row.value:.3f}</b>" in page and f"{row.value:.3f}" in "\n".join(printed)
+
+
+def test_results_are_printed_from_the_report_without_resampling(project: Params, no_resampling: None):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("posestages.report.ground_sections", ground_sections)
+        report(project)
+    table = results_table(project)
+    assert table.startswith(headlines_text(read_headlines(Path("report"))))
+    assert table.endswith(f"The report: {Path('report/index.html').absolute().as_uri()}")
+
+
+def test_results_are_computed_anew_where_the_report_is_absent_damaged_or_of_other_results(project: Params):
+    first = results_table(project)
+    assert "The report:" not in first and not Path("report").exists(), "nothing is written"
+    report(project)
+    assert results_table(project).startswith(first)
+    Path("report/results.json").write_text("{")
+    assert results_table(project).startswith(first)
+    report(project)
+    Path("runs/prototypes/seed-1/predicted/predictions.parquet").unlink()
+    rerun = read_result(Path("runs/prototypes/result.json")).model_copy(update={"fingerprint": "later"})
+    write_result(rerun, Path("runs/prototypes/result.json"))
+    other = results_table(project)
+    assert not other.startswith(first) and other.endswith("older than these results, `posebed report` writes it anew")
+    shutil.rmtree("runs/floor")
+    assert "floor " not in results_table(project)
+
+
+def test_a_report_of_the_folder_serves_the_project_until_a_run_or_search_is_another(
+    project: Params, no_resampling: None
+):
+    split, pack = project.runs["floor"].split, project.runs["floor"].pack
+    search = {"base": {"model": "hrnet", "split": split, "pack": pack, "budget": {"trials": 3}}}
+    params = Params.model_validate(merged(project.model_dump(exclude_unset=True), {"searches": search}))
+    write_search(searched("search@base", 0.7), Path("runs/search@base"))
+    report_folder(Path("runs"), Path("report"))
+    assert results_table(params).count("common ground") == 1
+    write_search(searched("search@base", 0.8, study="later"), Path("runs/search@base"))
+    with pytest.raises(AssertionError, match="must not be computed again"):
+        results_table(params)
+
+
+def test_without_a_result_there_is_one_sentence(project: Params):
+    for key in GROUND:
+        Path(f"runs/{key}/result.json").unlink()
+    with pytest.raises(LookupError, match="at least one run must have a result, but none has"):
+        results_table(project)
+
+
+@pytest.mark.parametrize("failed", [{}, {"score lost": "RuntimeError: it broke"}])
+def test_a_command_that_made_results_ends_with_the_table_and_failures_last(
+    project: Params, monkeypatch: pytest.MonkeyPatch, failed: dict[str, str]
+):
+    written_project(project)
+    monkeypatch.setattr("posestages.benchmark.run_tasks", lambda keys: failed)
+
+    def command() -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["run"])
+        return done.exit_code, done.stdout
+
+    code, printed = command()
+    place = printed.index("The report: file://")
+    assert printed[:place].rstrip() == headlines_text(read_headlines(Path("report")))
+    assert code == bool(failed)
+    for task, reason in failed.items():
+        assert printed.index(task) > place and printed.rstrip().endswith(reason)
+    assert "The report" not in command()[1], "no new result"
+    # A report that fails hides no failure.
+    shutil.rmtree("report")
+    for about in Path("data/prepared").glob("*/about.json"):
+        about.unlink()
+    if failed:
+        code, printed = command()
+        assert code == 1 and printed.rstrip().endswith("RuntimeError: it broke")
+    else:
+        with pytest.raises(ValueError, match="there is no such file"):
+            app(["run"], standalone_mode=False)

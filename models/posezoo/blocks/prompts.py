@@ -64,7 +64,8 @@ class Prompts(nn.Module):
         if self._kept is None:
             with torch.inference_mode(False), torch.no_grad():
                 none = torch.empty(0, self.encoder.width, device=next(self.encoder.parameters()).device)
-                self._kept = self.encoder(none if self.contexts is None else self.contexts[0])
+                # An element of a parameter wants gradients even here.
+                self._kept = self.encoder(none if self.contexts is None else self.contexts.detach()[0])
         return self.projection(self._kept)
 
     def train(self, mode: bool = True) -> Prompts:

@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from posebed.config import SEARCH, former_form, read_params
+from posebed.files import write_text
 from posebed.listing import shortened
-from posebed.records import write_text
 from posebed.yamlfile import parse_yaml, yaml_text
 from posestages.commands.yaml_edits import Entry, rewritten
 

@@ -16,11 +16,12 @@ from posebed.places import member_folder
 from posebed.reporting.common_ground import ground_sections
 from posebed.reporting.paper_tables import papers
 from posebed.reporting.site import write_report
+from posebed.reporting.terminal import print_headlines
 from posebed.reporting.trace import TRACKED, Tracked, read_tracked
 from posebed.scoring.common_ground import grounds, tables_at
 from posebed.scoring.predictions import PREDICTIONS
 from posebed.scoring.result import RESULT_FILE, Result, read_result
-from posebed.scoring.search_result import SearchResult, read_search
+from posebed.scoring.search_result import SEARCH_FILE, SearchResult, read_search
 from posestages.commands.preset_matching import claims, literature
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ TrackedResults = list[tuple[Result, Tracked | None]]
 
 
 def report_folder(folder: Path, out: Path, reference: str | None = None) -> Path:
-    """Write the page of every ``KEY/result.json`` and every search in a folder, and return its path.
+    """Write the page of every ``KEY/result.json`` and every search in a folder, print the tables that it starts with
+    and return its path.
 
     Args:
         reference: as in ``ground_sections``.
@@ -50,7 +52,8 @@ def report_folder(folder: Path, out: Path, reference: str | None = None) -> Path
 
 
 def report_tracker(uri: str, out: Path, reference: str | None = None) -> Path:
-    """Write the page of every result and search that a tracking server holds, and return its path.
+    """Write the page of every result and search that a tracking server holds, print the tables that it starts with and
+    return its path.
 
     Where one was repeated under its key, the newest counts, and the number of older ones is printed.
 
@@ -127,7 +130,7 @@ def _write(
             "those of a project to its tracker",
             file=sys.stderr,
         )
-    return write_report(
+    page = write_report(
         results,
         [],
         [],
@@ -138,6 +141,8 @@ def _write(
         papers=papers(results, literature()),
         searches=sorted(searches, key=lambda search: search.key),
     )
+    print_headlines(out)
+    return page
 
 
 def results_in(folder: Path) -> list[Path]:
@@ -147,7 +152,7 @@ def results_in(folder: Path) -> list[Path]:
 
 def searches_in(folders: Iterable[Path]) -> list[SearchResult]:
     """The searches of those folders that hold a finished one."""
-    return [read_search(folder) for folder in folders if (folder / "search.json").is_file()]
+    return [read_search(folder) for folder in folders if (folder / SEARCH_FILE).is_file()]
 
 
 def tables_of(result: Result, folder: Path) -> list[Path]:

@@ -24,6 +24,7 @@ from posebed.reporting.figures import Figure
 from posebed.reporting.formats import number, signed
 from posebed.reporting.gallery import Decode
 from posebed.reporting.hard_queries import HardQuery, hard_queries
+from posebed.reporting.sure import what_is_sure
 from posebed.scoring.average_precision import OksMetric
 from posebed.scoring.common_ground import Answers, Read, aligned, grounds
 from posebed.scoring.members import mean_tables
@@ -87,6 +88,11 @@ class GroundSection:
         pairs += [(i, reference) for i in self.shown if reference != best and i not in (best, reference)]
         return [self._describe(run, other) for run, other in pairs]
 
+    def sure(self) -> str:
+        """Which differences between all runs are real, in one sentence."""
+        floors = [i for i, run in enumerate(self.runs) if run.model in FLOORS]
+        return what_is_sure([r.key for r in self.runs], floors, lambda i, j: self.comparison.difference(i, j).sign)
+
     def _describe(self, run: int, other: int) -> str:
         difference, names = self.comparison.difference(run, other), (self.runs[run].key, self.runs[other].key)
         if difference.low is None:
@@ -120,7 +126,8 @@ def spanned(estimate: Estimate) -> str:
 def ground_sections(
     results: Iterable[Result], read: Read, album: Album | None, scoring: ScoringConfig, reference: str | None = None
 ) -> list[GroundSection]:
-    """Every ground on which runs meet, one of which at least has the table of its queries.
+    """Every ground on which runs meet, one of which at least has the table of its queries; first those on which both
+    families do.
 
     Args:
         album: None for no pictures.
@@ -139,7 +146,7 @@ def ground_sections(
         raise LookupError(
             f"the reference must stand on a common ground, but is {reference!r}; there is {shortened(keys)}"
         )
-    return sections
+    return sorted(sections, key=lambda section: len({run.task for run in section.runs}), reverse=True)
 
 
 def _section(answers: Answers, comparison: Comparison, album: Album | None, wanted: str | None) -> GroundSection:

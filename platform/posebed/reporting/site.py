@@ -35,6 +35,7 @@ from posebed.reporting.exports import write_figures, write_json
 from posebed.reporting.figures import Figure, figures
 from posebed.reporting.formats import amount, data_uri, duration, mean, number, signed, slug
 from posebed.reporting.gallery import NEAR, GalleryPicture
+from posebed.reporting.headlines import HEADLINES_FILE, headlines_of, made_from, write_headlines
 from posebed.reporting.paper_tables import Papers, paper_lines
 from posebed.reporting.search_tables import (
     ENDS,
@@ -142,6 +143,7 @@ def write_report(
         tracked=tracked or {},
         anchors={key: f"run-{i}" for i, key in enumerate(keys)},
         comparisons=list(comparisons),
+        headlines=HEADLINES_FILE,
         drawn=drawn,
         packed=Packed(),
         grounds=grounds,
@@ -161,6 +163,7 @@ def write_report(
         write_lines(name, lines, folder)
     write_figures(drawn, folder)
     write_json(results, searches, tracked or {}, compared, comparisons, folder / "report.json")
+    write_headlines(headlines_of(grounds, compared, made_from(results, searches)), folder)
     return folder / "index.html"
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from posebed.config import Section
-from posebed.files import Kind, read_json, write_json, write_text, writing
+from posebed.files import Kind, json_text, read_json, write_text, writing
 from posebed.yamlfile import read_yaml, yaml_text
 
 SEARCH = Kind("a search")
+SEARCH_FILE = "search.json"
+"""In the folder of a search."""
 
 State = Literal["complete", "pruned", "failed"]
 
@@ -144,7 +146,12 @@ def write_search(result: SearchResult, folder: Path) -> None:
     )
     with writing(folder / "trials.parquet") as unfinished:
         table.to_parquet(unfinished, index=False)
-    write_json(result.model_dump(mode="json", exclude={"trials"}), folder / "search.json", SEARCH)
+    write_text(search_text(result), folder / SEARCH_FILE)
+
+
+def search_text(result: SearchResult) -> str:
+    """The text of ``search.json``."""
+    return json_text(result.model_dump(mode="json", exclude={"trials"}), SEARCH)
 
 
 def read_search(folder: Path) -> SearchResult:
@@ -159,7 +166,7 @@ def read_search(folder: Path) -> SearchResult:
         )
         for row in rows
     )
-    about = read_json(folder / "search.json", SEARCH)
+    about = read_json(folder / SEARCH_FILE, SEARCH)
     return SearchResult.model_validate(about | {"trials": trials})
 
 

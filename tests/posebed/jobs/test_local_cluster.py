@@ -108,7 +108,7 @@ def test_a_start_that_fails_is_repeated_once_and_leaves_no_process_behind():
 @pytest.mark.services
 def test_a_machine_on_which_ray_does_not_start_is_refused_in_one_sentence(project: Path):
     ran = subprocess.run(
-        [sys.executable, "-m", "posestages.benchmark"],
+        [sys.executable, "-c", "from posestages.cli import main; main()", "run", "baseline"],
         env={**os.environ, "RAY_TMPDIR": os.devnull},
         capture_output=True,
         text=True,

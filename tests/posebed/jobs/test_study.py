@@ -14,6 +14,7 @@ import pytest
 
 from posebed.config import Params
 from posebed.experiment import Experiment, decide
+from posebed.jobs.graph import GraphMaker, training_identity_of
 from posebed.jobs.samplers import make_sampler
 from posebed.jobs.schedulers import scheduler_of
 from posebed.jobs.search import Search, open_search, result_of
@@ -21,6 +22,7 @@ from posebed.jobs.search_space import own_setting
 from posebed.jobs.study import open_storage
 from posebed.jobs.suggest import StudySearch
 from posebed.scoring.search_result import Trial, read_search, spent, write_search
+from posebed.source_code import SourceCode
 
 from ray.tune.search import Searcher  # isort: skip
 
@@ -45,6 +47,9 @@ def here(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+CODE = SourceCode(("posebed", "posezoo"))
+
+
 def opened(**search: Any) -> Search:
     """A search that a command would open, by what stands in ``params.yaml``."""
     entry: dict[str, Any] = {
@@ -65,10 +70,10 @@ def opened(**search: Any) -> Search:
             "searches": {"s": entry | search},
         }
     )
-    return open_search(
-        decide(params, "search@s", params.searches["s"].seed, "posezoo", Path("split"), Path("pack")),
-        params.searches["s"],
-    )
+    task = GraphMaker(params, "posezoo", CODE).graph().tasks["search s"]
+    seed, identity = params.searches["s"].seed, training_identity_of(task)
+    experiment = decide(params, "search@s", seed, "posezoo", Path("split"), Path("pack"), identity=identity)
+    return open_search(experiment, params.searches["s"])
 
 
 def validation(experiment: Experiment, epoch: int) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import html
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,12 +12,19 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from posebed.config import ScoringConfig
 from posebed.records import Category, Record
 from posebed.reporting.common_ground import HARDEST, SHOWN, GroundSection, ground_lines, ground_sections
+from posebed.reporting.compare import tables
+from posebed.reporting.formats import mean
 from posebed.reporting.gallery import GAP, TILE
+from posebed.reporting.headlines import headlines_of, read_headlines
 from posebed.reporting.site import write_report
+from posebed.reporting.sure import NOTHING
+from posebed.reporting.terminal import headlines_text
 from posebed.scoring.predictions import Predictions
 from posebed.scoring.result import Result
 
@@ -60,9 +69,11 @@ def agnostic(result: Make) -> Make:
 Sections = Callable[..., list[GroundSection]]
 
 
-def sections_of(runs: Mapping[str, tuple[Result, Predictions]], reference: str | None = None) -> list[GroundSection]:
+def sections_of(
+    runs: Mapping[str, tuple[Result, Predictions | list[Predictions]]], reference: str | None = None
+) -> list[GroundSection]:
     results = [result for result, _ in runs.values()]
-    tables = {result.key: [of] for result, of in runs.values()}
+    tables = {result.key: of if isinstance(of, list) else [of] for result, of in runs.values()}
     album = (lambda path: PICTURE), RECORDS
     return ground_sections(results, tables.__getitem__, lambda data: album, ScoringConfig(resamples=200), reference)
 
@@ -184,3 +195,116 @@ def test_pictures_of_answers_show_the_prediction(runs: dict):
     shown = [cv2.imdecode(np.frombuffer(p.image_bytes, np.uint8), cv2.IMREAD_COLOR) for _, p in query.answers]
     assert all(picture is not None for picture in shown)
     assert (shown[0] != shown[-1]).any()
+
+
+def written(runs: Mapping, folder: Path) -> str:
+    return write_report([result for result, _ in runs.values()], [], [], folder, grounds=sections_of(runs)).read_text()
+
+
+def headlines_on(page: str) -> list[tuple[str, str, str, str]]:
+    """Run, family, number and interval of each row of the tables that the page starts with."""
+    rows: list[tuple[str, str, str, str]] = []
+    for part in re.findall(r'<table class="leaders headlines">.*?</table>', page, re.DOTALL):
+        for row in re.findall(r"<tr data-model.*?</tr>", part, re.DOTALL):
+            run = html.unescape(re.findall(r'data-value="([^"]*)"', row)[0])
+            cells = [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td.*?</td>", row, re.DOTALL)]
+            value, interval, family, _ = (html.unescape(cell).strip() for cell in cells)
+            rows.append((run, family, value, interval))
+    return rows
+
+
+def headlines_in(text: str) -> list[tuple[str, str, str, str]]:
+    form = re.compile(r"(\S+) +(specific|agnostic) +(\d\.\d{3}(?: ± \d\.\d{3})?) +(\[.*?\]|none) +\d+")
+    lines = [form.fullmatch(line) for line in text.splitlines()]
+    return [(run, f"category-{family}", *of) for run, family, *of in (line.groups() for line in lines if line)]
+
+
+def test_the_page_starts_with_the_common_ground_and_a_sentence_and_protocols_follow(runs: dict, tmp_path: Path):
+    page = written(runs, tmp_path)
+    places = [
+        page.index(part)
+        for part in (
+            'id="common-ground-1"',
+            html.escape(sections_of(runs)[0].sure()),
+            'class="leaders headlines"',
+            "Which differences in",
+            'id="protocol-1"',
+            'id="protocol-2"',
+        )
+    ]
+    assert places == sorted(places)
+    links = re.findall(r'<a href="#(common-ground-\d|protocol-\d)">', page[: page.index("</nav>")])
+    assert links == ["common-ground-1", "protocol-1", "protocol-2"]
+
+
+def test_a_ground_of_both_families_comes_before_those_of_one(runs: dict, agnostic: Make):
+    apart = {"data": "aardvarks", "data_hash": "0" * 32}
+    both = sections_of({k: (r.model_copy(update={"key": k}), of) for k, (r, of) in runs.items()})
+    alone = {f"a{k}": (agnostic(f"a{k}", **apart), table(0.1 * k)) for k in (1, 2)}
+    first, second = sections_of({**alone, **runs})
+    assert {run.task for run in first.runs} == {run.task for run in both[0].runs} and len(first.runs) == len(runs)
+    assert {run.key for run in second.runs} == set(alone)
+
+
+EMPTY = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@given(errors=st.lists(st.floats(0.02, 1.0), min_size=2, max_size=5), seeds=st.integers(1, 3))
+@EMPTY
+def test_page_terminal_and_file_hold_the_same_figures(
+    agnostic: Make, result: Make, several: Make, tmp_path: Path, errors: list[float], seeds: int
+):
+    specific = several("specific", [0.5] * seeds) if seeds > 1 else result("specific")
+    answers = [table(0.2, episodes=False, seed=90 + i) for i in range(seeds)]
+    runs: dict[str, tuple[Result, Predictions | list[Predictions]]] = {"specific": (specific, answers)}
+    runs |= {f"r{i}": (agnostic(f"r{i}"), table(error, seed=i)) for i, error in enumerate(errors)}
+    shown = headlines_on(written(runs, tmp_path))
+    headlines = read_headlines(tmp_path)
+    assert len(shown) == len(runs) and headlines_in(headlines_text(headlines, 80)) == shown
+    (of_ground,) = headlines.tables
+    comparison = sections_of(runs)[0].comparison
+    for place, (row, (run, _, number, _)) in enumerate(zip(of_ground.rows, shown, strict=True)):
+        score = comparison.score(place)
+        assert (row.run, row.value, row.low, row.high) == (run, score.value, score.low, score.high)
+        assert number == mean(score.value, score.spread) and ("±" in number) == (row.seeds > 1)
+        assert row.seeds == (seeds if run == "specific" else 1)
+
+
+@given(errors=st.lists(st.floats(0.05, 0.5), min_size=2, max_size=5), floor=st.booleans())
+@EMPTY
+def test_the_sentence_calls_no_run_surely_better_whose_interval_of_differences_holds_0(
+    agnostic: Make, errors: list[float], floor: bool
+):
+    runs = {f"r{i}": (agnostic(f"r{i}"), table(error, seed=i)) for i, error in enumerate(errors)}
+    if floor:
+        runs["r9"] = (agnostic("r9", model="mean_pose"), table(0.3, seed=9))
+    [section] = sections_of(runs)
+    keys = [run.key for run in section.runs]
+    pairs = [(i, j) for i in range(len(keys)) for j in range(len(keys)) if i != j]
+    for clause in section.sure().removesuffix(".").split("; "):
+        better, found, rest = clause.partition("surely better than")
+        if not found or "not " in better or better.startswith("no run"):
+            continue
+        worse = re.split(", but not|, and [^,]* surely worse", rest)[0]
+        for i, j in ((i, j) for i, j in pairs if keys[i] in better and keys[j] in worse):
+            low = section.comparison.difference(i, j).low
+            assert low is not None and low > 0, section.sure()
+    assert (section.sure() == NOTHING) == (not any(section.comparison.difference(i, j).sign for i, j in pairs))
+
+
+def test_of_one_category_nothing_is_sure_and_there_is_no_interval(runs: dict, tmp_path: Path):
+    rows = np.arange(PER_KIND)
+    one = {key: (result, of.take(rows)) for key, (result, of) in runs.items()}
+    page = written(one, tmp_path)
+    assert NOTHING in page and {interval for *_, interval in headlines_on(page)} == {"none"}
+    text = headlines_text(read_headlines(tmp_path), 80)
+    assert NOTHING in text and "There is one category, and so no interval over categories." in text
+    assert headlines_in(text) == headlines_on(page)
+
+
+def test_runs_that_stand_on_no_ground_are_in_the_table_of_their_protocol(runs: dict, result: Make):
+    elsewhere = [result("on-plants", data="plants"), result("detected", protocol={"boxes": "detected"})]
+    results = [*(of for of, _ in runs.values()), *elsewhere]
+    headlines = headlines_of(sections_of(runs), tables(results), {})
+    first, *others = [{row.run for row in table.rows} for table in headlines.tables]
+    assert first == {"good", "bad", "zero-shot", "floor"} and others == [{"detected"}, {"on-plants"}]
