@@ -39,8 +39,9 @@ def trains(*keys: str, **resources: Any) -> list[Task]:
     return [task("train", key, **resources) for key in keys]
 
 
-def chain(key: str) -> list[Task]:
-    train = task("train", key)
+def chain(key: str, *needs: Task) -> list[Task]:
+    """A run with one member."""
+    train = task("train", key, *needs)
     predict = task("predict", key, train)
     return [train, predict, task("score", key, predict)]
 
@@ -159,3 +160,16 @@ def waited_for(condition: Callable[[], bool], seconds: float = 120) -> None:
 
 def running(name: str) -> bool:
     return starts_of(name) > 0
+
+
+def searching(*keys: str, **more: Any) -> Params:
+    entry = {"model": "m", "split": "s", "pack": "p", "budget": {"trials": 9}, **more}
+    return Params.model_validate(
+        {
+            "data": {"d": {"source": "coco_folder", "path": "d"}},
+            "splits": {"s": {"data": "d"}},
+            "packs": {"p": {"data": "d"}},
+            "models": {"m": {}},
+            "searches": dict.fromkeys(keys, entry),
+        }
+    )

@@ -9,7 +9,8 @@ from typing import Any
 
 
 class Progress:
-    """Holds the newest tick of every task, and every epoch and line since the command began."""
+    """Holds the newest tick of every task, and the epochs and lines that the driver has not read yet. When its machine
+    is lost, it starts again without them."""
 
     def __init__(self) -> None:
         self._ticks: dict[str, dict[str, Any]] = {}
@@ -25,6 +26,7 @@ class Progress:
         """Something to be shown above the bars."""
         self._news.append((task, "line", line))
 
-    def read(self, seen: int) -> tuple[dict[str, dict[str, Any]], list[tuple[str, str, Any]]]:
-        """The newest ticks by task, and the news (task, epoch or line, content) after the first ``seen``."""
-        return self._ticks, self._news[seen:]
+    def read(self) -> tuple[dict[str, dict[str, Any]], list[tuple[str, str, Any]]]:
+        """The newest ticks by task, and the news (task, epoch or line, content) since it was last read."""
+        news, self._news = self._news, []
+        return self._ticks, news

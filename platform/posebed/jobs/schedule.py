@@ -99,8 +99,7 @@ class Schedule:
             ValueError: the cluster does not start.
         """
         connect(self._plan.packages)
-        self._progress: Any = ray.remote(num_cpus=0)(Progress).remote()
-        seen = 0
+        self._progress: Any = ray.remote(num_cpus=0, max_restarts=-1)(Progress).remote()
         try:
             while self._waiting or self._under:
                 self._skip_hopeless()
@@ -108,9 +107,8 @@ class Schedule:
                 self._note()
                 self._collect()
                 self._obey()
-                ticks, news = ray.get(self._progress.read.remote(seen))
-                seen += len(news)
-                self._view.update(ticks, news, self._under.keys(), len(self._waiting))
+                self._show()
+            self._show()
         except KeyboardInterrupt:
             self._stop_everything()
         finally:
@@ -195,6 +193,13 @@ class Schedule:
     def _too_large(self, share: Room, count: int, held: int) -> str:
         each = "on one machine" if count == 1 else f"for each of {count} workers, of which it holds {held}"
         return f"must fit into the cluster, which has {together(self._nodes)}, but needs {share} {each}"
+
+    def _show(self) -> None:
+        try:
+            ticks, news = ray.get(self._progress.read.remote())
+        except RayError:
+            return  # its machine was lost
+        self._view.update(ticks, news, self._under.keys(), len(self._waiting))
 
     def _note(self) -> None:
         if self._noted != (running := [*self._under]):

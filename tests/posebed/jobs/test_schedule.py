@@ -30,6 +30,7 @@ from tiny_tasks import (
     perform,
     running,
     scheduled,
+    searching,
     spans,
     starts_of,
     states,
@@ -172,19 +173,6 @@ def test_tasks_share_an_accelerator_and_those_that_ask_for_a_whole_one_have_it(m
     assert {at[name].gpu for name in (*names, "train whole seed 0")} == {"0"}
     assert all(at[name].end <= at["train whole seed 0"].start for name in names)
     assert at["score plain"].start < min(at[name].end for name in names), "it needs no accelerator"
-
-
-def searching(*keys: str, **more: Any) -> Params:
-    entry = {"model": "m", "split": "s", "pack": "p", "budget": {"trials": 9}, **more}
-    return Params.model_validate(
-        {
-            "data": {"d": {"source": "coco_folder", "path": "d"}},
-            "splits": {"s": {"data": "d"}},
-            "packs": {"p": {"data": "d"}},
-            "models": {"m": {}},
-            "searches": dict.fromkeys(keys, entry),
-        }
-    )
 
 
 # --- what becomes of failures
