@@ -3,6 +3,7 @@ changed under the real dvc.yaml and the real DVC, and the stage's output with it
 
 from __future__ import annotations
 
+import ast
 import copy
 import hashlib
 import importlib
@@ -31,6 +32,8 @@ from posebed import catalog
 from posebed.config import DataConfig, PackConfig, Params, Section, SplitConfig
 from posebed.datasets.mp100 import HELD_OUT
 from posebed.records import Category
+from posebed.source_code import SourceCode
+from posestages.identities import identities
 
 CHECKOUT = Path(__file__).parents[2]
 DATASETS = {name: catalog.load("posebed.datasets", name) for name in catalog.names("posebed.datasets")}
@@ -216,6 +219,65 @@ def identities_of(root: Path) -> dict[str, str]:
     subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": roots})
     content = json.loads((root / "data/identities.json").read_text())
     return {f"{stage}@{key}": identity for stage in OUTPUTS for key, identity in content[stage].items()}
+
+
+ROOTS = {"posebed": "platform", "menagerie": "platform", "posezoo": "models", "posestages": "pipelines"}
+
+
+def reached(path: Path) -> set[Path]:
+    """The modules of ours that a module imports, not for type checkers alone, and those that they import. That of the
+    parameters is left out: they enter by value."""
+    seen, left = set[Path](), [path]
+    while left:
+        module = left.pop()
+        if module == CHECKOUT / "platform/posebed/config.py":
+            continue
+        seen.add(module)
+        tree = ast.parse(module.read_text())
+        tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node))]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ROOTS:
+                at = CHECKOUT / ROOTS[node.module.split(".")[0]] / Path(*node.module.split("."))
+                files = [at.with_suffix(".py"), at / "__init__.py", *(at / f"{n.name}.py" for n in node.names)]
+                left += [file for file in files if file.is_file() and file not in seen]
+    return seen
+
+
+def behind(stage: str, source: str) -> set[str]:
+    """Modules that a data stage of a dataset can reach, as paths below the checkout."""
+    modules = reached(CHECKOUT / f"pipelines/posestages/{stage}.py")
+    if stage == "prepare":
+        modules |= reached(CHECKOUT / f"platform/posebed/datasets/{source}.py")
+    return {module.relative_to(CHECKOUT).as_posix() for module in modules}
+
+
+def test_another_statement_in_a_module_behind_a_data_stage_changes_its_identity_and_that_of_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    class Copy(SourceCode):
+        def __post_init__(self) -> None:
+            self._roots = {package: tmp_path / ROOTS[package] / package for package in ROOTS}
+
+    for root in set(ROOTS.values()):
+        shutil.copytree(CHECKOUT / root, tmp_path / root, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr("posestages.identities.SourceCode", Copy)
+    params = Params.model_validate(yaml.safe_load(PARAMS))
+    entries = [(stage, key) for section, stage in SECTIONS.items() for key in getattr(params, section)]
+    sources = {key: data.source for key, data in params.data.items()}
+    modules = {place: behind(place[0], sources.get(place[1], "")) for place in entries}
+    before = identities(params)
+    changing = sorted(set().union(*modules.values()))
+    assert len(changing) > 40
+    for file in changing:
+        text = (tmp_path / file).read_text()
+        (tmp_path / file).write_text(text + "\nADDED = 1\n")
+        after = identities(params)
+        (tmp_path / file).write_text(text)
+        other = {place for place in entries if before[place[0]][place[1]] != after[place[0]][place[1]]}
+        users = {place for place in entries if file in modules[place]}
+        assert users <= other, file
+        if not file.endswith("__init__.py"):
+            assert other == users, file
 
 
 ANIMALS = [
