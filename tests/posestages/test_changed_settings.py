@@ -8,10 +8,7 @@ import copy
 import hashlib
 import importlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from inspect import isclass
@@ -182,43 +179,6 @@ def test_no_parameter_has_a_name_that_the_run_cache_of_dvc_ignores():
         places |= {*fields(catalog.load("posezoo", name).config, name)}
     assert len(places) > 200
     assert not {p for p in places if p.rpartition(".")[2] in (Meta.PARAM_SIZE, Meta.PARAM_NFILES)}
-
-
-STATEMENT = "\nADDED = 1\n"
-
-
-@pytest.mark.parametrize(
-    ("module", "stages"),
-    [
-        ("platform/menagerie/scenery.py", {"draw@drawn"}),
-        ("platform/posebed/datasets/ap10k.py", {"prepare@single", "prepare@ap10k"}),
-        ("platform/posebed/data/test_episodes.py", {f"split@{k}" for k in ("images", "unseen", "official", "chain")}),
-        ("platform/posebed/data/pack.py", {"pack@small", "pack@chain"}),
-        ("platform/posebed/training/loop.py", set[str]()),
-    ],
-)
-def test_a_changed_statement_changes_the_identity_of_the_stages_that_reach_it(
-    root: Path, module: str, stages: set[str]
-):
-    write_params(yaml.safe_load(PARAMS))
-    before, text = identities_of(root), (root / module).read_text()
-    try:
-        (root / module).write_text(f'"""Another docstring."""\n# A comment.\n{text}')
-        assert identities_of(root) == before
-        (root / module).write_text(text + STATEMENT)
-        now = identities_of(root)
-    finally:
-        (root / module).write_text(text)
-    assert {name for name in now if now[name] != before[name]} == stages
-
-
-def identities_of(root: Path) -> dict[str, str]:
-    """Of the data stages, by a process that takes its code from the project."""
-    roots = os.pathsep.join(str(root / name) for name in ("platform", "models", "pipelines"))
-    command = [sys.executable, "-m", "posestages.identities"]
-    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": roots})
-    content = json.loads((root / "data/identities.json").read_text())
-    return {f"{stage}@{key}": identity for stage in OUTPUTS for key, identity in content[stage].items()}
 
 
 ROOTS = {"posebed": "platform", "menagerie": "platform", "posezoo": "models", "posestages": "pipelines"}

@@ -104,7 +104,7 @@ def test_the_longest_way_to_the_end_goes_first():
 def test_as_many_run_at_once_as_there_is_room_for_in_processes_that_stay():
     tasks = [t for key in "abcd" for t in chain(key)]
     done: list[str] = []
-    SCRIPT.write_text(json.dumps({"*": [("sleep", 0.3)]}))
+    SCRIPT.write_text(json.dumps({f"train {key} seed 0": [("sleep", 4)] for key in "abcd"}))
     graph = Graph({task.name: task for task in tasks})
     plan = Plan(graph, [*graph.tasks], Params(), perform, (), lambda task: done.append(task.name), imports=())
     Schedule(plan, Estimates({}), Lines()).run()
@@ -265,14 +265,14 @@ def test_everything_is_stopped_by_a_command_or_an_interrupt(how: Callable[[], No
 
 
 def test_a_task_over_its_limit_fails_and_the_others_go_on():
-    limits = Params(limits=LimitsConfig(run_hours=9 / 3600))
-    schedule, _ = scheduled(trains(*"abc"), {"train a seed 0": [("sleep", 100)]}, limits)
+    limits = Params(limits=LimitsConfig(run_hours=0.01))
+    schedule, _ = scheduled(trains(*"abc"), {"train a seed 0": [("sleep", 1000)]}, limits)
     assert schedule.failed.keys() == {"train a seed 0"}
-    assert "must end within limits.run_hours, which is 0.0025, but did not" in schedule.failed["train a seed 0"]
+    assert "must end within limits.run_hours, which is 0.01, but did not" in schedule.failed["train a seed 0"]
     assert all_done(trains(*"bc"))
 
 
 def test_a_command_over_its_limit_stops_what_is_left():
-    limits = Params(limits=LimitsConfig(total_hours=9 / 3600))
-    schedule, _ = scheduled(trains(*"abc"), {"train a seed 0": [], "*": [("sleep", 100)]}, limits)
+    limits = Params(limits=LimitsConfig(total_hours=0.01))
+    schedule, _ = scheduled(trains(*"abc"), {"train a seed 0": [], "*": [("sleep", 1000)]}, limits)
     assert schedule.stopped == {"train b seed 0", "train c seed 0"} and all_done(trains("a"))
