@@ -16,7 +16,8 @@ from posebed.config import Params, read_params
 from posebed.files import write_text
 from posebed.jobs.graph import ABSENT, Graph, GraphMaker, Task
 from posebed.jobs.outcomes import Outcomes, State, Status
-from posebed.places import PARAMS
+from posebed.jobs.requests import only_command
+from posebed.places import PARAMS, RUNS
 from posebed.source_code import SourceCode
 from posestages.stage import PACKAGES, ZOO, run
 
@@ -58,20 +59,25 @@ def run_tasks(keys: Sequence[str] = ()) -> dict[str, str]:
         LookupError: there is no run or search of that name.
         ValueError: data was not prepared, another command is under way, or the cluster does not start.
     """
-    project = read_project()
-    graph = project.graph.of(keys) if keys else project.graph
-    todo = project.todo(graph)
-    if not todo:
-        print(f"nothing to do: {len(graph.tasks)} tasks are done")
-        return {}
-    for name in todo:
-        _must_have_data(graph.tasks[name])
-    return _do(project, graph, todo)
+    # What another command does meanwhile would be done once more.
+    with only_command():
+        project = read_project()
+        graph = project.graph.of(keys) if keys else project.graph
+        todo = project.todo(graph)
+        for name in todo:
+            _must_have_data(graph.tasks[name])
+        try:
+            if todo:
+                return _do(project, graph, todo)
+        finally:
+            RUNS.mkdir(exist_ok=True)
+            write_metrics(project.params)
+    print(f"nothing to do: {len(graph.tasks)} tasks are done")
+    return {}
 
 
 def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
     from posebed.jobs.estimate import Estimates
-    from posebed.jobs.requests import only_command
     from posebed.jobs.schedule import Plan, Schedule
     from posebed.jobs.view import View
     from posestages.live_tracking import LiveTracking
@@ -79,13 +85,10 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
 
     estimates = Estimates(project.statuses)
     seconds = sum(estimates.seconds(graph.tasks[name]) for name in todo)
-    with only_command(), LiveTracking(graph.tasks) as tracking, View(len(todo), seconds, tracking.epoch) as view:
+    with LiveTracking(graph.tasks) as tracking, View(len(todo), seconds, tracking.epoch) as view:
         plan = Plan(graph, todo, project.params, perform, PACKAGES, tracking.done)
         schedule = Schedule(plan, estimates, view)
-        try:
-            schedule.run()
-        finally:
-            write_metrics(project.params)
+        schedule.run()
     print(view.breakdown())
     return {
         **schedule.failed,

@@ -84,15 +84,15 @@ def status(
 
     project = read_project(running_tasks())
     graph = project.graph.of(keys) if keys else project.graph
-    found = [project.statuses[name] for name in graph.tasks]
+    listed = [project.statuses[name] for name in graph.tasks]
     if as_json:
         lines = [
-            {"task": s.task.name, "state": str(s.state), "changes": [*s.changes], "reason": s.reason} for s in found
+            {"task": s.task.name, "state": str(s.state), "changes": [*s.changes], "reason": s.reason} for s in listed
         ]
         print(json.dumps(lines, indent=1))
         return
     width = max((len(name) for name in graph.tasks), default=0)
-    for s in found:
+    for s in listed:
         detail = "; ".join(s.changes[:4]) + (f" and {len(s.changes) - 4} more" if len(s.changes) > 4 else "")
         if s.state is State.DONE and s.reason:
             detail = f"accepted: {s.reason}"
@@ -102,7 +102,7 @@ def status(
             markup=False,
             soft_wrap=True,
         )
-    counts = Counter(str(s.state) for s in found)
+    counts = Counter(str(s.state) for s in listed)
     console.print(", ".join(f"{count} {state}" for state, count in counts.items()) or "no task", highlight=False)
 
 

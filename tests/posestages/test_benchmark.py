@@ -11,8 +11,12 @@ import pytest
 
 from posebed.config import read_params
 from posebed.jobs.outcomes import State, write_record
+from posebed.jobs.requests import only_command
 from posebed.places import PARAMS
-from posestages.benchmark import METRICS, failure_table, read_project, run_tasks, write_metrics
+from posestages.benchmark import METRICS, failure_table, read_project, run_tasks
+from posestages.score import score
+from posestages.tasks import predict_member
+from posestages.train_without_ray import train_without_ray
 
 LOOKS = {
     "graph": "from posestages.benchmark import read_project; read_project()",
@@ -22,29 +26,36 @@ LOOKS = {
 }
 
 
-def done(project: Path) -> None:
-    """Every task counts as done."""
+@pytest.fixture
+def done(project: Path) -> Path:
+    """The project with its first run alone, whose tasks are done."""
+    text = PARAMS.read_text()
+    PARAMS.write_text(text.partition("  baseline: {model")[0])
+    train_without_ray("floor")
+    predict_member("floor", 0)
+    score("floor", read_params(PARAMS))
     for task in read_project().graph.tasks.values():
-        task.outcome.parent.mkdir(parents=True, exist_ok=True)
-        task.outcome.touch()
         write_record(task, 1.0)
+    return project
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_a_look_at_tasks_that_are_done_imports_no_torch_and_starts_no_cluster(project: Path, look: str):
-    done(project)
+def test_a_look_at_tasks_that_are_done_imports_no_torch_and_starts_no_cluster(done: Path, look: str):
     heavy = "import sys; print([name for name in ('torch', 'ray', 'mlflow', 'deepspeed') if name in sys.modules])"
     process = subprocess.run([sys.executable, "-c", f"{LOOKS[look]}; {heavy}"], capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     assert process.stdout.splitlines()[-1] == "[]"
 
 
-def test_of_a_new_project_everything_is_to_do_and_of_a_done_one_nothing(project: Path, capsys: pytest.CaptureFixture):
+def test_of_a_new_project_everything_is_to_do(project: Path):
     statuses = read_project().statuses
     assert len(statuses) == 9 and {status.state for status in statuses.values()} == {State.NEVER}
-    done(project)
+
+
+def test_of_a_done_project_nothing_is_to_do(done: Path, capsys: pytest.CaptureFixture[str]):
     assert {status.state for status in read_project().statuses.values()} == {State.DONE}
-    assert run_tasks() == {} and "nothing to do: 9 tasks are done" in capsys.readouterr().out
+    assert run_tasks() == {} and "nothing to do: 3 tasks are done" in capsys.readouterr().out
+    assert [*json.loads(METRICS.read_text())] == ["floor"]
 
 
 def test_a_run_whose_data_was_not_prepared_is_refused_with_what_makes_it(project: Path):
@@ -53,9 +64,16 @@ def test_a_run_whose_data_was_not_prepared_is_refused_with_what_makes_it(project
         run_tasks(["floor"])
 
 
-def test_metrics_hold_the_runs_that_have_a_result(project: Path):
-    write_metrics(read_params(PARAMS))
-    assert json.loads(METRICS.read_text()) == {}
+def test_metrics_forget_runs_that_left_the_parameters(project: Path):
+    METRICS.write_text('{"gone": {"PCK@0.2": 0.5}}')
+    (project / "params.yaml").write_text(PARAMS.read_text().partition("runs:")[0] + "runs: {}\n")
+    assert run_tasks() == {}
+    assert json.loads(METRICS.read_text()) == {} and (project / "runs").is_dir()
+
+
+def test_a_second_command_in_a_project_is_refused_before_it_looks(project: Path):
+    with only_command(), pytest.raises(ValueError):
+        run_tasks()
 
 
 def test_failures_stand_in_lines_of_their_own():

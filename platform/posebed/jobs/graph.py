@@ -84,11 +84,11 @@ class Graph:
     @cached_property
     def dependents(self) -> Mapping[str, tuple[str, ...]]:
         """Names of the tasks that need a task, by its name."""
-        found: dict[str, list[str]] = {name: [] for name in self.tasks}
+        dependents: dict[str, list[str]] = {name: [] for name in self.tasks}
         for task in self.tasks.values():
             for needed in task.needs:
-                found[needed].append(task.name)
-        return {name: tuple(names) for name, names in found.items()}
+                dependents[needed].append(task.name)
+        return {name: tuple(names) for name, names in dependents.items()}
 
     def below(self, names: Iterable[str]) -> set[str]:
         """These tasks and all that they need."""

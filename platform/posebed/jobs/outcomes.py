@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -142,8 +142,3 @@ def _failure_file(task: Task) -> Path:
 
 def _file_name(task: Task) -> str:
     return "@".join(map(str, (task.kind, task.key, *([] if task.seed is None else [task.seed]))))
-
-
-def to_do(statuses: Iterable[Status]) -> list[str]:
-    """Names of the tasks that are not done."""
-    return [status.task.name for status in statuses if status.state is not State.DONE]
