@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from posebed.address import shown_address, without_secrets
 from posebed.config import SearchConfig
 from posebed.experiment import Experiment
+from posebed.files import locked
 from posebed.listing import shortened
 from posebed.scoring.search_result import Measured, State, Trial
 from posebed.space import Choice, LogUniform, Space, Steps, Unconditional, When, holds
@@ -58,11 +59,12 @@ def open_storage() -> optuna.storages.BaseStorage:
 
     address = os.environ.get(STORAGE, "")
     try:
-        if address:
-            return optuna.storages.RDBStorage(address)
-        OWN_STORAGE.parent.mkdir(parents=True, exist_ok=True)
-        own = {"connect_args": {"timeout": 60}}
-        storage = optuna.storages.RDBStorage(f"sqlite:///{OWN_STORAGE}", engine_kwargs=own)
+        # Two that make the tables of an empty database at once would hinder each other.
+        with locked(OWN_STORAGE):
+            if address:
+                return optuna.storages.RDBStorage(address)
+            own = {"connect_args": {"timeout": 60}}
+            storage = optuna.storages.RDBStorage(f"sqlite:///{OWN_STORAGE}", engine_kwargs=own)
     except (SQLAlchemyError, ImportError, OSError) as error:
         place = f"{STORAGE} must be the address of" if address else "studies must lie in"
         cause = without_secrets(f"{shown_address(address) or OWN_STORAGE}: {error}", address)
