@@ -6,8 +6,9 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -22,8 +23,11 @@ from mlflow import MlflowClient  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 
 from posebed.address import shown_address, without_secrets  # noqa: E402
+from posebed.files import locked  # noqa: E402
 
 DEFAULT_URI = "sqlite:///mlflow.db"
+LOCK = Path(".posebed/tracker")
+"""Its lock is held while the database of this folder is opened."""
 
 
 class TrackerError(Exception):
@@ -41,7 +45,8 @@ class Client(MlflowClient):
 
     def __init__(self, uri: str | None = None) -> None:
         self.uri = tracking_uri(uri)
-        with _failures(self.uri):
+        # Two that make the tables of an empty database at once would hinder each other.
+        with locked(LOCK) if self.uri == DEFAULT_URI else nullcontext(), _failures(self.uri):
             super().__init__(self.uri)
 
     @property
@@ -63,6 +68,20 @@ class Client(MlflowClient):
             restore = f"MLFLOW_TRACKING_URI={self.address} mlflow experiments restore --experiment-id {identity}"
             raise TrackerError(f"the experiment {name!r} is deleted in the tracker; `{restore}` brings it back")
         return identity
+
+    def opened_experiment(self, name: str) -> str:
+        """The id of the experiment of that name, made if there is none."""
+        known = self.experiment_id(name)
+        if known is not None:
+            return known
+        try:
+            return self.create_experiment(name)
+        except TrackerError:
+            # Another process may have made it in between.
+            made = self.experiment_id(name)
+            if made is None:
+                raise
+            return made
 
     def __getattribute__(self, name: str) -> Any:
         attribute = super().__getattribute__(name)

@@ -43,7 +43,7 @@ class SearchTracker:
             TrackerError: the server does not do what it should, as in every method.
         """
         self._search, self._client = search, Client(uri)
-        self._experiment = self._client.experiment_id(EXPERIMENT) or self._client.create_experiment(EXPERIMENT)
+        self._experiment = self._client.opened_experiment(EXPERIMENT)
         self._tags = {STUDY: search.study, **{n: getattr(search, n) for n in ("model", "data", "split", "task")}}
         wanted = f"tags.`{STUDY}` = '{search.study}'"
         runs = {run.data.tags.get(TRIAL): run for run in _runs(self._client, self._experiment, wanted)}

@@ -62,7 +62,7 @@ class Tracker:
 
     @cached_property
     def _experiment(self) -> str:
-        return self._client.experiment_id(EXPERIMENT) or self._client.create_experiment(EXPERIMENT)
+        return self._client.opened_experiment(EXPERIMENT)
 
     def open(self, key: str, fingerprint: str) -> str:
         """The id of the run with this fingerprint, made if there is none."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -227,3 +230,23 @@ def test_tables_of_all_members_or_of_none_are_brought(uri: str, tmp_path: Path):
     assert tracker.member_predictions(run, parent, tmp_path) == []
     tracker.log_members(run, list(zip(members, tables, strict=True)))
     assert [t.read_bytes() for t in tracker.member_predictions(run, parent, tmp_path)] == [b"of seed 0", b"of seed 1"]
+
+
+def test_several_processes_may_make_the_database_at_once(tmp_path: Path):
+    code = (
+        "from posebed.reporting.tracking import Tracker; print('ready', flush=True); input(); Tracker().open('a', 'f')"
+    )
+    pipe, command = subprocess.PIPE, [sys.executable, "-c", code]
+    variables = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    openers = [
+        subprocess.Popen(command, cwd=tmp_path, env=variables, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        for _ in range(3)
+    ]
+    for opener in openers:
+        assert opener.stdout and opener.stdout.readline() == "ready\n"
+    for opener in openers:
+        assert opener.stdin
+        opener.stdin.write("\n")
+        opener.stdin.flush()
+    errors = [opener.communicate()[1] for opener in openers]
+    assert [opener.returncode for opener in openers] == [0] * 3, errors
