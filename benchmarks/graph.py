@@ -105,13 +105,17 @@ def copy_outcomes() -> None:
             shutil.copytree(former, task.folder.parent)
         elif task.kind == "score":
             shutil.copy("runs/many/result.json", task.folder)
+            for path in task.folder.rglob("*.json"):
+                path.write_text(path.read_text().replace('"many"', f'"{task.key}"'))
         write_record(task, 1.0)
     shutil.rmtree("runs/many")
 
 
 def seconds(*command: str) -> float:
     started = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
+    ended = subprocess.run(command, capture_output=True, text=True)
+    if ended.returncode:
+        raise RuntimeError(f"{' '.join(command)} must end with 0:\n{(ended.stdout + ended.stderr)[-2000:]}")
     return time.perf_counter() - started
 
 
