@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,8 @@ for name in ("RAY_USAGE_STATS_ENABLED", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRAC
 # for an accelerator have one.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
+# All clusters of a process must ask for the same token, since Ray remembers how the first was joined.
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 # A first call into torch or cv2 takes long, and any call does on a busy machine.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")

@@ -126,14 +126,10 @@ def two_nodes() -> Iterator[str]:
     """The address of a cluster of two raylets on this machine, which is sent our packages."""
     from ray.cluster_utils import Cluster
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
-        cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
-        try:
-            yield cluster.address
-        finally:
-            cluster.shutdown()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
+    cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+    yield cluster.address
+    cluster.shutdown()
 
 
 SPREAD = """

@@ -42,12 +42,22 @@ SERVERS = """
 servers = [p for p in psutil.Process().children(recursive=True) if p.name() == "gcs_server"]
 print(len(attempts), "attempts,", len(servers), "server")
 """
+STRANGER = """
+import os, subprocess, sys
+join = f"from ray._raylet import GcsClient; GcsClient(address={ray.get_runtime_context().gcs_address!r})"
+without = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+for environment in (os.environ, without):
+    joined = subprocess.run([sys.executable, "-c", join], env=environment, capture_output=True, text=True)
+    print(joined.returncode, "AuthenticationError" in joined.stderr)
+"""
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a process that makes a token of its own."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
     return subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, **environment},
+        env={**others, **environment},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -96,6 +106,12 @@ def test_workers_are_as_nice_as_the_command_that_starts_them():
     ended = python(TASK.replace('"a task ran"', "__import__('os').nice(0)") + "import os; print(os.nice(0))")
     of_worker, of_command = ended.stdout.split()
     assert of_worker == of_command
+
+
+@pytest.mark.services
+def test_a_process_without_the_token_is_refused():
+    ran = python(TASK + STRANGER)
+    assert ran.stdout == "a task ran\n0 False\n1 True\n", ran.stderr
 
 
 @pytest.mark.services

@@ -241,11 +241,10 @@ def test_a_search_that_is_interrupted_is_no_finished_one_and_goes_on(project: Pa
     assert_each_once(finish(start(second), second), undisturbed(search))
 
 
-def test_a_search_that_loses_a_node_ends_as_an_undisturbed_one(project: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_search_that_loses_a_node_ends_as_an_undisturbed_one(project: Path):
     from ray.cluster_utils import Cluster
 
     search, log = written(project), project / "driver.log"
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
     node = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
     try:
