@@ -19,7 +19,7 @@ from posebed.jobs.graph import Graph, Task
 from posebed.jobs.outcomes import Outcomes, State, Status
 from posebed.jobs.schedule import Plan, Schedule
 from posebed.jobs.view import View
-from posebed.jobs.worker import Request
+from posebed.jobs.worker import MachineLeaves, Request
 
 import ray  # isort: skip
 import ray.cloudpickle  # isort: skip
@@ -62,12 +62,20 @@ def perform(request: Request) -> None:
             raise MemoryError
         elif word == "kill" and starts_of(request.task.name) <= amount:
             os.kill(os.getpid(), signal.SIGKILL)
+        elif word == "leave" and starts_of(request.task.name) == 1:
+            waited_for(lambda path=Path(amount): told_to_leave(request) or path.exists())
+            if told_to_leave(request):
+                raise MachineLeaves
         elif word == "actors":
             own = [ray.remote(num_cpus=1)(Own).remote() for _ in range(amount)]
             assert len({ray.get(one.place.remote(), timeout=60) for one in own}) == amount
     request.task.outcome.parent.mkdir(parents=True, exist_ok=True)
     request.task.outcome.write_text("done")
     event(request.task.name, "end")
+
+
+def told_to_leave(request: Request) -> bool:
+    return ray.get(request.progress.leaving.remote(request.task.name))
 
 
 class Own:

@@ -5,14 +5,18 @@ so that the training keeps its own checkpoints.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from posebed.experiment import Experiment
+from posebed.jobs.worker import MachineLeaves
 from posebed.scoring.result import Epoch
 from posebed.training.log import FolderLog, Tick
 
+import ray  # isort: skip
+from ray.exceptions import RayError  # isort: skip
 from ray.train import ScalingConfig  # isort: skip
 from ray.train.torch import TorchTrainer  # isort: skip
 
@@ -42,13 +46,29 @@ class TaskLog(FolderLog):
 
     def __init__(self, folder: Path, task: str, progress: Any) -> None:
         super().__init__(folder, task)
-        self._task, self._progress = task, progress
+        self._task, self._progress, self._leaving = task, progress, False
 
     def tick(self, tick: Tick) -> None:
         self._progress.tick.remote(self._task, shown_tick(tick))
 
     def epoch(self, epoch: Epoch) -> None:
         self._progress.epoch.remote(self._task, epoch.model_dump())
+
+    def leaving(self) -> bool:
+        self._leaving = False
+        with suppress(RayError):  # the actor's own machine may have been lost
+            self._leaving = bool(ray.get(self._progress.leaving.remote(self._task)))
+        return self._leaving
+
+    def keep(self, checkpoint: Path, epoch: Epoch) -> None:
+        """Make the filled folder the newest checkpoint.
+
+        Raises:
+            MachineLeaves: this was the last that is kept here.
+        """
+        super().keep(checkpoint, epoch)
+        if self._leaving:
+            raise MachineLeaves
 
     def warn(self, line: str) -> None:
         self._progress.line.remote(self._task, line)

@@ -140,6 +140,9 @@ class RayLog:
     def due(self) -> bool:
         return True
 
+    def leaving(self) -> bool:
+        return ray.train.get_preemption_info() is not None
+
     @contextmanager
     def fresh(self) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder:

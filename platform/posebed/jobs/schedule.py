@@ -9,19 +9,20 @@ import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from posebed.config import Params
-from posebed.jobs.cluster import connect, worker_variables
+from posebed.jobs.actors import Actor, Actors
+from posebed.jobs.cluster import connect
 from posebed.jobs.estimate import Estimates
 from posebed.jobs.graph import Graph, Task
+from posebed.jobs.machines import Machines
 from posebed.jobs.outcomes import log_file, write_failure, write_record
 from posebed.jobs.progress import Progress
 from posebed.jobs.requests import Stops, note_running
 from posebed.jobs.room import Room, share_of, slots, together, trials_at_once
 from posebed.jobs.view import View
-from posebed.jobs.worker import Done, Request, Worker
+from posebed.jobs.worker import Done, Request
 
 import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError  # isort: skip
@@ -34,23 +35,17 @@ IMPORTS = ("torch", "ray.train.torch", "posebed.training.zero", "posebed.trainin
 
 
 @dataclass
-class Warm:
-    """A worker's actor."""
-
-    handle: Any
-    need: Room
-
-
-@dataclass
 class Under:
     """A task under way."""
 
     task: Task
     need: Room
     ref: Any
-    actor: Warm
+    actor: Actor
     keeps: bool
     """Whether its actor is given further tasks."""
+    leaving: bool = False
+    """Whether it was told that its machine will be taken away."""
     since: float = field(default_factory=time.monotonic)
 
 
@@ -81,9 +76,8 @@ class Schedule:
         self._todo = {*plan.todo}
         self._waiting = {name for name in self._tasks if name in self._todo}
         self._under: dict[str, Under] = {}
-        self._idle: list[Warm] = []
+        self._actors = Actors(plan.imports)
         self._losses: dict[str, int] = {}
-        self._nodes: list[Room] = []
         self._noted: list[str] = []
         self._began = time.monotonic()
         self.failed: dict[str, str] = {}
@@ -103,6 +97,8 @@ class Schedule:
         try:
             while self._waiting or self._under:
                 self._skip_hopeless()
+                self._machines = Machines()
+                self._leave()
                 self._offer()
                 self._note()
                 self._collect()
@@ -112,8 +108,9 @@ class Schedule:
         except KeyboardInterrupt:
             self._stop_everything()
         finally:
-            for actor in (*(under.actor for under in self._under.values()), *self._idle):
-                ray.kill(actor.handle)
+            for under in self._under.values():
+                under.actor.end()
+            self._actors.end_idle()
             note_running([])
 
     # --- offering
@@ -121,11 +118,10 @@ class Schedule:
     def _offer(self) -> None:
         """Start what is ready and fits, the longest way to the end first. A task that waits for room keeps those behind
         it waiting, so that a large one has its turn."""
-        self._nodes = _nodes()
         for name in sorted(self._ready(), key=lambda name: -self._rank[name]):
             task = self._tasks[name]
-            share, count = share_of(task, self._nodes), task.workers * self._at_once(task)
-            if count > (held := slots(share, self._nodes)):
+            share, count = share_of(task, self._machines.rooms), task.workers * self._at_once(task)
+            if count > (held := slots(share, self._machines.rooms)):
                 self._fail(task, self._too_large(share, count, held))
             elif (share * count).fits(self._room()):
                 self._start(task, share, share * count)
@@ -146,53 +142,31 @@ class Schedule:
         self._waiting.discard(task.name)
         task.record.unlink(missing_ok=True)
         own_process = task.kind == "search" or task.workers > 1
-        actor = self._launcher(need) if own_process else self._worker(need)
+        find = self._actors.launcher if own_process else self._actors.warm
+        actor = find(need, self._room(), len(self._machines.staying) > 1)
         storage = os.environ.get("POSEBED_STORAGE")
         request = Request(task, self._plan.params, storage, self._progress, int(share.cpus), self._at_once(task))
+        self._progress.start.remote(task.name)
         ref = actor.handle.do.remote(self._plan.perform, request, str(log_file(task)))
         self._under[task.name] = Under(task, need, ref, actor, keeps=not own_process)
         self._view.begin(task)
 
-    def _worker(self, need: Room) -> Warm:
-        """A warm actor of this size, or a new one in the place of idle ones of other sizes."""
-        for actor in self._idle:
-            if actor.need == need:
-                self._idle.remove(actor)
-                return actor
-        self._make_room(need)
-        options: dict[str, Any] = {
-            "num_cpus": need.cpus,
-            "num_gpus": need.gpus,
-            **({"memory": need.memory} if need.memory else {}),
-        }
-        variables = worker_variables(need.gpus > 0)
-        return Warm(ray.remote(**options)(Worker).remote(str(Path.cwd()), variables, self._plan.imports), need)
-
-    def _launcher(self, need: Room) -> Warm:
-        """An actor for a task whose work is done by actors of its own, which find room."""
-        self._make_room(need)
-        return Warm(ray.remote(num_cpus=0)(Worker).remote(str(Path.cwd()), worker_variables(False)), Room(0))
-
-    def _make_room(self, need: Room) -> None:
-        """End idle actors as long as they are in the way; of several machines, all may be on the one that has room."""
-        several = len(self._nodes) > 1
-        while self._idle and (several or not need.fits(self._room() - together([a.need for a in self._idle]))):
-            ray.kill(self._idle.pop(0).handle)
-
     def _room(self) -> Room:
-        return together(self._nodes) - together([under.need for under in self._under.values()])
+        taken = [under.need for under in self._under.values() if under.actor.node not in self._machines.leaving]
+        return together(self._machines.staying) - together(taken)
 
     def _at_once(self, task: Task) -> int:
         """Trials of a search; 1 of any other task."""
         if task.kind != "search":
             return 1
         searches = {task.name, *(n for n in (*self._waiting, *self._under) if self._tasks[n].kind == "search")}
-        held = slots(share_of(task, self._nodes), self._nodes)
+        rooms = self._machines.rooms
+        held = slots(share_of(task, rooms), rooms)
         return trials_at_once(self._plan.params.searches[task.key], held, task.workers, len(searches))
 
     def _too_large(self, share: Room, count: int, held: int) -> str:
         each = "on one machine" if count == 1 else f"for each of {count} workers, of which it holds {held}"
-        return f"must fit into the cluster, which has {together(self._nodes)}, but needs {share} {each}"
+        return f"must fit into the cluster, which has {together(self._machines.rooms)}, but needs {share} {each}"
 
     def _show(self) -> None:
         try:
@@ -205,6 +179,21 @@ class Schedule:
         if self._noted != (running := [*self._under]):
             note_running(running)
             self._noted = running
+
+    # --- machines that will be taken away
+
+    def _leave(self) -> None:
+        """Give up idle actors on machines that will be taken away, and tell the tasks there: a training keeps a
+        checkpoint and ends, to go on elsewhere; all others go on until they are done or lost."""
+        self._actors.locate(one.actor for one in self._under.values())
+        self._actors.end_idle(self._machines.leaving)
+        for one in self._under.values():
+            if one.actor.node not in self._machines.leaving:
+                continue
+            self._progress.leave.remote(one.task.name)  # each time, since its actor may have lost its own machine
+            if not one.leaving:
+                one.leaving = True
+                self._view.say(f"{one.task.name}: its machine will be taken away")
 
     # --- what becomes of tasks
 
@@ -219,10 +208,10 @@ class Schedule:
             except OutOfMemoryError as error:
                 self._fail(under.task, f"ran out of memory: {' '.join(str(error).split())[:300]}")
             except RayActorError as error:
-                ray.kill(under.actor.handle)  # it may only be out of reach
-                self._lost(under.task, " ".join(str(error).split())[-200:])
+                under.actor.end()  # it may only be out of reach
+                self._lost(under, " ".join(str(error).split())[-200:])
             except RayError as error:
-                ray.kill(under.actor.handle)
+                under.actor.end()
                 self._fail(under.task, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
             else:
                 self._ended(under, done)
@@ -231,22 +220,26 @@ class Schedule:
 
     def _ended(self, under: Under, done: Done) -> None:
         if under.keeps:
-            self._idle.append(under.actor)
+            self._actors.give_back(under.actor)
         else:
-            ray.kill(under.actor.handle)
+            under.actor.end()
         if done.failed:
             self._fail(under.task, done.failed)
+            return
+        if done.left:
+            self._view.say(f"{under.task.name}: has kept a checkpoint and goes on elsewhere")
+            self._waiting.add(under.task.name)
             return
         write_record(under.task, done.seconds)
         self._view.end(under.task, done.seconds)
         self._plan.done(under.task)
 
-    def _lost(self, task: Task, how: str) -> None:
-        """The process of a task has ended: it goes on from its checkpoint, unless that has happened too often. Idle
-        actors may have been on the same machine, and would cost the next tasks a start each."""
-        while self._idle:
-            ray.kill(self._idle.pop().handle)
-        self._losses[task.name] = self._losses.get(task.name, 0) + 1
+    def _lost(self, under: Under, how: str) -> None:
+        """The process of a task has ended: it goes on from its checkpoint, unless that has happened too often without
+        being announced. Idle actors may have been on the same machine, and would cost the next tasks a start each."""
+        task = under.task
+        self._actors.end_idle()
+        self._losses[task.name] = self._losses.get(task.name, 0) + (not under.leaving)
         if self._losses[task.name] > RESTARTS:
             self._fail(task, f"lost its process {RESTARTS + 1} times, at last with: {how}")
             return
@@ -297,15 +290,9 @@ class Schedule:
 
     def _end(self, under: Under) -> None:
         """End a task's process; its checkpoints stay."""
-        ray.kill(under.actor.handle)
+        under.actor.end()
         del self._under[under.task.name]
 
 
 def _over(hours: float | None, since: float) -> bool:
     return hours is not None and time.monotonic() - since > hours * 3600
-
-
-def _nodes() -> list[Room]:
-    """What each machine of the cluster has."""
-    having = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [Room(r.get("CPU", 0), r.get("GPU", 0), r.get("memory", 0)) for r in having]

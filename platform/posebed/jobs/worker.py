@@ -16,6 +16,8 @@ from posebed.config import Params
 from posebed.jobs.failures import reason
 from posebed.jobs.graph import Task
 
+import ray  # isort: skip
+
 
 @dataclass(frozen=True)
 class Request:
@@ -39,6 +41,12 @@ class Done:
     seconds: float
     failed: str = ""
     """Why, in one line; empty where it did not."""
+    left: bool = False
+    """It has not ended, but is to go on elsewhere."""
+
+
+class MachineLeaves(Exception):
+    """Raised by a task that has kept a checkpoint because its machine will be taken away."""
 
 
 class Worker:
@@ -53,20 +61,22 @@ class Worker:
         for name in imports:
             __import__(name)
 
-    def ready(self) -> bool:
-        """Answers once the imports are done."""
-        return True
+    def node(self) -> str:
+        """Of the cluster, in hexadecimal digits. Answers once the imports are done."""
+        return ray.get_runtime_context().get_node_id()
 
     def do(self, perform: Callable[[Request], None], request: Request, log: str) -> Done:
         """Do one task. What goes wrong with it is returned, so that only the loss of this process is an error."""
-        started, failed = time.perf_counter(), ""
+        started, failed, left = time.perf_counter(), "", False
         with _printed_to(Path(log)):
             try:
                 perform(request)
+            except MachineLeaves:
+                left = True
             except Exception as error:
                 traceback.print_exc()
                 failed = reason(error)
-        return Done(time.perf_counter() - started, failed)
+        return Done(time.perf_counter() - started, failed, left)
 
 
 @contextlib.contextmanager

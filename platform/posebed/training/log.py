@@ -42,6 +42,11 @@ class Log(Protocol):
         """Whether a checkpoint is wanted now; every rank calls it and is answered alike."""
         ...
 
+    def leaving(self) -> bool:
+        """Whether this machine will be taken away, so that a checkpoint is wanted whether due or not; every rank calls
+        it and is answered alike."""
+        ...
+
     def fresh(self) -> AbstractContextManager[Path]:
         """An empty folder for this rank's share of a checkpoint."""
         ...
@@ -124,6 +129,9 @@ class FolderLog:
 
     def due(self) -> bool:
         return True
+
+    def leaving(self) -> bool:
+        return False
 
     @contextmanager
     def fresh(self) -> Iterator[Path]:

@@ -57,7 +57,8 @@ def epochs(experiment: Experiment, log: Log) -> Iterator[Epoch]:
         curve.append(line)
         if group.rank == 0:
             log.epoch(line)
-        if checkpoint and log.due():
+        leaving = epoch < settings.epochs and log.leaving()
+        if leaving or (checkpoint and log.due()):
             best = _save(experiment, engine, log, curve, best, group)
         yield line
 
@@ -156,9 +157,8 @@ def _save(
     workers would wait for one another, and a last one is the outcome, so there the error stands.
     """
     weights = engine.weights()
-    if weights is not None:
-        measured = [line.validation for line in curve if line.validation is not None]
-        best = weights if best is None or measured[-1] > max(measured[:-1], default=-1.0) else best
+    if weights is not None and (best is None or _is_best(curve)):
+        best = weights
     try:
         with log.fresh() as folder:
             engine.save(folder)
@@ -172,3 +172,9 @@ def _save(
             raise
         log.warn(f"{experiment.key}: the checkpoint of epoch {curve[-1].epoch} could not be written: {error}")
     return best if group.rank == 0 else None
+
+
+def _is_best(curve: list[Epoch]) -> bool:
+    """Whether the last epoch was validated and did better than all before it."""
+    *former, last = [line.validation for line in curve]
+    return last is not None and last > max((v for v in former if v is not None), default=-1.0)

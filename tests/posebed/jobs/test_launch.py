@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -26,6 +27,8 @@ LONG = """
     train: {epochs: 12, checkpoint_every: 1, draws: 160}
 """
 PATIENCE = 600
+JOBS = (Path(".posebed/jobs"), Path("storage"))
+"""Where jobs keep checkpoints: on this machine, and where every node of a cluster reaches them."""
 
 
 def start(*words: str, **environment: str) -> subprocess.Popen[bytes]:
@@ -77,7 +80,7 @@ def undisturbed(project: Path) -> dict[str, torch.Tensor]:
 
 def reached() -> int:
     """Epochs that the newest checkpoint of ``long`` holds."""
-    curves = list(Path(".posebed/jobs").glob("long-*/checkpoint/curve.json"))
+    curves = [p for jobs in JOBS for p in jobs.glob("long-*/checkpoint/curve.json")]
     try:
         return max((len(json.loads(curve.read_text())) for curve in curves), default=0)
     except (OSError, ValueError):
@@ -122,14 +125,43 @@ def test_a_run_whose_worker_and_then_whose_driver_is_killed_ends_as_an_undisturb
 
 
 @pytest.fixture
-def two_nodes() -> Iterator[str]:
+def two_nodes(cluster: Any) -> str:
     """The address of a cluster of two raylets on this machine, which is sent our packages."""
+    return cluster.address
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
     cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
-    yield cluster.address
+    yield cluster
     cluster.shutdown()
+
+
+@pytest.mark.faults
+def test_a_run_whose_machine_will_be_taken_away_goes_on_elsewhere_from_its_next_epoch(undisturbed: dict, cluster: Any):
+    """As ``ray drain-node`` and clouds announce it."""
+    from ray._raylet import GcsClient
+    from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+
+    driver = start("long", RAY_ADDRESS=cluster.address, POSEBED_STORAGE=str(Path("storage").absolute()))
+    raylets = {node.all_processes["raylet"][0].process.pid: node for node in cluster.list_all_nodes()}
+    workers = lambda: [p for p in family(os.getpid()) if "ray::Worker.do" in " ".join(p.cmdline())]  # noqa: E731
+    waited_for(lambda: bool(workers()), "a worker that trains")
+    (worker,) = workers()
+    waited_for(lambda: reached() >= 2, "two checkpoints")
+    reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+    at = int((time.time() + 600) * 1000)
+    assert GcsClient(address=cluster.address).drain_node(raylets[worker.ppid()].node_id, reason, "spot", at)[0]
+    waited_for(lambda: gone([worker]), "an end of the worker")
+    before = reached()
+    assert 2 <= before < 12
+    finish(driver)
+    assert epochs("long") == list(range(1, 13))
+    assert_equal(weights("long"), undisturbed)
+    assert not list(Path("storage").glob("long-*"))
 
 
 SPREAD = """

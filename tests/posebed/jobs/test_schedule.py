@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +41,9 @@ from tiny_tasks import (
 )
 
 import ray  # isort: skip
+from ray._raylet import GcsClient  # isort: skip
 from ray.cluster_utils import Cluster  # isort: skip
+from ray.core.generated.autoscaler_pb2 import DrainNodeReason  # isort: skip
 
 pytestmark = pytest.mark.slow
 
@@ -216,6 +219,31 @@ def test_a_task_that_lost_its_process_starts_again_and_one_that_loses_every_proc
     assert lines.count("train a seed 0: lost its process and starts again") == 2
     assert f"lost its process {RESTARTS + 1} times, at last with: " in schedule.failed["train hopeless seed 0"]
     assert schedule.skipped.keys() == {"predict hopeless seed 0", "score hopeless"}
+
+
+def test_tasks_leave_a_machine_that_will_be_taken_away_and_go_on_elsewhere(more: Callable[..., Any], cluster: Cluster):
+    going = more().node_id
+
+    def drain() -> None:
+        reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+        soon = int((time.time() + 600) * 1000)
+        assert GcsClient(address=cluster.address).drain_node(going, reason, "spot", soon)[0]
+        waited_for(lambda: sum("goes on elsewhere" in line for line in lines.lines) == 2)
+        Path("moved").touch()
+
+    tasks = [one for key in "abcd" for one in chain(key)]
+    SCRIPT.write_text(json.dumps({f"train {key} seed 0": [("leave", "moved")] for key in "abcd"}))
+    thread = when(lambda: all(running(f"train {key} seed 0") for key in "abcd"), drain)
+    graph, lines = Graph({task.name: task for task in tasks}), Lines()
+    schedule = Schedule(Plan(graph, [*graph.tasks], Params(), perform, (), imports=()), Estimates({}), lines)
+    schedule.run()
+    thread.join()
+    assert all_done(tasks) and not schedule.failed
+    started = [(e["task"], e["node"]) for e in events() if e["what"] == "start"]
+    left = {name for name, node in started if node == going}
+    assert len(left) == 2 and all(starts_of(name) == (2 if name in left else 1) for name, _ in started)
+    assert going not in {span.node for span in spans().values()}
+    assert not any("lost its process" in line for line in lines.lines)
 
 
 # --- stops

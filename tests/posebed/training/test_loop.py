@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from experiments import experiment_of
 from posebed.experiment import Experiment
+from posebed.scoring.result import Epoch, read_curve
 from posebed.training.log import FolderLog, Tick
 from posebed.training.loop import train
 
@@ -78,6 +79,44 @@ def test_a_run_killed_at_any_point_resumes_to_the_same_weights(project: Path, en
     resumed = train(experiment, FolderLog(project / "killed", "killed"))
     assert_equal(weights(project / "whole"), weights(project / "killed"))
     assert [line.loss for line in resumed] == [line.loss for line in curve]
+
+
+class MachineLeaves(Exception):
+    pass
+
+
+class LeavingLog(FolderLog):
+    """Its machine will be taken away from an epoch on."""
+
+    def __init__(self, folder: Path, epoch: int) -> None:
+        super().__init__(folder, "leaving")
+        self._epoch, self._leaving = epoch, False
+
+    def epoch(self, epoch: Epoch) -> None:
+        self._leaving = epoch.epoch >= self._epoch
+
+    def leaving(self) -> bool:
+        return self._leaving
+
+    def keep(self, checkpoint: Path, epoch: Epoch) -> None:
+        super().keep(checkpoint, epoch)
+        if self._leaving:
+            raise MachineLeaves
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3, 4])
+def test_a_run_that_leaves_its_machine_after_any_epoch_ends_in_the_same_weights(project: Path, epoch: int):
+    """Every second epoch is validated, and so has a chance to be the best; the others are not."""
+    experiment = changed(experiment_of("baseline"), epochs=5, checkpoint_every=2)
+    curve = train(experiment, FolderLog(project / "whole", "whole"))
+    with pytest.raises(MachineLeaves):
+        train(experiment, LeavingLog(project / "left", epoch))
+    assert len(read_curve(project / "left/checkpoint/curve.json")) == epoch
+    resumed = train(experiment, FolderLog(project / "left", "left"))
+    for file in ("last", "best"):
+        whole, left = (load_file(project / run / f"checkpoint/{file}.safetensors") for run in ("whole", "left"))
+        assert_equal(whole, left)
+    assert [(line.loss, line.validation) for line in resumed] == [(line.loss, line.validation) for line in curve]
 
 
 def test_the_best_weights_are_those_of_the_highest_validation(project: Path):

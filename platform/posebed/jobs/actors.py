@@ -1,0 +1,91 @@
+"""The actors that do tasks: warm ones, which wait for the next task of their size, and launchers of larger work."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from posebed.jobs.cluster import worker_variables
+from posebed.jobs.room import Room, together
+from posebed.jobs.worker import Worker
+
+import ray  # isort: skip
+from ray.exceptions import RayError  # isort: skip
+
+
+@dataclass
+class Actor:
+    handle: Any
+    need: Room
+    node_ref: Any
+    node: str = ""
+    """Where it is, in hexadecimal digits, once it has said so."""
+
+    def end(self) -> None:
+        ray.kill(self.handle)
+
+
+class Actors:
+    """Args:
+    imports: modules that a warm actor imports before its first task comes.
+    """
+
+    def __init__(self, imports: tuple[str, ...]) -> None:
+        self._imports = imports
+        self._idle: list[Actor] = []
+
+    def warm(self, need: Room, left: Room, several: bool) -> Actor:
+        """An idle actor of this size, or a new one in the place of idle ones of other sizes.
+
+        Args:
+            left: what tasks under way leave of the cluster.
+            several: whether that is spread over several machines.
+        """
+        for actor in self._idle:
+            if actor.need == need:
+                self._idle.remove(actor)
+                return actor
+        self._make_room(need, left, several)
+        memory = {"memory": need.memory} if need.memory else {}
+        return _start(need, worker_variables(need.gpus > 0), self._imports, num_gpus=need.gpus, **memory)
+
+    def launcher(self, need: Room, left: Room, several: bool) -> Actor:
+        """An actor for a task whose work is done by actors of its own, which find the room that they need."""
+        self._make_room(need, left, several)
+        return _start(Room(0), worker_variables(False), ())
+
+    def _make_room(self, need: Room, left: Room, several: bool) -> None:
+        """End idle actors as long as they are in the way; of several machines, all may be on the one that has room."""
+        while self._idle and (several or not need.fits(left - together([actor.need for actor in self._idle]))):
+            self._idle.pop(0).end()
+
+    def give_back(self, actor: Actor) -> None:
+        """It has done its task and waits for another."""
+        self._idle.append(actor)
+
+    def end_idle(self, nodes: Collection[str] | None = None) -> None:
+        """End those that wait, on these machines or on all."""
+        for actor in [actor for actor in self._idle if nodes is None or actor.node in nodes]:
+            self._idle.remove(actor)
+            actor.end()
+
+    def locate(self, others: Iterable[Actor]) -> None:
+        """Note where the idle and the other actors are."""
+        for actor in (*self._idle, *others):
+            if not actor.node and ray.wait([actor.node_ref], timeout=0)[0]:
+                actor.node = _answer(actor.node_ref)
+
+
+def _start(need: Room, variables: dict[str, str], imports: Sequence[str], **options: Any) -> Actor:
+    handle = ray.remote(num_cpus=need.cpus, **options)(Worker).remote(str(Path.cwd()), variables, imports)
+    return Actor(handle, need, handle.node.remote())
+
+
+def _answer(ref: Any) -> str:
+    """What an actor answered; nothing where it is lost, of which its task tells."""
+    try:
+        return ray.get(ref)
+    except RayError:
+        return ""
