@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class Identity:
     @cached_property
     def hash(self) -> str:
         """64 hexadecimal digits; the order of names does not count."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
 
     def changes_since(self, former: Identity) -> list[str]:
         """What is another than it was, a phrase each: ``train.lr 0.001 -> 0.002``, ``code of posezoo.blocks.kit``,
@@ -46,7 +46,8 @@ class Identity:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        # Not dataclasses.asdict, which copies every value: a graph of thousands of tasks would take seconds more.
+        return {part.name: getattr(self, part.name) for part in fields(self)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Identity:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from command_line import posebed, posebed_process
 from posebed.data.images import Images
 from posestages.train_without_ray import train_without_ray
-
-
-def posebed(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from posestages.cli import main; main()", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +98,12 @@ def test_mistakes_end_in_one_sentence_and_exit_code_2(project: Path, words: tupl
     assert "Traceback" not in done.stderr
 
 
+def test_a_process_of_its_own_prints_what_tests_see_in_this_one(project: Path):
+    for words in (["datasets"], ["status"], ["run", "lost"]):
+        there, here = posebed_process(*words), posebed(*words)
+        assert (there.returncode, there.stdout, there.stderr) == (here.returncode, here.stdout, here.stderr)
+
+
 def test_predict_writes_poses_and_pictures(project: Path):
     train_without_ray("baseline")
     content = json.loads((project / "data/menagerie/quads/annotations.json").read_text())
@@ -111,7 +111,7 @@ def test_predict_writes_poses_and_pictures(project: Path):
     names = [image["file_name"] for image in content["images"][:2]]
     for name in names:
         (project / name).write_bytes(images.read(name))
-    done = posebed("predict", "baseline", *names, "--boxes", "data/menagerie/quads/annotations.json")
+    done = posebed_process("predict", "baseline", *names, "--boxes", "data/menagerie/quads/annotations.json")
     assert done.returncode == 0, done.stderr
     poses = json.loads((project / "poses/poses.json").read_text())
     assert [a["image_id"] for a in poses["annotations"]] == [1, 2]

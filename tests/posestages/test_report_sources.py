@@ -124,9 +124,24 @@ def predict(folder: Path, model: str, queries: list[Record], error: float, seed:
     write_predictions(table, folder / "predicted/predictions.parquet")
 
 
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Params]:
+    """A project whose runs repeat a preset, or answer the same queries, or both. To be copied, not changed."""
+    folder = tmp_path_factory.mktemp("scored")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return folder, written_and_scored()
+
+
 @pytest.fixture
-def project(uri: str) -> Params:
-    """The parameters of a project in this folder whose runs repeat a preset, or answer the same queries, or both."""
+def project(uri: str, scored: tuple[Path, Params]) -> Params:
+    """The parameters of a copy of that project in this folder."""
+    folder, params = scored
+    shutil.copytree(folder, Path.cwd(), dirs_exist_ok=True)
+    return params
+
+
+def written_and_scored() -> Params:
     wanted = entries(PRESET)
     (data,), (split,), (pack,) = (wanted[section] for section in ("data", "splits", "packs"))
     others = {

@@ -138,6 +138,7 @@ class GraphMaker:
         effective_hash: Callable[[Task], str] = lambda task: task.identity.hash,
     ) -> None:
         self._params, self._zoo, self._code, self._effective_hash = params, zoo, code, effective_hash
+        self._models = catalog.names(zoo)
         self._contents: dict[Path, str] = {}
         self._reachable: dict[tuple[str, ...], dict[str, str]] = {}
         self._tasks: dict[str, Task] = {}
@@ -239,8 +240,8 @@ class GraphMaker:
 
     def code_of(self, kind: str, run: TrainingConfig | None = None) -> dict[str, str]:
         entries = (*ENTRIES[kind], *([f"{self._zoo}.{run.model}"] if run else []))
-        if run and run.model not in catalog.names(self._zoo):
-            raise LookupError(f"model must be one of {', '.join(catalog.names(self._zoo))}, but is {run.model!r}")
+        if run and run.model not in self._models:
+            raise LookupError(f"model must be one of {', '.join(self._models)}, but is {run.model!r}")
         if entries not in self._reachable:
             self._reachable[entries] = self._code.reachable(entries)
         return self._reachable[entries]

@@ -68,12 +68,6 @@ def result(fingerprint: str = "f" * 64, epochs: int = 4) -> Result:
     )
 
 
-@pytest.fixture
-def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.chdir(tmp_path)
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
-
-
 def everything(uri: str) -> dict:
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -232,6 +226,7 @@ def test_tables_of_all_members_or_of_none_are_brought(uri: str, tmp_path: Path):
     assert [t.read_bytes() for t in tracker.member_predictions(run, parent, tmp_path)] == [b"of seed 0", b"of seed 1"]
 
 
+@pytest.mark.services
 def test_several_processes_may_make_the_database_at_once(tmp_path: Path):
     code = (
         "from posebed.reporting.tracking import Tracker; print('ready', flush=True); input(); Tracker().open('a', 'f')"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
-from io import StringIO
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +20,11 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from command_line import posebed
 from posebed.reporting.search_tracking import tracked_searches
 from posebed.reporting.tracking import EXPERIMENT, Tracker
 from posebed.scoring.result import Cost, Epoch, Provenance, Result, Score, write_result
 from posebed.scoring.search_result import Measured, SearchResult, Trial, write_search
-from posestages.cli import main
 from posestages.commands.mirror import mirror, track
 
 pytestmark = pytest.mark.slow
@@ -117,15 +114,6 @@ def project(finished: Path, store: Path) -> Iterator[str]:
         yield uri
 
 
-def called(*words: str) -> tuple[int, str]:
-    """Exit code and standard output of the command line, in this process."""
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out:
-        patch.setattr(sys, "argv", ["posebed", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-    return int(ended.value.code or 0), out.getvalue()
-
-
 def held(uri: str) -> tuple[set[str], set[str]]:
     """Keys of the results and the searches that can be read back; each is there once."""
     runs, searches = Tracker(uri).results(), tracked_searches(uri)
@@ -163,14 +151,16 @@ def test_whatever_call_fails_the_closing_line_counts_what_the_tracker_holds(
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(MlflowClient, call, failing)
-            code, out = called("track")
+            tracked = posebed("track")
+        code, out = tracked.returncode, tracked.stdout
         runs, searches = held(uri)
         assert f"{len(runs)} of 3 runs and {len(searches)} of 1 searches tracked" in out
         assert code == (0 if len(runs) == 3 and searches else 1)
         missing = {*RUNS, "search@hunt"} - runs - searches
         printed = out.partition("not written: ")[2]
         assert {key for key in (*RUNS, "search@hunt") if re.search(rf"\b{key}\b", printed)} == missing
-        assert called("track") == (0, "3 of 3 runs and 1 of 1 searches tracked\n")
+        again = posebed("track")
+        assert (again.returncode, again.stdout) == (0, "3 of 3 runs and 1 of 1 searches tracked\n")
         assert held(uri) == ({*RUNS}, {"search@hunt"})
 
 
@@ -186,31 +176,28 @@ def test_one_run_that_cannot_be_written_stops_no_other(
             real(client, run, text, name)
 
         monkeypatch.setattr(MlflowClient, "log_text", full)
-        code, out = called("track")
-        assert code == 1
-        assert out == ("2 of 3 runs and 1 of 1 searches tracked; not written: floor: OSError: no space left\n")
+        tracked = posebed("track")
+        assert tracked.returncode == 1
+        assert tracked.stdout == (
+            "2 of 3 runs and 1 of 1 searches tracked; not written: floor: OSError: no space left\n"
+        )
         assert held(uri) == ({"baseline", "prototypes"}, {"search@hunt"})
 
 
 def test_a_member_whose_result_is_gone_is_a_reason_and_stops_no_other(finished: Path, empty_tracker: Path):
     with project(finished, empty_tracker) as uri:
         Path(f"runs/{SEVERAL}/seed-1/result.json").unlink()
-        code, out = called("track")
-        assert code == 1
-        assert f"not written: {SEVERAL}: runs/{SEVERAL}/seed-1/result.json must be a result" in out
+        tracked = posebed("track")
+        assert tracked.returncode == 1
+        assert f"not written: {SEVERAL}: runs/{SEVERAL}/seed-1/result.json must be a result" in tracked.stdout
         assert held(uri) == ({*RUNS} - {SEVERAL}, {"search@hunt"})
-
-
-def posebed(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from posestages.cli import main; main()", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment})
 
 
 def test_a_deleted_experiment_is_reported_and_the_command_in_the_sentence_brings_it_back(
     finished: Path, empty_tracker: Path
 ):
     with project(finished, empty_tracker) as uri:
-        assert called("track")[0] == 0
+        assert posebed("track").returncode == 0
         client = MlflowClient(uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         assert experiment
