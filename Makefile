@@ -33,9 +33,9 @@ faults: setup ## Kill trials, workers, drivers, trackers and nodes, and see what
 	@echo "==> Running the tests of lost processes (several minutes)"
 	OMP_NUM_THREADS=1 pytest -n 2 --dist load -m faults
 
-services: setup ## Run the long tests: every data setting under DVC, benchmarks in reduced form, a busy machine's cluster
-	@echo "==> Running the long tests (some ten minutes)"
-	OMP_NUM_THREADS=1 pytest -n 2 --dist load -m services
+services: setup ## Run the long tests: whole pipelines and searches, reference numbers, benchmarks in reduced form
+	@echo "==> Running the long tests (some twenty minutes)"
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadgroup -m services
 
 lint: setup ## Check style and types
 	@echo "==> Checking style (ruff) and types (pyright)"

@@ -137,7 +137,7 @@ def test_a_trial_never_sees_the_test_part(project: Path, model: str, split: str)
     assert all((one[name] == other[name]).all() for name in one)
 
 
-@pytest.mark.slow
+@pytest.mark.services
 @pytest.mark.timeout(3000)
 def test_trials_that_fail_in_different_ways_harm_no_other_and_a_run_takes_the_best(project: Path):
     choices = {"train.lr": [0.01, 1e20], "train.batch_size": [8, 10], "train.micro_batch": [2, 4]}

@@ -21,7 +21,7 @@ from posebed.space import Choice, When
 
 TWO_STAGE = {
     "weights": "none",
-    "backbone": "resnet10t",
+    "backbone": "test_resnet",
     "stride": 8,
     "width": 32,
     "heads": 4,
@@ -30,13 +30,13 @@ TWO_STAGE = {
     "encoder_layers": 1,
     "decoder_layers": 2,
 }
-ADAPTIVE = {"weights": "none", "backbone": "resnet10t", "stride": 8, "deconvs": 1, "channels": 32}
+ADAPTIVE = {"weights": "none", "backbone": "test_resnet", "stride": 8, "deconvs": 1, "channels": 32}
 TINY: dict[str, dict[str, Any]] = {
     "cape_former": {**TWO_STAGE, "slots": 8},
     "fine_tune": {**ADAPTIVE, "steps": 2},
     "fmmp": {
         "weights": "none",
-        "backbone": "resnet10t",
+        "backbone": "test_resnet",
         "width": 32,
         "heads": 4,
         "feed_forward": 64,
@@ -58,17 +58,17 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "prompt_pose": {
         "weights": "none",
-        "backbone": "resnet10t",
+        "backbone": "test_resnet",
         "stride": 16,
         "channels": 32,
         "text_encoder": "minilm",
         "text_weights": "none",
         "decoder_layers": 1,
     },
-    "proto_net": {"weights": "none", "backbone": "resnet10t", "stride": 8},
+    "proto_net": {"weights": "none", "backbone": "test_resnet", "stride": 8},
     "sdpnet": {
         "weights": "none",
-        "backbone": "resnet10t",
+        "backbone": "test_resnet",
         "stride": 8,
         "fine_strides": (8,),
         "width": 32,
@@ -80,7 +80,7 @@ TINY: dict[str, dict[str, Any]] = {
         "stages": 2,
         "slots": 8,
     },
-    "simple_baseline": {"weights": "none", "backbone": "resnet10t", "stride": 16, "deconvs": 2, "channels": 32},
+    "simple_baseline": {"weights": "none", "backbone": "test_resnet", "stride": 16, "deconvs": 2, "channels": 32},
     "vit_pose": {"weights": "none", "width": 64, "depth": 2, "heads": 2, "channels": 32, "drop_path": 0.0},
 }
 """Overrides of each model's config that make it small and free of downloads."""

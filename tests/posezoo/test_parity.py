@@ -38,6 +38,7 @@ def double_precision() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.services
 @pytest.mark.usefixtures("double_precision")
 @pytest.mark.parametrize("folder", ADAPTED)
 def test_every_reference_number_is_met(folder: str, parity: Path) -> None:

@@ -293,14 +293,14 @@ def test_everything_is_stopped_by_a_command_or_an_interrupt(how: Callable[[], No
 
 
 def test_a_task_over_its_limit_fails_and_the_others_go_on():
-    limits = Params(limits=LimitsConfig(run_hours=0.01))
+    limits = Params(limits=LimitsConfig(run_hours=0.005))
     schedule, _ = scheduled(trains(*"abc"), {"train a seed 0": [("sleep", 1000)]}, limits)
     assert schedule.failed.keys() == {"train a seed 0"}
-    assert "must end within limits.run_hours, which is 0.01, but did not" in schedule.failed["train a seed 0"]
+    assert "must end within limits.run_hours, which is 0.005, but did not" in schedule.failed["train a seed 0"]
     assert all_done(trains(*"bc"))
 
 
 def test_a_command_over_its_limit_stops_what_is_left():
-    limits = Params(limits=LimitsConfig(total_hours=0.01))
+    limits = Params(limits=LimitsConfig(total_hours=0.005))
     schedule, _ = scheduled(trains(*"abc"), {"train a seed 0": [], "*": [("sleep", 1000)]}, limits)
     assert schedule.stopped == {"train b seed 0", "train c seed 0"} and all_done(trains("a"))

@@ -140,7 +140,7 @@ def test_a_loss_that_is_no_number_is_refused_with_advice(project: Path):
         train(experiment, FolderLog(project / "run", "run"))
 
 
-@pytest.mark.slow
+@pytest.mark.services
 @pytest.mark.parametrize("zero", [0, 2])
 def test_two_workers_end_where_one_with_the_doubled_batch_does(project: Path, zero: int):
     text = (project / "params.yaml").read_text()

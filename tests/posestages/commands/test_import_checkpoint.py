@@ -144,6 +144,7 @@ def test_the_command_takes_settings_in_words(empty: Path):
             read_size(wrong)
 
 
+@pytest.mark.services
 @pytest.mark.parametrize(
     ("folder", "model", "preset"),
     [
@@ -241,6 +242,7 @@ def test_an_incomplete_or_foreign_release_is_refused_in_one_sentence(empty: Path
     assert not Path("runs").exists()
 
 
+@pytest.mark.services
 @pytest.mark.parametrize(
     ("folder", "model", "preset", "shots"),
     [
