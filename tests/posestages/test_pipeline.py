@@ -16,7 +16,7 @@ import pytest
 
 from posebed.scoring.result import read_result
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = [pytest.mark.services, pytest.mark.xdist_group("pipeline")]
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -93,7 +93,6 @@ def test_a_second_run_does_nothing_but_look_at_the_code(reproduced: Path):
     assert stages(sound("dvc", "repro")) == {"identities"}
 
 
-@pytest.mark.services
 def test_changing_one_model_trains_that_model_alone(reproduced: Path):
     params = reproduced / "params.yaml"
     params.write_text(
@@ -135,7 +134,6 @@ def changed(path: Path, old: str, new: str) -> Iterator[None]:
         path.write_text(before)
 
 
-@pytest.mark.services
 def test_changing_one_split_touches_no_other(reproduced: Path):
     with changed(reproduced / "params.yaml", "queries: 3", "queries: 2"):
         sound(sys.executable, "-m", "posestages.identities")
@@ -164,7 +162,6 @@ def test_the_tracker_has_every_run_and_another_is_filled_by_one_command(reproduc
     assert tracked(another) == {r.fingerprint: written_by_stages[r.fingerprint] for r in results}
 
 
-@pytest.mark.services
 def test_a_tracker_out_of_reach_loses_no_result_and_a_failed_run_leaves_a_report(reproduced: Path):
     before = read_result(reproduced / "runs/floor/result.json")
     (reproduced / "runs/floor/task.json").unlink()

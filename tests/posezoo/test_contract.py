@@ -303,7 +303,7 @@ def test_half_precision_trains_and_predicts(name: str, task: Task) -> None:
     loss = sum(model.losses(prediction, batch).values(), torch.zeros(()))
     loss.backward()
     exact = loss_of(model, batch)
-    torch.testing.assert_close(loss, exact, rtol=0.02, atol=0)
+    torch.testing.assert_close(loss, exact, rtol=0.03, atol=0)
     assert model.decode(prediction, batch).xy.dtype == torch.float32
 
 

@@ -45,7 +45,7 @@ from ray._raylet import GcsClient  # isort: skip
 from ray.cluster_utils import Cluster  # isort: skip
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason  # isort: skip
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.services, pytest.mark.xdist_group("schedule")]
 
 STORE = 80 * 2**20
 NODE = {"num_cpus": 2, "memory": 2 * 10**9, "object_store_memory": STORE}

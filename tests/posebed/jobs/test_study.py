@@ -459,6 +459,7 @@ def test_a_database_that_cannot_be_opened_is_one_sentence_without_password(
     assert "somebody" not in text and "hush-hush" not in text and "\n" not in text
 
 
+@pytest.mark.services
 def test_several_searches_may_make_the_database_at_once(tmp_path: Path):
     code = "from posebed.jobs.study import open_storage; print('ready', flush=True); input(); open_storage()"
     folder, pipe = tmp_path / "new", subprocess.PIPE
