@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ from posebed.jobs.outcomes import Outcomes, State, Status
 from posebed.jobs.schedule import Plan, Schedule
 from posebed.jobs.view import View
 from posebed.jobs.worker import MachineLeaves, Request
+from waiting import waited_for
 
 import ray  # isort: skip
 import ray.cloudpickle  # isort: skip
 
-ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
+for module in (__name__, waited_for.__module__):  # workers cannot import these files
+    ray.cloudpickle.register_pickle_by_value(sys.modules[module])
 SCRIPT, EVENTS = Path("script.json"), Path("events.jsonl")
 
 
@@ -157,13 +159,6 @@ def states(tasks: Sequence[Task]) -> dict[str, str]:
 
 def all_done(tasks: Sequence[Task]) -> bool:
     return set(states(tasks).values()) == {"done"}
-
-
-def waited_for(condition: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def running(name: str) -> bool:

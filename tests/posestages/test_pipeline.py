@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from posebed.jobs.requests import running_tasks
 from posebed.scoring.result import read_result
+from waiting import waited_for
 
 pytestmark = [pytest.mark.services, pytest.mark.xdist_group("pipeline")]
 
@@ -105,6 +107,21 @@ def test_changing_one_model_trains_that_model_alone(reproduced: Path):
     assert stages(sound("dvc", "repro")) == {"identities", "benchmark", "report"}
     assert len(read_result(reproduced / "runs/prototypes/result.json").curve) == 1
     assert others == {path: path.stat().st_mtime_ns for path in others}
+
+
+def test_of_two_commands_at_once_the_second_is_refused_and_the_first_goes_on(reproduced: Path):
+    params = reproduced / "params.yaml"
+    params.write_text(params.read_text().replace("{epochs: 1, batch_size: 4", "{epochs: 2, batch_size: 4"))
+    pipe, script = subprocess.PIPE, Path(sys.executable).parent
+    with subprocess.Popen([script / "dvc", "repro"], stdout=pipe, stderr=pipe, text=True) as first:
+        waited_for(running_tasks, 300)
+        for words in (["dvc", "repro"], ["posebed", "run"]):
+            second = run(*words)
+            assert second.returncode != 0 and "Traceback" not in second.stdout + second.stderr
+            assert re.search("busy|one process at a time", second.stderr), second.stderr
+        errors = first.communicate(timeout=1200)[1]
+    assert first.returncode == 0, errors
+    assert " stale " not in sound("posebed", "status")
 
 
 def test_another_default_of_a_setting_makes_results_stale_and_a_docstring_does_not(reproduced: Path):

@@ -48,13 +48,11 @@ def start_cluster(**settings: Any) -> None:
     Raises:
         ValueError: Ray did not start, although tried twice, or every temporary folder's path is too long.
     """
-    for name, value in PATIENCE.items():
-        os.environ.setdefault(name, value)
     folder = temporary_folder()
     for attempt in range(1, ATTEMPTS + 1):
         others = set(psutil.Process().children(recursive=True))
         try:
-            with _raylet_that_waits_for_no_port():
+            with patient_start():
                 ray.init(address="local", _temp_dir=folder, **settings)
             return
         except Exception as error:  # Ray raises several kinds, one of them Exception itself
@@ -96,11 +94,14 @@ def temporary_folder() -> str:
 
 
 @contextmanager
-def _raylet_that_waits_for_no_port() -> Iterator[None]:
-    """Name the agents' ports before the raylet starts.
+def patient_start() -> Iterator[None]:
+    """While nodes start, Ray waits for its own processes as long as a busy machine takes.
 
-    It waits 15 seconds, which no setting changes, until its agents have named their ports, and then dies.
+    A raylet waits 15 seconds, which no setting changes, until its agents have named their ports, and then dies. So the
+    ports are named before it starts.
     """
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
     unchanged = services.start_raylet
 
     def start(*args: Any, **settings: Any) -> Any:

@@ -17,6 +17,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import waiting
+from clusters import cluster_of
+
 pytestmark = pytest.mark.slow
 
 LONG = """
@@ -47,10 +50,7 @@ def without_ray(key: str) -> None:
 
 
 def waited_for(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.2)
+    waiting.waited_for(condition, PATIENCE, what)
 
 
 def weights(key: str) -> dict[str, torch.Tensor]:
@@ -132,12 +132,8 @@ def two_nodes(cluster: Any) -> str:
 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
-    cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
-    yield cluster
-    cluster.shutdown()
+    with cluster_of({"num_cpus": 1}, {"num_cpus": 1}) as cluster:
+        yield cluster
 
 
 @pytest.mark.faults

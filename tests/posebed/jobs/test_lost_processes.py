@@ -11,8 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from clusters import add_node, cluster_of
 from posebed.jobs.requests import is_running, running_tasks
-from tiny_tasks import all_done, chain, events, running, scheduled, spans, starts_of, states, task, trains, waited_for
+from tiny_tasks import all_done, chain, events, running, scheduled, spans, starts_of, states, task, trains
+from waiting import waited_for
 
 import ray  # isort: skip
 from ray.cluster_utils import Cluster  # isort: skip
@@ -22,6 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.faults]
 TESTS = Path(__file__).parents[2]
 DRIVER = """
 import sys
+from clusters import add_node, cluster_of
 from posebed.jobs.requests import only_command
 from tiny_tasks import chain, scheduled, searching, task
 search = task("search", "s")
@@ -81,13 +84,11 @@ def test_a_task_that_the_machine_has_no_memory_for_says_so():
 
 @pytest.fixture
 def two_machines() -> Iterator[tuple[Cluster, object]]:
-    node = {"num_cpus": 2, "object_store_memory": 80 * 2**20}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    other = cluster.add_node(**node)
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-    yield cluster, other
-    ray.shutdown()
-    cluster.shutdown()
+    with cluster_of({"num_cpus": 2}) as cluster:
+        other = add_node(cluster, {"num_cpus": 2})
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        yield cluster, other
+        ray.shutdown()
 
 
 def test_tasks_of_a_machine_that_is_lost_start_again_on_another(two_machines: tuple[Cluster, object]):

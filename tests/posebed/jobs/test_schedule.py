@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from clusters import add_node, cluster_of
 from posebed.config import LimitsConfig, Params
 from posebed.identity import Identity
 from posebed.jobs.estimate import Estimates
@@ -37,8 +38,8 @@ from tiny_tasks import (
     states,
     task,
     trains,
-    waited_for,
 )
+from waiting import waited_for
 
 import ray  # isort: skip
 from ray._raylet import GcsClient  # isort: skip
@@ -47,18 +48,16 @@ from ray.core.generated.autoscaler_pb2 import DrainNodeReason  # isort: skip
 
 pytestmark = [pytest.mark.services, pytest.mark.xdist_group("schedule")]
 
-STORE = 80 * 2**20
-NODE = {"num_cpus": 2, "memory": 2 * 10**9, "object_store_memory": STORE}
+NODE = {"num_cpus": 2, "memory": 2 * 10**9}
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A cluster of one node with two processors and 2 GB."""
-    cluster = Cluster(initialize_head=True, head_node_args=NODE)
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    with cluster_of(NODE) as cluster:
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        yield cluster
+        ray.shutdown()
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +74,7 @@ def more(cluster: Cluster) -> Iterator[Callable[..., Any]]:
     def add(**having: Any) -> Any:
         with pytest.MonkeyPatch.context() as patch:
             patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # else Ray allows no accelerator to be declared
-            added.append(cluster.add_node(**{**NODE, **having}))
+            added.append(add_node(cluster, {**NODE, **having}))
         cluster.wait_for_nodes()
         return added[-1]
 

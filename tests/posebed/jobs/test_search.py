@@ -19,6 +19,7 @@ import psutil
 import pytest
 import torch
 
+from clusters import add_node, cluster_of
 from experiments import searched_experiment
 from posebed.jobs.search import Search, open_search
 from posebed.jobs.study import note, suggest
@@ -242,18 +243,13 @@ def test_a_search_that_is_interrupted_is_no_finished_one_and_goes_on(project: Pa
 
 
 def test_a_search_that_loses_a_node_ends_as_an_undisturbed_one(project: Path):
-    from ray.cluster_utils import Cluster
-
     search, log = written(project), project / "driver.log"
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
-    node = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
-    try:
+    with cluster_of({"num_cpus": 1}) as cluster:
+        node = add_node(cluster, {"num_cpus": 1})
         driver = start(log, RAY_ADDRESS=str(cluster.address), POSEBED_STORAGE=str(project / "storage"))
         waited_for(lambda: len(under_way(search)) == 2, "a trial on each node", log)
         cluster.remove_node(node, allow_graceful=False)
         result = finish(driver, log)
-    finally:
-        cluster.shutdown()
     assert_each_once(result, undisturbed(search))
     # The search's own process may have been on that machine: then no trial was lost to it, but all went on.
     lost = [trial for trial in result.trials if trial.notes]
