@@ -35,7 +35,7 @@ faults: setup ## Kill trials, workers, drivers, trackers and nodes, and see what
 
 services: setup ## Run the long tests: whole pipelines and searches, reference numbers, benchmarks in reduced form
 	@echo "==> Running the long tests (some twenty minutes)"
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadgroup -m services
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder -m services
 
 lint: setup ## Check style and types
 	@echo "==> Checking style (ruff) and types (pyright)"

@@ -64,6 +64,8 @@ def perform(request: Request) -> None:
             raise MemoryError
         elif word == "kill" and starts_of(request.task.name) <= amount:
             os.kill(os.getpid(), signal.SIGKILL)
+        elif word == "meet":
+            waited_for(lambda amount=amount: len({e["task"] for e in events() if e["what"] == "start"}) >= amount)
         elif word == "leave" and starts_of(request.task.name) == 1:
             waited_for(lambda path=Path(amount): told_to_leave(request) or path.exists())
             if told_to_leave(request):

@@ -18,7 +18,7 @@ from posebed.jobs.requests import running_tasks
 from posebed.scoring.result import read_result
 from waiting import waited_for
 
-pytestmark = [pytest.mark.services, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.services
 
 CHECKOUT = Path(__file__).parents[2]
 
