@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ import ray  # isort: skip
 from ray.exceptions import RayError  # isort: skip
 
 
+PLACE_SECONDS = 10.0
+"""Within which an actor that has a place usually says where it is."""
+
+
 @dataclass
 class Actor:
     handle: Any
@@ -22,6 +27,12 @@ class Actor:
     node_ref: Any
     node: str = ""
     """Where it is, in hexadecimal digits, once it has said so."""
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it seems to find no place."""
+        return not self.node and time.monotonic() - self.since > PLACE_SECONDS
 
     def end(self) -> None:
         ray.kill(self.handle)
@@ -71,16 +82,24 @@ class Actors:
             self._idle.remove(actor)
             actor.end()
 
-    def locate(self, others: Iterable[Actor]) -> None:
-        """Note where the idle and the other actors are."""
-        for actor in (*self._idle, *others):
+    def locate(self, busy: Sequence[Actor]) -> None:
+        """Note where the idle and the busy actors are."""
+        for actor in (*self._idle, *busy):
             if not actor.node and ray.wait([actor.node_ref], timeout=0)[0]:
                 actor.node = _answer(actor.node_ref)
 
+    def give_way(self, busy: Sequence[Actor], left: Room) -> None:
+        """End the idle actors where there is no room for them, or where one that was given a task waits for a place:
+        its machine may have been lost after it was chosen, and the idle would keep the last one's room for good."""
+        if not together([actor.need for actor in self._idle]).fits(left) or any(actor.waits for actor in busy):
+            self.end_idle()
+
 
 def _start(need: Room, variables: dict[str, str], imports: Sequence[str], **options: Any) -> Actor:
-    handle = ray.remote(num_cpus=need.cpus, **options)(Worker).remote(str(Path.cwd()), variables, imports)
-    return Actor(handle, need, handle.node.remote())
+    handle = ray.remote(num_cpus=need.cpus, **options)(Worker).remote(str(Path.cwd()), variables)
+    node = handle.node.remote()
+    handle.prepare.remote(imports)
+    return Actor(handle, need, node)
 
 
 def _answer(ref: Any) -> str:

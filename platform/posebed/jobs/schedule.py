@@ -185,8 +185,10 @@ class Schedule:
     def _leave(self) -> None:
         """Give up idle actors on machines that will be taken away, and tell the tasks there: a training keeps a
         checkpoint and ends, to go on elsewhere; all others go on until they are done or lost."""
-        self._actors.locate(one.actor for one in self._under.values())
+        busy = [one.actor for one in self._under.values()]
+        self._actors.locate(busy)
         self._actors.end_idle(self._machines.leaving)
+        self._actors.give_way(busy, self._room())
         for one in self._under.values():
             if one.actor.node not in self._machines.leaving:
                 continue

@@ -50,20 +50,22 @@ class MachineLeaves(Exception):
 
 
 class Worker:
-    def __init__(self, folder: str, variables: Mapping[str, str], imports: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: str, variables: Mapping[str, str]) -> None:
         """Args:
         folder: of the project, which becomes the working directory.
         variables: of the environment, set before anything is imported.
-        imports: modules to import before the first task comes.
         """
         os.chdir(folder)
         os.environ.update(variables)
-        for name in imports:
-            __import__(name)
 
     def node(self) -> str:
-        """Of the cluster, in hexadecimal digits. Answers once the imports are done."""
+        """Of the cluster, in hexadecimal digits."""
         return ray.get_runtime_context().get_node_id()
+
+    def prepare(self, imports: tuple[str, ...]) -> None:
+        """Import modules before the first task comes."""
+        for name in imports:
+            __import__(name)
 
     def do(self, perform: Callable[[Request], None], request: Request, log: str) -> Done:
         """Do one task. What goes wrong with it is returned, so that only the loss of this process is an error."""

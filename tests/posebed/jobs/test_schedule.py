@@ -18,6 +18,7 @@ from posebed.config import LimitsConfig, Params
 from posebed.identity import Identity
 from posebed.jobs.estimate import Estimates
 from posebed.jobs.graph import Graph
+from posebed.jobs.machines import Machines
 from posebed.jobs.outcomes import log_file, write_record
 from posebed.jobs.requests import RUNNING, STOPS, ask_to_stop
 from posebed.jobs.schedule import RESTARTS, Plan, Schedule
@@ -219,6 +220,27 @@ def test_a_task_that_lost_its_process_starts_again_and_one_that_loses_every_proc
     assert lines.count("train a seed 0: lost its process and starts again") == 2
     assert f"lost its process {RESTARTS + 1} times, at last with: " in schedule.failed["train hopeless seed 0"]
     assert schedule.skipped.keys() == {"predict hopeless seed 0", "score hopeless"}
+
+
+def test_processes_that_wait_for_a_task_give_way_to_one_whose_machine_was_lost_before_it_had_a_place(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    looks = 0
+
+    class OneMachineTooMany(Machines):
+        """At first there seems to be another machine, as until Ray notices that one is lost."""
+
+        def __init__(self) -> None:
+            nonlocal looks
+            super().__init__()
+            looks += 1
+            if looks == 1:
+                self.rooms = self.staying = self.rooms * 2
+
+    monkeypatch.setattr("posebed.jobs.schedule.Machines", OneMachineTooMany)
+    tasks = [one for key in "abcd" for one in chain(key)]
+    schedule, _ = scheduled(tasks)
+    assert all_done(tasks) and not schedule.failed
 
 
 def test_tasks_leave_a_machine_that_will_be_taken_away_and_go_on_elsewhere(more: Callable[..., Any], cluster: Cluster):
