@@ -111,7 +111,7 @@ def test_changing_one_model_trains_that_model_alone(reproduced: Path):
 
 def test_of_two_commands_at_once_the_second_is_refused_and_the_first_goes_on(reproduced: Path):
     params = reproduced / "params.yaml"
-    params.write_text(params.read_text().replace("{epochs: 1, batch_size: 4", "{epochs: 2, batch_size: 4"))
+    params.write_text(params.read_text().replace("{epochs: 1, batch_size: 4", "{epochs: 3, batch_size: 4"))
     pipe, script = subprocess.PIPE, Path(sys.executable).parent
     with subprocess.Popen([script / "dvc", "repro"], stdout=pipe, stderr=pipe, text=True) as first:
         waited_for(running_tasks, 300)
