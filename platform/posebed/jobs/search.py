@@ -36,7 +36,7 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_RESULT_BUFFER_LENGTH", "1")
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
-# A trial with several workers waits for its job and hears of no stop: after this time its process is ended, and the job.
+# A trial with several workers waits for its job and hears of no stop: its process is ended then, and with it the job.
 os.environ.setdefault("TUNE_FORCE_TRIAL_CLEANUP_S", "5")
 os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
 
