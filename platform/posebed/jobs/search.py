@@ -110,7 +110,8 @@ def run_search(search: Search, storage: str | None, at_once: int, watchers: Sequ
             scheduler=scheduler_of(search.settings, search.experiment.train.epochs, search.trials()),
             num_samples=-1,
             max_concurrent_trials=min(at_once, place.at_once),
-            reuse_actors=True,
+            # A stopped trial with several workers still waits for its job; Tune would fail the next trial in its place.
+            reuse_actors=search.trainable is WarmTrial,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=tune.RunConfig(
