@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 import optuna
 import pytest
 
+from command_line import run_at_once
 from posebed.config import Params
 from posebed.experiment import Experiment, decide
 from posebed.jobs.graph import GraphMaker, training_identity_of
@@ -461,19 +460,9 @@ def test_a_database_that_cannot_be_opened_is_one_sentence_without_password(
 
 @pytest.mark.services
 def test_several_searches_may_make_the_database_at_once(tmp_path: Path):
-    code = "from posebed.jobs.study import open_storage; print('ready', flush=True); input(); open_storage()"
-    folder, pipe = tmp_path / "new", subprocess.PIPE
+    folder = tmp_path / "new"
     folder.mkdir()
-    command = [sys.executable, "-c", code]
-    openers = [subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(4)]
-    for opener in openers:
-        assert opener.stdout and opener.stdout.readline() == "ready\n"
-    for opener in openers:
-        assert opener.stdin
-        opener.stdin.write("\n")
-        opener.stdin.flush()
-    errors = [opener.communicate()[1] for opener in openers]
-    assert [opener.returncode for opener in openers] == [0] * 4, errors
+    run_at_once("from posebed.jobs.study import open_storage; READY; open_storage()", folder, 4)
 
 
 def test_a_damaged_file_of_studies_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
+from command_line import run_at_once
 from posebed.reporting.tracking import EXPERIMENT, FINGERPRINT, PARENT, Tracker
 from posebed.scoring.result import Cost, Epoch, Provenance, Result, Score
 
@@ -228,20 +226,4 @@ def test_tables_of_all_members_or_of_none_are_brought(uri: str, tmp_path: Path):
 
 @pytest.mark.services
 def test_several_processes_may_make_the_database_at_once(tmp_path: Path):
-    code = (
-        "from posebed.reporting.tracking import Tracker; print('ready', flush=True); input(); Tracker().open('a', 'f')"
-    )
-    pipe, command = subprocess.PIPE, [sys.executable, "-c", code]
-    variables = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    openers = [
-        subprocess.Popen(command, cwd=tmp_path, env=variables, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-        for _ in range(3)
-    ]
-    for opener in openers:
-        assert opener.stdout and opener.stdout.readline() == "ready\n"
-    for opener in openers:
-        assert opener.stdin
-        opener.stdin.write("\n")
-        opener.stdin.flush()
-    errors = [opener.communicate()[1] for opener in openers]
-    assert [opener.returncode for opener in openers] == [0] * 3, errors
+    run_at_once("from posebed.reporting.tracking import Tracker; READY; Tracker().open('a', 'f')", tmp_path, 3)
