@@ -73,6 +73,11 @@ def perform(request: Request) -> None:
         elif word == "actors":
             own = [ray.remote(num_cpus=1)(Own).remote() for _ in range(amount)]
             assert len({ray.get(one.place.remote(), timeout=60) for one in own}) == amount
+        elif word == "reserve":
+            reserved(amount)
+        elif word == "reserve by an actor":
+            # As Ray Train's controller does for its workers.
+            ray.get(ray.remote(num_cpus=0)(Own).remote().reserve.remote(amount))
     request.task.outcome.parent.mkdir(parents=True, exist_ok=True)
     request.task.outcome.write_text("done")
     event(request.task.name, "end")
@@ -82,11 +87,19 @@ def told_to_leave(request: Request) -> bool:
     return ray.get(request.progress.leaving.remote(request.task.name))
 
 
+def reserved(processors: int) -> None:
+    """Keep a place with so many processors, as Ray Tune does for its trials."""
+    ray.get(ray.util.placement_group([{"CPU": processors}]).ready(), timeout=60)
+
+
 class Own:
     """What a task with several workers starts."""
 
     def place(self) -> int:
         return os.getpid()
+
+    def reserve(self, processors: int) -> None:
+        reserved(processors)
 
 
 def event(name: str, what: str, **about: Any) -> None:

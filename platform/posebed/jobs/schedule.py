@@ -20,6 +20,7 @@ from posebed.jobs.machines import Machines
 from posebed.jobs.outcomes import log_file, write_failure, write_record
 from posebed.jobs.progress import Progress
 from posebed.jobs.requests import Stops, note_running
+from posebed.jobs.reservations import free_ownerless
 from posebed.jobs.room import Room, share_of, slots, together, trials_at_once
 from posebed.jobs.view import View
 from posebed.jobs.worker import Done, Request
@@ -98,6 +99,7 @@ class Schedule:
             while self._waiting or self._under:
                 self._skip_hopeless()
                 self._machines = Machines()
+                free_ownerless()
                 self._leave()
                 self._offer()
                 self._note()

@@ -222,6 +222,15 @@ def test_a_task_that_lost_its_process_starts_again_and_one_that_loses_every_proc
     assert schedule.skipped.keys() == {"predict hopeless seed 0", "score hopeless"}
 
 
+@pytest.mark.parametrize("how", ["reserve", "reserve by an actor"])
+def test_a_search_that_lost_its_process_finds_the_room_again_that_it_had_reserved(how: str):
+    search = task("search", "s")
+    script = {search.name: [(how, 2), ("kill", 2)]}
+    schedule, lines = scheduled([search, *chain("a", search)], script, searching("s"))
+    assert not schedule.failed and all_done([search, *chain("a", search)])
+    assert lines.count(f"{search.name}: lost its process and starts again") == 2
+
+
 def test_processes_that_wait_for_a_task_give_way_to_one_whose_machine_was_lost_before_it_had_a_place(
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -299,9 +308,10 @@ def test_a_run_is_stopped_and_the_others_go_on():
 def test_searches_are_stopped_by_their_own_name():
     searches = [task("search", "a"), task("search", "b")]
     thread = when(lambda: running("search a"), lambda: ask_to_stop(["search@a"]))
-    schedule, _ = scheduled(searches, {"search a": [("sleep", 100)]}, searching("a", "b"))
+    script = {"search a": [("reserve", 2), ("sleep", 100)], "search b": [("reserve", 2)]}
+    schedule, _ = scheduled(searches, script, searching("a", "b"))
     thread.join()
-    assert schedule.stopped == {"search a"} and all_done(searches[1:])
+    assert schedule.stopped == {"search a"} and all_done(searches[1:]), "their room is free again"
 
 
 @pytest.mark.parametrize("how", [lambda: ask_to_stop([]), _thread.interrupt_main])
