@@ -13,7 +13,8 @@ from ray._private.state import state  # no public call tells whether the owner l
 from ray.core.generated import gcs_pb2
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
-_TABLE: Any = gcs_pb2.PlacementGroupTableData  # it has no types
+_COMPILED: Any = gcs_pb2  # it has no types
+_TABLE = _COMPILED.PlacementGroupTableData
 
 
 def free_ownerless() -> None:
