@@ -19,7 +19,7 @@ from posebed.jobs.outcomes import Outcomes, State, Status
 from posebed.jobs.requests import only_command
 from posebed.places import PARAMS, RUNS
 from posebed.source_code import SourceCode
-from posestages.stage import PACKAGES, ZOO, run
+from posestages.stage import PACKAGES, ZOO, run_stage
 
 METRICS = Path("metrics.json")
 RUN_AGAIN = "the same command tries the failed tasks again"
@@ -144,4 +144,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("benchmark", main)

@@ -16,7 +16,7 @@ from menagerie import MenagerieConfig, draw_folder
 from posebed.config import Params, read_params, sentence
 from posebed.files import writing_folder
 from posebed.places import PARAMS, menagerie_folder
-from posestages.stage import entry, only_key, run
+from posestages.stage import entry, only_key, run_stage
 
 
 def draw(params: Params, key: str, out: Path) -> None:
@@ -37,4 +37,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("draw", main)

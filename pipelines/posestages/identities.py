@@ -18,7 +18,8 @@ from posebed.identity import Identity, flattened
 from posebed.jobs.graph import ENTRIES
 from posebed.places import PARAMS
 from posebed.source_code import SourceCode
-from posestages.stage import PACKAGES, ZOO, run
+from posestages import stage_times
+from posestages.stage import PACKAGES, ZOO, run_stage
 
 FILE = Path("data/identities.json")
 IDENTITIES = Kind("identities of stages")
@@ -65,8 +66,9 @@ def _reached(params: Params) -> Iterable[str]:
 def main(arguments: list[str]) -> None:
     if arguments:
         raise ValueError(f"the stage must be given no argument, but got {' '.join(arguments)}")
+    stage_times.start()
     write_json(identities(read_params(PARAMS)), FILE, IDENTITIES)
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("identities", main)

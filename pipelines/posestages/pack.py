@@ -44,4 +44,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run_stage("pack", main)

@@ -25,6 +25,7 @@ from posebed.reporting.terminal import headlines_text, print_headlines
 from posebed.scoring.common_ground import tables_at
 from posebed.scoring.result import RESULT_FILE, Result, read_result
 from posebed.scoring.search_result import SEARCH_FILE, SearchResult
+from posestages import stage_times
 from posestages.commands.preset_matching import claims, literature
 from posestages.commands.report_sources import searches_in, tables_of, tracked_runs
 from posestages.stage import run
@@ -177,7 +178,11 @@ def _problems(data: str, splits: Iterable[str]) -> DataProblems:
 
 
 def main(arguments: list[str]) -> None:
-    print_place(report(read_params(PARAMS)))
+    page = report(read_params(PARAMS))
+    stage_times.add("report")
+    if times := stage_times.summary():
+        print(times)
+    print_place(page)
 
 
 if __name__ == "__main__":

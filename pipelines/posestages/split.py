@@ -94,4 +94,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run_stage("split", main)

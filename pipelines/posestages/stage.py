@@ -8,6 +8,7 @@ from typing import NoReturn, TypeVar
 
 from posebed.listing import shortened
 from posebed.places import PARAMS
+from posestages import stage_times
 
 ZOO = "posezoo"
 PACKAGES = ("posebed", ZOO, "posestages")
@@ -26,6 +27,16 @@ def run(main: Callable[[list[str]], None]) -> NoReturn:
         print(error, file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
+
+
+def run_stage(name: str, main: Callable[[list[str]], None]) -> NoReturn:
+    """Run a stage of ``dvc.yaml``, and note how long it took."""
+
+    def timed(arguments: list[str]) -> None:
+        main(arguments)
+        stage_times.add(name)
+
+    run(timed)
 
 
 def only_key(arguments: list[str]) -> str:

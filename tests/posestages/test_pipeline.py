@@ -59,8 +59,16 @@ def reproduced(prepared_project: Path, tmp_path_factory: pytest.TempPathFactory)
         sound("dvc", "init", "-q")
         sound("git", "add", "-A")
         sound("git", "commit", "-qm", "A project")
-        sound("dvc", "repro")
+        (folder / ".posebed" / "repro.log").write_text(sound("dvc", "repro"))
         yield folder
+
+
+def test_the_last_stage_says_how_long_each_kind_of_stage_took(reproduced: Path):
+    printed = (reproduced / ".posebed" / "repro.log").read_text()
+    named = re.search(r"^All stages in [^:]+: (.*), between them \d+ s$", printed, re.MULTILINE)
+    assert named
+    shown = {part.split()[0] for part in named[1].split(", ")}
+    assert shown == {"identities", "draw", "prepare", "split", "pack", "benchmark", "report"}
 
 
 def test_every_run_has_a_result_and_the_report_shows_them(reproduced: Path):

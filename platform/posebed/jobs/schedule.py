@@ -151,7 +151,6 @@ class Schedule:
         self._progress.start.remote(task.name)
         ref = actor.handle.do.remote(self._plan.perform, request, str(log_file(task)))
         self._under[task.name] = Under(task, need, ref, actor, keeps=not own_process)
-        self._view.begin(task)
 
     def _room(self) -> Room:
         taken = [under.need for under in self._under.values() if under.actor.node not in self._machines.leaving]

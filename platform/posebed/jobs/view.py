@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -35,7 +36,7 @@ class View:
         self._total, self._seconds, self._on_epoch = total, seconds, on_epoch
         self._ended = self._failed = 0
         self._spent: dict[str, float] = {}
-        self._began: dict[str, float] = {}
+        self._spans: list[tuple[float, float]] = []
         self._started = time.monotonic()
         self._console = Console(stderr=True)
         self._live = Live(console=self._console, auto_refresh=False, transient=True) if sys.stderr.isatty() else None
@@ -53,10 +54,9 @@ class View:
         """Print a line that stays."""
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    def begin(self, task: Task) -> None:
-        self._began[task.name] = time.monotonic()
-
     def end(self, task: Task, seconds: float) -> None:
+        now = time.monotonic()
+        self._spans.append((max(now - seconds, self._started), now))
         self._ended += 1
         self._spent[task.kind] = self._spent.get(task.kind, 0.0) + seconds
         self.say(f"[{self._ended + self._failed}/{self._total}] {task.name}: done in {minutes(seconds)}")
@@ -107,14 +107,26 @@ class View:
         return f", about {minutes((self._seconds - done) * passed / done)} left" if 0 < done < self._seconds else ""
 
     def breakdown(self) -> str:
-        """Where the time went: seconds of all tasks of each kind, which overlap, and of the whole command."""
+        """Where the time went: seconds of all tasks of each kind, which overlap, of the whole command, and of it those
+        in which no task was under way."""
         kinds = ", ".join(f"{kind} {minutes(self._spent[kind])}" for kind in KINDS if kind in self._spent)
+        passed = time.monotonic() - self._started
         return (
-            f"{self._ended} tasks in {minutes(time.monotonic() - self._started)} ({kinds or 'none'} of tasks' own time)"
+            f"{self._ended} tasks in {minutes(passed)} ({kinds or 'none'} of tasks' own time; "
+            f"{minutes(passed - covered(self._spans))} without any)"
         )
 
 
 KINDS = ("search", "train", "predict", "score")
+
+
+def covered(spans: Sequence[tuple[float, float]]) -> float:
+    """Seconds that lie within at least one span from start to end."""
+    total, reached = 0.0, -math.inf
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
 
 
 def epoch_line(epoch: Epoch) -> str:

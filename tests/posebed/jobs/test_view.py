@@ -14,7 +14,7 @@ from rich.console import Console
 
 from posebed.identity import Identity
 from posebed.jobs.graph import Task
-from posebed.jobs.view import SHOWN, View, epoch_line, minutes
+from posebed.jobs.view import SHOWN, View, covered, epoch_line, minutes
 from posebed.scoring.result import Epoch
 
 
@@ -29,8 +29,6 @@ def epoch(number: int, validation: float | None) -> Epoch:
 
 def test_every_end_is_a_line_with_how_far_the_command_is(capsys: pytest.CaptureFixture[str]):
     with View(3, 100.0) as view:
-        for one in (task("train", "a"), task("predict", "a"), task("score", "a")):
-            view.begin(one)
         view.end(task("train", "a"), 61.0)
         view.fail(task("predict", "a"), "no room [for it]")
         view.end(task("score", "a"), 150.0)
@@ -39,7 +37,14 @@ def test_every_end_is_a_line_with_how_far_the_command_is(capsys: pytest.CaptureF
         "[2/3] predict a seed 0: failed: no room [for it]",
         "[3/3] score a: done in 2 min",
     ]
-    assert re.fullmatch(r"2 tasks in \d s \(train 61 s, score 2 min of tasks' own time\)", view.breakdown())
+    expected = r"2 tasks in \d s \(train 61 s, score 2 min of tasks' own time; 0 s without any\)"
+    assert re.fullmatch(expected, view.breakdown())
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)).map(sorted)))
+def test_time_is_covered_where_any_span_covers_it(spans: list[list[int]]):
+    seconds = {second for start, end in spans for second in range(start, end)}
+    assert covered([(start, end) for start, end in spans]) == len(seconds)
 
 
 def test_news_are_shown_once_and_epochs_are_handed_on(capsys: pytest.CaptureFixture[str]):
