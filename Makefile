@@ -22,7 +22,7 @@ help: ## List what make can do
 setup: .venv/installed ## Make .venv with the locked packages
 
 demo: setup ## Draw built-in data, train and compare models on it, end with a table and a report
-	@echo "==> Running the pipeline of dvc.yaml on built-in data (some fifteen minutes on two cores)"
+	@echo "==> Running the pipeline of dvc.yaml on built-in data (some ten minutes on two cores)"
 	dvc repro --quiet
 
 test: setup ## Run all tests but the long ones of services and faults
