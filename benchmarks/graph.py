@@ -7,6 +7,7 @@ Usage: python benchmarks/graph.py [--quick | --record] [--members N] [--runs N]
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import statistics
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from figures import arguments, recording
@@ -63,9 +64,23 @@ def many_members(members: int, figure: Callable[[str, str], None]) -> None:
         f"{members} members, each trained {statistics.median(training.values()):.1f} s, on {slots} places: {wall:.1f} s"
     )
     print(f"  {wall / share:.2f} times the training of each place ({share:.1f} s); at most 1.25 is wanted")
+    later = once_warm(sorted((trained[n].record.stat().st_mtime, training[n]) for n in trained), slots)
+    print(f"  {later:.2f} times it once each place has imported torch and done its first training")
     print(f"  beside its steps a training took {statistics.median(before):.2f} s; the first {before[-1]:.1f} s")
     figure("graph/members", f"{wall / share:.2f} times")
+    figure("graph/members-warm", f"{later:.2f} times")
     figure("graph/before-steps", f"{statistics.median(before):.1f} s")
+
+
+def once_warm(ends: Sequence[tuple[float, float]], places: int) -> float:
+    """The time from when each place had done its first training to the last one's end, as a multiple of each place's
+    seconds of training in it.
+
+    Args:
+        ends: of every training its end and how long it trained, in the order of their ends.
+    """
+    wall = ends[-1][0] - ends[places - 1][0]
+    return wall / (sum(seconds for _, seconds in ends[places:]) / places) if len(ends) > places else math.nan
 
 
 def write_params(runs: str) -> None:
