@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posebed.config import Params, read_params
-from posebed.files import write_text
+from posebed.files import Kind, write_json, write_text
 from posebed.jobs.graph import ABSENT, Graph, GraphMaker, Task
 from posebed.jobs.outcomes import Outcomes, State, Status
 from posebed.jobs.requests import only_command
@@ -22,6 +22,8 @@ from posebed.source_code import SourceCode
 from posestages.stage import PACKAGES, ZOO, run_stage
 
 METRICS = Path("metrics.json")
+INDEX, RESULTS = RUNS / "index.json", Kind("an index of results")
+"""Of every result that is there a hash: DVC's stage ``report`` looks at this file instead of all others."""
 RUN_AGAIN = "the same command tries the failed tasks again"
 
 
@@ -72,6 +74,7 @@ def run_tasks(keys: Sequence[str] = ()) -> dict[str, str]:
         finally:
             RUNS.mkdir(exist_ok=True)
             write_metrics(project.params)
+            write_index(project.params)
     print(f"nothing to do: {len(graph.tasks)} tasks are done")
     return {}
 
@@ -112,6 +115,13 @@ def write_metrics(params: Params) -> None:
     from posestages.score import metrics_of
 
     write_text(json.dumps(metrics_of(read_results(params)), indent=1) + "\n", METRICS)
+
+
+def write_index(params: Params) -> None:
+    """Write which results there are."""
+    from posestages.report import made_from
+
+    write_json(made_from(params), INDEX, RESULTS)
 
 
 def failure_table(failed: dict[str, str]) -> str:

@@ -84,7 +84,7 @@ def report(params: Params, out: Path = OUT, reference: str | None = None) -> Pat
 
 def update_report(params: Params) -> None:
     """Write the report and print where it lies, unless it is of the very results and searches that are there."""
-    sources, stored = _sources(params), _stored()
+    sources, stored = made_from(params), _stored()
     if sources and (stored is None or stored.made_from != sources):
         print_place(report(params))
 
@@ -100,7 +100,7 @@ def results_table(params: Params) -> str:
     Raises:
         LookupError: no run has a result.
     """
-    sources, stored, page = _sources(params), _stored(), OUT / "index.html"
+    sources, stored, page = made_from(params), _stored(), OUT / "index.html"
     if not sources.keys() - {SEARCH + key for key in params.searches}:
         raise LookupError("at least one run must have a result, but none has; `posebed run` makes them")
     if stored is not None and stored.made_from == sources:
@@ -118,8 +118,8 @@ def _computed(params: Params) -> Headlines:
     return headlines_of(grounds, tables_by_protocol(results), {})
 
 
-def _sources(params: Params) -> dict[str, str]:
-    """``Headlines.made_from`` of a report of what is there."""
+def made_from(params: Params) -> dict[str, str]:
+    """``Headlines.made_from`` of a report of what is there: by run and search, the hash of its result."""
     files = {key: run_folder(key) / RESULT_FILE for key in params.runs}
     files |= {SEARCH + key: run_folder(SEARCH + key) / SEARCH_FILE for key in params.searches}
     return {key: file_hash(file) for key, file in files.items() if file.is_file()}

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from posebed.config import read_params
+from posebed.files import read_json
 from posebed.jobs.outcomes import State, write_record
 from posebed.jobs.requests import only_command
 from posebed.places import PARAMS
-from posestages.benchmark import METRICS, failure_table, read_project, run_tasks
+from posestages.benchmark import INDEX, METRICS, RESULTS, failure_table, read_project, run_tasks, write_index
 from posestages.score import score
 from posestages.tasks import predict_member
 from posestages.train_without_ray import train_without_ray
@@ -68,7 +69,23 @@ def test_metrics_forget_runs_that_left_the_parameters(project: Path):
     METRICS.write_text('{"gone": {"PCK@0.2": 0.5}}')
     (project / "params.yaml").write_text(PARAMS.read_text().partition("runs:")[0] + "runs: {}\n")
     assert run_tasks() == {}
-    assert json.loads(METRICS.read_text()) == {} and (project / "runs").is_dir()
+    assert json.loads(METRICS.read_text()) == {} and read_json(INDEX, RESULTS) == {}
+
+
+def test_the_index_changes_with_every_result(project: Path):
+    """The report is written anew where it does."""
+    indexes = [index_of(project)]
+    result = project / "runs/floor/result.json"
+    result.parent.mkdir(parents=True)
+    for text in ("{}", '{"created": "later"}'):
+        result.write_text(text)
+        indexes.append(index_of(project))
+    assert len({*indexes}) == 3
+
+
+def index_of(project: Path) -> str:
+    write_index(read_params(project / "params.yaml"))
+    return INDEX.read_text()
 
 
 def test_a_second_command_in_a_project_is_refused_before_it_looks(project: Path):
