@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 import waiting
 from clusters import cluster_of
+from processes import family, gone, titled
 
 pytestmark = pytest.mark.slow
 
@@ -87,17 +88,9 @@ def reached() -> int:
         return 0  # it is just being renamed
 
 
-def family(process: int) -> list[psutil.Process]:
-    return psutil.Process(process).children(recursive=True)
-
-
-def gone(processes: list[psutil.Process]) -> bool:
-    return not any(p.is_running() and p.status() != "zombie" for p in processes)
-
-
 def worker_of(driver: int) -> psutil.Process:
     """The process that does the driver's only task."""
-    (worker,) = (p for p in family(driver) if "ray::Worker.do" in " ".join(p.cmdline()))
+    (worker,) = titled(family(driver), "Worker.do")
     return worker
 
 
@@ -144,10 +137,8 @@ def test_a_run_whose_machine_will_be_taken_away_goes_on_elsewhere_from_its_next_
 
     driver = start("long", RAY_ADDRESS=cluster.address, POSEBED_STORAGE=str(Path("storage").absolute()))
     raylets = {node.all_processes["raylet"][0].process.pid: node for node in cluster.list_all_nodes()}
-    workers = lambda: [p for p in family(os.getpid()) if "ray::Worker.do" in " ".join(p.cmdline())]  # noqa: E731
-    waited_for(lambda: bool(workers()), "a worker that trains")
-    (worker,) = workers()
     waited_for(lambda: reached() >= 2, "two checkpoints")
+    worker = worker_of(os.getpid())
     reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
     at = int((time.time() + 600) * 1000)
     assert GcsClient(address=cluster.address).drain_node(raylets[worker.ppid()].node_id, reason, "spot", at)[0]

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from clusters import add_node, cluster_of
 from posebed.jobs.requests import is_running, running_tasks
+from processes import family, gone
 from tiny_tasks import all_done, chain, events, running, scheduled, spans, starts_of, states, task, trains
 from waiting import waited_for
 
@@ -26,6 +26,7 @@ DRIVER = """
 import sys
 from clusters import add_node, cluster_of
 from posebed.jobs.requests import only_command
+from processes import family, gone
 from tiny_tasks import chain, scheduled, searching, task
 search = task("search", "s")
 with only_command():
@@ -51,10 +52,6 @@ def start(script: dict, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def gone(processes: list[psutil.Process]) -> bool:
-    return not any(p.is_running() and p.status() != "zombie" for p in processes)
-
-
 def test_a_command_that_is_killed_during_any_kind_of_task_goes_on_with_that_task():
     search = task("search", "s")
     tasks = [search, *chain("a", search)]
@@ -62,7 +59,7 @@ def test_a_command_that_is_killed_during_any_kind_of_task_goes_on_with_that_task
         driver = start({one.name: [("sleep", 600)]})
         waited_for(lambda name=one.name: running(name), 180)
         waited_for(lambda name=one.name: running_tasks() == [name])
-        house = psutil.Process(driver.pid).children(recursive=True)
+        house = family(driver.pid)
         driver.kill()
         driver.wait()
         waited_for(lambda house=house: gone(house))

@@ -26,6 +26,7 @@ from posebed.jobs.study import note, suggest
 from posebed.scoring.search_result import Measured, SearchResult, Trial, read_search
 from posebed.training.log import FolderLog
 from posebed.training.loop import epochs
+from processes import family, gone, titled
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3000)]
 
@@ -75,26 +76,6 @@ def waited_for(condition: Callable[[], bool], what: str, log: Path | None = None
     while not condition():
         assert time.monotonic() < end, f"waited in vain for {what}: {log and log.read_text()}"
         time.sleep(0.2)
-
-
-def family(process: int) -> list[psutil.Process]:
-    return psutil.Process(process).children(recursive=True)
-
-
-def gone(processes: Sequence[psutil.Process]) -> bool:
-    return not any(p.is_running() and p.status() != "zombie" for p in processes)
-
-
-def titled(processes: Sequence[psutil.Process], *titles: str) -> list[psutil.Process]:
-    """Those that Ray gave one of these names."""
-    matching: list[psutil.Process] = []
-    for process in processes:
-        try:
-            if any("ray::" + title in " ".join(process.cmdline()) for title in titles):
-                matching.append(process)
-        except psutil.Error:
-            continue
-    return matching
 
 
 def actors(driver: int) -> list[psutil.Process]:
