@@ -118,14 +118,16 @@ def test_a_run_whose_worker_and_then_whose_driver_is_killed_ends_as_an_undisturb
 
 
 @pytest.fixture
-def two_nodes(cluster: Any) -> str:
+def two_nodes() -> Iterator[str]:
     """The address of a cluster of two raylets on this machine, which is sent our packages."""
-    return cluster.address
+    with cluster_of({"num_cpus": 1}, {"num_cpus": 1}) as cluster:
+        yield str(cluster.address)
 
 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
-    with cluster_of({"num_cpus": 1}, {"num_cpus": 1}) as cluster:
+    """Two nodes beside the command's own, on which nothing runs: with that node, its command would be gone."""
+    with cluster_of({"num_cpus": 0}, {"num_cpus": 1}, {"num_cpus": 1}) as cluster:
         yield cluster
 
 
