@@ -43,6 +43,17 @@ class _Dumper(yaml.CSafeDumper):
     """Quotes every text that a reader of YAML 1.1 or 1.2 could take for something else."""
 
 
+class _LineDumper(_Dumper):
+    """Writes line breaks as escapes."""
+
+
+def _text(dumper: _LineDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\n" in text else None)
+
+
+_LineDumper.add_representer(str, _text)
+
+
 def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
     text = loader.construct_scalar(node).replace("_", "")
     return int(text, next((base for mark, base in (("0b", 2), ("0o", 8), ("0x", 16)) if mark in text[:3]), 10))
@@ -53,7 +64,7 @@ _Loader.yaml_implicit_resolvers = {
     for first, rules in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
 for _tag, _first, _form in _SCALARS:
-    for _class in (_Loader, _Dumper):
+    for _class in (_Loader, _Dumper, _LineDumper):
         _class.add_implicit_resolver(_tag, re.compile(f"^(?:{_form})$"), list(_first))
 _Loader.add_constructor(_INT, _integer)
 
@@ -106,7 +117,7 @@ def _parse(text: str) -> tuple[str, Any]:
 def yaml_text(value: Any, flow: bool = False) -> str:
     """Plain values as YAML that reads back as they are; ``flow``: in one line, without its end."""
     if flow:
-        one_line = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=2**30)
+        one_line = yaml.dump(value, Dumper=_LineDumper, default_flow_style=True, sort_keys=False, width=2**30)
         return one_line.strip()
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
