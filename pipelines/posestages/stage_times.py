@@ -5,25 +5,25 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import psutil
-
 from posebed.files import Kind, read_json, write_json
 from posebed.jobs.view import minutes
 
 FILE = Path(".posebed/stages.json")
 TIMES = Kind("times of stages")
+BEGAN = time.time()
+"""When this process was about to be a stage; the start of Python before it counts as between stages."""
 
 
 def start() -> None:
     """Forget the stages of former commands; this process is the first of the present one."""
-    write_json({"began": _began(), "stages": []}, FILE, TIMES)
+    write_json({"began": BEGAN, "stages": []}, FILE, TIMES)
 
 
 def add(stage: str) -> None:
-    """Note that this process was a stage, and how long it took since its start."""
+    """Note that this process was a stage, and how long it took."""
     if FILE.is_file():
         times = read_json(FILE, TIMES)
-        entry = {"stage": stage, "seconds": time.time() - _began()}
+        entry = {"stage": stage, "seconds": time.time() - BEGAN}
         write_json({"began": times["began"], "stages": [*times["stages"], entry]}, FILE, TIMES)
 
 
@@ -39,7 +39,3 @@ def summary() -> str:
         spent[entry["stage"]] = spent.get(entry["stage"], 0.0) + entry["seconds"]
     parts = [f"{stage} {minutes(seconds)}" for stage, seconds in spent.items()]
     return f"All stages in {minutes(total)}: {', '.join(parts)}, between them {minutes(total - sum(spent.values()))}"
-
-
-def _began() -> float:
-    return psutil.Process().create_time()

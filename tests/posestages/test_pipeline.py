@@ -65,7 +65,7 @@ def reproduced(prepared_project: Path, tmp_path_factory: pytest.TempPathFactory)
 
 def test_the_last_stage_says_how_long_each_kind_of_stage_took(reproduced: Path):
     printed = (reproduced / ".posebed" / "repro.log").read_text()
-    named = re.search(r"^All stages in [^:]+: (.*), between them \d+ s$", printed, re.MULTILINE)
+    named = re.search(r"^All stages in [^:]+: (.*), between them \d+ (s|min)$", printed, re.MULTILINE)
     assert named
     shown = {part.split()[0] for part in named[1].split(", ")}
     assert shown == {"identities", "draw", "prepare", "split", "pack", "benchmark", "report"}
