@@ -26,7 +26,6 @@ DRIVER = """
 import sys
 from clusters import add_node, cluster_of
 from posebed.jobs.requests import only_command
-from processes import family, gone
 from tiny_tasks import chain, scheduled, searching, task
 search = task("search", "s")
 with only_command():
