@@ -7,7 +7,6 @@ Usage: python benchmarks/graph.py [--quick | --record] [--members N] [--runs N]
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import shutil
 import statistics
@@ -43,6 +42,8 @@ runs:
 EPOCHS = 8
 """About two seconds of training."""
 RUN = "  {key}: {{model: simple_baseline, split: quads, pack: quads, seeds: {seeds}, train: {train}}}\n"
+PLACES = os.cpu_count() or 1
+"""Trainings at once."""
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 
@@ -51,20 +52,18 @@ def many_members(members: int, figure: Callable[[str, str], None]) -> None:
     write_params(RUN.format(key="many", seeds=[*range(members)], train="{}"))
     started = time.perf_counter()
     connect(PACKAGES)
-    up, slots = time.perf_counter(), os.cpu_count() or 1
+    up = time.perf_counter()
     run_tasks()
     wall = time.perf_counter() - up
     project = read_project()
     trained = {n: task for n, task in project.graph.tasks.items() if task.kind == "train"}
     training = {n: sum(e.seconds for e in read_curve(task.folder / "curve.json")) for n, task in trained.items()}
     before = sorted((project.statuses[n].seconds or 0) - training[n] for n in trained)
-    share = sum(training.values()) / slots
+    share = sum(training.values()) / PLACES
     print(f"cluster up in {up - started:.1f} s")
-    print(
-        f"{members} members, each trained {statistics.median(training.values()):.1f} s, on {slots} places: {wall:.1f} s"
-    )
+    print(f"{members} members of {statistics.median(training.values()):.1f} s each on {PLACES} places: {wall:.1f} s")
     print(f"  {wall / share:.2f} times the training of each place ({share:.1f} s); at most 1.25 is wanted")
-    later = once_warm(sorted((trained[n].record.stat().st_mtime, training[n]) for n in trained), slots)
+    later = once_warm(sorted((trained[n].record.stat().st_mtime, training[n]) for n in trained), PLACES)
     print(f"  {later:.2f} times it once each place has imported torch and done its first training")
     print(f"  beside its steps a training took {statistics.median(before):.2f} s; the first {before[-1]:.1f} s")
     figure("graph/members", f"{wall / share:.2f} times")
@@ -80,7 +79,7 @@ def once_warm(ends: Sequence[tuple[float, float]], places: int) -> float:
         ends: of every training its end and how long it trained, in the order of their ends.
     """
     wall = ends[-1][0] - ends[places - 1][0]
-    return wall / (sum(seconds for _, seconds in ends[places:]) / places) if len(ends) > places else math.nan
+    return wall / (sum(seconds for _, seconds in ends[places:]) / places)
 
 
 def write_params(runs: str) -> None:
@@ -151,7 +150,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--members", type=int, default=32)
     parser.add_argument("--runs", type=int, nargs="*", default=[10, 2000])
-    options = arguments(parser, members=2, runs=[3])
+    options = arguments(parser, members=PLACES + 1, runs=[3])
+    if options.members <= PLACES:
+        parser.error(f"--members must be more than the {PLACES} trainings at once, found {options.members}")
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with recording(options.record) as figure, tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
