@@ -35,6 +35,12 @@ IMPORTS = ("torch", "ray.train.torch", "posebed.training.zero", "posebed.trainin
 """What a worker imports before its first task comes."""
 
 
+OWN_LEAVES = (
+    "the machine of this command will be taken away, and the command ends: what was done is kept, "
+    "and the same command on another machine goes on"
+)
+
+
 @dataclass
 class Under:
     """A task under way."""
@@ -185,7 +191,11 @@ class Schedule:
 
     def _leave(self) -> None:
         """Give up idle actors on machines that will be taken away, and tell the tasks there: a training keeps a
-        checkpoint and ends, to go on elsewhere; all others go on until they are done or lost."""
+        checkpoint and ends, to go on elsewhere; all others go on until they are done or lost. Where it is this
+        command's own machine, nothing else is started."""
+        if self._machines.own_leaves and not self._under:
+            self._view.say(OWN_LEAVES)
+            self._stop_everything()
         busy = [one.actor for one in self._under.values()]
         self._actors.locate(busy)
         self._actors.end_idle(self._machines.leaving)
@@ -208,20 +218,26 @@ class Schedule:
             del self._under[under.task.name]
             try:
                 done: Done = ray.get(ref)
-            except OutOfMemoryError as error:
-                self._fail(under.task, f"ran out of memory: {' '.join(str(error).split())[:300]}")
-            except RayActorError as error:
-                under.actor.end()  # it may only be out of reach
-                self._lost(under, " ".join(str(error).split())[-200:])
             except RayError as error:
-                under.actor.end()
-                self._fail(under.task, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+                self._broke(under, error)
             else:
                 self._ended(under, done)
         if not refs:
             time.sleep(POLL_SECONDS)
 
+    def _broke(self, under: Under, error: RayError) -> None:
+        self._view.worked(time.monotonic() - under.since)
+        under.actor.end()  # a lost one may only be out of reach
+        why = " ".join(str(error).split())
+        if isinstance(error, OutOfMemoryError):
+            self._fail(under.task, f"ran out of memory: {why[:300]}")
+        elif isinstance(error, RayActorError):
+            self._lost(under, why[-200:])
+        else:
+            self._fail(under.task, f"{type(error).__name__}: {why[:300]}")
+
     def _ended(self, under: Under, done: Done) -> None:
+        self._view.worked(done.seconds)
         if under.keeps:
             self._actors.give_back(under.actor)
         else:
@@ -293,6 +309,7 @@ class Schedule:
 
     def _end(self, under: Under) -> None:
         """End a task's process; its checkpoints stay."""
+        self._view.worked(time.monotonic() - under.since)
         under.actor.end()
         del self._under[under.task.name]
 

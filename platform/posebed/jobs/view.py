@@ -54,9 +54,12 @@ class View:
         """Print a line that stays."""
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    def end(self, task: Task, seconds: float) -> None:
+    def worked(self, seconds: float) -> None:
+        """A task was under way for the last ``seconds``, whatever became of it."""
         now = time.monotonic()
         self._spans.append((max(now - seconds, self._started), now))
+
+    def end(self, task: Task, seconds: float) -> None:
         self._ended += 1
         self._spent[task.kind] = self._spent.get(task.kind, 0.0) + seconds
         self.say(f"[{self._ended + self._failed}/{self._total}] {task.name}: done in {minutes(seconds)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 NAMED = 4
-"""Runs that a list in the sentence names; further ones are counted."""
+"""Runs that a list in the sentence names; two or more further ones are counted."""
 NOTHING = "Nothing is sure: no two runs are separated."
 
 
@@ -59,6 +59,6 @@ def _be(runs: Sequence[str]) -> str:
 
 
 def _listed(runs: Sequence[str], last_by: str = "and") -> str:
-    more = [f"{len(runs) - NAMED} more"] if len(runs) > NAMED else []
-    *first, last = [*runs[:NAMED], *more]
+    counted = [f"{len(runs) - NAMED} more"] if len(runs) > NAMED + 1 else []
+    *first, last = [*runs[:NAMED], *counted] if counted else runs
     return f"{', '.join(first)} {last_by} {last}" if first else last

@@ -41,6 +41,15 @@ def test_every_end_is_a_line_with_how_far_the_command_is(capsys: pytest.CaptureF
     assert re.fullmatch(expected, view.breakdown())
 
 
+def test_time_of_tasks_that_failed_is_not_time_without_any(monkeypatch: pytest.MonkeyPatch):
+    view = View(1, 100.0)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 40.0)
+    view.worked(30.0)
+    view.fail(task("train", "a"), "lost")
+    assert view.breakdown() == "0 tasks in 40 s (none of tasks' own time; 10 s without any)"
+
+
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)).map(sorted)))
 def test_time_is_covered_where_any_span_covers_it(spans: list[list[int]]):
     seconds = {second for start, end in spans for second in range(start, end)}

@@ -88,4 +88,7 @@ def test_the_sentence_reads_well():
     assert what_is_sure(many, set(), lambda i, j: (i < j) - (j < i)) == (
         "run0 is surely better than run1, run2, run3, run4 and 4 more."
     )
+    assert what_is_sure(many[:6], set(), lambda i, j: (i < j) - (j < i)) == (
+        "run0 is surely better than run1, run2, run3, run4 and run5."
+    )
     assert what_is_sure(["alone"], set(), lambda i, j: 0).startswith("Nothing is sure: there is one run")
