@@ -18,9 +18,12 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from menagerie import categories
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.contracts import ModelSpec, Setting, Task
 from posebed.pose import Batch, EpisodeBatch, Keypoints
+
+CATALOG = installed()
+
 
 SIDE = 256
 QUICK_SIDE = 64
@@ -38,7 +41,7 @@ class Case:
 
     @property
     def spec(self) -> ModelSpec:
-        return catalog.load("posezoo", self.model)
+        return CATALOG.model(self.model)
 
     @property
     def episodic(self) -> bool:

@@ -29,6 +29,7 @@ import optuna
 from figures import arguments, recording
 from rich.progress import track
 
+from posebed.catalog import installed
 from posebed.config import BudgetConfig, SearchConfig, read_params
 from posebed.experiment import Experiment, decide
 from posebed.jobs.samplers import make_sampler
@@ -38,6 +39,9 @@ from posebed.space import Choice, Space
 
 from ray.tune.schedulers import TrialScheduler  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
+
+CATALOG = installed()
+
 
 GRID: dict[str, tuple[Any, ...]] = {
     "train.lr": (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
@@ -67,7 +71,7 @@ Curve = list[tuple[int, float, float]]
 
 def experiment() -> Experiment:
     params = read_params(Path("params.yaml"))
-    return decide(params, "base", 0, "posezoo", Path("data/splits/quads"), Path("data/packs/quads"))
+    return decide(params, "base", 0, CATALOG, Path("data/splits/quads"), Path("data/packs/quads"))
 
 
 def recorded(values: tuple[Any, ...]) -> Curve:

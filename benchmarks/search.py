@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 from figures import arguments, recording
 
+from posebed.catalog import installed
 from posebed.config import read_params
 from posebed.experiment import decide
 from posebed.jobs.cluster import connect
@@ -31,6 +32,9 @@ from posestages.stage import PACKAGES
 import optuna  # isort: skip
 from ray import tune  # isort: skip
 from ray.tune.search.optuna import OptunaSearch  # isort: skip
+
+CATALOG = installed()
+
 
 PARAMS = """
 menagerie: {quads: {set: quadrupeds, images: 120, side: 80, categories: [tiger, horse]}}
@@ -115,7 +119,7 @@ def opened(key: str) -> Search:
         params,
         f"search@{key}",
         params.searches[key].seed,
-        "posezoo",
+        CATALOG,
         Path("data/splits/quads"),
         Path("data/packs/quads"),
     )

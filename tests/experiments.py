@@ -14,7 +14,7 @@ def experiment_of(key: str) -> Experiment:
     project = read_project()
     seed = project.params.runs[key].seeds[0]
     task = project.graph.tasks[name_of("train", key, seed)]
-    experiment = member_experiment(project.params, key, seed, task.identity)
+    experiment = member_experiment(project.params, project.catalog, key, seed, task.identity)
     check(experiment)
     return experiment
 
@@ -23,6 +23,8 @@ def searched_experiment(key: str) -> tuple[Experiment, SearchConfig]:
     """Of an entry under ``searches:``, checked against its data; and the entry."""
     project = read_project()
     settings, task = project.params.searches[key], project.graph.tasks[name_of("search", key)]
-    experiment = member_experiment(project.params, SEARCH + key, settings.seed, training_identity_of(task))
+    experiment = member_experiment(
+        project.params, project.catalog, SEARCH + key, settings.seed, training_identity_of(task)
+    )
     check(experiment, "val")
     return experiment, settings

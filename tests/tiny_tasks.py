@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from posebed.catalog import Catalog
 from posebed.config import Params, ResourcesConfig
 from posebed.identity import Identity
 from posebed.jobs.estimate import Estimates
@@ -162,7 +163,9 @@ def scheduled(
     todo = [name for name, status in Outcomes().statuses(graph).items() if status.state is not State.DONE]
     known = {n: Status(graph.tasks[n], State.DONE, seconds=s) for n, s in (seconds or {}).items()}
     view = Lines()
-    schedule = Schedule(Plan(graph, todo, params or Params(), perform, (), imports=()), Estimates(known), view)
+    schedule = Schedule(
+        Plan(graph, todo, params or Params(), Catalog(), perform, (), imports=()), Estimates(known), view
+    )
     schedule.run()
     return schedule, view.lines
 

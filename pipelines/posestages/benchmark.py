@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from posebed.catalog import Catalog
 from posebed.config import Params, read_params
 from posebed.files import Kind, write_json, write_text
 from posebed.jobs.graph import ABSENT, Graph, GraphMaker, Task
@@ -19,7 +20,7 @@ from posebed.jobs.outcomes import Outcomes, State, Status
 from posebed.jobs.requests import only_command
 from posebed.places import PARAMS, RUNS
 from posebed.source_code import SourceCode
-from posestages.stage import PACKAGES, ZOO, run_stage
+from posestages.stage import PACKAGES, catalog_here, run_stage
 
 METRICS = Path("metrics.json")
 INDEX, RESULTS = RUNS / "index.json", Kind("an index of results")
@@ -32,6 +33,7 @@ class Project:
     """The graph of a project's tasks, and how each of them stands."""
 
     params: Params
+    catalog: Catalog
     graph: Graph
     statuses: dict[str, Status]
 
@@ -48,9 +50,9 @@ def read_project(running: Sequence[str] = ()) -> Project:
         LookupError: they name a model or preset that is not there.
     """
     params, outcomes = read_params(PARAMS), Outcomes()
-    maker = GraphMaker(params, ZOO, SourceCode(("posebed", ZOO)), outcomes.effective_hash)
-    graph = maker.graph()
-    return Project(params, graph, outcomes.statuses(graph, running))
+    catalog = catalog_here(params)
+    graph = GraphMaker(params, catalog, SourceCode(("posebed", *catalog.packages)), outcomes.effective_hash).graph()
+    return Project(params, catalog, graph, outcomes.statuses(graph, running))
 
 
 def run_tasks(keys: Sequence[str] = ()) -> dict[str, str]:
@@ -89,7 +91,8 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
     estimates = Estimates(project.statuses)
     seconds = sum(estimates.seconds(graph.tasks[name]) for name in todo)
     with LiveTracking(graph.tasks) as tracking, View(len(todo), seconds, tracking.epoch) as view:
-        plan = Plan(graph, todo, project.params, perform, PACKAGES, tracking.done)
+        packages = (*PACKAGES, *project.catalog.packages)
+        plan = Plan(graph, todo, project.params, project.catalog, perform, packages, tracking.done)
         schedule = Schedule(plan, estimates, view)
         schedule.run()
     print(view.breakdown())

@@ -29,14 +29,18 @@ app.add_typer(cli_tasks.app)
 
 @app.command()
 def models() -> None:
-    """List the zoo: every model, what it needs, and its paper."""
-    from posebed import catalog
-
-    table = Table("model", "task", "paper", "year", title="Models", title_justify="left")
-    for name in catalog.names("posezoo"):
-        spec = catalog.load("posezoo", name)
+    """List every model that `models:` can name, what it needs, its paper and where it comes from."""
+    catalog = stage.catalog_here()
+    table = Table("model", "task", "paper", "year", "from", title="Models", title_justify="left")
+    for name, entry in sorted(catalog.models.items()):
+        try:
+            spec = catalog.model(name)
+        except (LookupError, ValueError) as error:
+            table.add_row(name, "", escape(str(error)), "", escape(entry.origin))
+            continue
         tasks = ", ".join(t.replace("_", "-") for t in spec.tasks)
-        table.add_row(name, tasks, *((spec.paper.title, str(spec.paper.year)) if spec.paper else ("", "")))
+        paper = (escape(spec.paper.title), str(spec.paper.year)) if spec.paper else ("", "")
+        table.add_row(name, tasks, *paper, escape(entry.origin))
     console.print(table)
 
 
@@ -44,13 +48,18 @@ def models() -> None:
 def datasets() -> None:
     """List the kinds of dataset that `data:` can name, and the built-in sets that need no download."""
     from menagerie import categories
-    from posebed import catalog
 
+    catalog = stage.catalog_here()
     table = Table("source", "what it reads", title="Datasets", title_justify="left", show_lines=True)
-    for name in catalog.names("posebed.datasets"):
-        spec = catalog.load("posebed.datasets", name)
+    for name, entry in sorted(catalog.datasets.items()):
+        try:
+            spec = catalog.dataset(name)
+        except (LookupError, ValueError) as error:
+            table.add_row(name, escape(str(error)))
+            continue
         keypoints = f", {len(spec.skeleton.keypoints)} keypoints" if spec.skeleton else ""
         facts = {"options": ", ".join(spec.options.model_fields), "licence": spec.licence, "get it from": spec.source}
+        facts |= {"read by": entry.origin}
         lines = [f"{spec.title}{keypoints}", *(f"{fact}: {text}" for fact, text in facts.items() if text)]
         table.add_row(name, escape("\n".join(lines)))
     console.print(table)
@@ -273,14 +282,14 @@ def import_checkpoint(
     settings: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE of the model's config.")] = None,
 ) -> None:
     """Make a run that predicts from an official checkpoint; every tensor must find its place."""
-    from posebed import catalog
+    from posebed.catalog import installed
     from posebed.contracts import Task
     from posestages.commands.import_checkpoint import Origin, import_checkpoint, read_size
 
     origin = Origin(preset, data, read_size(size), _named_values(settings, "--set"))
     folder = import_checkpoint(model, file, out, origin)
     console.print(f"The run: {folder}; `posebed predict {out} PICTURES` uses it", highlight=False)
-    if catalog.load("posezoo", model).tasks == (Task.CATEGORY_AGNOSTIC,):
+    if installed().model(model).tasks == (Task.CATEGORY_AGNOSTIC,):
         console.print("It knows no categories: show it some by --support.", highlight=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from posebed.catalog import Catalog
 from posebed.config import SEARCH, Params
 from posebed.contracts import Task
 from posebed.data.pack import Pack
@@ -12,10 +13,11 @@ from posebed.identity import Identity
 from posebed.jobs.graph import start_seed
 from posebed.places import member_folder, pack_folder, run_folder, split_folder
 from posebed.scoring.search_result import read_best
-from posestages.stage import ZOO
 
 
-def member_experiment(params: Params, key: str, seed: int, identity: Identity | None = None) -> Experiment:
+def member_experiment(
+    params: Params, catalog: Catalog, key: str, seed: int, identity: Identity | None = None
+) -> Experiment:
     """The experiment of one member of a run; imports the model's module and reads no data.
 
     Raises:
@@ -28,7 +30,7 @@ def member_experiment(params: Params, key: str, seed: int, identity: Identity | 
         if run.init_from:
             start = member_folder(run.init_from, start_seed(params.runs[run.init_from], seed)) / "train"
         best = read_best(run_folder(SEARCH + run.params_from)) if run.params_from else None
-    return decide(params, key, seed, ZOO, split_folder(run.split), pack_folder(run.pack), start, best, identity)
+    return decide(params, key, seed, catalog, split_folder(run.split), pack_folder(run.pack), start, best, identity)
 
 
 def check(experiment: Experiment, part: str = "test") -> tuple[list[str], list[str]]:

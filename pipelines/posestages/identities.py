@@ -8,10 +8,11 @@ Usage: python -m posestages.identities
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from posebed.catalog import Entry
 from posebed.config import Params, Section, TrainConfig, read_params
 from posebed.files import Kind, write_json
 from posebed.identity import Identity, flattened
@@ -19,7 +20,7 @@ from posebed.jobs.graph import ENTRIES
 from posebed.places import PARAMS
 from posebed.source_code import SourceCode
 from posestages import stage_times
-from posestages.stage import PACKAGES, ZOO, run_stage
+from posestages.stage import PACKAGES, catalog_here, run_stage
 
 FILE = Path("data/identities.json")
 IDENTITIES = Kind("identities of stages")
@@ -27,24 +28,28 @@ IDENTITIES = Kind("identities of stages")
 
 def identities(params: Params) -> dict[str, Any]:
     """By stage, and by key where a stage is one of several, a hash."""
-    code = SourceCode((*PACKAGES, "menagerie"))
+    catalog = catalog_here(params)
+    code = SourceCode((*PACKAGES, "menagerie", *catalog.packages))
 
     def of(settings: Any, *entries: str) -> str:
-        return Identity(flattened({"settings": settings}), code=code.reachable(entries)).hash
+        reached = {name: hash for entry in entries for name, hash in _reachable(code, entry).items()}
+        return Identity(flattened({"settings": settings}), code=reached).hash
 
     def each(section: Mapping[str, Section], stage: str) -> dict[str, str]:
         return {key: of(entry.model_dump(mode="json"), f"posestages.{stage}") for key, entry in section.items()}
 
-    sources = {key: f"posebed.datasets.{data.source}" for key, data in params.data.items()}
+    models = sorted({run.model for run in (*params.runs.values(), *params.searches.values())})
+    modules = [module for model in models for module in _module(catalog.model_entry, model)]
+    sources = {key: _module(catalog.dataset_entry, data.source) for key, data in params.data.items()}
     return {
         "draw": {key: of(settings, "posestages.draw") for key, settings in params.menagerie.items()},
         "prepare": {
-            key: of(data.model_dump(mode="json"), "posestages.prepare", sources[key])
+            key: of(data.model_dump(mode="json"), "posestages.prepare", *sources[key])
             for key, data in params.data.items()
         },
         "split": each(params.splits, "split"),
         "pack": each(params.packs, "pack"),
-        "benchmark": of(_benchmark(params), *_reached(params), "posestages.benchmark"),
+        "benchmark": of(_benchmark(params), *_tasks(), *modules, "posestages.benchmark"),
         "report": of(params.model_dump(mode="json", include={"scoring", "runs", "searches"}), "posestages.report"),
     }
 
@@ -55,12 +60,25 @@ def _benchmark(params: Params) -> dict[str, Any]:
     return {**params.model_dump(mode="json", include=sections), "train": TrainConfig().model_dump(mode="json")}
 
 
-def _reached(params: Params) -> Iterable[str]:
-    models = {run.model for run in (*params.runs.values(), *params.searches.values())}
-    return (
-        *(entry for entries in ENTRIES.values() for entry in entries),
-        *(f"{ZOO}.{model}" for model in sorted(models)),
-    )
+def _module(entry: Callable[[str], Entry], name: str) -> list[str]:
+    """Of a model or source; none where it cannot be used, which is said by the task or stage that needs it."""
+    try:
+        return [entry(name).module]
+    except LookupError:
+        return []
+
+
+def _reachable(code: SourceCode, entry: str) -> dict[str, str]:
+    """What it reaches; of a module that is no Python, what is wrong with it."""
+    try:
+        return code.reachable([entry])
+    except ValueError as error:
+        return {entry: str(error)}
+
+
+def _tasks() -> Iterable[str]:
+    """Where the code of all kinds of tasks begins."""
+    return (entry for entries in ENTRIES.values() for entry in entries)
 
 
 def main(arguments: list[str]) -> None:

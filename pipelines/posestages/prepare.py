@@ -9,7 +9,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from posebed import catalog
 from posebed.annotations.checks import summary
 from posebed.config import DataConfig, Params, read_params, sentence
 from posebed.files import remove, write_json, writing_folder
@@ -54,7 +53,7 @@ def read(config: DataConfig, where: str) -> Dataset:
         ValueError: the options are wrong, or the data is not there.
         LookupError: there is no such source.
     """
-    spec = catalog.load("posebed.datasets", config.source)
+    spec = stage.catalog_here().dataset(config.source)
     try:
         options = spec.options.model_validate(config.options)
     except ValidationError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from posebed import provenance
+from posebed.catalog import Catalog
 from posebed.config import Params
 from posebed.data.splits import SPLIT
 from posebed.experiment import RUN
@@ -27,7 +28,7 @@ STARTS = {"init_from": "started from", "imported": "weights imported from", "par
 """What ``run.json`` may name as the origin of weights or parameters, and its label."""
 
 
-def score(key: str, params: Params) -> Result:
+def score(key: str, params: Params, catalog: Catalog) -> Result:
     """Score the tables of predictions of a run's members; write ``result.json`` of each and of the run.
 
     Raises:
@@ -38,7 +39,7 @@ def score(key: str, params: Params) -> Result:
     if absent := [folder.as_posix() for folder in folders if not (folder / PREDICTIONS).is_file()]:
         raise LookupError(f"every member of {key} must have {PREDICTIONS}, but there is none in {shortened(absent)}")
     tables = [read_predictions(folder / PREDICTIONS) for folder in folders]
-    results = [_member(key, folder, table, params) for folder, table in zip(folders, tables, strict=True)]
+    results = [_member(key, folder, table, params, catalog) for folder, table in zip(folders, tables, strict=True)]
     result = combined(results, tables, params.scoring)
     for member, folder in zip(results, folders, strict=True):
         write_result(member, folder / RESULT_FILE)
@@ -51,7 +52,7 @@ def metrics_of(results: Iterable[Result]) -> dict[str, dict[str, float]]:
     return {result.key: {score.metric: score.value for score in result.scores} for result in results}
 
 
-def _member(key: str, folder: Path, table: Predictions, params: Params) -> Result:
+def _member(key: str, folder: Path, table: Predictions, params: Params, catalog: Catalog) -> Result:
     """The result of what lies in a member's folder."""
     about = read_json(folder / "train/run.json", RUN)
     curve = read_curve(folder / "train/curve.json")
@@ -59,7 +60,7 @@ def _member(key: str, folder: Path, table: Predictions, params: Params) -> Resul
     return Result(
         **{name: about[name] for name in copied},
         seeds=(about["seed"],),
-        model=about["model"].rpartition(".")[2],
+        model=about["model"],
         protocol=_protocol(about),
         answered=_inference_settings(about),
         **dict(score_predictions(table, params.scoring)),
@@ -67,7 +68,7 @@ def _member(key: str, folder: Path, table: Predictions, params: Params) -> Resul
         shortfalls=about.get("shortfalls", []),
         cost=read_cost(folder / "predicted/cost.json"),
         provenance=_provenance(about, curve, folder / "train/best.safetensors"),
-        repeats=repeat_of(params, key),
+        repeats=repeat_of(params, key, catalog),
     )
 
 
@@ -125,7 +126,7 @@ def _provenance(about: dict[str, Any], curve: list[Epoch], checkpoint: Path) -> 
         lock_hash=file_hash(LOCK_FILE) if LOCK_FILE.is_file() else "none",
         checkpoint_hash=file_hash(checkpoint),
         checkpoint=checkpoint.as_posix(),
-        software=provenance.software(),
+        software={**provenance.software(), "model from": about.get("origin", "posebed")},
         hardware="; ".join([*(line.device for line in curve[-1:]), provenance.hardware()]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import NoReturn, TypeVar
 
+from posebed.catalog import Catalog, installed
+from posebed.config import Params, read_params
 from posebed.listing import shortened
 from posebed.places import PARAMS
 from posestages import stage_times
 
-ZOO = "posezoo"
-PACKAGES = ("posebed", ZOO, "posestages")
-"""What workers of a cluster are sent."""
+PACKAGES = ("posebed", "posestages")
+"""What workers of a cluster are sent, beside the packages of models."""
 
 Entry = TypeVar("Entry")
 
@@ -37,6 +38,17 @@ def run_stage(name: str, main: Callable[[list[str]], None]) -> NoReturn:
         stage_times.add(name)
 
     run(timed)
+
+
+def catalog_here(params: Params | None = None) -> Catalog:
+    """What installed packages have, and the modules that the project in the working directory names.
+
+    Args:
+        params: of the project; by default those of its file, where it has one.
+    """
+    if params is None:
+        params = read_params(PARAMS) if PARAMS.is_file() else Params()
+    return installed().with_project(params.models, [data.source for data in params.data.values()])
 
 
 def only_key(arguments: list[str]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from posebed import provenance
+from posebed.catalog import Catalog
 from posebed.config import SEARCH
 from posebed.experiment import Experiment
 from posebed.files import file_hash, writing_folder
@@ -30,7 +31,7 @@ def perform(request: Request) -> None:
 def train(request: Request) -> None:
     """Write the weights, learning curve and settings of one member of a run."""
     task = request.task
-    experiment = member_experiment(request.params, task.key, task.seed or 0, task.identity)
+    experiment = member_experiment(request.params, request.catalog, task.key, task.seed or 0, task.identity)
     transferred, short = check(experiment)
     for line in (*transferred, *short):
         request.progress.line.remote(task.name, line)
@@ -77,11 +78,15 @@ def predict(request: Request) -> None:
         done += crops
         request.progress.tick.remote(request.task.name, {"done": done, "total": None, "text": f"{done} crops"})
 
-    predict_member(request.task.key, request.task.seed or 0, request.threads, progress)
+    predict_member(request.task.key, request.task.seed or 0, request.catalog, request.threads, progress)
 
 
 def predict_member(
-    key: str, seed: int, threads: int | None = None, progress: Callable[[int], Any] = lambda crops: None
+    key: str,
+    seed: int,
+    catalog: Catalog,
+    threads: int | None = None,
+    progress: Callable[[int], Any] = lambda crops: None,
 ) -> None:
     """Answer the queries of the test part with a trained member.
 
@@ -105,7 +110,7 @@ def predict_member(
     about = read_about(folder / "train")
     pack, split = Pack.open(pack_folder(about["pack"])), read_split(split_folder(about["split"]))
     # A run whose weights were imported knows no categories.
-    trained = open_trained(folder / "train", device, pack.setting())
+    trained = open_trained(folder / "train", catalog, device, pack.setting())
     answers = answer(trained, pack, split, "test", progress)
     with writing_folder(folder / "predicted") as out:
         write_predictions(answers.predictions, out / "predictions.parquet")
@@ -116,7 +121,7 @@ def score(request: Request) -> None:
     """Write ``result.json`` of a run and of its members."""
     from posestages.score import score as score_run
 
-    score_run(request.task.key, request.params)
+    score_run(request.task.key, request.params, request.catalog)
 
 
 def search(request: Request) -> None:
@@ -128,7 +133,9 @@ def search(request: Request) -> None:
     from posebed.scoring.search_result import write_search
 
     task, settings = request.task, request.params.searches[request.task.key]
-    experiment = member_experiment(request.params, SEARCH + task.key, settings.seed, training_identity_of(task))
+    experiment = member_experiment(
+        request.params, request.catalog, SEARCH + task.key, settings.seed, training_identity_of(task)
+    )
 
     def say(line: str) -> None:
         request.progress.line.remote(task.name, line)

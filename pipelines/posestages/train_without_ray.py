@@ -36,7 +36,7 @@ def train_without_ray(key: str, seed: int | None = None) -> None:
     if seed not in seeds:
         raise LookupError(f"SEED must be one of {', '.join(map(str, seeds))} for {key}, but is {seed}")
     task = project.graph.tasks[name_of("train", key, seed)]
-    experiment = member_experiment(project.params, key, seed, task.identity)
+    experiment = member_experiment(project.params, project.catalog, key, seed, task.identity)
     leads = os.environ.get("RANK", "0") == "0"
     transferred, short = check(experiment)
     for line in (*transferred, *short) if leads else ():

@@ -36,7 +36,7 @@ SectionT = TypeVar("SectionT", bound=Section)
 
 class DataConfig(Section):
     source: str
-    """A module of ``posebed.datasets``."""
+    """As `posebed datasets` lists it, or the import path of a module."""
     path: str
     """Folder or file that the source reads."""
     options: dict[str, Any] = {}
@@ -215,7 +215,7 @@ class TrainingConfig(Section):
     """What runs and searches have in common."""
 
     model: str
-    """A module of the zoo."""
+    """As `posebed models` lists it, or the import path of a module."""
     preset: str | None = None
     """A published result, whose settings stand in the place of ``models.MODEL``; ``posebed presets`` lists them."""
     split: Key

@@ -1,8 +1,8 @@
 """The page to read first: what a model and a dataset promise, and what they are given.
 
 Three things travel: an Experiment goes down to the workers, Batches flow across the model, a Result comes up.
-A model is one module of the zoo whose last lines are its ``SPEC``; a dataset is one module of
-``posebed.datasets`` with a ``SPEC``. The file is the registration.
+A model is one module whose last lines are its ``SPEC``, and so is a dataset; ``posebed.catalog`` finds them, in any
+installed package.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 BatchT = TypeVar("BatchT", bound="Batch", contravariant=True)
 PredictionT = TypeVar("PredictionT")
+
+
+CONTRACT = 1
+"""Version of what this page says. It grows where a model or dataset that kept to the page would not do any more."""
 
 
 class Task(StrEnum):
@@ -109,7 +113,7 @@ class Claim:
 class Preset:
     """A published result as a run: everything that ``params.yaml`` must say to get that row.
 
-    ``PRESETS`` of the zoo's package ``presets`` holds them by name.
+    ``PRESETS`` of a module of presets holds them by name.
     """
 
     model: str
@@ -150,7 +154,7 @@ SEARCHED_EVERYWHERE: Space = {
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model of the zoo, as the platform sees it."""
+    """A model, as the platform sees it."""
 
     tasks: tuple[Task, ...]
     config: type[Section]
@@ -174,6 +178,8 @@ class ModelSpec:
     released: Callable[[Any, Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
     """From the config and the state dictionary of an official release to the model's own names. Tensors that it does
     not know keep their names, so that they can be reported; None where nothing was released."""
+    contract: int = 1
+    """The version of the contract that it was written for."""
 
     def __post_init__(self) -> None:
         check_order(self.space)
@@ -203,3 +209,5 @@ class DatasetSpec:
     """Where to get it."""
     skeleton: Category | None = None
     """The one skeleton of all its categories, where they share one."""
+    contract: int = 1
+    """The version of the contract that it was written for."""

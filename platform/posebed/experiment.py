@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from posebed import catalog
+from posebed.catalog import Catalog
 from posebed.config import (
     ModelConfig,
     Params,
@@ -27,12 +27,21 @@ from posebed.config import (
     sentence,
 )
 from posebed.contracts import ModelSpec, Preset, Task
-from posebed.files import Kind
+from posebed.files import Content, Kind
 from posebed.identity import Identity
 from posebed.records import Category
 
 SectionT = TypeVar("SectionT", bound=Section)
-RUN = Kind("the description of a trained run")
+
+
+def _named_model(content: Content) -> Content:
+    """Version 1 named the zoo's module."""
+    return (
+        {**content, "model": content["model"].rpartition(".")[2]} if isinstance(content.get("model"), str) else content
+    )
+
+
+RUN = Kind("the description of a trained run", (lambda content: content, _named_model))
 """``run.json``: what ``Experiment.described`` gives, and what the model was built for."""
 
 
@@ -41,7 +50,11 @@ class Experiment:
     key: str
     """Name of the run in ``params.yaml``."""
     model: str
+    """Its name, as the parameters say."""
+    module: str
     """Import path of the model's module, such as ``posezoo.hrnet``."""
+    origin: str
+    """Where that module comes from, such as ``posebed 0.1.0``."""
     task: Task
     config: Section
     """The model's own config."""
@@ -78,7 +91,7 @@ class Experiment:
 
     @property
     def spec(self) -> ModelSpec:
-        return importlib.import_module(self.model).SPEC
+        return importlib.import_module(self.module).SPEC
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Experiment:
         """The same experiment with dotted names changed: ``model.NAME`` or ``train.NAME``.
@@ -116,6 +129,7 @@ class Experiment:
         return {
             "key": self.key,
             "model": self.model,
+            "origin": self.origin,
             "task": str(self.task),
             "config": self.config.model_dump(mode="json"),
             "train": self.train.model_dump(mode="json"),
@@ -166,7 +180,7 @@ def decide(
     params: Params,
     key: str,
     seed: int,
-    zoo: str,
+    catalog: Catalog,
     split_folder: Path,
     pack_folder: Path,
     init_folder: Path | None = None,
@@ -184,11 +198,11 @@ def decide(
 
     Raises:
         LookupError: no run, model or preset of that name.
-        ValueError: settings that a section refuses, or that do not go together.
+        ValueError: settings that a section refuses, or that do not go together; or the model's module does not import.
     """
     place, run = params.place_of(key)
-    spec: ModelSpec = catalog.load(zoo, run.model)
-    config, train, boxes = layers_of(params, place, run, zoo, best_params or {})
+    entry, spec = catalog.model_entry(run.model), catalog.model(run.model)
+    config, train, boxes = layers_of(params, place, run, catalog, best_params or {})
     train = _validated(TrainConfig, place, spec.train, train)
     if spec.compute:
         train = train.model_copy(update={"epochs": 0})
@@ -205,7 +219,9 @@ def decide(
         raise ValueError(f"{place}.train.shots must be left out for a category-specific model, but is {train.shots}")
     return Experiment(
         key=key,
-        model=f"{zoo}.{run.model}",
+        model=run.model,
+        module=entry.module,
+        origin=entry.origin,
         task=task,
         config=_validated(spec.config, place, config),
         train=train,
@@ -226,7 +242,7 @@ def decide(
 
 
 def layers_of(
-    params: Params, place: str, run: TrainingConfig, zoo: str, best_params: Mapping[str, Any]
+    params: Params, place: str, run: TrainingConfig, catalog: Catalog, best_params: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any], str]:
     """The model's config and the training settings as far as they are written in the parameters, in a preset or by a
     search, and whose boxes the test part is cropped by. Imports no model.
@@ -239,7 +255,7 @@ def layers_of(
     shared = ModelConfig() if run.preset else params.models[run.model]
     layers: list[dict[str, Any]] = [{"config": shared.config, "train": shared.train, "boxes": "annotated"}]
     if run.preset is not None:
-        preset: Preset = catalog.preset(zoo, run.preset)
+        preset: Preset = catalog.preset(run.preset)
         if preset.model != run.model:
             raise ValueError(
                 f"{place}.model must be {preset.model}, as its preset {run.preset} says, but is {run.model}"

@@ -37,10 +37,10 @@ class SourceCode:
 
     def __post_init__(self) -> None:
         for package in self.packages:
-            spec = importlib.util.find_spec(package)
-            if spec is None or not spec.submodule_search_locations:
+            place = place_of(package)
+            if place is None:
                 raise LookupError(f"{package!r} must be an importable package, but none of that name is installed")
-            self._roots[package] = Path(next(iter(spec.submodule_search_locations)))
+            self._roots[package] = place
 
     def reachable(self, entries: Iterable[str]) -> dict[str, str]:
         """The hash of every module that the entry points import, at any depth, by name and in order of names.
@@ -74,11 +74,38 @@ class SourceCode:
     def _file(self, module: str) -> Path | None:
         """The file of a module; None where the name is that of no module of the packages."""
         if module not in self._files:
-            package, *rest = module.split(".")
-            root = self._roots.get(package)
-            places = (root.joinpath(*rest, "__init__.py"), root.joinpath(*rest).with_suffix(".py")) if root else ()
-            self._files[module] = next((place for place in places if place.is_file()), None)
+            root = self._roots.get(module.partition(".")[0])
+            self._files[module] = _file_below(root, module) if root else None
         return self._files[module]
+
+
+def place_of(package: str) -> Path | None:
+    """The folder of a top-level package, or the file of a top-level module, which is not imported for that; None where
+    there is none."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # made by hand, without a spec
+        return None
+    if spec is None:
+        return None
+    if spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations)))
+    return Path(spec.origin) if spec.has_location and spec.origin else None
+
+
+def module_file(module: str) -> Path | None:
+    """The file of a module, which is not imported for that; None where there is none."""
+    root = place_of(module.partition(".")[0])
+    return _file_below(root, module) if root else None
+
+
+def _file_below(root: Path, module: str) -> Path | None:
+    rest = module.split(".")[1:]
+    if root.is_file():
+        return None if rest else root
+    folder = root.joinpath(*rest)
+    places = (folder / "__init__.py", *([folder.with_name(f"{folder.name}.py")] if rest else []))
+    return next((place for place in places if place.is_file()), None)
 
 
 @lru_cache(maxsize=4096)

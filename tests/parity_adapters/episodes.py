@@ -12,11 +12,14 @@ from torch import Tensor, nn
 
 from parity_adapters.case import Case, in_default_precision
 from parity_adapters.heatmap_models import Released
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.contracts import Setting
 from posebed.data.codecs import HeatmapCodec
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.records import Category
+
+CATALOG = installed()
+
 
 Calls = Mapping[str, list[tuple[tuple[Any, ...], Any]]]
 """By layer, the arguments and the result of each call."""
@@ -28,7 +31,7 @@ def built(model: str, config: Mapping[str, Any], case: Case) -> tuple[Any, Relea
     Each sample of the batch has a category of its own. It has all the keypoints that there is room for: the reference
     gives numbers for its padding as well.
     """
-    spec = catalog.load("posezoo", model)
+    spec = CATALOG.model(model)
     names = tuple(f"k{number}" for number in range(case.spec["K"]))
     skeletons = case.spec.get("skeleton", [[] for _ in case.spec["real_keypoints"]])
     categories = tuple(

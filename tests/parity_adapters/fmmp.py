@@ -12,13 +12,16 @@ from torch import Tensor, nn
 from parity_adapters.case import Case, Outputs, generator, in_default_precision
 from parity_adapters.episodes import watched
 from parity_adapters.heatmap_models import Released
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.contracts import Setting
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.records import Category
 from posezoo.blocks.coordinates import to_shares
 from posezoo.blocks.keypoint_padding import KeypointPadding, Mode, Padding, in_order
 from posezoo.fmmp import FMMP, Located
+
+CATALOG = installed()
+
 
 UNCOVERED: set[str] = set()
 PADDING = {"mixup": "mixup", "eqdiv": "equal", "zero": "zero"}
@@ -33,7 +36,7 @@ def outputs(case: Case) -> Outputs:
 
 
 def built(case: Case) -> tuple[FMMP, Released]:
-    there, spec = case.constructor, catalog.load("posezoo", "fmmp")
+    there, spec = case.constructor, CATALOG.model("fmmp")
     config = spec.config(
         weights="none",
         backbone=there["backbone"].partition(",")[0].lower().replace("-", ""),

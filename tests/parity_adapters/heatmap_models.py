@@ -10,11 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from parity_adapters.case import Case, in_default_precision
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.contracts import Setting
 from posebed.pose import Batch, Keypoints
 from posebed.records import Category
 from posezoo.blocks.heatmap import HeatmapModel, heatmap_loss
+
+CATALOG = installed()
+
 
 Released = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 """The zoo's mapping of official releases."""
@@ -22,7 +25,7 @@ Released = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 def built(model: str, config: Mapping[str, Any], case: Case) -> tuple[Any, Released]:
     """A model of the zoo in eval mode with the case's weights, and the mapping by which they came in."""
-    spec = catalog.load("posezoo", model)
+    spec = CATALOG.model(model)
     pairs = tuple((i, j) for i, j in enumerate(case.spec.get("flip_indices", ())) if i < j)
     category = Category("animal", "animal", tuple(f"k{i}" for i in range(case.spec["K"])), flip_pairs=pairs)
     width, height = case.spec["image_size"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from posebed.catalog import installed
 from posebed.config import Params
 from posebed.contracts import Task
 from posebed.experiment import Experiment, decide
@@ -29,7 +30,7 @@ def params(**run: object) -> Params:
 
 
 def decided(folder: Path = Path("nowhere"), seed: int = 0, **run: object) -> Experiment:
-    return decide(params(**run), "run", seed, "posezoo", folder / "split", folder / "pack")
+    return decide(params(**run), "run", seed, installed(), folder / "split", folder / "pack")
 
 
 def test_settings_are_laid_over_one_another():

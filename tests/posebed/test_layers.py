@@ -18,9 +18,9 @@ BELOW = {
     "posestages": {"posebed", "menagerie", "posezoo"},
 }
 FLOORS = (
-    {"address", "catalog", "config", "files", "listing", "pose", "provenance", "records", "space", "yamlfile"},
+    {"address", "config", "files", "listing", "pose", "provenance", "records", "space", "yamlfile"},
     {"identity", "source_code"},
-    {"contracts"},
+    {"catalog", "contracts"},
     {"experiment"},
     {"data", "scoring"},
     {"annotations", "training", "reporting"},

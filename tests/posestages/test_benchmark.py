@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from posebed.catalog import installed
 from posebed.config import read_params
 from posebed.files import read_json
 from posebed.jobs.outcomes import State, write_record
@@ -18,6 +19,9 @@ from posestages.benchmark import INDEX, METRICS, RESULTS, failure_table, read_pr
 from posestages.score import score
 from posestages.tasks import predict_member
 from posestages.train_without_ray import train_without_ray
+
+CATALOG = installed()
+
 
 LOOKS = {
     "graph": "from posestages.benchmark import read_project; read_project()",
@@ -33,8 +37,8 @@ def done(project: Path) -> Path:
     text = PARAMS.read_text()
     PARAMS.write_text(text.partition("  baseline: {model")[0])
     train_without_ray("floor")
-    predict_member("floor", 0)
-    score("floor", read_params(PARAMS))
+    predict_member("floor", 0, CATALOG)
+    score("floor", read_params(PARAMS), CATALOG)
     for task in read_project().graph.tasks.values():
         write_record(task, 1.0)
     return project

@@ -25,15 +25,18 @@ from dvc.stage.exceptions import StageCmdFailedError
 from dvc_data.hashfile.meta import Meta
 
 from menagerie import MenagerieConfig
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.config import DataConfig, PackConfig, Params, Section, SplitConfig
 from posebed.datasets.mp100 import HELD_OUT
 from posebed.records import Category
 from posebed.source_code import SourceCode
 from posestages.identities import identities
 
+CATALOG = installed()
+
+
 CHECKOUT = Path(__file__).parents[2]
-DATASETS = {name: catalog.load("posebed.datasets", name) for name in catalog.names("posebed.datasets")}
+DATASETS = {name: CATALOG.dataset(name) for name in sorted(CATALOG.datasets)}
 OUTPUTS = {"draw": "menagerie", "prepare": "prepared", "split": "splits", "pack": "packs"}
 """The data stages, and where below ``data`` their outputs lie."""
 SECTIONS = {"menagerie": "draw", "data": "prepare", "splits": "split", "packs": "pack"}
@@ -175,8 +178,8 @@ def test_every_setting_of_the_data_stages_has_a_change():
 
 def test_no_parameter_has_a_name_that_the_run_cache_of_dvc_ignores():
     places = {*fields(Params, "params"), *settings_of_the_data_stages()}
-    for name in catalog.names("posezoo"):
-        places |= {*fields(catalog.load("posezoo", name).config, name)}
+    for name in sorted(CATALOG.models):
+        places |= {*fields(CATALOG.model(name).config, name)}
     assert len(places) > 200
     assert not {p for p in places if p.rpartition(".")[2] in (Meta.PARAM_SIZE, Meta.PARAM_NFILES)}
 

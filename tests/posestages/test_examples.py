@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from posebed.catalog import installed
 from posebed.config import read_params
 from posebed.experiment import decide
+
+CATALOG = installed()
+
 
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "examples").glob("*.yaml"))]
@@ -21,5 +25,5 @@ def test_every_member_and_search_of_an_example_can_be_decided(file: Path):
     of_searches = [(f"search@{key}", search.seed, None) for key, search in params.searches.items()]
     for key, seed, run in (*of_runs, *of_searches):
         start = Path("start") if run and run.init_from else None
-        decided = decide(params, key, seed, "posezoo", Path("split"), Path("pack"), start)
+        decided = decide(params, key, seed, CATALOG, Path("split"), Path("pack"), start)
         assert (decided.key, decided.seed) == (key, seed)

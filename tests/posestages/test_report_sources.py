@@ -15,6 +15,7 @@ import pytest
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
+from posebed.catalog import installed
 from posebed.config import Params, merged
 from posebed.places import member_folder
 from posebed.records import Category, Record, categories_to_json, write_records
@@ -32,6 +33,9 @@ from posestages.commands.presets import entries
 from posestages.commands.report_sources import report_folder, report_tracker, results_in
 from posestages.report import main, report, results_table
 from posestages.score import metrics_of, score
+
+CATALOG = installed()
+
 
 pytestmark = pytest.mark.slow
 
@@ -179,7 +183,7 @@ def written_and_scored() -> Params:
             (folder / "train/best.safetensors").touch()
             predict(folder, model, records, 2.0 * i + 2, seed)
             (folder / "predicted/cost.json").write_text(made("a", 0.5).cost.model_dump_json())
-        score(key, params)
+        score(key, params, CATALOG)
     return params
 
 
@@ -252,10 +256,10 @@ def test_a_run_without_the_predictions_of_a_member_is_refused_and_nothing_is_wri
     Path("runs/prototypes/seed-2/predicted/predictions.parquet").unlink()
     Path("runs/prototypes/result.json").unlink()
     with pytest.raises(LookupError, match=r"every member of prototypes must have .* none in runs/prototypes/seed-2"):
-        score("prototypes", project)
+        score("prototypes", project, CATALOG)
     assert not Path("runs/prototypes/result.json").exists()
     with pytest.raises(LookupError, match="runs must have an entry 'lost'"):
-        score("lost", project)
+        score("lost", project, CATALOG)
 
 
 def test_results_of_members_are_no_runs_of_a_folder(project: Params):
@@ -267,7 +271,9 @@ def test_a_result_says_what_it_repeats(project: Params):
     assert repeated.repeats == Repeat(preset=PRESET)
     assert [result.repeats for result in others] == [None, None]
     changed = merged(project.model_dump(exclude_unset=True), {"runs": {PRESET: {"train": {"epochs": 2}}}})
-    assert score(PRESET, Params.model_validate(changed)).repeats == Repeat(preset=PRESET, changed="train.epochs 2")
+    assert score(PRESET, Params.model_validate(changed), CATALOG).repeats == Repeat(
+        preset=PRESET, changed="train.epochs 2"
+    )
 
 
 def test_a_run_whose_predictions_are_missing_is_left_out_of_the_ground(

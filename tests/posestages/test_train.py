@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from experiments import experiment_of
+from posebed.catalog import installed
 from posebed.config import read_params
 from posebed.places import PARAMS, member_folder, pack_folder, prepared_folder, split_folder
 from posestages.pack import pack
@@ -18,6 +19,8 @@ from posestages.score import score
 from posestages.split import split
 from posestages.tasks import predict_member
 from posestages.train_without_ray import train_without_ray
+
+CATALOG = installed()
 
 
 @pytest.mark.parametrize(
@@ -57,8 +60,8 @@ def test_no_epochs_take_the_weights_as_they_are_to_other_questions(project: Path
         load_file(member_folder(key, 0) / "train/best.safetensors") for key in ("prototypes", "more-shots")
     )
     assert trained.keys() == taken.keys() and all(torch.equal(trained[name], taken[name]) for name in trained)
-    predict_member("more-shots", 0)
-    assert score("more-shots", read_params(PARAMS)).protocol["shots"] == "2"
+    predict_member("more-shots", 0, CATALOG)
+    assert score("more-shots", read_params(PARAMS), CATALOG).protocol["shots"] == "2"
 
 
 def test_a_run_that_starts_from_no_other_needs_epochs(project: Path):

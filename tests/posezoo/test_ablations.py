@@ -6,11 +6,14 @@ from collections import Counter
 
 import pytest
 
-from posebed import catalog
+from posebed.catalog import installed
 from posezoo.presets import PRESETS, ablations, mp100_ablations, prompt_pose
 from posezoo.presets.ablations import ABLATIONS
 from posezoo.presets.papers import PAPERS, SAME_NETWORK, UNMEASURED
 from posezoo.presets.sources import ANSWERING
+
+CATALOG = installed()
+
 
 MODELS = {"KITPose": "kitpose", "PromptPose": "prompt_pose", "FMMP": "fmmp", "SDPNet": "sdpnet",
           "CapeFormer": "cape_former", "GraphCape": "graph_cape"}  # fmt: skip
@@ -42,19 +45,19 @@ def test_rows_of_a_table_differ_in_the_settings_of_the_model_alone(model: str, t
 @pytest.mark.parametrize("name", ablations.PRESETS)
 def test_a_row_without_a_number_is_one_that_its_model_takes(name: str):
     preset = PRESETS[name]
-    catalog.load("posezoo", preset.model).config.model_validate(preset.config)
+    CATALOG.model(preset.model).config.model_validate(preset.config)
     assert preset.claims == ()
 
 
 @pytest.mark.parametrize("word", MODELS)
 def test_a_paper_is_that_of_its_model(word: str):
     assert set(PAPERS) == set(MODELS)
-    assert PAPERS[word] == catalog.load("posezoo", MODELS[word]).paper
+    assert PAPERS[word] == CATALOG.model(MODELS[word]).paper
 
 
 @pytest.mark.parametrize("model", ANSWERING)
 def test_what_presets_say_of_a_model_are_its_own_defaults_and_all_that_a_protocol_asks(model: str):
-    fields = catalog.load("posezoo", model).config.model_fields
+    fields = CATALOG.model(model).config.model_fields
     required = {"backbone", "weights", "flip_test", "hrnet_width"} & set(fields)
     assert required <= set(ANSWERING[model])
     assert ANSWERING[model] == {name: fields[name].default for name in ANSWERING[model]}

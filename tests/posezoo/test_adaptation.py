@@ -9,13 +9,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.contracts import Setting
 from posebed.data.codecs import HeatmapCodec
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.records import Category
 from posezoo.blocks.adaptation import PARTS, Adaptive, supports_of
 from posezoo.maml import MAML
+
+CATALOG = installed()
+
 
 SIDE, SHOTS, SHOWN, PADDED = 64, 2, 4, 5
 SETTING = Setting((SIDE, SIDE), PADDED, (Category("blob", "blob", tuple("abcd")),))
@@ -28,7 +31,7 @@ both = pytest.mark.parametrize("name", SMALL)
 
 
 def built(name: str, **config: Any) -> Any:
-    spec = catalog.load("posezoo", name)
+    spec = CATALOG.model(name)
     torch.manual_seed(0)
     return spec.model(spec.config(**{**SMALL[name], **config}), SETTING).eval()
 
@@ -167,7 +170,7 @@ def test_an_episode_without_any_keypoint_takes_the_stored_weights(name: str) -> 
 
 @both
 def test_scattered_parameters_are_refused(name: str) -> None:
-    assert catalog.load("posezoo", name).max_zero == 2
+    assert CATALOG.model(name).max_zero == 2
 
 
 def test_the_seed_decides_how_supports_are_varied() -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from parity_adapters.case import allowed, different, drawn, weight
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.contracts import Setting
 from posebed.data.codecs import HeatmapCodec
 from posebed.pose import EpisodeBatch, Keypoints
@@ -22,6 +22,9 @@ from posezoo.blocks.coordinates import grid_code, inverse_sigmoid, sine_code
 from posezoo.blocks.matching import Proposals, expectation, expectation_near_peak
 from posezoo.blocks.two_stage import Support, TwoStage
 from posezoo.cape_former import CapeFormer, Config
+
+CATALOG = installed()
+
 
 SIDE, SHOTS, SHOWN, PADDED = 64, 2, 4, 6
 CATEGORY = Category("blob", "blob", tuple("abcd"), limbs=((0, 1), (1, 2)))
@@ -43,7 +46,7 @@ both = pytest.mark.parametrize("name", PLAIN)
 
 
 def built(name: str, setting: Setting = SETTING, **config: Any) -> TwoStage:
-    spec = catalog.load("posezoo", name)
+    spec = CATALOG.model(name)
     torch.manual_seed(0)
     model = spec.model(spec.config(**{**PLAIN[name], **config}), setting)
     for head in model.decoder.offsets:

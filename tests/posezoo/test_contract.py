@@ -12,12 +12,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.contracts import Setting, SupportEncoder, Task
 from posebed.inference.shared_supports import predicted as predicted_once_per_episode
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 from posebed.records import Category
 from posebed.space import Choice, When
+
+CATALOG = installed()
+
 
 TWO_STAGE = {
     "weights": "none",
@@ -91,8 +94,8 @@ SIDE, SHOTS, SHOWN, PADDED = 64, 2, 4, 5
 COLOURS = np.array([[255, 40, 40], [40, 255, 40], [60, 60, 255], [255, 255, 40]])
 SETTING = Setting((SIDE, SIDE), PADDED, (Category("blob", "blob", tuple("abcd")),))
 
-CASES = [(name, task) for name in catalog.names("posezoo") for task in catalog.load("posezoo", name).tasks]
-TRAINED = [(name, task) for name, task in CASES if catalog.load("posezoo", name).compute is None]
+CASES = [(name, task) for name in sorted(CATALOG.models) for task in CATALOG.model(name).tasks]
+TRAINED = [(name, task) for name, task in CASES if CATALOG.model(name).compute is None]
 each_model = pytest.mark.parametrize(("name", "task"), CASES, ids=str)
 each_trained_model = pytest.mark.parametrize(("name", "task"), TRAINED, ids=str)
 
@@ -100,7 +103,7 @@ each_trained_model = pytest.mark.parametrize(("name", "task"), TRAINED, ids=str)
 def built(name: str, seed: int = 0, setting: Setting = SETTING) -> Any:
     if name not in TINY:
         pytest.fail(f"TINY must say how {name} is made small for tests, but has only {', '.join(TINY)}")
-    spec = catalog.load("posezoo", name)
+    spec = CATALOG.model(name)
     torch.manual_seed(seed)
     model = spec.model(spec.config(**TINY[name]), setting)
     if spec.compute:
@@ -324,9 +327,9 @@ def test_learning_can_fit_sixteen_pictures(name: str, task: Task) -> None:
     pytest.fail(f"a tenth of the crop must be met by more than 0.9, but distances are {distance}")
 
 
-@pytest.mark.parametrize("name", catalog.names("posezoo"))
+@pytest.mark.parametrize("name", sorted(CATALOG.models))
 def test_the_search_space_offers_values_that_the_settings_take(name: str) -> None:
-    spec = catalog.load("posezoo", name)
+    spec = CATALOG.model(name)
     for dotted, dimension in spec.space.items():
         head, _, field = dotted.partition(".")
         if head == "model":

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from experiments import experiment_of, searched_experiment
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.contracts import Setting
 from posebed.data.crop import apply_affine
 from posebed.data.pack import Pack
@@ -28,8 +28,11 @@ from posestages.benchmark import read_project
 from posestages.tasks import predict_member, train
 from posestages.train_without_ray import train_without_ray
 
+CATALOG = installed()
+
+
 SIZE = (64, 128)
-FLOORS = [name for name in catalog.names("posezoo") if catalog.load("posezoo", name).compute]
+FLOORS = [name for name in sorted(CATALOG.models) if CATALOG.model(name).compute]
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def poses(draw: Any, keypoints: int | None = None, least: int = 1) -> Poses:
 
 
 def floor(name: str, keypoints: int) -> tuple[Any, Any]:
-    spec = catalog.load("posezoo", name)
+    spec = CATALOG.model(name)
     names = tuple(map(str, range(keypoints)))
     return spec.model(spec.config(), Setting(SIZE, keypoints, (Category("any", "any", names),))), spec
 
@@ -168,8 +171,9 @@ def test_floors_are_computed_without_a_cluster_and_predict_in_both_families(with
 
     project = read_project()
     for key in (f"{name}-{split}" for name in FLOORS for split in ("quads", "held-out")):
-        train(Request(project.graph.tasks[f"train {key} seed 0"], project.params, None, progress=None, threads=1))
-        predict_member(key, 0)
+        task = project.graph.tasks[f"train {key} seed 0"]
+        train(Request(task, project.params, project.catalog, None, progress=None, threads=1))
+        predict_member(key, 0, CATALOG)
         assert read_curve(with_floors / f"runs/{key}/seed-0/train/curve.json") == []
         assert (with_floors / f"runs/{key}/seed-0/predicted/predictions.parquet").is_file()
     assert not ray.is_initialized() and not Path(".posebed/jobs").exists()
@@ -217,5 +221,5 @@ def test_poses_that_are_alike_in_their_boxes_are_met_by_the_floor(
     split.split(params, "beast", prepared_folder("beast"), split_folder("beast"))
     pack.pack(params, "beast", prepared_folder("beast"), pack_folder("beast"))
     train_without_ray("mean")
-    predict_member("mean", 0)
+    predict_member("mean", 0, CATALOG)
     assert score.score("mean", params).score("PCK@0.05").value == 1.0

@@ -8,6 +8,7 @@ threads, then decides nothing.
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,14 +22,14 @@ from torch import nn
 import parity_adapters
 from parity_adapters import vitpose_head
 from parity_adapters.case import allowed_in_double, cases, differences, different, generator
-from posebed import catalog
 from posezoo.blocks.deconv import heatmap_head
 
 CHECKED_ELSEWHERE = {"codecs", "codecs_legacy", "warps_flip", "metrics"}
 """Folders without a model, which the tests of the data and of the metrics read."""
 WITHOUT_A_MODEL = {"graphcape"}
 """Folders of models that the zoo does not have."""
-ADAPTED = [n for n in catalog.names("parity_adapters") if n not in ("case", "episodes", "heatmap_models", "two_stage")]
+SHARED = {"case", "episodes", "heatmap_models", "two_stage"}
+ADAPTED = sorted({module.name for module in pkgutil.iter_modules(parity_adapters.__path__)} - SHARED)
 
 
 @pytest.fixture

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.config import PackConfig, SplitConfig, TrainConfig, merged
 from posebed.contracts import Claim, Preset, Task
 from posezoo.presets import PRESETS, ablations, mp100, mp100_ablations
+
+CATALOG = installed()
+
 
 each_preset = pytest.mark.parametrize("name", PRESETS)
 Row = dict[str, str]
@@ -48,14 +51,14 @@ def published(parity: Path) -> list[Row]:
 @each_preset
 def test_every_section_takes_the_settings_of_a_preset(name: str):
     preset = PRESETS[name]
-    spec = catalog.load("posezoo", preset.model)
+    spec = CATALOG.model(preset.model)
     spec.config.model_validate(preset.config)
     TrainConfig.model_validate(merged(spec.train, preset.train))
-    dataset = catalog.load("posebed.datasets", preset.data["source"])
+    dataset = CATALOG.dataset(preset.data["source"])
     dataset.options.model_validate(preset.data.get("options", {}))
     SplitConfig.model_validate({"data": "data", **preset.split})
     PackConfig.model_validate({"data": "data", **preset.pack})
-    assert dataset.skeleton or catalog.load("posezoo", preset.model).tasks == (Task.CATEGORY_AGNOSTIC,)
+    assert dataset.skeleton or CATALOG.model(preset.model).tasks == (Task.CATEGORY_AGNOSTIC,)
 
 
 @each_preset
@@ -182,7 +185,7 @@ def test_claims_on_mp100_are_all_the_published_numbers_and_no_others(published: 
 @pytest.mark.parametrize("name", AGNOSTIC)
 def test_a_preset_on_mp100_is_the_run_that_its_claims_are_of(name: str):
     preset = AGNOSTIC[name]
-    config = catalog.load("posezoo", preset.model).config.model_validate(preset.config)
+    config = CATALOG.model(preset.model).config.model_validate(preset.config)
     assert preset.pack["crop_size"] == [256, 256]
     for claim in preset.claims:
         _, backbone, shots, *_ = claim.setting.split(", ")

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import torch
 
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.config import PackConfig, Params
-from posebed.contracts import DatasetSpec, Preset, Setting
+from posebed.contracts import Setting
 from posebed.data.loader import evaluation_batches, training_batches, training_episode_batches
 from posebed.data.pack import Pack, write_pack
 from posebed.datasets import mp100
@@ -26,7 +26,7 @@ from posebed.pose import Keypoints
 from posebed.records import Category, Record
 from posebed.training.engine import make_optimizer
 from posebed.training.run_folder import without_download
-from posestages.commands.presets import ZOO, entries
+from posestages.commands.presets import entries
 
 BATCH = 2
 """Pictures of a step, or episodes."""
@@ -57,8 +57,9 @@ def alike(names: Sequence[str]) -> list[list[str]]:
         LookupError: no preset of a name.
     """
     groups: dict[str, list[str]] = {}
+    catalog = installed()
     for name in names:
-        preset: Preset = catalog.preset(ZOO, name)
+        preset = catalog.preset(name)
         seen = {"data": {"source": preset.data["source"]}, "split": preset.split.get("episodes"), "claims": ()}
         groups.setdefault(repr(replace(preset, init_from=None, **seen)), []).append(name)
     return list(groups.values())
@@ -71,12 +72,12 @@ def rehearse(name: str, folder: Path) -> Rehearsal:
         LookupError: no such preset, or something that it names.
         ValueError: settings that do not fit one another.
     """
-    started = time.perf_counter()
-    preset: Preset = catalog.preset(ZOO, name)
+    started, catalog = time.perf_counter(), installed()
+    preset = catalog.preset(name)
     params = Params.model_validate(entries(name))
     start = folder if preset.init_from else None
-    experiment = decide(params, name, 0, ZOO, folder, folder, start)
-    dataset: DatasetSpec = catalog.load("posebed.datasets", preset.data["source"])
+    experiment = decide(params, name, 0, catalog, folder, folder, start)
+    dataset = catalog.dataset(preset.data["source"])
     dataset.options.model_validate(preset.data.get("options", {}))
     categories = (dataset.skeleton,) if dataset.skeleton else STAND_INS
     config, pack = without_download(experiment.config), params.packs[experiment.pack]

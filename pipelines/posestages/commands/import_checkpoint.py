@@ -13,14 +13,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.config import Params, sentence
-from posebed.contracts import DatasetSpec, ModelSpec, Setting, Task
+from posebed.contracts import ModelSpec, Setting, Task
 from posebed.datasets import mp100
 from posebed.experiment import Experiment, decide
 from posebed.files import file_hash
 from posebed.places import member_folder, pack_folder, split_folder
-from posestages.commands.presets import ZOO, Entries, entries
+from posestages.commands.presets import Entries, entries
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Origin:
 
     preset: str | None = None
     data: str | None = None
-    """A module of ``posebed.datasets``."""
+    """A source, as `posebed datasets` lists them."""
     size: tuple[int, int] = (256, 256)
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Of the model, over the preset's."""
@@ -68,7 +68,7 @@ def _params(model: str, run: str, origin: Origin) -> Params:
     if (origin.preset is None) == (origin.data is None):
         raise ValueError("--preset or --data must say what the checkpoint was made for, but there are both or none")
     if origin.preset is None:
-        data, spec = str(origin.data), catalog.load(ZOO, model)
+        data, spec = str(origin.data), installed().model(model)
         wanted: Entries = {
             "data": {data: {"source": data, "path": f"datasets/{data}"}},
             "splits": {data: {"data": data, "by": "official", **_episodes(spec)}},
@@ -94,7 +94,7 @@ def _episodes(spec: ModelSpec) -> dict[str, Any]:
 
 def _experiment(params: Params, key: str, config: Mapping[str, Any]) -> Experiment:
     chosen = params.runs[key]
-    experiment = decide(params, key, 0, ZOO, split_folder(chosen.split), pack_folder(chosen.pack))
+    experiment = decide(params, key, 0, installed(), split_folder(chosen.split), pack_folder(chosen.pack))
     return experiment.with_overrides({f"model.{name}": value for name, value in config.items()})
 
 
@@ -102,7 +102,7 @@ def _setting(task: Task, source: str, size: tuple[int, int]) -> Setting:
     """The skeleton of the data; of a category-agnostic model none, and the most keypoints that MP-100 showed it."""
     if task is Task.CATEGORY_AGNOSTIC:
         return Setting(size, max(mp100.KEYPOINTS), ())
-    dataset: DatasetSpec = catalog.load("posebed.datasets", source)
+    dataset = installed().dataset(source)
     if dataset.skeleton is None:
         raise ValueError(f"--data must be a dataset whose skeleton is known, but that of {source} lies in its files")
     return Setting(size, len(dataset.skeleton.keypoints), (dataset.skeleton,))

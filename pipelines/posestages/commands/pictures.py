@@ -21,6 +21,7 @@ from posebed.reporting.draw import CELL, LEAST, contact_sheet, draw_pose
 from posestages.commands.boxes import boxes_of, distinct, whole
 from posestages.commands.members import member_of
 from posestages.commands.support import Shots, beside, read_shots
+from posestages.stage import catalog_here
 
 if TYPE_CHECKING:
     from posebed.inference.pictures import Pose
@@ -154,14 +155,15 @@ def open_run(run: str, support: Path | None, category: str | None) -> tuple[Trai
     if about["task"] == Task.CATEGORY_SPECIFIC:
         if support or category:
             raise ValueError(f"a run with --support must be category-agnostic, but {run} knows its one skeleton itself")
-        return open_trained(folder, device), None
+        return open_trained(folder, catalog_here(), device), None
     if support is None:
         raise ValueError(f"{run} is category-agnostic and must be given --support, annotated pictures, but got none")
     shots = read_shots(support, category)
     setting = setting_of(about)
     # Models whose outputs are numbered keep theirs.
     largest = max(setting.keypoints, len(shots.category.keypoints))
-    return open_trained(folder, device, replace(setting, keypoints=largest, categories=(shots.category,))), shots
+    setting = replace(setting, keypoints=largest, categories=(shots.category,))
+    return open_trained(folder, catalog_here(), device, setting), shots
 
 
 def _coco(poses: Sequence[Any], paths: Sequence[Path], category: Category) -> dict[str, Any]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from posebed import catalog
+from posebed.catalog import Catalog
 from posebed.config import Params, RunConfig
 from posebed.contracts import Claim, Preset
 from posebed.reporting.formats import flat
 from posebed.reporting.published_claims import Literature
 from posebed.scoring.result import Repeat, Result
-from posestages.commands.presets import ZOO, all_presets, same
+from posestages.commands.presets import all_presets, same
 from posezoo.presets.ablations import ABLATIONS
 from posezoo.presets.papers import PAPERS, SAME_NETWORK, UNMEASURED
 
@@ -27,12 +27,12 @@ def claims(results: Iterable[Result]) -> dict[str, Sequence[Claim]]:
     return {key: known[preset].claims for key, preset in named.items() if preset in known}
 
 
-def repeat_of(params: Params, key: str) -> Repeat | None:
+def repeat_of(params: Params, key: str, catalog: Catalog) -> Repeat | None:
     """What the run repeats; None where the parameters name no preset for it."""
     run = params.runs.get(key)
     if run is None or run.preset is None:
         return None
-    preset: Preset = catalog.preset(ZOO, run.preset)
+    preset = catalog.preset(run.preset)
     changed = flat(run.model_dump(include={"config", "train", "params_from"}, exclude_unset=True))
     words = ", ".join(f"{name.removeprefix('config.')} {value}" for name, value in changed)
     return Repeat(preset=run.preset, changed=words, apart=tuple(_deviations(params, run, preset)))

@@ -8,20 +8,19 @@ from typing import Any
 
 import yaml
 
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.config import Params, Section, merged, read_params
-from posebed.contracts import Claim, DatasetSpec, Preset
+from posebed.contracts import Claim, Preset
 from posebed.files import locked, write_text
 from posebed.yamlfile import parse_yaml, yaml_text
 
-ZOO = "posezoo"
 Entries = dict[str, dict[str, Any]]
 """Section of the parameters to key to entry."""
 
 
 def all_presets() -> Mapping[str, Preset]:
-    """Every preset of the zoo, by name."""
-    return catalog.presets(ZOO)
+    """Every preset of installed packages, by name."""
+    return installed().every_preset()
 
 
 def headline(preset: Preset) -> Claim | None:
@@ -43,7 +42,7 @@ def entries(name: str, seeds: Sequence[int] = (0,)) -> Entries:
     """
     if not seeds:
         raise ValueError("a preset must be given one seed or more, but got none")
-    preset: Preset = catalog.preset(ZOO, name)
+    preset = installed().preset(name)
     seeds = tuple(dict.fromkeys(seeds))
     draws = [(seed,) for seed in seeds] if preset.split.get("few_shot") else [seeds]
     own = merged(*(_of_one_split(name, preset, of) for of in draws))
@@ -171,8 +170,9 @@ def _flow(entry: Mapping[str, Any]) -> str:
 def absent_data(wanted: Entries) -> list[str]:
     """One sentence for every dataset that is not there yet: where it belongs and where to get it."""
     lines: list[str] = []
+    catalog = installed()
     for key, entry in wanted["data"].items():
-        spec: DatasetSpec = catalog.load("posebed.datasets", entry["source"])
+        spec = catalog.dataset(entry["source"])
         if not Path(entry["path"]).exists():
             lines.append(
                 f"data.{key}: {spec.title} must lie in {entry['path']}, but does not yet; get it from {spec.source}; "

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from posebed.catalog import Catalog
+from posebed.config import sentence
 from posebed.contracts import Setting, Task
 from posebed.scoring.result import Epoch, read_curve
 from posebed.training.run_folder import read_about, setting_of, without_download
@@ -28,19 +30,26 @@ class Trained:
     curve: tuple[Epoch, ...]
 
 
-def open_trained(folder: Path, device: torch.device | str = "cpu", setting: Setting | None = None) -> Trained:
+def open_trained(
+    folder: Path, catalog: Catalog, device: torch.device | str = "cpu", setting: Setting | None = None
+) -> Trained:
     """Build a run's model and load its best weights.
 
     Args:
+        catalog: where the model's name is looked up; the folder's files import nothing.
         setting: of other categories than those that the model was trained for, if it is category-agnostic.
 
     Raises:
-        LookupError: the folder holds no trained run.
-        ValueError: the setting has more keypoints than the model has room for.
+        LookupError: the folder holds no trained run, or one of a model that is not in the catalog.
+        ValueError: the config is not one of that model, or the setting has more keypoints than the model has room for.
     """
     about = read_about(folder)
-    spec, setting = importlib.import_module(about["model"]).SPEC, setting or setting_of(about)
-    model = spec.model(without_download(spec.config.model_validate(about["config"])), setting)
+    spec, setting = catalog.model(about["model"]), setting or setting_of(about)
+    try:
+        config = spec.config.model_validate(about["config"])
+    except ValidationError as error:
+        raise ValueError(sentence(error, f"{folder / 'run.json'}: config")) from error
+    model = spec.model(without_download(config), setting)
     weights, room = load_file(folder / "best.safetensors"), about["keypoints"]
     if setting.keypoints > room and any(weights[n].shape != own.shape for n, own in model.state_dict().items()):
         raise ValueError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import secrets
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ if not os.environ.get("RAY_ADDRESS") and "RAY_AUTH_MODE" not in os.environ:
 import ray
 
 from posebed.jobs.local_cluster import start_cluster
+from posebed.source_code import place_of
 from posebed.yamlfile import read_yaml
 
 OBJECT_STORE_BYTES = 100 * 2**20
@@ -34,7 +34,8 @@ KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": s
 
 
 def connect(packages: Sequence[str]) -> None:
-    """Join the cluster at ``RAY_ADDRESS``, shipping the named packages to it, or start one that no one else can use.
+    """Join the cluster at ``RAY_ADDRESS``, shipping the named packages to it, or start one that no one else can use,
+    whose processes are sent those packages alone that lie in the working directory.
 
     Raises:
         ValueError: this machine's own cluster does not start.
@@ -48,7 +49,9 @@ def connect(packages: Sequence[str]) -> None:
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this machine away
     for name, value in KEPT_MEMORY.items():  # actors that Tune starts take no variables of their own
         os.environ.setdefault(name, value)
-    start_cluster(include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
+    own = [str(place) for place in _places(packages) if place.parent == Path.cwd()]
+    shipped: dict[str, Any] = {"runtime_env": {"py_modules": own}} if own else {}
+    start_cluster(include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet, **shipped)
 
 
 def worker_variables(accelerator: bool) -> dict[str, str]:
@@ -59,14 +62,18 @@ def worker_variables(accelerator: bool) -> dict[str, str]:
 
 
 def runtime_env(packages: Sequence[str]) -> dict[str, Any]:
-    """``cluster/runtime_env.yaml``, with the packages' folders found from where their code lies.
+    """``cluster/runtime_env.yaml``, with the packages' folders or files found from where their code lies.
 
     So the command may run in any folder, and a wheel's packages are shipped just as a checkout's are.
     """
-    folders = [Path(importlib.import_module(name).__file__ or "").parent for name in packages]
-    written = folders[0].parents[1] / "cluster" / "runtime_env.yaml"
+    written = Path(__file__).parents[3] / "cluster" / "runtime_env.yaml"
     settings: dict[str, Any] = (read_yaml(written) or {}) if written.is_file() else {}
-    return settings | {"py_modules": [str(folder) for folder in folders]}
+    return settings | {"py_modules": [str(place) for place in _places(packages)]}
+
+
+def _places(packages: Sequence[str]) -> list[Path]:
+    """Folder or file of each."""
+    return [place for package in packages if (place := place_of(package))]
 
 
 @dataclass(frozen=True)

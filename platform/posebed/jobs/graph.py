@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from posebed import catalog
+from posebed.catalog import Catalog
 from posebed.config import SEARCH, Params, ResourcesConfig, RunConfig, SearchConfig, TrainConfig, TrainingConfig, merged
 from posebed.experiment import layers_of
 from posebed.identity import Identity, content_hash, flattened
@@ -48,6 +48,8 @@ class Task:
     """Of its run; None where the model's own settings decide."""
     workers: int = 1
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
+    refused: str = ""
+    """Why it cannot be done, whatever is done before, in a sentence: its model or preset is gone or broken."""
 
     @property
     def name(self) -> str:
@@ -133,23 +135,17 @@ class GraphMaker:
     def __init__(
         self,
         params: Params,
-        zoo: str,
+        catalog: Catalog,
         code: SourceCode,
         effective_hash: Callable[[Task], str] = lambda task: task.identity.hash,
     ) -> None:
-        self._params, self._zoo, self._code, self._effective_hash = params, zoo, code, effective_hash
-        self._models = catalog.names(zoo)
+        self._params, self._catalog, self._code, self._effective_hash = params, catalog, code, effective_hash
         self._contents: dict[Path, str] = {}
         self._reachable: dict[tuple[str, ...], dict[str, str]] = {}
         self._tasks: dict[str, Task] = {}
 
     def graph(self) -> Graph:
-        """Every task of every run and search.
-
-        Raises:
-            LookupError: a model or preset is unknown.
-            ValueError: a preset is one of another model.
-        """
+        """Every task of every run and search; those of a model or preset that cannot be used are refused."""
         for key in self._params.searches:
             self._add_search(key)
         for key in self._in_order():
@@ -168,23 +164,35 @@ class GraphMaker:
 
     def _add_search(self, key: str) -> None:
         search = self._params.searches[key]
-        training = training_identity(self, SEARCH + key, search, search.seed)
+        training, refused = self._training(SEARCH + key, search, search.seed)
         own = {"budget", "space", "only", "sampler", "scheduler", "grace", "reduction", "cost", "warm_start"}
         settings = flattened({"search": search.model_dump(mode="json", include=own)})
         identity = replace(training, settings={**training.settings, **settings})
-        self._add("search", key, None, identity, (), search)
+        self._add("search", key, None, identity, (), search, refused)
 
     def _add_run(self, key: str, run: RunConfig) -> None:
         predictions: list[str] = []
+        refused = ""
         for seed in run.seeds:
             needs = tuple(self._starts(run, seed))
-            identity = training_identity(self, key, run, seed)
-            train = self._add("train", key, seed, replace(identity, after=self._after(needs)), needs, run)
-            identity = Identity({}, self.data_of(run), self._after([train]), self.code_of("predict", run))
+            identity, refused = self._training(key, run, seed)
+            train = self._add("train", key, seed, replace(identity, after=self._after(needs)), needs, run, refused)
+            code = {} if refused else self.code_of("predict", run)
+            identity = Identity({}, self.data_of(run), self._after([train]), code)
             predictions.append(self._add("predict", key, seed, identity, (train,), run))
-        settings = flattened({"scoring": self._params.scoring.model_dump(mode="json"), "preset": self._preset(run)})
+        preset = None if refused else self._preset(run)
+        settings = flattened({"scoring": self._params.scoring.model_dump(mode="json"), "preset": preset})
         identity = Identity(settings, {}, self._after(predictions), self.code_of("score"))
         self._add("score", key, None, identity, tuple(predictions), run)
+
+    def _training(self, key: str, run: RunConfig | SearchConfig, seed: int) -> tuple[Identity, str]:
+        """What decides the weights of a training, and why it is refused, if it is."""
+        try:
+            return training_identity(self, key, run, seed), ""
+        except (KeyError, IndexError):
+            raise  # a mistake of this program
+        except (LookupError, ValueError) as error:
+            return Identity({"model": run.model, "preset": run.preset, "seed": seed}), str(error)
 
     def _starts(self, run: RunConfig, seed: int) -> Iterator[str]:
         if run.params_from:
@@ -199,26 +207,33 @@ class GraphMaker:
         """What a result says of the preset that it repeats."""
         if run.preset is None:
             return None
-        preset = catalog.preset(self._zoo, run.preset)
+        preset = self._catalog.preset(run.preset)
         return {"name": run.preset, "data": preset.data, "split": preset.split, "pack": preset.pack}
 
     def _add(
-        self, kind: str, key: str, seed: int | None, identity: Identity, needs: tuple[str, ...], run: TrainingConfig
+        self,
+        kind: str,
+        key: str,
+        seed: int | None,
+        identity: Identity,
+        needs: tuple[str, ...],
+        run: TrainingConfig,
+        refused: str = "",
     ) -> str:
         workers = identity.settings.get("train.workers", 1) if kind in ("train", "search") else 1
-        epochs = self._epochs(key, run) if kind == "train" else None
-        task = Task(kind, key, seed, identity, needs, run.model, epochs, workers, run.resources)
+        epochs = self._epochs(key, run) if kind == "train" and not refused else None
+        task = Task(kind, key, seed, identity, needs, run.model, epochs, workers, run.resources, refused)
         self._tasks[task.name] = task
         return task.name
 
     def _epochs(self, key: str, run: TrainingConfig) -> int | None:
         """As far as they are written."""
-        return layers_of(self._params, f"runs.{key}", run, self._zoo, {})[1].get("epochs")
+        return layers_of(self._params, f"runs.{key}", run, self._catalog, {})[1].get("epochs")
 
     def settings_of(self, key: str, run: TrainingConfig, seed: int) -> dict[str, Any]:
         """By value: what is written, over the defaults of ``TrainConfig``. A model's own defaults enter as its code,
         hence a value that is written although it is the default is noted: the model may have had another."""
-        config, train, boxes = layers_of(self._params, self._params.place_of(key)[0], run, self._zoo, {})
+        config, train, boxes = layers_of(self._params, self._params.place_of(key)[0], run, self._catalog, {})
         defaults = TrainConfig().model_dump(mode="json")
         return flattened(
             {
@@ -239,9 +254,7 @@ class GraphMaker:
         }
 
     def code_of(self, kind: str, run: TrainingConfig | None = None) -> dict[str, str]:
-        entries = (*ENTRIES[kind], *([f"{self._zoo}.{run.model}"] if run else []))
-        if run and run.model not in self._models:
-            raise LookupError(f"model must be one of {', '.join(self._models)}, but is {run.model!r}")
+        entries = (*ENTRIES[kind], *([self._catalog.model_entry(run.model).module] if run else []))
         if entries not in self._reachable:
             self._reachable[entries] = self._code.reachable(entries)
         return self._reachable[entries]

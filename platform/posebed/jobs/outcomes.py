@@ -71,6 +71,8 @@ class Outcomes:
     def status(self, task: Task, running: Collection[str] = ()) -> Status:
         record, failure = self.record(task), read_failure(task)
         seconds = record.seconds if record else None
+        if task.refused:
+            return Status(task, State.FAILED, reason=task.refused, seconds=seconds)
         if task.name in running:
             return Status(task, State.RUNNING, seconds=seconds)
         if record and record.identity.hash == task.identity.hash:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import signal
+import threading
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,6 +61,29 @@ def ask_to_stop(keys: Collection[str]) -> None:
 def _wanted_keys() -> list[str] | None:
     """None where nobody wants anything to stop."""
     return read_json(STOPS, WANTED)["keys"] if STOPS.is_file() else None
+
+
+@contextmanager
+def noted_interrupts() -> Iterator[Callable[[], bool]]:
+    """Within it, a first interrupt (Ctrl-C) is noted instead of raised, and what is given tells whether there was one:
+    raised, it could arrive in a callback that swallows it. A second one is raised as ever.
+    """
+    noted = False
+
+    def note(number: int, frame: object) -> None:
+        nonlocal noted
+        if noted:
+            raise KeyboardInterrupt
+        noted = True
+
+    if threading.current_thread() is not threading.main_thread():  # no other is interrupted
+        yield lambda: False
+        return
+    former = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: noted
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 class Stops:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from posebed.catalog import Catalog
 from posebed.config import Params
 from posebed.jobs.actors import Actor, Actors
 from posebed.jobs.cluster import connect
@@ -19,7 +20,7 @@ from posebed.jobs.graph import Graph, Task
 from posebed.jobs.machines import Machines
 from posebed.jobs.outcomes import log_file, write_failure, write_record
 from posebed.jobs.progress import Progress
-from posebed.jobs.requests import Stops, note_running
+from posebed.jobs.requests import Stops, note_running, noted_interrupts
 from posebed.jobs.reservations import free_ownerless
 from posebed.jobs.room import Room, share_of, slots, together, trials_at_once
 from posebed.jobs.view import View
@@ -63,6 +64,7 @@ class Plan:
     graph: Graph
     todo: Collection[str]
     params: Params
+    catalog: Catalog
     perform: Callable[[Request], None]
     """Does one task, in the worker's process; raises where it fails."""
     packages: Sequence[str]
@@ -102,17 +104,8 @@ class Schedule:
         connect(self._plan.packages)
         self._progress: Any = ray.remote(num_cpus=0, max_restarts=-1)(Progress).remote()
         try:
-            while self._waiting or self._under:
-                self._skip_hopeless()
-                self._machines = Machines()
-                free_ownerless()
-                self._leave()
-                self._offer()
-                self._note()
-                self._collect()
-                self._obey()
-                self._show()
-            self._show()
+            with noted_interrupts() as interrupted:
+                self._look_until_done(interrupted)
         except KeyboardInterrupt:
             self._stop_everything()
         finally:
@@ -120,6 +113,22 @@ class Schedule:
                 under.actor.end()
             self._actors.end_idle()
             note_running([])
+
+    def _look_until_done(self, interrupted: Callable[[], bool]) -> None:
+        self._refuse()
+        while self._waiting or self._under:
+            self._skip_hopeless()
+            self._machines = Machines()
+            free_ownerless()
+            self._leave()
+            self._offer()
+            self._note()
+            self._collect()
+            self._obey()
+            if interrupted():
+                self._stop_everything()
+            self._show()
+        self._show()
 
     # --- offering
 
@@ -153,7 +162,8 @@ class Schedule:
         find = self._actors.launcher if own_process else self._actors.warm
         actor = find(need, self._room(), len(self._machines.staying) > 1)
         storage = os.environ.get("POSEBED_STORAGE")
-        request = Request(task, self._plan.params, storage, self._progress, int(share.cpus), self._at_once(task))
+        plan, threads = self._plan, int(share.cpus)
+        request = Request(task, plan.params, plan.catalog, storage, self._progress, threads, self._at_once(task))
         self._progress.start.remote(task.name)
         ref = actor.handle.do.remote(self._plan.perform, request, str(log_file(task)))
         self._under[task.name] = Under(task, need, ref, actor, keeps=not own_process)
@@ -270,6 +280,11 @@ class Schedule:
         self.failed[task.name] = reason
         write_failure(task, reason)
         self._view.fail(task, reason)
+
+    def _refuse(self) -> None:
+        for task in (self._tasks[name] for name in sorted(self._waiting)):
+            if task.refused:
+                self._fail(task, task.refused)
 
     def _skip_hopeless(self) -> None:
         ended = {*self.failed, *self.skipped, *self.stopped}

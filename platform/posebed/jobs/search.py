@@ -110,8 +110,9 @@ def run_search(search: Search, storage: str | None, at_once: int, watchers: Sequ
             scheduler=scheduler_of(search.settings, search.experiment.train.epochs, search.trials()),
             num_samples=-1,
             max_concurrent_trials=min(at_once, place.at_once),
-            # A stopped trial with several workers still waits for its job; Tune would fail the next trial in its place.
-            reuse_actors=search.trainable is WarmTrial,
+            # A stopped trial with several workers, which is a function, still waits for its job; Tune would fail the
+            # next trial in its place.
+            reuse_actors=isinstance(search.trainable, type),
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=tune.RunConfig(
@@ -209,7 +210,7 @@ def result_of(search: Search, origin: dict[str, str]) -> SearchResult:
     return SearchResult(
         key=experiment.key,
         study=search.study.study_name,
-        model=experiment.model.rpartition(".")[2],
+        model=experiment.model,
         **{name: about[name] for name in copied},
         settings=settings.model_dump(mode="json", include=set(chosen)) | {"epochs": experiment.train.epochs},
         space={name: describe(dimension) for name, dimension in search.space.items()},

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from posebed.catalog import Catalog
 from posebed.config import Params
 from posebed.jobs.failures import reason
 from posebed.jobs.graph import Task
@@ -25,6 +26,7 @@ class Request:
 
     task: Task
     params: Params
+    catalog: Catalog
     storage: str | None
     """Folder or address that every node reaches; None for ``.posebed/jobs`` on this machine."""
     progress: Any

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.config import SplitConfig
 from posebed.data.splits import divide
 from posebed.datasets.ap10k import SKELETON, SPEC, Options, read
+
+CATALOG = installed()
+
 
 PUBLISHED = ("animal_kingdom", "animal_pose", "ap10k", "coco_keypoints")
 
@@ -102,7 +105,7 @@ def test_a_category_of_another_skeleton_is_a_problem(ap10k: Path, download: Any)
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_every_published_dataset_says_what_it_is_where_it_is_missing(name: str, tmp_path: Path) -> None:
-    spec = catalog.load("posebed.datasets", name)
+    spec = CATALOG.dataset(name)
     assert spec.title and spec.licence and spec.source and spec.skeleton
     with pytest.raises(ValueError, match="must lie in") as error:
         spec.read(spec.options(), tmp_path / "nowhere")
@@ -113,7 +116,7 @@ def test_every_published_dataset_says_what_it_is_where_it_is_missing(name: str, 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_every_skeleton_is_complete(name: str) -> None:
-    skeleton = catalog.load("posebed.datasets", name).skeleton
+    skeleton = CATALOG.dataset(name).skeleton
     count = len(skeleton.keypoints)
     assert len(set(skeleton.keypoints)) == count == len(skeleton.sigmas)
     assert {i for limb in skeleton.limbs for i in limb} == set(range(count))

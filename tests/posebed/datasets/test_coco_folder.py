@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.datasets.coco_folder import Options, check_path, read
+
+CATALOG = installed()
+
 
 PICTURE = cv2.imencode(".png", np.zeros((30, 40, 3), np.uint8))[1].tobytes()
 REAL = {  # images, instances, keypoints
@@ -198,7 +201,7 @@ def test_reading_needs_no_torch() -> None:
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_photographs_are_read_to_the_last(real_data: Path, name: str) -> None:
-    spec = catalog.load("posebed.datasets", "coco_folder")
+    spec = CATALOG.dataset("coco_folder")
     dataset = spec.read(spec.options(), real_data / name)
     (category,) = dataset.categories
     actual = (len({r.image for r in dataset.records}), len(dataset.records), len(category.keypoints))

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.datasets.animal_kingdom import _box
 from posebed.datasets.coco_folder import check_path
 from posebed.records import Dataset
+
+CATALOG = installed()
+
 
 SAMPLES = {  # annotations that count, keypoints
     "300w": (2, 68),
@@ -31,7 +34,7 @@ SOURCES = {"ap10k": "ap10k", "animalpose": "animal_pose", "ak": "animal_kingdom"
 
 
 def read_sample(real_data: Path, name: str) -> Dataset:
-    spec = catalog.load("posebed.datasets", SOURCES[name])
+    spec = CATALOG.dataset(SOURCES[name])
     return spec.read(spec.options(), real_data / "native_samples" / name)
 
 
@@ -47,7 +50,7 @@ def test_the_datasets_own_module_reads_its_sample(real_data: Path, name: str) ->
     dataset = read_sample(real_data, name)
     assert not dataset.problems
     assert len(dataset.records) == 2
-    skeleton = catalog.load("posebed.datasets", SOURCES[name]).skeleton
+    skeleton = CATALOG.dataset(SOURCES[name]).skeleton
     for category in dataset.categories:
         assert (category.keypoints, category.sigmas) == (skeleton.keypoints, pytest.approx(skeleton.sigmas))
         assert (category.limbs, category.flip_pairs) == (skeleton.limbs, skeleton.flip_pairs)
@@ -76,7 +79,7 @@ def test_the_box_of_a_sample_is_the_extent_that_the_other_form_is_given(real_dat
 
 
 def test_samples_in_their_own_layout_are_read_with_their_parts(real_data: Path, tmp_path: Path) -> None:
-    spec = catalog.load("posebed.datasets", "ap10k")
+    spec = CATALOG.dataset("ap10k")
     sample = real_data / "native_samples/ap10k"
     (tmp_path / "annotations").mkdir()
     for part in ("train", "val", "test"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import experiment_of
+from posebed.catalog import installed
 from posebed.config import read_params
 from posebed.data.crop import clip_box
 from posebed.data.pack import Pack
@@ -24,9 +25,11 @@ from posestages.score import score
 from posestages.tasks import predict_member
 from posestages.train_without_ray import train_without_ray
 
+CATALOG = installed()
+
 
 def predictions_of(key: str) -> Predictions:
-    predict_member(key, 0)
+    predict_member(key, 0, CATALOG)
     return read_predictions(member_folder(key, 0) / PREDICTIONS)
 
 
@@ -73,7 +76,7 @@ def test_detected_boxes_are_predicted_and_matched_with_every_truth_of_the_part(w
     assert sorted(table.record) == sorted(test)
     assert (table.predicted == np.char.startswith(table.record, "found/")).all()
     assert (table.annotated == ~table.predicted).all()
-    result = score("found", read_params(PARAMS))
+    result = score("found", read_params(PARAMS), CATALOG)
     assert result.protocol["boxes"] == "detected"
     measured = {s.metric for s in result.scores}
     assert {"AP", "AR"} <= measured
@@ -104,8 +107,8 @@ def test_a_run_in_detected_boxes_is_refused_where_the_data_has_none(with_detecti
 
 def test_a_result_says_how_it_was_measured_and_how_the_model_predicted(project: Path):
     train_without_ray("baseline")
-    predict_member("baseline", 0)
-    result = score("baseline", read_params(PARAMS))
+    predict_member("baseline", 0, CATALOG)
+    result = score("baseline", read_params(PARAMS), CATALOG)
     assert result.protocol == {
         "part": "test",
         "boxes": "annotated",

@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from posebed.catalog import installed
 from posebed.config import (
     AugmentConfig,
     BudgetConfig,
@@ -38,6 +39,9 @@ from posebed.config import (
 from posebed.jobs.graph import Graph, GraphMaker, Task, start_seed
 from posebed.jobs.outcomes import Outcomes, State, accept, write_record
 from posebed.source_code import SourceCode
+
+CATALOG = installed()
+
 
 CHECKOUT = Path(__file__).parents[3]
 ROOTS = {"posebed": "platform/posebed", "posezoo": "models/posezoo"}
@@ -105,7 +109,7 @@ def graph_of(
     effective_hash: Callable[[Task], str] = lambda task: task.identity.hash,
     code: SourceCode | None = None,
 ) -> Graph:
-    return GraphMaker(Params.model_validate(content), "posezoo", code or unchanged_code(), effective_hash).graph()
+    return GraphMaker(Params.model_validate(content), CATALOG, code or unchanged_code(), effective_hash).graph()
 
 
 def graph_of_code() -> Graph:

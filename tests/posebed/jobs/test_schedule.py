@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 from clusters import add_node, cluster_of
+from posebed.catalog import Catalog
 from posebed.config import LimitsConfig, Params
 from posebed.identity import Identity
 from posebed.jobs.estimate import Estimates
 from posebed.jobs.graph import Graph
 from posebed.jobs.machines import Machines
 from posebed.jobs.outcomes import log_file, write_record
-from posebed.jobs.requests import RUNNING, STOPS, ask_to_stop
+from posebed.jobs.requests import RUNNING, STOPS, ask_to_stop, noted_interrupts
 from posebed.jobs.schedule import RESTARTS, Plan, Schedule
 from tiny_tasks import (
     EVENTS,
@@ -109,7 +110,9 @@ def test_as_many_run_at_once_as_there_is_room_for_in_processes_that_stay():
     done: list[str] = []
     SCRIPT.write_text(json.dumps({f"train {key} seed 0": [("meet", 2)] for key in "abcd"}))
     graph = Graph({task.name: task for task in tasks})
-    plan = Plan(graph, [*graph.tasks], Params(), perform, (), lambda task: done.append(task.name), imports=())
+    plan = Plan(
+        graph, [*graph.tasks], Params(), Catalog(), perform, (), lambda task: done.append(task.name), imports=()
+    )
     Schedule(plan, Estimates({}), Lines()).run()
     assert most_at_once() == 2
     assert len({span.pid for span in spans().values()}) == 2
@@ -266,7 +269,7 @@ def test_tasks_leave_a_machine_that_will_be_taken_away_and_go_on_elsewhere(more:
     SCRIPT.write_text(json.dumps({f"train {key} seed 0": [("leave", "moved")] for key in "abcd"}))
     thread = when(lambda: all(running(f"train {key} seed 0") for key in "abcd"), drain)
     graph, lines = Graph({task.name: task for task in tasks}), Lines()
-    schedule = Schedule(Plan(graph, [*graph.tasks], Params(), perform, (), imports=()), Estimates({}), lines)
+    schedule = Schedule(Plan(graph, [*graph.tasks], Params(), Catalog(), perform, (), imports=()), Estimates({}), lines)
     schedule.run()
     thread.join()
     assert all_done(tasks) and not schedule.failed
@@ -322,6 +325,24 @@ def test_everything_is_stopped_by_a_command_or_an_interrupt(how: Callable[[], No
     thread.join()
     assert schedule.stopped | {*schedule.skipped} == {t.name for t in tasks} and not schedule.failed
     assert json.loads(RUNNING.read_text())["tasks"] == []
+
+
+def test_an_interrupt_is_noted_where_it_would_be_swallowed_and_a_second_one_is_raised():
+    class Swallows:
+        def __del__(self) -> None:
+            _thread.interrupt_main()
+            time.sleep(0.01)
+
+    with noted_interrupts() as interrupted:
+        assert not interrupted()
+        Swallows()
+        assert interrupted()
+        with pytest.raises(KeyboardInterrupt):
+            _thread.interrupt_main()
+            time.sleep(10)
+    with pytest.raises(KeyboardInterrupt):
+        _thread.interrupt_main()
+        time.sleep(10)
 
 
 def test_a_task_over_its_limit_fails_and_the_others_go_on():

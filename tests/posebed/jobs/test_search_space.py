@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.config import Params, SearchConfig
 from posebed.contracts import SEARCHED_EVERYWHERE, Task
 from posebed.experiment import Experiment, decide
 from posebed.jobs.search_space import own_setting, space_of
 from posebed.space import Choice, LogUniform, Uniform, When, holds
+
+CATALOG = installed()
 
 
 def searched(model: str, split: str = "plain", **search: Any) -> tuple[Experiment, SearchConfig]:
@@ -25,19 +27,19 @@ def searched(model: str, split: str = "plain", **search: Any) -> tuple[Experimen
             "searches": {"s": {"model": model, "split": split, "pack": "small", "budget": {"trials": 2}, **search}},
         }
     )
-    return decide(params, "search@s", 1000, "posezoo", Path("split"), Path("pack")), params.searches["s"]
+    return decide(params, "search@s", 1000, CATALOG, Path("split"), Path("pack")), params.searches["s"]
 
 
 def space(**search: Any) -> dict[str, Any]:
     return space_of(*searched("kitpose", **search))
 
 
-TRAINED = [name for name in catalog.names("posezoo") if catalog.load("posezoo", name).compute is None]
+TRAINED = [name for name in sorted(CATALOG.models) if CATALOG.model(name).compute is None]
 
 
 @pytest.mark.parametrize("model", TRAINED)
 def test_every_model_s_space_holds_the_model_s_own_setting(model: str):
-    specific = Task.CATEGORY_SPECIFIC in catalog.load("posezoo", model).tasks
+    specific = Task.CATEGORY_SPECIFIC in CATALOG.model(model).tasks
     experiment, settings = searched(model, "plain" if specific else "shown")
     actual = space_of(experiment, settings)
     assert {*actual} == {*SEARCHED_EVERYWHERE, *experiment.spec.space}

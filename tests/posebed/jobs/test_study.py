@@ -13,6 +13,7 @@ import optuna
 import pytest
 
 from command_line import run_at_once
+from posebed.catalog import installed
 from posebed.config import Params
 from posebed.experiment import Experiment, decide
 from posebed.jobs.graph import GraphMaker, training_identity_of
@@ -26,6 +27,9 @@ from posebed.scoring.search_result import Trial, read_search, spent, write_searc
 from posebed.source_code import SourceCode
 
 from ray.tune.search import Searcher  # isort: skip
+
+CATALOG = installed()
+
 
 EPOCHS = 4
 
@@ -71,9 +75,9 @@ def opened(**search: Any) -> Search:
             "searches": {"s": entry | search},
         }
     )
-    task = GraphMaker(params, "posezoo", CODE).graph().tasks["search s"]
+    task = GraphMaker(params, CATALOG, CODE).graph().tasks["search s"]
     seed, identity = params.searches["s"].seed, training_identity_of(task)
-    experiment = decide(params, "search@s", seed, "posezoo", Path("split"), Path("pack"), identity=identity)
+    experiment = decide(params, "search@s", seed, CATALOG, Path("split"), Path("pack"), identity=identity)
     return open_search(experiment, params.searches["s"])
 
 

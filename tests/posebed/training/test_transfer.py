@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from experiments import experiment_of
+from posebed.catalog import installed
 from posebed.config import read_params
 from posebed.contracts import Setting
 from posebed.inference.trained_model import open_trained
@@ -117,7 +118,7 @@ def tuned(project: Path) -> Path:
 def test_a_fine_tuning_starts_from_the_best_weights_of_its_run(tuned: Path, capsys: pytest.CaptureFixture[str]):
     train_without_ray("baseline")
     experiment = experiment_of("tuned")
-    trained = open_trained(tuned / "runs/baseline/seed-0/train")
+    trained = open_trained(tuned / "runs/baseline/seed-0/train", installed())
     model, _ = initial_model(experiment, trained.setting)
     best = load_file(tuned / "runs/baseline/seed-0/train/best.safetensors")
     assert all(torch.equal(tensor, best[name]) for name, tensor in model.state_dict().items())

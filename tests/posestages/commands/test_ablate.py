@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from posebed.catalog import installed
 from posebed.config import Params, merged, read_params
 from posebed.reporting.paper_tables import papers
 from posebed.scoring.result import Repeat
@@ -18,11 +19,13 @@ from posestages.commands.preset_matching import literature, repeat_of
 from posestages.commands.presets import Entries, all_presets, combined
 from posezoo.presets.ablations import ABLATIONS
 
+CATALOG = installed()
+
 TABLES = [(model, table) for model, tables in ABLATIONS.items() for table in tables]
 
 
 def repeats(params: Params) -> list[Repeat]:
-    return [repeat for key in params.runs if (repeat := repeat_of(params, key))]
+    return [repeat for key in params.runs if (repeat := repeat_of(params, key, CATALOG))]
 
 
 def ablate(*words: str) -> None:
@@ -116,4 +119,4 @@ RUN = f"{TUNED}-seed1"
 )
 def test_a_run_tells_in_what_it_departs_from_its_preset(other: Entries, deviations: tuple[str, ...], changed: str):
     params = Params.model_validate(merged(combined([TUNED], [1]), other))
-    assert repeat_of(params, RUN) == Repeat(preset=TUNED, changed=changed, apart=deviations)
+    assert repeat_of(params, RUN, CATALOG) == Repeat(preset=TUNED, changed=changed, apart=deviations)

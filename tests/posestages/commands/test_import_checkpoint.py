@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from parity_adapters.case import cases
-from posebed import catalog
+from posebed.catalog import installed
 from posebed.config import PackConfig, SplitConfig
 from posebed.contracts import Setting
 from posebed.data.pack import write_pack
@@ -29,13 +29,16 @@ from posestages.commands.import_checkpoint import Origin, import_checkpoint, rea
 from posestages.commands.pictures import predict_pictures
 from posestages.tasks import predict_member
 
+CATALOG = installed()
+
+
 SMALL = {"width": 8, "blocks": 1, "modules": [1, 1, 1]}
 ORIGIN = Origin(data="ap10k", size=(64, 64), config=SMALL)
 
 
 def released(folder: Path, wrap: str = "state_dict", prefix: str = "", **more: Tensor) -> Path:
     """A small HRNet with the names of mmpose 0.x."""
-    spec, dataset = catalog.load("posezoo", "hrnet"), catalog.load("posebed.datasets", "ap10k")
+    spec, dataset = CATALOG.model("hrnet"), CATALOG.dataset("ap10k")
     torch.manual_seed(0)
     model = spec.model(spec.config(**SMALL, weights="none"), Setting((64, 64), 17, (dataset.skeleton,)))
     own = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("normalise.")}
@@ -72,7 +75,7 @@ def test_an_imported_checkpoint_predicts_with_the_names_of_its_dataset(empty: Pa
 
 def test_the_weights_are_those_of_the_file(empty: Path):
     file = released(empty)
-    trained = open_trained(import_checkpoint("hrnet", file, "official", ORIGIN))
+    trained = open_trained(import_checkpoint("hrnet", file, "official", ORIGIN), CATALOG)
     state = torch.load(file, weights_only=True)["state_dict"]
     own = trained.model.state_dict()
     assert all(torch.equal(own[name.replace("keypoint_head.", "head.")], tensor) for name, tensor in state.items())
@@ -114,8 +117,8 @@ def test_a_run_is_named_like_a_key(empty: Path):
 
 
 def test_a_preset_brings_size_crops_and_names(empty: Path):
-    spec, preset = catalog.load("posezoo", "hrnet"), catalog.preset("posezoo", "udp-w48-coco-384")
-    setting = Setting((384, 288), 17, (catalog.load("posebed.datasets", "coco_keypoints").skeleton,))
+    spec, preset = CATALOG.model("hrnet"), CATALOG.preset("udp-w48-coco-384")
+    setting = Setting((384, 288), 17, (CATALOG.dataset("coco_keypoints").skeleton,))
     small = {"width": 8, "blocks": 1, "modules": (1, 1, 1)}
     model = spec.model(spec.config(**{**preset.config, **small, "weights": "none"}), setting)
     torch.save(model.state_dict(), empty / "official.pth")
@@ -138,7 +141,7 @@ def test_the_command_takes_settings_in_words(empty: Path):
     options = [part for word in words for part in ("--set", word)]
     command = ["import-checkpoint", "hrnet", str(released(empty)), "--out", "official", "--data", "ap10k"]
     app([*command, "--size", "64x96", *options], standalone_mode=False)
-    assert open_trained(Path("runs/official/seed-0/train")).setting.size == (64, 96)
+    assert open_trained(Path("runs/official/seed-0/train"), CATALOG).setting.size == (64, 96)
     for wrong in ("64", "axb", "64x"):
         with pytest.raises(ValueError, match="must be HEIGHTxWIDTH"):
             read_size(wrong)
@@ -161,7 +164,7 @@ def test_official_names_and_shapes_load(empty: Path, parity: Path, folder: str, 
     data = fitting[case.spec["K"]]
     torch.save({"state_dict": dict(case.state), "meta": {}}, empty / "official.pth")
     width, height = case.spec.get("image_size", (256, 256))
-    config = catalog.preset("posezoo", preset).config
+    config = CATALOG.preset(preset).config
     origin = Origin(data=data, size=(height, width), config=config)
     import_checkpoint(model, empty / "official.pth", "official", origin)
     assert predict_pictures("official", [picture(empty)], None, empty / "poses") == 1
@@ -208,7 +211,7 @@ def episodes_for(run: str, shots: int) -> int:
 
 
 def small_release(model: str) -> tuple[Path, Origin]:
-    spec = catalog.load("posezoo", model)
+    spec = CATALOG.model(model)
     built = spec.model(spec.config(**AGNOSTIC[model]), Setting((64, 64), 4, tuple(CATEGORIES)))
     state = {}
     for name, tensor in built.state_dict().items():
@@ -225,7 +228,7 @@ def test_an_imported_run_of_any_category_answers_the_episodes_of_its_data(empty:
     folder = import_checkpoint(model, file, "official", origin)
     assert read_about(folder)["categories"] == []
     queries = episodes_for("official", shots=1)
-    predict_member("official", 0)
+    predict_member("official", 0, CATALOG)
     predictions = read_predictions(member_folder("official", 0) / "predicted/predictions.parquet")
     assert len(predictions) == queries
 
@@ -262,5 +265,5 @@ def test_official_releases_of_any_category_load(
     run = import_checkpoint(model, Path("official.pth"), "official", Origin(preset=preset))
     assert read_about(run)["config"].get("reversed_chains", True), "as the released code of FMMP"
     queries = episodes_for("official", shots)
-    predict_member("official", 0)
+    predict_member("official", 0, CATALOG)
     assert len(read_predictions(member_folder("official", 0) / "predicted/predictions.parquet")) == queries
