@@ -19,7 +19,7 @@ from posezoo.blocks.coordinates import grid_code
 from posezoo.blocks.features import Features
 from posezoo.blocks.refinement import FeedForward
 from posezoo.blocks.slots import must_suffice
-from posezoo.blocks.two_stage import PUBLISHED_TRAINING, TwoStage, TwoStageConfig
+from posezoo.blocks.two_stage import PUBLISHED_TRAINING, SMALL, TwoStage, TwoStageConfig
 
 
 class Config(TwoStageConfig):
@@ -84,4 +84,8 @@ SPEC = ModelSpec(
     ),
     train=PUBLISHED_TRAINING,
     released=released,
+    small={**SMALL, "slots": 8},
+    exceptions={
+        "the_order_of_the_keypoints_does_not_matter": "each keypoint has the code of its place among the slots"
+    },
 )

@@ -21,7 +21,7 @@ from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.data.augment import augmentation, draw, warp_torch
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice, LogUniform
-from posezoo.blocks.adaptation import Adaptive, AdaptiveConfig, Supports, Weights
+from posezoo.blocks.adaptation import SMALL, Adaptive, AdaptiveConfig, Supports, Weights
 
 # B batch, S shots, K keypoints, h w heatmap
 
@@ -113,4 +113,6 @@ SPEC = ModelSpec(
     },
     # Fitted weights are made from whole parameters, which stage 3 scatters.
     max_zero=2,
+    small={**SMALL, "steps": 2},
+    exceptions={"the_order_of_the_keypoints_does_not_matter": "each keypoint has an output with weights of its own"},
 )

@@ -311,4 +311,15 @@ SPEC = ModelSpec(
     ),
     train={**PUBLISHED_TRAINING, "lr": 1e-4},
     released=released,
+    small={
+        "weights": "none",
+        "backbone": "test_resnet",
+        "width": 32,
+        "heads": 4,
+        "feed_forward": 64,
+        "dropout": 0.0,
+        "layers": 2,
+        "references": 3,
+        "slots": 8,
+    },
 )

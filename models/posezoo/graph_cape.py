@@ -20,7 +20,7 @@ from posebed.space import Choice
 from posezoo.blocks import two_stage
 from posezoo.blocks.features import Features
 from posezoo.blocks.refinement import FeedForward
-from posezoo.blocks.two_stage import PUBLISHED_TRAINING, TwoStage, TwoStageConfig
+from posezoo.blocks.two_stage import PUBLISHED_TRAINING, SMALL, TwoStage, TwoStageConfig
 from posezoo.blocks.window_attention import quicken
 
 # B batch, K keypoints, C channels
@@ -132,4 +132,5 @@ SPEC = ModelSpec(
     ),
     train=PUBLISHED_TRAINING,
     released=released,
+    small={**SMALL, "map_stride": 8, "drop_path": 0.0},
 )

@@ -58,4 +58,5 @@ SPEC = ModelSpec(
     ),
     train=PUBLISHED_TRAINING,
     released=released,
+    small={"weights": "none", "width": 8, "blocks": 1, "modules": (1, 1, 1)},
 )

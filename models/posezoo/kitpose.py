@@ -316,4 +316,5 @@ SPEC = ModelSpec(
         "augment": {"scale": 0.5, "rotation": 40.0, "flip": 0.5, "half_body": 0.3},
     },
     released=released,
+    small={"weights": "none", "width": 8, "blocks": 1, "modules": (1, 1, 1), "parts": 2, "dim": 64, "cutmix": 0.0},
 )

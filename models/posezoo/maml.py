@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice, LogUniform
-from posezoo.blocks.adaptation import Adaptive, AdaptiveConfig, Supports, Weights, supports_of
+from posezoo.blocks.adaptation import SMALL, Adaptive, AdaptiveConfig, Supports, Weights, supports_of
 
 # B batch, K keypoints, h w heatmap
 
@@ -120,4 +120,6 @@ SPEC = ModelSpec(
     },
     # Fitted weights are made from whole parameters, which stage 3 scatters.
     max_zero=2,
+    small={**SMALL, "part": "head", "steps": 1, "test_steps": 2},
+    exceptions={"the_order_of_the_keypoints_does_not_matter": "each keypoint has an output with weights of its own"},
 )

@@ -32,7 +32,7 @@ from posezoo.blocks.pooling import mean_over_shots
 from posezoo.blocks.precision import at_least_single
 from posezoo.blocks.slots import must_suffice
 from posezoo.blocks.token_convolution import TokenConvolution
-from posezoo.blocks.two_stage import Support
+from posezoo.blocks.two_stage import SMALL, Support
 
 AT_ONCE = 256
 """Keypoints that are matched together in evaluation, where memory is bounded by it and nothing else changes."""
@@ -210,4 +210,5 @@ SPEC = ModelSpec(
         "augment": {"scale": 0.15, "rotation": 15.0},
     },
     released=released,
+    small={**SMALL, "decoder_layers": 1, "deconvs": 1},
 )

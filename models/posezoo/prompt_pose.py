@@ -328,4 +328,13 @@ SPEC = ModelSpec(
     },
     learning_rates=learning_rates,
     released=released,
+    small={
+        "weights": "none",
+        "backbone": "test_resnet",
+        "stride": 16,
+        "channels": 32,
+        "text_encoder": "minilm",
+        "text_weights": "none",
+        "decoder_layers": 1,
+    },
 )

@@ -170,4 +170,5 @@ SPEC = ModelSpec(
         "decay_at": (0.8, 0.9),
         "augment": {"scale": 0.15, "rotation": 15.0},
     },
+    small={"weights": "none", "backbone": "test_resnet", "stride": 8},
 )

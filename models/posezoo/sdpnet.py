@@ -359,4 +359,22 @@ SPEC = ModelSpec(
     },
     paper=Paper("Dynamic Support Information Mining for Category-Agnostic Pose Estimation", 2024, "CVPR 2024"),
     train=PUBLISHED_TRAINING,
+    small={
+        "weights": "none",
+        "backbone": "test_resnet",
+        "stride": 8,
+        "fine_strides": (8,),
+        "width": 32,
+        "heads": 4,
+        "feed_forward": 64,
+        "dropout": 0.0,
+        "encoder_layers": 1,
+        "interaction_layers": 1,
+        "stages": 2,
+        "slots": 8,
+    },
+    exceptions={
+        "the_order_of_the_shots_does_not_matter": "each shot has a code",
+        "the_order_of_the_keypoints_does_not_matter": "each keypoint has the code of its place among the slots",
+    },
 )

@@ -85,4 +85,5 @@ SPEC = ModelSpec(
     train=PUBLISHED_TRAINING,
     learning_rates=learning_rates,
     released=released,
+    small={"weights": "none", "backbone": "test_resnet", "stride": 16, "deconvs": 2, "channels": 32},
 )

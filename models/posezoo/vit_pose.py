@@ -132,4 +132,5 @@ SPEC = ModelSpec(
     },
     learning_rates=learning_rates,
     released=released,
+    small={"weights": "none", "width": 64, "depth": 2, "heads": 2, "channels": 32, "drop_path": 0.0},
 )

@@ -269,9 +269,25 @@ def _print_or_add(wanted: dict[str, dict[str, Any]], add: bool) -> None:
         console.print(line, highlight=False, markup=False)
 
 
+@app.command()
+def new(
+    kind: Annotated[str, typer.Argument(help="model or dataset.")],
+    name: Annotated[str, typer.Argument(help="Of the package: small letters, digits and _.")],
+    folder: Annotated[Path, typer.Option("--in", help="Folder that it is written into.")] = Path(),
+) -> None:
+    """Write a package of a model or dataset of your own: a working example, its test and its entry point."""
+    from posestages.commands.new import new
+
+    out = new(kind, name, folder)
+    console.print(f"The package: {out}", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"Install it by `pip install -e {out}`, test it by `pytest {out}`, and name it in {PARAMS}.", markup=False
+    )
+
+
 @app.command("import-checkpoint")
 def import_checkpoint(
-    model: Annotated[str, typer.Argument(help="A model of the zoo.")],
+    model: Annotated[str, typer.Argument(help="A model, as `posebed models` lists it.")],
     file: Annotated[Path, typer.Argument(help="State dictionary of an official release.")],
     out: Annotated[str, typer.Option(help="Key of the new run.")],
     preset: Annotated[

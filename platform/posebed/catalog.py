@@ -13,6 +13,7 @@ import pkgutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
 from pathlib import Path
@@ -149,6 +150,12 @@ class Catalog:
 
 def installed() -> Catalog:
     """What installed packages have."""
+    return _on_path(tuple(sys.path))
+
+
+@lru_cache(maxsize=8)
+def _on_path(path: tuple[str, ...]) -> Catalog:
+    """Looked up once per path: a project of thousands of runs asks for as many presets."""
     return Catalog(_installed(MODELS), _installed(DATASETS), _installed(PRESETS))
 
 

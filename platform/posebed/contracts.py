@@ -178,6 +178,10 @@ class ModelSpec:
     released: Callable[[Any, Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
     """From the config and the state dictionary of an official release to the model's own names. Tensors that it does
     not know keep their names, so that they can be reported; None where nothing was released."""
+    small: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Overrides of the config that make it small and free of downloads, for the tests of ``posebed.testing``."""
+    exceptions: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Clauses of ``posebed.testing.ModelSuite`` that it does not hold, each with the reason."""
     contract: int = 1
     """The version of the contract that it was written for."""
 

@@ -177,6 +177,7 @@ SPEC = DatasetSpec("Pictures of my lab", PictureOptions, read)
     assert installed().dataset("lab_pictures").title == "Pictures of my lab"
 
 
+@pytest.mark.services
 def test_the_engine_imports_without_the_zoo():
     code = """
 import importlib, pkgutil, sys

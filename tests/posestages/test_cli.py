@@ -87,7 +87,7 @@ def test_show_draws_a_sheet(project: Path):
         (("check", ".", "--source", "ap10k"), "get it from ap-10k.zip"),
         (("check", ".", "--source", "ap10k", "--option", "split=4"), "check.options: split"),
         (("check", ".", "--option", "split"), "--option must be NAME=VALUE, but is 'split'"),
-        (("show", ".", "--source", "unicorns"), "must hold a module 'unicorns'"),
+        (("show", ".", "--source", "unicorns"), "or a module that params.yaml names, but is 'unicorns'"),
         (("report",), "at least one run must have a result"),
     ],
 )

@@ -142,7 +142,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     ("key", "data", "says"),
     [
         ("lions", {}, "data must have an entry 'lions', but has pets"),
-        ("pets", {"source": "zoo"}, "must hold a module 'zoo'"),
+        ("pets", {"source": "zoo"}, "or a module that params.yaml names, but is 'zoo'"),
         ("pets", {"options": {"image": "x", "group_run": 0}}, "data.pets.options: group_run.*\n.*image"),
     ],
 )

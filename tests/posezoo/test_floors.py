@@ -222,4 +222,4 @@ def test_poses_that_are_alike_in_their_boxes_are_met_by_the_floor(
     pack.pack(params, "beast", prepared_folder("beast"), pack_folder("beast"))
     train_without_ray("mean")
     predict_member("mean", 0, CATALOG)
-    assert score.score("mean", params).score("PCK@0.05").value == 1.0
+    assert score.score("mean", params, CATALOG).score("PCK@0.05").value == 1.0

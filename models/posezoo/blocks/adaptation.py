@@ -33,6 +33,8 @@ from posezoo.blocks.precision import at_least_single
 Weights = Mapping[str, Tensor]
 """Of the network, by the names of its parameters."""
 
+SMALL = {"weights": "none", "backbone": "test_resnet", "stride": 8, "deconvs": 1, "channels": 32}
+"""Settings of the small forms."""
 PARTS = {"final": "head.final_layer.", "head": "head.", "all": ""}
 """What an episode may change, and how the names of its parameters begin."""
 

@@ -34,6 +34,18 @@ PUBLISHED_TRAINING = {
     "augment": {"scale": 0.15, "rotation": 15.0},
 }
 """The recipe of CapeFormer and of GraphCape."""
+SMALL = {
+    "weights": "none",
+    "backbone": "test_resnet",
+    "stride": 8,
+    "width": 32,
+    "heads": 4,
+    "feed_forward": 64,
+    "dropout": 0.0,
+    "encoder_layers": 1,
+    "decoder_layers": 2,
+}
+"""Settings of their small forms."""
 
 
 class TwoStageConfig(Section):

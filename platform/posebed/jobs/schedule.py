@@ -101,6 +101,9 @@ class Schedule:
         Raises:
             ValueError: the cluster does not start.
         """
+        self._refuse()
+        if not self._waiting:
+            return
         connect(self._plan.packages)
         self._progress: Any = ray.remote(num_cpus=0, max_restarts=-1)(Progress).remote()
         try:
@@ -115,7 +118,6 @@ class Schedule:
             note_running([])
 
     def _look_until_done(self, interrupted: Callable[[], bool]) -> None:
-        self._refuse()
         while self._waiting or self._under:
             self._skip_hopeless()
             self._machines = Machines()
@@ -285,6 +287,7 @@ class Schedule:
         for task in (self._tasks[name] for name in sorted(self._waiting)):
             if task.refused:
                 self._fail(task, task.refused)
+        self._skip_hopeless()
 
     def _skip_hopeless(self) -> None:
         ended = {*self.failed, *self.skipped, *self.stopped}

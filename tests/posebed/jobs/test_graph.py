@@ -523,12 +523,17 @@ def test_circles_and_unknown_starts_are_refused_all_at_once(runs: dict[str, str 
         assert not wrong and len(graph.tasks) == 3 * len(runs) + 2
 
 
-def test_unknown_models_and_presets_are_refused():
-    with pytest.raises(LookupError, match="a preset must be one that `posebed presets` lists"):
-        graph_of(changed("runs.published.preset", "hrnet-w33-ap10k"))
+def test_a_run_of_an_unknown_model_or_preset_is_refused_and_no_other():
     unknown = changed("runs.floor.model", "lost", changed("models.lost", {}))
-    with pytest.raises(LookupError, match=r"model must be one of cape_former, .*, but is 'lost'"):
-        graph_of(unknown)
+    unknown = changed("runs.published.preset", "hrnet-w33-ap10k", unknown)
+    graph = graph_of(unknown)
+    refused = {task.name: task.refused for task in graph.tasks.values() if task.refused}
+    assert {graph.tasks[name].key for name in refused} == {"floor", "published"}
+    assert refused["train floor seed 0"].endswith("or a module that params.yaml names, but is 'lost'")
+    assert refused["train published seed 0"].startswith("a preset must be one that `posebed presets` lists")
+    assert statuses(unknown)["train floor seed 0"] is State.FAILED
+    others = graph.tasks.keys() - graph.above(refused)
+    assert others and all(graph.tasks[name].identity == unchanged().tasks[name].identity for name in others)
 
 
 # --- accepted outcomes

@@ -1,0 +1,302 @@
+"""What every model keeps to, clause by clause.
+
+A ``ModelSpec`` says how its model is made small (``small``), and which clauses it does not hold and why
+(``exceptions``, by their names without ``test_``); those must indeed fail, so that no excuse outlives its reason.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from posebed.catalog import installed
+from posebed.contracts import ModelSpec, Setting, SupportEncoder, Task
+from posebed.inference.shared_supports import predicted as predicted_once_per_episode
+from posebed.pose import Batch, EpisodeBatch, Keypoints
+from posebed.space import Choice, When
+from posebed.testing.discs import (
+    EPISODES,
+    PADDED,
+    SETTING,
+    SHOWN,
+    SIDE,
+    TWO_KINDS,
+    drawn,
+    episodes,
+    reordered,
+    scattered,
+)
+
+Clause = Callable[..., None]
+
+
+def clause(test: Clause) -> Clause:
+    """A test that a model's ``exceptions`` may name; then it must fail."""
+
+    @functools.wraps(test)
+    def checked(self: ModelSuite, name: str, task: Task) -> None:
+        reason = spec_of(name).exceptions.get(test.__name__.removeprefix("test_"))
+        if reason is None:
+            return test(self, name, task)
+        try:
+            test(self, name, task)
+        except (AssertionError, pytest.fail.Exception):
+            return None
+        pytest.fail(f"{name} must fail here, since it says {reason!r}, but holds the clause; remove the exception")
+
+    return checked
+
+
+class ModelSuite:
+    """Tests of the contract; a subclass whose name begins with ``Test`` is collected by pytest."""
+
+    models: ClassVar[Sequence[str]] = ()
+    """Names in the catalog."""
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if {"name", "task"} <= {*metafunc.fixturenames}:
+            cases = [(name, task) for name in self.models for task in spec_of(name).tasks]
+            metafunc.parametrize(("name", "task"), cases, ids=str)
+        elif "name" in metafunc.fixturenames:
+            metafunc.parametrize("name", self.models)
+
+    # --- what it predicts
+
+    @clause
+    def test_predictions_are_finite_points_with_confidences(self, name: str, task: Task) -> None:
+        points = predicted(built(name), drawn(task))
+        assert points.xy.shape == (4, PADDED, 2) and points.weight.shape == (4, PADDED)
+        assert points.xy.isfinite().all()
+        assert ((points.weight >= 0) & (points.weight <= 1)).all()
+
+    @clause
+    def test_the_same_seed_gives_the_same_numbers(self, name: str, task: Task) -> None:
+        one, other = built(name), built(name)
+        batch = drawn(task)
+        if is_trained(name):
+            assert torch.equal(loss_of(one, batch), loss_of(other, batch))
+        a, b = predicted(one, batch), predicted(other, batch)
+        assert torch.equal(a.xy, b.xy) and torch.equal(a.weight, b.weight)
+
+    @clause
+    def test_padded_keypoints_change_nothing(self, name: str, task: Task) -> None:
+        model = built(name)
+        model.eval()
+        batch = drawn(task)
+        other = replace(batch, keypoints=scattered(batch.keypoints))
+        if isinstance(other, EpisodeBatch):
+            other = replace(other, support=scattered(other.support))
+        if is_trained(name):
+            torch.testing.assert_close(loss_of(model, other), loss_of(model, batch))
+        a, b = predicted(model, batch), predicted(model, other)
+        same(Keypoints(a.xy[:, :SHOWN], a.weight[:, :SHOWN]), Keypoints(b.xy[:, :SHOWN], b.weight[:, :SHOWN]))
+
+    @clause
+    def test_the_query_s_annotation_never_influences_its_prediction(self, name: str, task: Task) -> None:
+        model, batch = built(name), drawn(task)
+        nothing = Keypoints(torch.zeros_like(batch.keypoints.xy), torch.zeros_like(batch.keypoints.weight))
+        same(predicted(model, replace(batch, keypoints=nothing)), predicted(model, batch))
+
+    @clause
+    def test_a_prediction_does_not_depend_on_its_neighbours_in_the_batch(self, name: str, task: Task) -> None:
+        model, batch = built(name), drawn(task)
+        single: dict[str, Any] = {
+            field: Keypoints(value.xy[:1], value.weight[:1]) if isinstance(value, Keypoints) else value[:1]
+            for field, value in vars(batch).items()
+        }
+        whole = predicted(model, batch)
+        same(predicted(model, replace(batch, **single)), Keypoints(whole.xy[:1], whole.weight[:1]))
+
+    # --- what it does with supports
+
+    @clause
+    def test_the_order_of_the_shots_does_not_matter(self, name: str, task: Task) -> None:
+        model, batch = built(name), episode_batch(task)
+        support = Keypoints(batch.support.xy.flip(1), batch.support.weight.flip(1))
+        aspect = batch.support_aspect.flip(1) if batch.support_aspect is not None else None
+        turned = replace(batch, support_image=batch.support_image.flip(1), support=support, support_aspect=aspect)
+        same(predicted(model, turned), predicted(model, batch))
+
+    @clause
+    def test_the_order_of_the_keypoints_does_not_matter(self, name: str, task: Task) -> None:
+        model, batch = built(name), episode_batch(task)
+        order = [2, 0, 3, 1, 4]
+        turned = replace(batch, keypoints=reordered(batch.keypoints, order), support=reordered(batch.support, order))
+        expected = reordered(predicted(model, batch), order)
+        points = predicted(model, turned)
+        same(
+            Keypoints(points.xy[:, :SHOWN], points.weight[:, :SHOWN]),
+            Keypoints(expected.xy[:, :SHOWN], expected.weight[:, :SHOWN]),
+        )
+
+    @clause
+    def test_supports_looked_at_once_tell_every_query_the_same(self, name: str, task: Task) -> None:
+        model: Any = built(name, setting=TWO_KINDS)
+        model.eval()
+        offered = isinstance(model, SupportEncoder)
+        if not offered:
+            pytest.skip("does not look at supports without a query")
+        batch = episodes()
+        with torch.no_grad():
+            same(model.decode(predicted_once_per_episode(model, batch, EPISODES), batch), predicted(model, batch))
+            support = model.encode_support(batch)
+            blind = replace(batch, support_image=torch.zeros_like(batch.support_image))
+            same(model.decode(model.locate(blind, support), blind), predicted(model, batch))
+
+    # --- how it learns
+
+    @clause
+    def test_one_step_lowers_the_loss_on_one_batch(self, name: str, task: Task) -> None:
+        model, batch = trained_model(name), drawn(task)
+        before = loss_of(model, batch)
+        before.backward()
+        trained = trainable(model)
+        slope = sum(float(p.grad.square().sum()) for p in trained if p.grad is not None)
+        # So far down the slope that a straight line would lose a thousandth.
+        torch.optim.SGD(trained, lr=1e-3 * before.item() / slope).step()
+        assert loss_of(model, batch).item() < before.item()
+
+    @clause
+    def test_gradients_reach_every_trainable_parameter(self, name: str, task: Task) -> None:
+        model, batch = trained_model(name), drawn(task)
+        optimizer = torch.optim.Adam(trainable(model), lr=1e-3)
+        # Layers that start from 0 let nothing through before a step, and there may be one behind another.
+        for _ in range(2):
+            step(model, batch, optimizer)
+        loss_of(model, batch).backward()
+        gradients = {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
+        assert all(g is not None and g.isfinite().all() for g in gradients.values())
+        assert [n for n, g in gradients.items() if not g.any()] == []
+
+    @clause
+    def test_half_precision_trains_and_predicts(self, name: str, task: Task) -> None:
+        model, batch = trained_model(name), drawn(task)
+        with torch.autocast("cpu", torch.bfloat16):
+            prediction = model(batch)
+        loss = sum(model.losses(prediction, batch).values(), torch.zeros(()))
+        loss.backward()
+        torch.testing.assert_close(loss, loss_of(model, batch), rtol=0.03, atol=0)
+        assert model.decode(prediction, batch).xy.dtype == torch.float32
+
+    @clause
+    def test_learning_can_fit_sixteen_pictures(self, name: str, task: Task) -> None:
+        model, batch = trained_model(name), drawn(task, 16)
+        optimizer = torch.optim.Adam(trainable(model), lr=3e-3)
+        for _ in range(20):
+            model.train()
+            for _ in range(10):
+                step(model, batch, optimizer)
+            distance = (predicted(model, batch).xy - batch.keypoints.xy)[:, :SHOWN].norm(dim=2)
+            if (distance < 0.1 * SIDE).float().mean() > 0.9:
+                return
+        pytest.fail(f"a tenth of the crop must be met by more than 0.9, but distances are {distance}")
+
+    # --- how it is kept
+
+    @clause
+    def test_weights_survive_a_file(self, name: str, task: Task) -> None:
+        model, batch = built(name), drawn(task)
+        model(batch)  # moves the running statistics
+        other = built(name, seed=1)
+        other.load_state_dict(through_a_file(model))
+        a, b = predicted(model, batch), predicted(other, batch)
+        assert torch.equal(a.xy, b.xy) and torch.equal(a.weight, b.weight)
+
+    @clause
+    def test_a_training_goes_on_from_a_file_to_the_same_numbers(self, name: str, task: Task) -> None:
+        whole, batch = trained_model(name), drawn(task)
+        optimizer = torch.optim.SGD(trainable(whole), lr=1e-3)
+        step(whole, batch, optimizer)
+        resumed = built(name, seed=1)
+        resumed.load_state_dict(through_a_file(whole))
+        step(whole, batch, optimizer)
+        step(resumed, batch, torch.optim.SGD(trainable(resumed), lr=1e-3))
+        for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+            assert torch.equal(a, b)
+
+    # --- what its SPEC says
+
+    def test_the_search_space_offers_values_that_the_settings_take(self, name: str) -> None:
+        spec = spec_of(name)
+        for dotted, dimension in spec.space.items():
+            head, _, field = dotted.partition(".")
+            if head == "model":
+                plain = dimension.then if isinstance(dimension, When) else dimension
+                for value in plain.values if isinstance(plain, Choice) else (plain.low, plain.high):
+                    spec.config(**{field: value})
+
+    def test_exceptions_are_of_clauses(self, name: str) -> None:
+        clauses = {n.removeprefix("test_") for n in vars(ModelSuite) if n.startswith("test_")}
+        assert spec_of(name).exceptions.keys() <= clauses
+
+
+@functools.cache
+def spec_of(name: str) -> ModelSpec:
+    return installed().model(name)
+
+
+def is_trained(name: str) -> bool:
+    return spec_of(name).compute is None
+
+
+def built(name: str, seed: int = 0, setting: Setting = SETTING) -> Any:
+    """The small form of a model; one with a closed form is computed from some pictures."""
+    spec = spec_of(name)
+    torch.manual_seed(seed)
+    model = spec.model(spec.config.model_validate(spec.small), setting)
+    if spec.compute:
+        training = drawn(Task.CATEGORY_SPECIFIC, seed=10 + seed)
+        assert training.aspect is not None
+        spec.compute(model, training.keypoints, training.aspect)
+    return model
+
+
+def trained_model(name: str) -> Any:
+    if not is_trained(name):
+        pytest.skip("is computed, not trained")
+    return built(name)
+
+
+def trainable(model: Any) -> list[Tensor]:
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+def episode_batch(task: Task) -> EpisodeBatch:
+    batch = drawn(task)
+    if not isinstance(batch, EpisodeBatch):
+        pytest.skip("has no supports")
+    return batch
+
+
+def step(model: Any, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.zero_grad()
+    loss_of(model, batch).backward()
+    optimizer.step()
+
+
+def loss_of(model: Any, batch: Batch, seed: int = 0) -> Tensor:
+    torch.manual_seed(seed)
+    return sum(model.losses(model(batch), batch).values(), torch.zeros(()))
+
+
+@torch.no_grad()
+def predicted(model: Any, batch: Batch) -> Keypoints:
+    model.eval()
+    return model.decode(model(batch), batch)
+
+
+def same(a: Keypoints, b: Keypoints) -> None:
+    torch.testing.assert_close(a.xy, b.xy, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(a.weight, b.weight, rtol=1e-4, atol=1e-4)
+
+
+def through_a_file(model: Any) -> dict[str, Tensor]:
+    """The state dictionary, as a file of weights keeps it."""
+    return load(save({n: t.contiguous() for n, t in model.state_dict().items()}))
