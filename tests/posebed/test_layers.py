@@ -25,12 +25,13 @@ FLOORS = (
     {"data", "scoring"},
     {"annotations", "training", "reporting"},
     {"datasets", "inference"},
-    {"jobs"},
+    {"jobs", "testing"},
 )
 HOMES = {
     "ray": {"jobs"},
     "deepspeed": {"training/zero.py"},
     "optuna": {"jobs"},
+    "pytest": {"testing"},
     "mlflow": {"reporting/mlflow_client.py", "reporting/tracking.py", "reporting/search_tracking.py"},
 }
 

@@ -22,7 +22,7 @@ from posebed.jobs.graph import Graph
 from posebed.jobs.machines import Machines
 from posebed.jobs.outcomes import log_file, write_record
 from posebed.jobs.requests import RUNNING, STOPS, ask_to_stop, noted_interrupts
-from posebed.jobs.schedule import RESTARTS, Plan, Schedule
+from posebed.jobs.schedule import OWN_LEAVES, RESTARTS, Plan, Schedule
 from tiny_tasks import (
     EVENTS,
     SCRIPT,
@@ -278,6 +278,21 @@ def test_tasks_leave_a_machine_that_will_be_taken_away_and_go_on_elsewhere(more:
     assert len(left) == 2 and all(starts_of(name) == (2 if name in left else 1) for name, _ in started)
     assert going not in {span.node for span in spans().values()}
     assert not any("lost its process" in line for line in lines.lines)
+
+
+def test_a_command_whose_own_machine_leaves_starts_nothing_else_and_says_so(monkeypatch: pytest.MonkeyPatch):
+    class Announced(Machines):
+        def __init__(self) -> None:
+            super().__init__()
+            self.own_leaves = running("train a seed 0")
+            if self.own_leaves:
+                self.leaving, self.staying = {node["NodeID"] for node in ray.nodes()}, []
+
+    monkeypatch.setattr("posebed.jobs.schedule.Machines", Announced)
+    tasks = [*chain("a"), *trains("b", "c")]
+    schedule, lines = scheduled(tasks, {"*": [("leave", "never")]})
+    assert "train a seed 0: has kept a checkpoint and goes on elsewhere" in lines and lines[-1] == OWN_LEAVES
+    assert schedule.stopped | {*schedule.skipped} == {t.name for t in tasks} and not schedule.failed
 
 
 # --- stops
