@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from posebed.config import Positive, Share
@@ -28,6 +29,8 @@ class Config(TwoStageConfig):
     """Keypoints that the identifier counts to; no category may have more."""
     identifier: bool = True
     """Tell keypoints apart by a code of their index. Without it their order means nothing."""
+    learned_identifier: bool = False
+    """Learn the codes, from a unit normal on, instead of sines: a switch of the released code, off in its runs."""
     identifier_dropout: Share = 0.0
 
 
@@ -45,8 +48,11 @@ class CapeFormer(TwoStage):
         feed_forward = partial(FeedForward, config.width, config.feed_forward, config.dropout)
         backbone = Features(config.backbone, config.weights, (config.stride,), setting.size)
         super().__init__(config, setting, backbone, config.stride, feed_forward)
-        code = grid_code(1, config.slots, config.width // 2) * config.identifier
-        self.register_buffer("identifier", code, persistent=False)
+        if config.learned_identifier and config.identifier:
+            self.identifier = nn.Parameter(torch.randn(config.slots, config.width))
+        else:
+            code = grid_code(1, config.slots, config.width // 2) * config.identifier
+            self.register_buffer("identifier", code, persistent=False)
         self.identifier_dropout = nn.Dropout(config.identifier_dropout)
 
     def keypoint_code(self, count: int) -> Tensor:
@@ -61,7 +67,7 @@ def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor
             name = name.replace(part, "backbone.trunk.")
         if name.startswith("decoder.layers."):
             name = name.replace(".linear", ".feed_forward.linear")
-        renamed[name] = tensor
+        renamed["identifier" if name == "support_embedding.weight" else name] = tensor
     return renamed
 
 
@@ -74,6 +80,7 @@ SPEC = ModelSpec(
         "model.feed_forward": Choice(256, 768, 2048),
         "model.heatmap_weight": Choice(0.0, 1.0, 2.0, 5.0, 30.0),
         "model.scaled_start": Choice(False, True),
+        "model.learned_identifier": Choice(False, True),
         "model.identifier_dropout": Choice(0.0, 0.5),
         "train.lr": Choice(1e-5, 3e-5, 1e-4),
     },

@@ -33,24 +33,35 @@ class Config(TwoStageConfig):
     drop_path: Share = 0.2
     """Probability of leaving out the backbone's last block, falling to 0 for its first; 0.3 with SwinV2-S."""
     feed_forward: Positive = 768
-    graph: Literal["pre", "off"] = "pre"
-    """Where messages run along links: in the first layer of each feed-forward network of the refinement, or nowhere."""
+    graph: Literal["pre", "post", "both", "off"] = "pre"
+    """Where messages run along links: in the first layer of each feed-forward network of the refinement, in the second,
+    in both, or nowhere. Behind a second one stands a ReLU, as in the released code: it only ever adds."""
 
 
 class GraphFeedForward(nn.Module):
-    """Two linear layers, of which the first has one matrix for a keypoint itself and one for its neighbours."""
+    """Two linear layers, of which the first, the second or both have one matrix for a keypoint itself and one for its
+    neighbours."""
 
-    def __init__(self, width: int, inner: int, dropout: float) -> None:
+    def __init__(self, width: int, inner: int, dropout: float, first: bool = True, second: bool = False) -> None:
         super().__init__()
-        self.linear1, self.linear2 = nn.Linear(width, 2 * inner), nn.Linear(inner, width)
+        self.first, self.second = first, second
+        self.linear1 = nn.Linear(width, inner * (1 + first))
+        self.linear2 = nn.Linear(inner, width * (1 + second))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, links: Tensor) -> Tensor:
         """``x`` is (B, K, C), ``links`` as in ``adjacency``."""
-        parts = self.linear1(x).unflatten(2, (2, -1))
-        own, neighbour_links = links.to(parts.dtype).unbind(1)
-        gathered = own @ parts[:, :, 0] + neighbour_links.transpose(1, 2) @ parts[:, :, 1]
-        return self.linear2(self.dropout(gathered.relu()))
+        x = self.linear1(x)
+        x = self.dropout((gathered(x, links) if self.first else x).relu())
+        x = self.linear2(x)
+        return gathered(x, links).relu() if self.second else x
+
+
+def gathered(parts: Tensor, links: Tensor) -> Tensor:
+    """(B, K, C) from (B, K, 2 C): what a keypoint says to itself, and what its neighbours say to it."""
+    to_itself, to_others = parts.unflatten(2, (2, -1)).unbind(2)
+    own, neighbour_links = links.to(parts.dtype).unbind(1)
+    return own @ to_itself + neighbour_links.transpose(1, 2) @ to_others
 
 
 def adjacency(linked: Tensor, mask: Tensor) -> Tensor:
@@ -70,7 +81,8 @@ class GraphCape(TwoStage):
     linked: Tensor
 
     def __init__(self, config: Config, setting: Setting) -> None:
-        network = FeedForward if config.graph == "off" else GraphFeedForward
+        first, second = config.graph in ("pre", "both"), config.graph in ("post", "both")
+        network = partial(GraphFeedForward, first=first, second=second) if first or second else FeedForward
         feed_forward = partial(network, config.width, config.feed_forward, config.dropout)
         backbone = Features(
             config.backbone,
@@ -96,12 +108,11 @@ class GraphCape(TwoStage):
 def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """The official names, without what the backbone computes itself and what stands behind its last map."""
     kept = {name: tensor for name, tensor in two_stage.released(state).items() if not _UNUSED.search(name)}
-    return {
-        _own_name(name): tensor[..., 0] if name.endswith(".ffn1.conv.weight") else tensor
-        for name, tensor in kept.items()
-    }
+    return {_own_name(name): tensor[..., 0] if _CONVOLUTION.search(name) else tensor for name, tensor in kept.items()}
 
 
+_CONVOLUTION = re.compile(r"\.ffn[12]\.conv\.weight$")
+"""Of one cell, where the layer is of the graph."""
 _UNUSED = re.compile(r"relative_(coords_table|position_index)$|attn_mask$|^backbone\.head\.")
 
 
@@ -109,7 +120,7 @@ def _own_name(name: str) -> str:
     """Official stages end with the halving that timm's next one begins with."""
     name = re.sub(r"layers\.(\d+)\.downsample", lambda match: f"layers.{int(match[1]) + 1}.downsample", name)
     name = name.replace("backbone.", "backbone.trunk.")
-    return re.sub(r"\.ffn1(\.conv)?\.", ".feed_forward.linear1.", name).replace(".ffn2.", ".feed_forward.linear2.")
+    return re.sub(r"\.ffn([12])(\.conv)?\.", r".feed_forward.linear\1.", name)
 
 
 SPEC = ModelSpec(
@@ -117,7 +128,7 @@ SPEC = ModelSpec(
     config=Config,
     model=GraphCape,
     space={
-        "model.graph": Choice("pre", "off"),
+        "model.graph": Choice("pre", "post", "both", "off"),
         "model.map_stride": Choice(16, 32),
         "model.decoder_layers": Choice(1, 2, 3, 4, 5, 6),
         "model.feed_forward": Choice(256, 768, 2048),

@@ -156,13 +156,14 @@ def installed() -> Catalog:
 @lru_cache(maxsize=8)
 def _on_path(path: tuple[str, ...]) -> Catalog:
     """Looked up once per path: a project of thousands of runs asks for as many presets."""
-    return Catalog(_installed(MODELS), _installed(DATASETS), _installed(PRESETS))
+    points = entry_points()  # looks at every installed package
+    return Catalog(*(_installed(points.select(group=group), group == PRESETS) for group in (MODELS, DATASETS, PRESETS)))
 
 
-def _installed(group: str) -> dict[str, Entry]:
+def _installed(points: Iterable[EntryPoint], whole: bool) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
-    points = sorted(entry_points(group=group), key=lambda point: (point.value, point.name))
-    for entry in (entry for point in points for entry in _entries(point, group == PRESETS)):
+    ordered = sorted(points, key=lambda point: (point.value, point.name))
+    for entry in (entry for point in ordered for entry in _entries(point, whole)):
         former = entries.get(entry.name)
         if former is None:
             entries[entry.name] = entry
@@ -173,7 +174,7 @@ def _installed(group: str) -> dict[str, Entry]:
 
 
 def _entries(point: EntryPoint, whole: bool) -> Iterator[Entry]:
-    """Of one entry point: of a package those of its modules, unless the package itself holds them."""
+    """Of one entry point: of a package those of its modules, unless it is taken as a whole."""
     origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
     file = module_file(point.value)
     if whole or file is None or file.name != "__init__.py":

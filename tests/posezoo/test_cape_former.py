@@ -112,6 +112,20 @@ def test_the_identifier_distinguishes_keypoints_by_their_place_in_the_list() -> 
     assert not torch.allclose(points, located(model, batch)[:, :, order])
 
 
+def test_learned_codes_are_those_of_a_release_and_take_gradients() -> None:
+    model = built("cape_former", identifier=True, learned_identifier=True)
+    assert isinstance(model.identifier, torch.nn.Parameter) and abs(model.identifier.std().item() - 1) < 0.1
+    batch, plain = episodes(), built("cape_former", identifier=True)
+    sum(model.losses(model(batch), batch).values()).backward()
+    reached = model.identifier.grad.abs().sum(1) > 0
+    assert reached[:SHOWN].all() and not reached[PADDED:].any()
+    table = plain.identifier.clone()
+    config = Config(learned_identifier=True)
+    state = CATALOG.model("cape_former").released(config, {"keypoint_head.support_embedding.weight": table})
+    model.load_state_dict({**plain.state_dict(), **state})
+    torch.testing.assert_close(located(model, batch), located(plain, batch))
+
+
 @both
 def test_an_episode_without_any_keypoint_is_finite_and_costs_nothing(name: str) -> None:
     model, batch = built(name), episodes()
