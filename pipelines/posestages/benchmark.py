@@ -47,7 +47,6 @@ def read_project(running: Sequence[str] = ()) -> Project:
 
     Raises:
         ValueError: the parameters have mistakes.
-        LookupError: they name a model or preset that is not there.
     """
     params, outcomes = read_params(PARAMS), Outcomes()
     catalog = catalog_here(params)
@@ -91,7 +90,7 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
     estimates = Estimates(project.statuses)
     seconds = sum(estimates.seconds(graph.tasks[name]) for name in todo)
     with LiveTracking(graph.tasks) as tracking, View(len(todo), seconds, tracking.epoch) as view:
-        packages = (*PACKAGES, *project.catalog.packages)
+        packages = _packages(project.catalog, [graph.tasks[name] for name in todo])
         plan = Plan(graph, todo, project.params, project.catalog, perform, packages, tracking.done)
         schedule = Schedule(plan, estimates, view)
         schedule.run()
@@ -101,6 +100,13 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
         **{name: f"skipped, since it needs {needed}" for name, needed in schedule.skipped.items()},
         **dict.fromkeys(sorted(schedule.stopped), "stopped"),
     }
+
+
+def _packages(catalog: Catalog, tasks: Sequence[Task]) -> list[str]:
+    """What workers are sent: our own packages, those of the tasks' models, and those of presets."""
+    modules = {module for task in tasks for module in task.identity.code}
+    modules |= {entry.module for entry in catalog.presets.values() if not entry.wrong}
+    return sorted({*PACKAGES, *(module.partition(".")[0] for module in modules)})
 
 
 def _must_have_data(task: Task) -> None:

@@ -32,7 +32,9 @@ def identities(params: Params) -> dict[str, Any]:
     code = SourceCode((*PACKAGES, "menagerie", *catalog.packages))
 
     def of(settings: Any, *entries: str) -> str:
-        reached = {name: hash for entry in entries for name, hash in _reachable(code, entry).items()}
+        reached: dict[str, str] = {}
+        for entry in entries:
+            reached |= _reachable(code, entry)
         return Identity(flattened({"settings": settings}), code=reached).hash
 
     def each(section: Mapping[str, Section], stage: str) -> dict[str, str]:

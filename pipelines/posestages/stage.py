@@ -12,8 +12,8 @@ from posebed.listing import shortened
 from posebed.places import PARAMS
 from posestages import stage_times
 
-PACKAGES = ("posebed", "posestages")
-"""What workers of a cluster are sent, beside the packages of models."""
+PACKAGES = ("posebed", "posezoo", "posestages")
+"""What workers of a cluster are sent, beside the packages of models and presets from elsewhere."""
 
 Entry = TypeVar("Entry")
 
