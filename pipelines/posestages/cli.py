@@ -30,17 +30,20 @@ app.add_typer(cli_tasks.app)
 @app.command()
 def models() -> None:
     """List every model that `models:` can name, what it needs, its paper and where it comes from."""
-    catalog = stage.catalog_here()
+    from posebed.source_code import module_file
+    from posebed.spec_text import Stated, stated_by
+
     table = Table("model", "task", "paper", "year", "from", title="Models", title_justify="left")
-    for name, entry in sorted(catalog.models.items()):
+    for name, entry in sorted(stage.catalog_here().models.items()):
+        file = None if entry.wrong else module_file(entry.module)
+        stated, wrong = Stated(), entry.wrong
         try:
-            spec = catalog.model(name)
-        except (LookupError, ValueError) as error:
-            table.add_row(name, "", escape(str(error)), "", escape(entry.origin))
-            continue
-        tasks = ", ".join(t.replace("_", "-") for t in spec.tasks)
-        paper = (escape(spec.paper.title), str(spec.paper.year)) if spec.paper else ("", "")
-        table.add_row(name, tasks, *paper, escape(entry.origin))
+            stated = stated_by(file) if file else stated
+        except ValueError as error:
+            wrong = str(error)
+        tasks = ", ".join(task.replace("_", "-") for task in stated.tasks)
+        paper, year = (stated.paper.title, str(stated.paper.year)) if stated.paper else (wrong, "")
+        table.add_row(name, tasks, escape(paper), year, escape(entry.origin))
     console.print(table)
 
 

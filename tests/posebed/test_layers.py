@@ -20,7 +20,7 @@ BELOW = {
 FLOORS = (
     {"address", "config", "files", "listing", "pose", "provenance", "records", "space", "yamlfile"},
     {"identity", "source_code"},
-    {"catalog", "contracts"},
+    {"catalog", "contracts", "spec_text"},
     {"experiment"},
     {"data", "scoring"},
     {"annotations", "training", "reporting"},
@@ -105,6 +105,7 @@ def test_the_folder_platform_never_shadows_the_standard_module():
         "posebed.catalog",
         "posebed.config",
         "posebed.contracts",
+        "posebed.spec_text",
         "posebed.scoring.scores",
         "posebed.scoring.members",
         "posebed.reporting.site",
