@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -12,10 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from posebed.catalog import Catalog, installed
 from posebed.places import PARAMS
-from posebed.records import Dataset
 from posebed.yamlfile import parse_yaml
 from posestages import cli_tasks, stage
+
+if TYPE_CHECKING:
+    from posebed.records import Dataset
 
 app = typer.Typer(
     help="Benchmark and tune pose-estimation models. The pipeline itself runs by `dvc repro`.",
@@ -27,6 +30,14 @@ console = Console()
 app.add_typer(cli_tasks.app)
 
 
+def _catalog() -> Catalog:
+    """Also where the parameters have mistakes: who corrects them wants to see what they may name."""
+    try:
+        return stage.catalog_here()
+    except ValueError:
+        return installed()
+
+
 @app.command()
 def models() -> None:
     """List every model that `models:` can name, what it needs, its paper and where it comes from."""
@@ -34,7 +45,7 @@ def models() -> None:
     from posebed.spec_text import Stated, stated_by
 
     table = Table("model", "task", "paper", "year", "from", title="Models", title_justify="left")
-    for name, entry in sorted(stage.catalog_here().models.items()):
+    for name, entry in sorted(_catalog().models.items()):
         file = None if entry.wrong else module_file(entry.module)
         stated, wrong = Stated(), entry.wrong
         try:
@@ -52,7 +63,7 @@ def datasets() -> None:
     """List the kinds of dataset that `data:` can name, and the built-in sets that need no download."""
     from menagerie import categories
 
-    catalog = stage.catalog_here()
+    catalog = _catalog()
     table = Table("source", "what it reads", title="Datasets", title_justify="left", show_lines=True)
     for name, entry in sorted(catalog.datasets.items()):
         try:
@@ -301,7 +312,6 @@ def import_checkpoint(
     settings: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE of the model's config.")] = None,
 ) -> None:
     """Make a run that predicts from an official checkpoint; every tensor must find its place."""
-    from posebed.catalog import installed
     from posebed.contracts import Task
     from posestages.commands.import_checkpoint import Origin, import_checkpoint, read_size
 

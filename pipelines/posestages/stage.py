@@ -10,7 +10,6 @@ from posebed.catalog import Catalog, installed
 from posebed.config import Params, read_params
 from posebed.listing import shortened
 from posebed.places import PARAMS
-from posestages import stage_times
 
 PACKAGES = ("posebed", "posezoo", "posestages")
 """What workers of a cluster are sent, beside the packages of models and presets from elsewhere."""
@@ -32,6 +31,8 @@ def run(main: Callable[[list[str]], None]) -> NoReturn:
 
 def run_stage(name: str, main: Callable[[list[str]], None]) -> NoReturn:
     """Run a stage of ``dvc.yaml``, and note how long it took."""
+
+    from posestages import stage_times
 
     def timed(arguments: list[str]) -> None:
         main(arguments)

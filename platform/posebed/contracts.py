@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from posebed.config import Section, TrainConfig
-from posebed.records import Category, Dataset
 from posebed.space import Choice, LogUniform, Space, Uniform, check_order
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from posebed.pose import Batch, EpisodeBatch, Keypoints
+    from posebed.records import Category, Dataset
 
 BatchT = TypeVar("BatchT", bound="Batch", contravariant=True)
 PredictionT = TypeVar("PredictionT")
