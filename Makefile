@@ -15,8 +15,11 @@ help: ## List what make can do
 	@echo "==> Setting up .venv from requirements.lock.txt (several GB, once)"
 	python3 -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
-	DS_BUILD_OPS=0 .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock.txt
+	@# Compiled here once: the first processes would each compile what they import, and some machines keep no bytecode.
+	DS_BUILD_OPS=0 .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes \
+		-r requirements.lock.txt
 	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable .
+	.venv/bin/python -m compileall -q platform models pipelines
 	@touch $@
 
 setup: .venv/installed ## Make .venv with the locked packages

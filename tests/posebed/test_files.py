@@ -378,6 +378,7 @@ ELSEWHERE = {
     ("platform/posebed/training/zero.py", "save_checkpoint"): "as that of torch, by DeepSpeed",
     ("platform/posebed/jobs/worker.py", "open"): "lines are appended to a log",
     ("platform/posebed/data/pack.py", "open_memmap"): "crops, into a folder that is not finished yet",
+    ("platform/posebed/testing/datasets.py", "write_bytes"): "damage, into the folder of a test",
 }
 """Files that are written by other means than ``posebed.files``, and why."""
 WRITERS = {
@@ -420,7 +421,7 @@ def test_no_other_module_writes_a_file_by_hand():
     for root in ("platform/posebed", "platform/menagerie", "pipelines/posestages"):
         for path in sorted((CHECKOUT / root).rglob("*.py")):
             place = path.relative_to(CHECKOUT).as_posix()
-            if place != "platform/posebed/files.py":
+            if place != "platform/posebed/files.py" and "/templates/" not in place:
                 found |= {(place, name) for name in written_by_hand(path.read_text())}
     assert found == {*ELSEWHERE}
 
