@@ -23,8 +23,6 @@ from posebed.contracts import ModelSpec, Setting, Task
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 
 CATALOG = installed()
-
-
 SIDE = 256
 QUICK_SIDE = 64
 """Of the reduced form, which also takes a tiny backbone."""

@@ -41,8 +41,6 @@ from ray.tune.schedulers import TrialScheduler  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
 CATALOG = installed()
-
-
 GRID: dict[str, tuple[Any, ...]] = {
     "train.lr": (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
     "train.weight_decay": (0.0, 1e-2, 0.1),

@@ -34,8 +34,6 @@ from ray import tune  # isort: skip
 from ray.tune.search.optuna import OptunaSearch  # isort: skip
 
 CATALOG = installed()
-
-
 PARAMS = """
 menagerie: {quads: {set: quadrupeds, images: 120, side: 80, categories: [tiger, horse]}}
 data: {quads: {source: coco_folder, path: data/menagerie/quads}}

@@ -21,8 +21,6 @@ from posezoo.blocks.keypoint_padding import KeypointPadding, Mode, Padding, in_o
 from posezoo.fmmp import FMMP, Located
 
 CATALOG = installed()
-
-
 UNCOVERED: set[str] = set()
 PADDING = {"mixup": "mixup", "eqdiv": "equal", "zero": "zero"}
 LISTED = 16

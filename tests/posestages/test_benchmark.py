@@ -21,8 +21,6 @@ from posestages.tasks import predict_member
 from posestages.train_without_ray import train_without_ray
 
 CATALOG = installed()
-
-
 LOOKS = {
     "graph": "from posestages.benchmark import read_project; read_project()",
     "no-op": "from posestages.benchmark import run_tasks; assert run_tasks() == {}",

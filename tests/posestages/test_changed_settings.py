@@ -33,8 +33,6 @@ from posebed.source_code import SourceCode
 from posestages.identities import identities
 
 CATALOG = installed()
-
-
 CHECKOUT = Path(__file__).parents[2]
 DATASETS = {name: CATALOG.dataset(name) for name in sorted(CATALOG.datasets)}
 OUTPUTS = {"draw": "menagerie", "prepare": "prepared", "split": "splits", "pack": "packs"}

@@ -11,8 +11,6 @@ from posebed.config import read_params
 from posebed.experiment import decide
 
 CATALOG = installed()
-
-
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "examples").glob("*.yaml"))]
 

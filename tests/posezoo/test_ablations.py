@@ -13,8 +13,6 @@ from posezoo.presets.papers import PAPERS, SAME_NETWORK, UNMEASURED
 from posezoo.presets.sources import ANSWERING
 
 CATALOG = installed()
-
-
 MODELS = {"KITPose": "kitpose", "PromptPose": "prompt_pose", "FMMP": "fmmp", "SDPNet": "sdpnet",
           "CapeFormer": "cape_former", "GraphCape": "graph_cape"}  # fmt: skip
 TABLES = [(model, table) for model, tables in ABLATIONS.items() for table in tables]

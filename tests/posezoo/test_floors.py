@@ -29,8 +29,6 @@ from posestages.tasks import predict_member, train
 from posestages.train_without_ray import train_without_ray
 
 CATALOG = installed()
-
-
 SIZE = (64, 128)
 FLOORS = [name for name in sorted(CATALOG.models) if CATALOG.model(name).compute]
 

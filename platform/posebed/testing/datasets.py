@@ -53,7 +53,8 @@ class DatasetSuite:
             x, y, width, height = record.box
             assert record.keypoints.shape == (len(categories[record.category].keypoints), 3)
             assert {*record.keypoints[:, 2]} <= {0, 1, 2}
-            assert width > 0 and height > 0 and x < record.width and y < record.height and x + width > 0 < y + height
+            assert width > 0 and height > 0, "a box has an extent"
+            assert -width < x < record.width and -height < y < record.height, "a part of it lies in the picture"
             assert record.image in dataset.hashes
 
     def test_reading_twice_gives_the_same(self, example: Path) -> None:

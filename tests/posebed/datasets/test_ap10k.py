@@ -15,8 +15,6 @@ from posebed.data.splits import divide
 from posebed.datasets.ap10k import SKELETON, SPEC, Options, read
 
 CATALOG = installed()
-
-
 PUBLISHED = ("animal_kingdom", "animal_pose", "ap10k", "coco_keypoints")
 
 

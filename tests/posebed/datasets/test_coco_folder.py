@@ -18,8 +18,6 @@ from posebed.catalog import installed
 from posebed.datasets.coco_folder import Options, check_path, read
 
 CATALOG = installed()
-
-
 PICTURE = cv2.imencode(".png", np.zeros((30, 40, 3), np.uint8))[1].tobytes()
 REAL = {  # images, instances, keypoints
     "tiger": (183, 183, 12),

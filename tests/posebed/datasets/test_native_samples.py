@@ -13,8 +13,6 @@ from posebed.datasets.coco_folder import check_path
 from posebed.records import Dataset
 
 CATALOG = installed()
-
-
 SAMPLES = {  # annotations that count, keypoints
     "300w": (2, 68),
     "aflw": (2, 19),

@@ -41,8 +41,6 @@ from posebed.jobs.outcomes import Outcomes, State, accept, write_record
 from posebed.source_code import SourceCode
 
 CATALOG = installed()
-
-
 CHECKOUT = Path(__file__).parents[3]
 ROOTS = {"posebed": "platform/posebed", "posezoo": "models/posezoo"}
 RUN = {"split": "a", "pack": "p"}

@@ -29,8 +29,6 @@ from posebed.source_code import SourceCode
 from ray.tune.search import Searcher  # isort: skip
 
 CATALOG = installed()
-
-
 EPOCHS = 4
 
 

@@ -30,8 +30,6 @@ from posestages.commands.pictures import predict_pictures
 from posestages.tasks import predict_member
 
 CATALOG = installed()
-
-
 SMALL = {"width": 8, "blocks": 1, "modules": [1, 1, 1]}
 ORIGIN = Origin(data="ap10k", size=(64, 64), config=SMALL)
 
