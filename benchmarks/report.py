@@ -21,12 +21,13 @@ from pathlib import Path
 import numpy as np
 from figures import arguments, recording
 
+from posebed.catalog import installed
 from posebed.config import ScoringConfig
+from posebed.predictions import Predictions, read_predictions, write_predictions
 from posebed.records import Category, Record, read_records, write_records
 from posebed.reporting.common_ground import ground_sections
 from posebed.reporting.gallery import gallery_of
 from posebed.reporting.site import write_report
-from posebed.scoring.predictions import Predictions, read_predictions, write_predictions
 from posebed.scoring.result import Cost, Epoch, Provenance, Result, Score, read_result, write_result
 
 MODELS = ("kitpose", "prompt_pose", "fmmp", "cape_former", "mean_pose")
@@ -54,7 +55,8 @@ def made(place: int, rng: np.random.Generator) -> Result:
     return Result(
         key=f"run-{place:05}",
         fingerprint=f"{place:064x}",
-        model=MODELS[place // PROTOCOLS % len(MODELS)],
+        model=(model := MODELS[place // PROTOCOLS % len(MODELS)]),
+        floor=model == MODELS[-1],
         task="category_agnostic" if agnostic else "category_specific",
         data=f"data{protocol // 4}",
         split=f"split{protocol}",
@@ -163,6 +165,7 @@ def build(folder: Path) -> Figures:
         lambda key: [read_predictions(table(key))],
         lambda _: (lambda image: grey, records),
         ScoringConfig(),
+        [*installed().measured()[0].values()],
     )
     print_time(f"common ground of {sum(len(g.runs) for g in grounds)} runs", now)
     now = time.perf_counter()

@@ -13,13 +13,15 @@ from contextlib import contextmanager
 import numpy as np
 from figures import arguments, recording
 
+from posebed.catalog import installed
 from posebed.config import ScoringConfig
+from posebed.metrics.average_precision import image_statistic
+from posebed.metrics.distances import per_query
+from posebed.predictions import Predictions
 from posebed.records import Category, Record
-from posebed.scoring.average_precision import image_statistic
-from posebed.scoring.intervals import mean_statistic, resampled
-from posebed.scoring.metrics import METRICS
+from posebed.scoring.intervals import resampled
+from posebed.scoring.measuring import mean_statistic
 from posebed.scoring.oks import evaluate
-from posebed.scoring.predictions import Predictions
 from posebed.scoring.scores import score_predictions
 
 CATEGORIES = 20
@@ -68,16 +70,17 @@ def measure(count: int, resamples: int) -> float:
         predictions = drawn(count, rng)
     images, image = np.unique(predictions.image, return_inverse=True)
     with timed("metrics of every query"):
-        values = np.stack([m.per_query(predictions) for m in METRICS], axis=1)
+        values = per_query(predictions)
     with timed("OKS-AP by the evaluator, and its matches"):
         evaluations = evaluate(predictions)
     with timed("intervals of the means"):
         resampled(mean_statistic(values, image, predictions.predicted), len(images), resamples, rng)
     with timed("intervals of OKS-AP"):
         resampled(image_statistic(evaluations, image), len(images), resamples, rng)
+    specs = installed().measured()[0].values()
     start = time.perf_counter()
     with timed("all together: score_predictions"):
-        score_predictions(predictions, ScoringConfig(resamples=resamples))
+        score_predictions(predictions, ScoringConfig(resamples=resamples), specs)
     return time.perf_counter() - start
 
 

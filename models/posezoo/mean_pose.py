@@ -65,4 +65,5 @@ SPEC = ModelSpec(
     model=MeanPose,
     compute=MeanPose.compute,
     space={},
+    floor=True,
 )

@@ -94,4 +94,5 @@ SPEC = ModelSpec(
     model=NearestBox,
     compute=NearestBox.compute,
     space={},
+    floor=True,
 )

@@ -20,7 +20,7 @@ from posebed.jobs.outcomes import Outcomes, State, Status
 from posebed.jobs.requests import only_command
 from posebed.places import PARAMS, RUNS
 from posebed.source_code import SourceCode
-from posestages.stage import PACKAGES, catalog_here, run_stage
+from posestages.stage import PACKAGES, catalog_here, run_stage, usable_metrics
 
 METRICS = Path("metrics.json")
 INDEX, RESULTS = RUNS / "index.json", Kind("an index of results")
@@ -87,6 +87,8 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
     from posestages.live_tracking import LiveTracking
     from posestages.tasks import perform
 
+    for sentence in usable_metrics(project.catalog)[1]:
+        print(sentence, file=sys.stderr)
     estimates = Estimates(project.statuses)
     seconds = sum(estimates.seconds(graph.tasks[name]) for name in todo)
     with LiveTracking(graph.tasks) as tracking, View(len(todo), seconds, tracking.epoch) as view:

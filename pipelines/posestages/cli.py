@@ -86,6 +86,23 @@ def datasets() -> None:
     console.print(drawn)
 
 
+@app.command()
+def metrics() -> None:
+    """List every metric, what it says, its unit, what it needs and where it comes from."""
+    catalog = _catalog()
+    known, wrong = stage.usable_metrics(catalog)
+    table = Table("metric", "what it says", title="Metrics", title_justify="left", show_lines=True)
+    for module, spec in known.items():
+        for metric in spec.metrics:
+            facts = {"unit": metric.unit or "share", "better": metric.better, "needs": ", ".join(spec.needs)}
+            facts |= {"measured by": catalog.metrics[module].origin}
+            lines = [metric.definition, *(f"{fact}: {text}" for fact, text in facts.items() if text)]
+            table.add_row(metric.name, escape("\n".join(lines)))
+    console.print(table)
+    for sentence in wrong:
+        console.print(sentence, highlight=False, markup=False)
+
+
 Data = Annotated[Path, typer.Argument(help="A folder with annotations, or one annotation file.")]
 Source = Annotated[str | None, typer.Option(help="What reads it, as `posebed datasets` lists; else COCO keypoints.")]
 Options = Annotated[list[str] | None, typer.Option("--option", help="NAME=VALUE of the source; may be repeated.")]

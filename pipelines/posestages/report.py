@@ -28,7 +28,7 @@ from posebed.scoring.search_result import SEARCH_FILE, SearchResult
 from posestages import stage_times
 from posestages.commands.preset_matching import claims, literature
 from posestages.commands.report_sources import searches_in, tables_of, tracked_runs
-from posestages.stage import run
+from posestages.stage import catalog_here, run, usable_metrics
 
 OUT = Path("report")
 
@@ -64,7 +64,8 @@ def report(params: Params, out: Path = OUT, reference: str | None = None) -> Pat
     """
     results, searches = read_all(params)
     tables = {result.key: tables_of(result, run_folder(result.key)) for result in results}
-    grounds = ground_sections(results, tables_at(tables), _album, params.scoring, reference)
+    specs = [*usable_metrics(catalog_here(params))[0].values()]
+    grounds = ground_sections(results, tables_at(tables), _album, params.scoring, specs, reference)
     used = sorted({result.data for result in results})
     presets = {run.preset for run in params.runs.values() if run.preset}
     page = write_report(
@@ -114,7 +115,8 @@ def results_table(params: Params) -> str:
 def _computed(params: Params) -> Headlines:
     results = read_results(params)
     tables = {result.key: tables_of(result, run_folder(result.key)) for result in results}
-    grounds = ground_sections(results, tables_at(tables), None, params.scoring)
+    specs = [*usable_metrics(catalog_here(params))[0].values()]
+    grounds = ground_sections(results, tables_at(tables), None, params.scoring, specs)
     return headlines_of(grounds, tables_by_protocol(results), {})
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,19 +11,22 @@ from typing import Any
 from posebed import provenance
 from posebed.catalog import Catalog
 from posebed.config import Params
+from posebed.contracts import MetricSpec
 from posebed.data.splits import SPLIT
 from posebed.experiment import RUN
 from posebed.files import file_hash, read_json
 from posebed.listing import shortened
 from posebed.places import LOCK_FILE, member_folder, prepared_folder, run_folder, split_folder
+from posebed.predictions import PREDICTIONS, Predictions, read_predictions
 from posebed.records import DEFAULT_SIGMA, PREPARED
 from posebed.scoring.members import combined
-from posebed.scoring.predictions import PREDICTIONS, Predictions, read_predictions
 from posebed.scoring.result import RESULT_FILE, Epoch, Provenance, Result, read_cost, read_curve, write_result
 from posebed.scoring.scores import score_predictions
 from posebed.scoring.suppression import DUPLICATE
+from posebed.source_code import module_file
+from posebed.spec_text import stated_by
 from posestages.commands.preset_matching import repeat_of
-from posestages.stage import entry
+from posestages.stage import entry, usable_metrics
 
 STARTS = {"init_from": "started from", "imported": "weights imported from", "params_from": "parameters from"}
 """What ``run.json`` may name as the origin of weights or parameters, and its label."""
@@ -39,8 +43,9 @@ def score(key: str, params: Params, catalog: Catalog) -> Result:
     if absent := [folder.as_posix() for folder in folders if not (folder / PREDICTIONS).is_file()]:
         raise LookupError(f"every member of {key} must have {PREDICTIONS}, but there is none in {shortened(absent)}")
     tables = [read_predictions(folder / PREDICTIONS) for folder in folders]
-    results = [_member(key, folder, table, params, catalog) for folder, table in zip(folders, tables, strict=True)]
-    result = combined(results, tables, params.scoring)
+    specs = [*usable_metrics(catalog)[0].values()]
+    results = [_member(key, f, table, params, catalog, specs) for f, table in zip(folders, tables, strict=True)]
+    result = combined(results, tables, params.scoring, specs)
     for member, folder in zip(results, folders, strict=True):
         write_result(member, folder / RESULT_FILE)
     write_result(result, run_folder(key) / RESULT_FILE)
@@ -52,7 +57,9 @@ def metrics_of(results: Iterable[Result]) -> dict[str, dict[str, float]]:
     return {result.key: {score.metric: score.value for score in result.scores} for result in results}
 
 
-def _member(key: str, folder: Path, table: Predictions, params: Params, catalog: Catalog) -> Result:
+def _member(
+    key: str, folder: Path, table: Predictions, params: Params, catalog: Catalog, specs: Sequence[MetricSpec]
+) -> Result:
     """The result of what lies in a member's folder."""
     about = read_json(folder / "train/run.json", RUN)
     curve = read_curve(folder / "train/curve.json")
@@ -61,15 +68,24 @@ def _member(key: str, folder: Path, table: Predictions, params: Params, catalog:
         **{name: about[name] for name in copied},
         seeds=(about["seed"],),
         model=about["model"],
+        floor=_is_floor(about["model"], catalog),
         protocol=_protocol(about),
         answered=_inference_settings(about),
-        **dict(score_predictions(table, params.scoring)),
+        **dict(score_predictions(table, params.scoring, specs)),
         curve=curve,
         shortfalls=about.get("shortfalls", []),
         cost=read_cost(folder / "predicted/cost.json"),
         provenance=_provenance(about, curve, folder / "train/best.safetensors"),
         repeats=repeat_of(params, key, catalog),
     )
+
+
+def _is_floor(model: str, catalog: Catalog) -> bool:
+    """As the text of its module says, which is not imported; a model that is gone is none."""
+    with suppress(LookupError, ValueError):
+        file = module_file(catalog.model_entry(model).module)
+        return file is not None and stated_by(file).floor
+    return False
 
 
 def _protocol(about: dict[str, Any]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import NoReturn, TypeVar
 
 from posebed.catalog import Catalog, installed
 from posebed.config import Params, read_params
+from posebed.contracts import MetricSpec
 from posebed.listing import shortened
 from posebed.places import PARAMS
 
@@ -49,7 +50,17 @@ def catalog_here(params: Params | None = None) -> Catalog:
     """
     if params is None:
         params = read_params(PARAMS) if PARAMS.is_file() else Params()
-    return installed().with_project(params.models, [data.source for data in params.data.values()])
+    sources = [data.source for data in params.data.values()]
+    return installed().with_project(params.models, sources, params.scoring.metrics)
+
+
+def usable_metrics(catalog: Catalog) -> tuple[dict[str, MetricSpec], list[str]]:
+    """What measures tables of predictions, by the import paths of its modules, and in sentences what is left out."""
+    from posebed.scoring.scores import usable  # needs numpy, which most commands do not
+
+    known, gone = catalog.measured()
+    specs, wrong = usable(known)
+    return specs, gone + wrong
 
 
 def only_key(arguments: list[str]) -> str:

@@ -100,7 +100,7 @@ def predict_member(
     from posebed.data.splits import read_split
     from posebed.inference.predict import answer
     from posebed.inference.trained_model import open_trained
-    from posebed.scoring.predictions import write_predictions
+    from posebed.predictions import write_predictions
     from posebed.scoring.result import write_cost
     from posebed.training.run_folder import read_about
 

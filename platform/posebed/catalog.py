@@ -1,5 +1,5 @@
-"""What models, datasets and presets there are, and where each comes from: installed packages tell by entry points, and
-a project names modules of its own. Nothing is imported before it is asked for, and nothing else ever is.
+"""What models, datasets, metrics and presets there are, and where each comes from: installed packages tell by entry
+points, and a project names modules of its own. Nothing is imported before it is asked for, and nothing else ever is.
 
 The value of an entry point is a module that holds one (``mylab.poses``), or a package whose modules each hold one,
 named as their files are (``posezoo``).
@@ -20,15 +20,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from posebed.contracts import CONTRACT, DatasetSpec, ModelSpec, Preset
+from posebed.contracts import CONTRACT, DatasetSpec, MetricSpec, ModelSpec, Preset
 from posebed.listing import shortened
 from posebed.source_code import module_file
 
-MODELS, DATASETS, PRESETS = "posebed.models", "posebed.datasets", "posebed.presets"
+MODELS, DATASETS, METRICS, PRESETS = "posebed.models", "posebed.datasets", "posebed.metrics", "posebed.presets"
 """Groups of entry points."""
 
 Entries = Mapping[str, "Entry"]
-SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec)
+SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec, MetricSpec)
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,28 @@ class Catalog:
 
     models: Entries = field(default_factory=dict[str, Entry])
     datasets: Entries = field(default_factory=dict[str, Entry])
+    metrics: Entries = field(default_factory=dict[str, Entry])
+    """Modules of metrics, by their import paths."""
     presets: Entries = field(default_factory=dict[str, Entry])
-    """Modules that hold ``PRESETS``, by their own names."""
+    """Modules that hold ``PRESETS``, by their import paths."""
 
-    def with_project(self, models: Iterable[str], datasets: Iterable[str]) -> Catalog:
+    def with_project(
+        self, models: Iterable[str] = (), datasets: Iterable[str] = (), metrics: Iterable[str] = ()
+    ) -> Catalog:
         """With the modules that the parameters of the project in the working directory name: by import path, or as a
         file beside ``params.yaml``."""
-        return Catalog(_with_project(self.models, models), _with_project(self.datasets, datasets), self.presets)
+        return Catalog(
+            models=_with_project(self.models, models),
+            datasets=_with_project(self.datasets, datasets),
+            metrics={**self.metrics, **{name: _of_project(name) or _no_module(name) for name in metrics}},
+            presets=self.presets,
+        )
 
     @property
     def packages(self) -> tuple[str, ...]:
         """The top-level packages of all of them."""
-        entries = (e for group in (self.models, self.datasets, self.presets) for e in group.values() if not e.wrong)
+        groups = (self.models, self.datasets, self.metrics, self.presets)
+        entries = (e for group in groups for e in group.values() if not e.wrong)
         return tuple(sorted({entry.module.partition(".")[0] for entry in entries}))
 
     def model_entry(self, name: str) -> Entry:
@@ -105,6 +115,43 @@ class Catalog:
     def dataset(self, name: str) -> DatasetSpec:
         """As ``model``."""
         return _spec(self.dataset_entry(name), DatasetSpec)
+
+    def measured(self) -> tuple[dict[str, MetricSpec], list[str]]:
+        """What measures tables of predictions, by import paths, those that order tables first; and in sentences what
+        does not: modules that are no metrics, and those with a name that another one, or the engine, has."""
+        known: dict[str, MetricSpec] = {}
+        owners: dict[str, Entry] = {}
+        wrong: list[str] = []
+        for entry in sorted(self.metrics.values(), key=lambda e: (not e.module.startswith("posebed."), e.module)):
+            try:
+                spec = _spec(entry, MetricSpec)
+            except (LookupError, ValueError) as error:
+                wrong.append(f"metrics are left out: {error}")
+                continue
+            twice = [metric.name for metric in spec.metrics if metric.name in owners]
+            if twice:
+                both = _both(owners[twice[0]], entry)
+                wrong.append(f"metrics are left out: {twice[0]!r} must come from one place, but {both}")
+                continue
+            known[entry.module] = spec
+            owners |= {metric.name: entry for metric in spec.metrics}
+        return dict(sorted(known.items(), key=lambda item: -max(m.leads for m in item[1].metrics))), wrong
+
+    def judge(self, metric: str) -> str:
+        """The import path of the module of a metric that trainings may be judged by.
+
+        Raises:
+            LookupError: there is none of that name, or less of it is better.
+        """
+        known, wrong = self.measured()
+        raised = {m.name: path for path, spec in known.items() for m in spec.metrics if m.better == "higher"}
+        if metric not in raised:
+            more = "".join(f"; {sentence}" for sentence in wrong)
+            raise LookupError(
+                f"train.judged_by must be a metric that is better when it is higher, one of {', '.join(raised)}, but "
+                f"is {metric!r}{more}"
+            )
+        return raised[metric]
 
     def every_preset(self) -> Mapping[str, Preset]:
         """Published runs by name, of all modules that import.
@@ -157,13 +204,13 @@ def installed() -> Catalog:
 def _on_path(path: tuple[str, ...]) -> Catalog:
     """Looked up once per path: a project of thousands of runs asks for as many presets."""
     points = entry_points()  # looks at every installed package
-    return Catalog(*(_installed(points.select(group=group), group == PRESETS) for group in (MODELS, DATASETS, PRESETS)))
+    return Catalog(*(_installed(points.select(group=group)) for group in (MODELS, DATASETS, METRICS, PRESETS)))
 
 
-def _installed(points: Iterable[EntryPoint], whole: bool) -> dict[str, Entry]:
+def _installed(points: Iterable[EntryPoint]) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     ordered = sorted(points, key=lambda point: (point.value, point.name))
-    for entry in (entry for point in ordered for entry in _entries(point, whole)):
+    for entry in (entry for point in ordered for entry in _entries(point)):
         former = entries.get(entry.name)
         if former is None:
             entries[entry.name] = entry
@@ -173,18 +220,20 @@ def _installed(points: Iterable[EntryPoint], whole: bool) -> dict[str, Entry]:
     return entries
 
 
-def _entries(point: EntryPoint, whole: bool) -> Iterator[Entry]:
-    """Of one entry point: of a package those of its modules, unless it is taken as a whole."""
+def _entries(point: EntryPoint) -> Iterator[Entry]:
+    """Of one entry point: of a package those of its modules. A package of presets is taken as a whole; what holds
+    several things by names of their own goes by its import path."""
     origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
     file = module_file(point.value)
-    if whole or file is None or file.name != "__init__.py":
-        name = point.value if whole else point.name
+    if point.group == PRESETS or file is None or file.name != "__init__.py":
+        name = point.value if point.group in (METRICS, PRESETS) else point.name
         gone = f"{name!r} must be a module of {origin}, but there is no {point.value}"
         yield Entry(name, point.value, origin, wrong="" if file else gone)
         return
     for module in pkgutil.iter_modules([str(file.parent)]):
         if not module.ispkg and not module.name.startswith("_"):
-            yield Entry(module.name, f"{point.value}.{module.name}", origin)
+            path = f"{point.value}.{module.name}"
+            yield Entry(path if point.group == METRICS else module.name, path, origin)
 
 
 def _with_project(entries: Entries, names: Iterable[str]) -> dict[str, Entry]:
@@ -205,6 +254,11 @@ def _of_project(name: str) -> Entry | None:
         _importable(str(here))
         return Entry(name, name, beside.relative_to(here).as_posix(), str(here)) if module_file(name) else None
     return Entry(name, name, _distribution(top)) if dot and module_file(name) else None
+
+
+def _no_module(name: str) -> Entry:
+    wrong = f"{name!r} must be an import path or a file beside params.yaml, but there is no module of that name"
+    return Entry(name, name, "params.yaml", wrong=wrong)
 
 
 def _distribution(package: str) -> str:

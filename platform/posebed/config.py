@@ -174,6 +174,8 @@ class TrainConfig(Section):
     """Share batch statistics between workers, so that their number changes no result."""
     checkpoint_every: Positive = 10
     """Epochs between checkpoints; validation takes place with each."""
+    judged_by: str = "PCK@0.2"
+    """The metric on the validation part that chooses the best epoch, and that a search raises."""
     augment: AugmentConfig = AugmentConfig()
 
     def accumulation(self) -> int:
@@ -305,6 +307,8 @@ class ScoringConfig(Section):
     resamples: Positive = 1000
     """Bootstrap resamples behind every interval."""
     seed: int = 0
+    metrics: tuple[str, ...] = ()
+    """Modules of further metrics, beside those of installed packages: import paths, or files beside ``params.yaml``."""
 
 
 class LimitsConfig(Section):

@@ -1,8 +1,8 @@
-"""The page to read first: what a model and a dataset promise, and what they are given.
+"""The page to read first: what a model, a dataset and a metric promise, and what they are given.
 
 Three things travel: an Experiment goes down to the workers, Batches flow across the model, a Result comes up.
-A model is one module whose last lines are its ``SPEC``, and so is a dataset; ``posebed.catalog`` finds them, in any
-installed package.
+A model is one module whose last lines are its ``SPEC``, and so is a dataset, and so are metrics that are measured
+together; ``posebed.catalog`` finds them, in any installed package.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from posebed.config import Section, TrainConfig
 from posebed.space import Choice, LogUniform, Space, Uniform, check_order
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from posebed.pose import Batch, EpisodeBatch, Keypoints
+    from posebed.predictions import Predictions
     from posebed.records import Category, Dataset
 
 BatchT = TypeVar("BatchT", bound="Batch", contravariant=True)
@@ -182,6 +184,8 @@ class ModelSpec:
     """Overrides of the config that make it small and free of downloads, for the tests of ``posebed.testing``."""
     exceptions: Mapping[str, str] = field(default_factory=dict[str, str])
     """Clauses of ``posebed.testing.ModelSuite`` that it does not hold, each with the reason."""
+    floor: bool = False
+    """It ignores the picture: what the best of such models scores, anyone can score."""
     contract: int = 1
     """The version of the contract that it was written for."""
 
@@ -215,3 +219,84 @@ class DatasetSpec:
     """The one skeleton of all its categories, where they share one."""
     contract: int = 1
     """The version of the contract that it was written for."""
+
+
+Statistic = Callable[["np.ndarray"], "np.ndarray"]
+"""From how often each of U units was drawn, (U, R) for R resamples, to the values (R, M) of M metrics; nan where a
+resample has nothing to measure."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """What a bootstrap draws with replacement."""
+
+    kind: Literal["images", "categories"]
+    row: np.ndarray
+    """(N,) the number, from 0, of the unit of every row of the table."""
+
+
+class Need(StrEnum):
+    """What a table of predictions must offer to a metric."""
+
+    TRUTHS = "truths"
+    """Every prediction has a truth of its own, as those in a detector's boxes have not."""
+    ONE_SKELETON = "one skeleton"
+    """All categories have the same keypoints, and there are no episodes."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a result. Two definitions never share a name."""
+
+    name: str
+    definition: str
+    """One sentence."""
+    unit: str = ""
+    """Such as ``pixels``; empty for a share, within 0..1."""
+    better: Literal["higher", "lower"] = "higher"
+    leads: int = 0
+    """The metric of a run that leads with the highest number orders its table; 0 orders none."""
+    column: bool = False
+    """Stands in the table of its protocol; any other stands with its run alone."""
+    paired: bool = False
+    """Runs are compared by it query by query, on common ground."""
+
+    def __post_init__(self) -> None:
+        if self.leads and self.better == "lower":
+            raise ValueError(f"a metric that orders tables must be better when it is higher, but {self.name} is not")
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """M metrics that are measured together.
+
+    Raises:
+        ValueError: there is none, or not exactly one way to measure them.
+    """
+
+    metrics: tuple[Metric, ...]
+    per_query: Callable[[Predictions], np.ndarray] | None = None
+    """(N, M) values of every row of the table, whose means over the queries are the metrics."""
+    measure: Callable[[Predictions], Callable[[Units], Statistic]] | None = None
+    """For metrics that are no means over queries: from a table, and then from the units that are drawn, to the metrics
+    of resamples."""
+    needs: tuple[Need, ...] = ()
+    """Tables that do not offer these are not measured."""
+    centred: bool = False
+    """Values of resampled images lie to one side of the value and are moved back to it."""
+    on_common_ground: Callable[[Predictions], Callable[[Units], Statistic]] | None = None
+    """A faster ``measure`` of the paired ones alone, for a table in which every row is a picture of its own with one
+    truth and one prediction, and for categories as units."""
+    exceptions: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Clauses of ``posebed.testing.MetricSuite`` that they do not hold, each with the reason."""
+    contract: int = 1
+    """The version of the contract that it was written for."""
+
+    def __post_init__(self) -> None:
+        if not self.metrics:
+            raise ValueError("a MetricSpec must have at least one metric, but has none")
+        if (self.per_query is None) == (self.measure is None):
+            raise ValueError(
+                f"metrics must be given per_query or measure, but {', '.join(m.name for m in self.metrics)} have "
+                f"{'neither' if self.measure is None else 'both'}"
+            )

@@ -26,7 +26,7 @@ from posebed.config import (
     merged,
     sentence,
 )
-from posebed.contracts import ModelSpec, Preset, Task
+from posebed.contracts import MetricSpec, ModelSpec, Preset, Task
 from posebed.files import Content, Kind
 from posebed.identity import Identity
 from posebed.records import Category
@@ -55,6 +55,8 @@ class Experiment:
     """Import path of the model's module, such as ``posezoo.hrnet``."""
     origin: str
     """Where that module comes from, such as ``posebed 0.1.0``."""
+    judge_module: str
+    """Import path of the module of the metric ``train.judged_by``."""
     task: Task
     config: Section
     """The model's own config."""
@@ -92,6 +94,11 @@ class Experiment:
     @property
     def spec(self) -> ModelSpec:
         return importlib.import_module(self.module).SPEC
+
+    @property
+    def judge(self) -> MetricSpec:
+        """Which measures ``train.judged_by``, beside others."""
+        return importlib.import_module(self.judge_module).SPEC
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Experiment:
         """The same experiment with dotted names changed: ``model.NAME`` or ``train.NAME``.
@@ -197,7 +204,7 @@ def decide(
         best_params: of a run that takes them from a search, dotted names to values.
 
     Raises:
-        LookupError: no run, model or preset of that name.
+        LookupError: no run, model, preset or metric of that name.
         ValueError: settings that a section refuses, or that do not go together; or the model's module does not import.
     """
     place, run = params.place_of(key)
@@ -222,6 +229,7 @@ def decide(
         model=run.model,
         module=entry.module,
         origin=entry.origin,
+        judge_module=catalog.judge(train.judged_by),
         task=task,
         config=_validated(spec.config, place, config),
         train=train,

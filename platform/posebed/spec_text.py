@@ -15,6 +15,7 @@ class Stated:
 
     tasks: tuple[Task, ...] = ()
     paper: Paper | None = None
+    floor: bool = False
 
 
 def stated_by(file: Path) -> Stated:
@@ -35,7 +36,12 @@ def stated_by(file: Path) -> Stated:
 
 def _of_call(value: ast.expr) -> Stated:
     arguments = {word.arg: word.value for word in value.keywords} if isinstance(value, ast.Call) else {}
-    return Stated(_tasks(arguments.get("tasks")), _paper(arguments.get("paper")))
+    floor = arguments.get("floor")
+    return Stated(
+        tasks=_tasks(arguments.get("tasks")),
+        paper=_paper(arguments.get("paper")),
+        floor=isinstance(floor, ast.Constant) and floor.value is True,
+    )
 
 
 def _tasks(value: ast.expr | None) -> tuple[Task, ...]:

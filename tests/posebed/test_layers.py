@@ -18,11 +18,11 @@ BELOW = {
     "posestages": {"posebed", "menagerie", "posezoo"},
 }
 FLOORS = (
-    {"address", "config", "files", "listing", "pose", "provenance", "records", "space", "yamlfile"},
+    {"address", "config", "files", "listing", "pose", "predictions", "provenance", "records", "space", "yamlfile"},
     {"identity", "source_code"},
     {"catalog", "contracts", "spec_text"},
     {"experiment"},
-    {"data", "scoring"},
+    {"data", "metrics", "scoring"},
     {"annotations", "training", "reporting"},
     {"datasets", "inference"},
     {"jobs", "testing"},

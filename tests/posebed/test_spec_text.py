@@ -21,7 +21,7 @@ def test_the_text_says_what_the_import_says(name: str):
     file = module_file(CATALOG.model_entry(name).module)
     assert file
     imported = CATALOG.model(name)
-    assert stated_by(file) == Stated(imported.tasks, imported.paper)
+    assert stated_by(file) == Stated(imported.tasks, imported.paper, imported.floor)
 
 
 @pytest.mark.parametrize("text", ["", "SPEC: int", "def SPEC(): ..."])

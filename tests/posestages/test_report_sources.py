@@ -18,12 +18,12 @@ from typer.testing import CliRunner
 from posebed.catalog import installed
 from posebed.config import Params, merged
 from posebed.places import member_folder
+from posebed.predictions import Predictions, write_predictions
 from posebed.records import Category, Record, categories_to_json, write_records
 from posebed.reporting.common_ground import ground_sections
 from posebed.reporting.headlines import read_headlines
 from posebed.reporting.terminal import headlines_text
 from posebed.reporting.tracking import EXPERIMENT, Tracker
-from posebed.scoring.predictions import Predictions, write_predictions
 from posebed.scoring.result import RESULT_FILE, Cost, Provenance, Repeat, Result, Score, read_result, write_result
 from posebed.scoring.search_result import Measured, SearchResult, Trial, write_search
 from posebed.yamlfile import yaml_text

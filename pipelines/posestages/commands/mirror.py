@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posebed.places import member_folder, run_folder
+from posebed.predictions import PREDICTIONS
 from posebed.reporting.trace import Tracked, write_tracked
-from posebed.scoring.predictions import PREDICTIONS
 from posebed.scoring.result import RESULT_FILE, Result, read_result
 from posebed.scoring.search_result import SearchResult
 

@@ -11,18 +11,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from posebed.catalog import installed
 from posebed.config import SEARCH, ScoringConfig
 from posebed.places import member_folder
+from posebed.predictions import PREDICTIONS
 from posebed.reporting.common_ground import ground_sections
 from posebed.reporting.paper_tables import papers
 from posebed.reporting.site import write_report
 from posebed.reporting.terminal import print_headlines
 from posebed.reporting.trace import TRACKED, Tracked, read_tracked
 from posebed.scoring.common_ground import grounds, tables_at
-from posebed.scoring.predictions import PREDICTIONS
 from posebed.scoring.result import RESULT_FILE, Result, read_result
 from posebed.scoring.search_result import SEARCH_FILE, SearchResult, read_search
 from posestages.commands.preset_matching import claims, literature
+from posestages.stage import usable_metrics
 
 if TYPE_CHECKING:
     from posebed.reporting.tracking import Tracker
@@ -130,6 +132,7 @@ def _write(
             "those of a project to its tracker",
             file=sys.stderr,
         )
+    specs = [*usable_metrics(installed())[0].values()]
     page = write_report(
         results,
         [],
@@ -137,7 +140,7 @@ def _write(
         out,
         published=claims(results),
         tracked={result.key: where for result, where in ordered if where},
-        grounds=ground_sections(results, tables_at(tables), None, ScoringConfig(), reference),
+        grounds=ground_sections(results, tables_at(tables), None, ScoringConfig(), specs, reference),
         papers=papers(results, literature()),
         searches=sorted(searches, key=lambda search: search.key),
     )

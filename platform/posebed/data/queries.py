@@ -1,4 +1,4 @@
-"""What a model is evaluated on: the queries of one part of a split, and their batches."""
+"""What a model is evaluated on: the queries of one part of a split, their batches, and the table of its answers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from posebed.contracts import Task
+from posebed.data.crop import apply_affine, invert_affine
 from posebed.data.loader import Loader, evaluation_batches
 from posebed.data.pack import Pack
 from posebed.data.splits import Split
-from posebed.pose import Batch
+from posebed.pose import Batch, Keypoints
+from posebed.predictions import Predictions
 
 
 @dataclass(frozen=True)
@@ -75,3 +77,38 @@ def query_batches(pack: Pack, groups: Sequence[Sequence[Query]], device: torch.d
     """One batch of exact crops per group."""
     rows = [np.array([(*query.supports, query.row) for query in group]) for group in groups]
     return evaluation_batches(pack, rows, device)
+
+
+def to_image(pack: Pack, batch: Batch, pose: Keypoints) -> np.ndarray:
+    """(B, K, 2) float64, the predicted points in pixels of their images."""
+    return apply_affine(invert_affine(pack.affine[batch.row.cpu().numpy()]), pose.xy.double().cpu().numpy())
+
+
+def table_of(
+    pack: Pack, queries: Sequence[Query], xy: np.ndarray, confidence: np.ndarray, unmatched: Sequence[int] = ()
+) -> Predictions:
+    """The answers (n, K, 2) in image pixels, and their confidences (n, K), beside the truth.
+
+    Args:
+        unmatched: rows of the pack with truths that nothing was predicted for, but which predictions may match.
+    """
+    records, rows = pack.records(), [q.row for q in queries]
+    episodic = queries[0].episode >= 0
+    return Predictions.from_records(
+        pack.categories,
+        [records[row] for row in rows],
+        xy,
+        confidence,
+        [q.episode for q in queries] if episodic else None,
+        [[records[s] for s in q.supports] for q in queries] if episodic else None,
+        crop=_crops(pack)[rows],
+        size=pack.size,
+        unmatched_truths=[records[row] for row in unmatched if records[row].detection is None],
+    )
+
+
+def _crops(pack: Pack) -> np.ndarray:
+    """(N, 4) x, y, width, height of every crop in image pixels."""
+    height, width = pack.size
+    corners = apply_affine(invert_affine(pack.affine), np.array([[0.0, 0.0], [width, height]]))
+    return np.hstack([corners[:, 0], corners[:, 1] - corners[:, 0]])

@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from posebed.data.crop import apply_affine, invert_affine
 from posebed.data.pack import Pack
-from posebed.data.queries import grouped, queries_of, query_batches
+from posebed.data.queries import grouped, queries_of, query_batches, table_of, to_image
 from posebed.data.splits import Split
 from posebed.inference.shared_supports import predicted
 from posebed.inference.trained_model import Trained
 from posebed.pose import Batch
-from posebed.scoring.predictions import Predictions
+from posebed.predictions import Predictions
 from posebed.scoring.result import Cost
 from posebed.training.process_group import device_name
 
@@ -55,26 +54,14 @@ def answer(
         started = time.perf_counter()
         prediction = predicted(trained.model, batch, [query.episode for query in group])
         pose = trained.model.decode(prediction, batch)
-        to_image = invert_affine(pack.affine[batch.row.cpu().numpy()])
-        xy.append(apply_affine(to_image, pose.xy.double().cpu().numpy()))
+        xy.append(to_image(pack, batch, pose))
         confidence.append(pose.weight.float().cpu().numpy())
         seconds.append((time.perf_counter() - started) / len(batch))
         progress(len(batch))
-    episodic = queries[0].episode >= 0
-    records = pack.records()
-    rows = [q.row for q in queries]
-    others = [] if episodic else sorted({pack.row[name] for name in split.records(part)} - set(rows))
-    predictions = Predictions.from_records(
-        pack.categories,
-        [records[row] for row in rows],
-        np.concatenate(xy),
-        np.concatenate(confidence),
-        [q.episode for q in queries] if episodic else None,
-        [[records[s] for s in q.supports] for q in queries] if episodic else None,
-        crop=_crops(pack)[rows],
-        size=pack.size,
-        unmatched_truths=[records[row] for row in others if records[row].detection is None],
-    )
+    asked = {query.row for query in queries}
+    # Queries of an episode are all that competes there.
+    others = [] if queries[0].episode >= 0 else sorted({pack.row[name] for name in split.records(part)} - asked)
+    predictions = table_of(pack, queries, np.concatenate(xy), np.concatenate(confidence), others)
     cost = Cost(
         parameters=sum(p.numel() for p in trained.model.parameters()),
         gflops=multiplied,
@@ -83,13 +70,6 @@ def answer(
         device=device_name(trained.device),
     )
     return Answers(predictions, cost)
-
-
-def _crops(pack: Pack) -> np.ndarray:
-    """(N, 4) x, y, width, height of every crop in image pixels."""
-    height, width = pack.size
-    corners = apply_affine(invert_affine(pack.affine), np.array([[0.0, 0.0], [width, height]]))
-    return np.hstack([corners[:, 0], corners[:, 1] - corners[:, 0]])
 
 
 def gflops(model: Any, crop: Batch) -> float | None:

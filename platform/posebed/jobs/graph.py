@@ -253,8 +253,18 @@ class GraphMaker:
             f"pack {run.pack}": self._content(pack_folder(run.pack), PACK_FILES),
         }
 
-    def code_of(self, kind: str, run: TrainingConfig | None = None) -> dict[str, str]:
-        entries = (*ENTRIES[kind], *([self._catalog.model_entry(run.model).module] if run else []))
+    def code_of(self, kind: str, run: TrainingConfig | None = None, judge: str | None = None) -> dict[str, str]:
+        """
+        Args:
+            run: whose model the task needs.
+            judge: the metric that it is judged by.
+        """
+        entries = (
+            *ENTRIES[kind],
+            *([self._catalog.model_entry(run.model).module] if run else []),
+            *([self._catalog.judge(judge)] if judge else []),
+            *(self._catalog.measured()[0] if kind == "score" else []),
+        )
         if entries not in self._reachable:
             self._reachable[entries] = self._code.reachable(entries)
         return self._reachable[entries]
@@ -272,7 +282,9 @@ def _equal_values(settings: dict[str, Any], others: dict[str, Any]) -> list[str]
 
 def training_identity(maker: GraphMaker, key: str, run: RunConfig | SearchConfig, seed: int) -> Identity:
     """What decides the weights of one training, but for what it starts from."""
-    return Identity(maker.settings_of(key, run, seed), maker.data_of(run), {}, maker.code_of("train", run))
+    settings = maker.settings_of(key, run, seed)
+    code = maker.code_of("train", run, judge=settings["train.judged_by"])
+    return Identity(settings, maker.data_of(run), {}, code)
 
 
 def training_identity_of(search: Task) -> Identity:

@@ -211,6 +211,7 @@ def result_of(search: Search, origin: dict[str, str]) -> SearchResult:
         key=experiment.key,
         study=search.study.study_name,
         model=experiment.model,
+        judged_by=experiment.train.judged_by,
         **{name: about[name] for name in copied},
         settings=settings.model_dump(mode="json", include=set(chosen)) | {"epochs": experiment.train.epochs},
         space={name: describe(dimension) for name, dimension in search.space.items()},

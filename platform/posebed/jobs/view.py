@@ -135,7 +135,7 @@ def covered(spans: Sequence[tuple[float, float]]) -> float:
 def epoch_line(epoch: Epoch) -> str:
     """An epoch with a validation, in words."""
     return (
-        f"epoch {epoch.epoch}, loss {epoch.loss:.4g}, validation PCK@0.2 {epoch.validation or 0:.3f}, "
+        f"epoch {epoch.epoch}, loss {epoch.loss:.4g}, validation {epoch.judged_by} {epoch.validation or 0:.3f}, "
         f"{epoch.images_per_second:.0f} img/s, waiting for data {epoch.waiting:.1%}"
     )
 

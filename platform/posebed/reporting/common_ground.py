@@ -14,23 +14,22 @@ import numpy as np
 from markupsafe import Markup
 
 from posebed.config import ScoringConfig
-from posebed.contracts import Task
+from posebed.contracts import Metric, MetricSpec, Task
 from posebed.listing import shortened
+from posebed.metrics.distances import keypoint_pck
+from posebed.predictions import Predictions
 from posebed.records import Category, Record
 from posebed.reporting.chart import WIDTH, axis, series, svg
-from posebed.reporting.compare import FLOORS, KeypointTable
+from posebed.reporting.compare import KeypointTable
 from posebed.reporting.csv_tables import Line
 from posebed.reporting.figures import Figure
 from posebed.reporting.formats import number, signed
 from posebed.reporting.gallery import Decode
 from posebed.reporting.hard_queries import HardQuery, hard_queries
 from posebed.reporting.sure import what_is_sure
-from posebed.scoring.average_precision import OksMetric
 from posebed.scoring.common_ground import Answers, Read, aligned, grounds
 from posebed.scoring.members import mean_tables
-from posebed.scoring.metrics import Metric, keypoint_pck
-from posebed.scoring.paired import HEADLINE, MEASURED, Comparison, Estimate, compared
-from posebed.scoring.predictions import Predictions
+from posebed.scoring.paired import HEADLINE, Comparison, Estimate, compared
 from posebed.scoring.result import Result
 from posebed.scoring.scores import labels
 
@@ -66,9 +65,9 @@ class GroundSection:
         return self.comparison.runs
 
     @property
-    def metrics(self) -> tuple[Metric | OksMetric, ...]:
+    def metrics(self) -> tuple[Metric, ...]:
         """The headline first."""
-        return MEASURED
+        return self.comparison.metrics
 
     def title(self) -> str:
         return f"{self.runs[0].data}, split {self.runs[0].split}, common ground"
@@ -90,7 +89,7 @@ class GroundSection:
 
     def sure(self) -> str:
         """Which differences between all runs are real, in one sentence."""
-        floors = [i for i, run in enumerate(self.runs) if run.model in FLOORS]
+        floors = [i for i, run in enumerate(self.runs) if run.floor]
         return what_is_sure([r.key for r in self.runs], floors, lambda i, j: self.comparison.difference(i, j).sign)
 
     def _describe(self, run: int, other: int) -> str:
@@ -124,13 +123,19 @@ def spanned(estimate: Estimate) -> str:
 
 
 def ground_sections(
-    results: Iterable[Result], read: Read, album: Album | None, scoring: ScoringConfig, reference: str | None = None
+    results: Iterable[Result],
+    read: Read,
+    album: Album | None,
+    scoring: ScoringConfig,
+    specs: Sequence[MetricSpec],
+    reference: str | None = None,
 ) -> list[GroundSection]:
     """Every ground on which runs meet, one of which at least has the table of its queries; first those on which both
     families do.
 
     Args:
         album: None for no pictures.
+        specs: the metrics.
         reference: Key of the run that the others are compared with, on the grounds where it stands; elsewhere, and by
             default, the best floor, or where none has a part, the best run.
 
@@ -140,7 +145,7 @@ def ground_sections(
     sections: list[GroundSection] = []
     for ground in grounds(results):
         if answers := aligned(ground, read):
-            sections.append(_section(answers, compared(answers, scoring), album, reference))
+            sections.append(_section(answers, compared(answers, scoring, specs), album, reference))
     keys = sorted({run.key for section in sections for run in section.runs})
     if reference is not None and reference not in keys:
         raise LookupError(
@@ -151,7 +156,7 @@ def ground_sections(
 
 def _section(answers: Answers, comparison: Comparison, album: Album | None, wanted: str | None) -> GroundSection:
     runs = comparison.runs
-    floor = next((i for i, run in enumerate(runs) if run.model in FLOORS), 0)
+    floor = next((i for i, run in enumerate(runs) if run.floor), 0)
     reference = next((i for i, run in enumerate(runs) if run.key == wanted), floor)
     shown = tuple(sorted({*range(min(SHOWN, len(runs))), reference}))
     table_of = dict(zip((run.key for run in answers.runs), answers.tables, strict=True))
@@ -233,7 +238,7 @@ def _forest(comparison: Comparison, reference: int, shown: Sequence[int]) -> Fig
         )
         for place, (i, key, d) in enumerate(rows)
     ]  # fmt: skip
-    against, headline = comparison.runs[reference].key, MEASURED[HEADLINE].name
+    against, headline = comparison.runs[reference].key, comparison.metrics[HEADLINE].name
     differences = "; ".join(f"{key} {signed(d.value)} {spanned(d)}" for _, key, d in rows)
     return Figure(
         name="differences",
@@ -257,7 +262,7 @@ def _line(section: GroundSection, place: int) -> Line:
         "reference": section.runs[section.reference].key,
         **dict(zip(("wins", "ties", "losses"), section.tally(place, section.reference), strict=True)),
     }
-    for m, metric in enumerate(MEASURED):
+    for m, metric in enumerate(section.metrics):
         difference = comparison.difference(place, section.reference, m)
         score = comparison.score(place, m)
         line |= {metric.name: score.value, f"{metric.name} spread": score.spread}

@@ -5,7 +5,6 @@ Only numbers and words; how they look is left to ``reporting.figures`` and ``rep
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -14,16 +13,8 @@ from typing import Literal
 from posebed.reporting.formats import mean
 from posebed.scoring.result import Result, Score
 
-HEADLINE = "PCK@0.2"
-"""The metric that orders most tables."""
-IN_DETECTED_BOXES = "AP"
-"""The metric that orders a table of runs in a detector's boxes, where no prediction has a truth of its own."""
-FLOORS = ("mean_pose", "nearest_box")
-"""The models that ignore the picture: what the better of them scores, anyone can score."""
 LEADERS = 3
 """Protocols whose leaders the summary names."""
-COLUMNS = re.compile(r"PCK@0\.05$|mPCK|NME|AP$")
-"""Metrics that stand in the leader table beside the headline; the others stand with their run."""
 
 Verdict = Literal["above", "below", "not separated"]
 
@@ -58,8 +49,8 @@ class Protocol:
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A column: two definitions never share one, whatever they are called."""
+class Column:
+    """A metric in the leader table: two definitions never share one, whatever they are called."""
 
     name: str
     definition: str
@@ -79,11 +70,11 @@ class Row:
     def verdict(self) -> Verdict | None:
         return None if self.floor is None else compared(self.headline, self.floor)
 
-    def scores(self, metrics: Sequence[Metric]) -> list[Score | None]:
+    def scores(self, metrics: Sequence[Column]) -> list[Score | None]:
         known = {(s.metric, s.definition): s for s in self.result.scores}
         return [known.get((m.name, m.definition)) for m in metrics]
 
-    def values(self, metrics: Sequence[Metric]) -> list[float | None]:
+    def values(self, metrics: Sequence[Column]) -> list[float | None]:
         return [score and score.value for score in self.scores(metrics)]
 
     def of_members(self) -> dict[int, float]:
@@ -97,7 +88,7 @@ class Table:
 
     protocol: Protocol
     rows: tuple[Row, ...]
-    metrics: tuple[Metric, ...]
+    metrics: tuple[Column, ...]
     """Columns beside the headline, in the order in which the runs name them."""
 
     def best(self, count: int) -> Table:
@@ -106,13 +97,17 @@ class Table:
 
 
 def headline_of(result: Result) -> Score:
-    """The score by which the run stands in its table.
+    """The score by which the run stands in its table: PCK@0.2, or in a detector's boxes, where no prediction has a
+    truth of its own, AP, unless a metric from elsewhere leads them.
 
     Raises:
         LookupError: the result has none that tables are ordered by.
     """
-    names = {score.metric for score in result.scores}
-    return result.score(next((name for name in (HEADLINE, IN_DETECTED_BOXES) if name in names), HEADLINE))
+    best = max(result.scores, key=lambda score: score.leads, default=None)
+    if best is None or not best.leads:
+        names = ", ".join(score.metric for score in result.scores) or "none"
+        raise LookupError(f"{result.key} must have a metric that orders tables, but has {names}")
+    return best
 
 
 def protocol_of(result: Result) -> Protocol:
@@ -141,10 +136,10 @@ def tables(results: Iterable[Result]) -> list[Table]:
 
 def _table(protocol: Protocol, group: list[Result]) -> Table:
     ranked = sorted(group, key=lambda r: (-headline_of(r).value, r.key))
-    floor = next((r for r in ranked if r.model in FLOORS), None)
+    floor = next((r for r in ranked if r.floor), None)
     rows = tuple(Row(r, headline_of(r), headline_of(floor) if floor and r is not floor else None) for r in ranked)
-    shown = (s for r in ranked for s in r.scores if COLUMNS.match(s.metric) and s.metric != protocol.headline)
-    return Table(protocol, rows, tuple(dict.fromkeys(Metric(s.metric, s.definition, s.better) for s in shown)))
+    shown = (s for r in ranked for s in r.scores if s.column and s.metric != protocol.headline)
+    return Table(protocol, rows, tuple(dict.fromkeys(Column(s.metric, s.definition, s.better) for s in shown)))
 
 
 def compared(score: Score, other: Score) -> Verdict:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from posebed.files import write_text
-from posebed.reporting.compare import HEADLINE, Metric, Row, Table
+from posebed.metrics.animal_kingdom import BOX
+from posebed.reporting.compare import Column, Row, Table
 from posebed.reporting.table_text import Line, as_csv, as_latex, as_markdown
-from posebed.scoring.animal_kingdom import BOX
-from posebed.scoring.result import Result
+from posebed.scoring.result import BY_KEYPOINT, Result
 
 
 def write_lines(name: str, lines: Sequence[Line], folder: Path) -> None:
@@ -53,7 +53,7 @@ def _printed(table: Table) -> list[Line]:
     ]
 
 
-def _column(metric: Metric, table: Table) -> str:
+def _column(metric: Column, table: Table) -> str:
     """The metric's name, with its definition where another column has the same name."""
     alike = sum(other.name == metric.name for other in table.metrics)
     return metric.name if alike == 1 else f"{metric.name}: {metric.definition}"
@@ -122,7 +122,7 @@ def _keypoints(tables: Sequence[Table]) -> list[Line]:
             **_identity(row.result),
             "category": category,
             "keypoint": name,
-            HEADLINE: value,
+            BY_KEYPOINT: value,
             BOX.name: row.result.by_keypoint_of_box.get(category, {}).get(name),
         }
         for table in tables

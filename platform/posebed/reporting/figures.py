@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from posebed.reporting.chart import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Axis, axis, end_labels, frame, line, series, svg
-from posebed.reporting.compare import HEADLINE, Row, Table
+from posebed.reporting.compare import Row, Table
 from posebed.reporting.formats import mean
 from posebed.scoring.result import Epoch, Score
 
@@ -124,11 +124,12 @@ def losses(table: Table) -> Figure | None:
 
 
 def validation(table: Table) -> Figure | None:
+    judges = dict.fromkeys(epoch.judged_by for row in table.rows for epoch in row.result.curve)
     return _curves(
         "validation",
         table,
         lambda epoch: epoch.validation,
-        f"Validation {HEADLINE}",
+        f"Validation {' or '.join(judges)}",
         "On the validation part, while training.",
     )
 

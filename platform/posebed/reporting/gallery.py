@@ -12,10 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from posebed.metrics.distances import nme, normalised_distance
+from posebed.predictions import Predictions, read_predictions
 from posebed.records import Category, Record
 from posebed.reporting.draw import draw_pose, window
-from posebed.scoring.metrics import nme, normalised_distance
-from posebed.scoring.predictions import Predictions, read_predictions
 
 TILE = 320
 """Longer side of a query in pixels; supports have half of it."""

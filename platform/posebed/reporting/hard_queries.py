@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from posebed.predictions import Predictions
 from posebed.records import Category, Record
 from posebed.reporting.gallery import (
     Decode,
@@ -17,7 +18,6 @@ from posebed.reporting.gallery import (
     encoded,
     record_tile,
 )
-from posebed.scoring.predictions import Predictions
 
 
 @dataclass(frozen=True)

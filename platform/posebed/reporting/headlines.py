@@ -14,9 +14,9 @@ from pathlib import Path
 from posebed.config import Section, read_section
 from posebed.files import Kind, write_json
 from posebed.reporting.common_ground import GroundSection
-from posebed.reporting.compare import FLOORS, Table, compared
+from posebed.reporting.compare import Table, compared
 from posebed.reporting.sure import what_is_sure
-from posebed.scoring.paired import HEADLINE, MEASURED
+from posebed.scoring.paired import HEADLINE
 from posebed.scoring.result import Result, result_text
 from posebed.scoring.search_result import SearchResult, search_text
 
@@ -76,7 +76,7 @@ def _of_ground(ground: GroundSection) -> HeadlineTable:
     rows = [_row(run, s.value, s.spread, s.low, s.high) for run, s in zip(ground.runs, scores, strict=True)]
     return HeadlineTable(
         title=ground.title() + _shots(ground.facts),
-        metric=MEASURED[HEADLINE].name,
+        metric=ground.metrics[HEADLINE].name,
         note=" ".join([*(["95 % intervals resample categories."] if intervals else []), ground.caution()]).strip(),
         rows=tuple(rows),
         sure=ground.sure(),
@@ -93,7 +93,7 @@ def _of_protocol(table: Table) -> HeadlineTable:
         rows=tuple(_row(run, s.value, s.spread, s.low, s.high) for run, s in zip(runs, scores, strict=True)),
         sure=what_is_sure(
             [run.key for run in runs],
-            [i for i, run in enumerate(runs) if run.model in FLOORS],
+            [i for i, run in enumerate(runs) if run.floor],
             lambda i, j: _SIGNS[compared(scores[i], scores[j])],
         ),
     )

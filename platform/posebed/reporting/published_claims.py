@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from posebed.contracts import Claim, Paper, Preset
-from posebed.scoring.animal_kingdom import KEYPOINT_METRICS
-from posebed.scoring.average_precision import OKS_METRICS
-from posebed.scoring.metrics import METRICS
+from posebed.metrics import animal_kingdom, average_precision, distances
 from posebed.scoring.result import Result
 
-DEFINITIONS = {metric.name: metric.definition for metric in (*METRICS, *KEYPOINT_METRICS, *OKS_METRICS)}
+_SPECS = (distances.SPEC, animal_kingdom.SPEC, average_precision.SPEC)
+DEFINITIONS = {metric.name: metric.definition for spec in _SPECS for metric in spec.metrics}
 
 Facts = tuple[tuple[str, str], ...]
 """Names and values of a protocol."""

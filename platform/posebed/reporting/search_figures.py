@@ -28,7 +28,6 @@ from posebed.reporting.exports import write_figures as write_svg
 from posebed.reporting.figures import Figure
 from posebed.scoring.search_result import SearchResult, Trial
 
-VALIDATION = "validation PCK@0.2"
 BUDGETS = ("trials", "epochs", "device_seconds")
 UNITS: dict[str, tuple[str, float]] = {"gflops": ("GFLOPs per image", 1.0), "parameters": ("million parameters", 1e6)}
 """Second objectives in words, and by what their numbers are divided for an axis."""
@@ -71,8 +70,13 @@ def best_so_far(trials: Sequence[Trial], budget: str) -> Points:
     return points
 
 
+def _validation(search: SearchResult) -> str:
+    return f"validation {search.judged_by}"
+
+
 def history(search: SearchResult) -> Figure | None:
     """Every trial at its place, and the best so far as a line."""
+    words = _validation(search)
     judged = [(i, t, t.validation) for i, t in enumerate(search.own, 1) if t.validation is not None]
     if len(judged) < 2:
         return None
@@ -90,7 +94,7 @@ def history(search: SearchResult) -> Figure | None:
         "Line: the best so far."
         + (" Rings: stopped early." if stopped else "")
         + (" Crosses: failed." if failed else ""),
-        frame(f"{VALIDATION} of {len(judged)} trials of {search.key}", x, y, "trials", VALIDATION, marks),
+        frame(f"{words} of {len(judged)} trials of {search.key}", x, y, "trials", words, marks),
     )
 
 
@@ -160,12 +164,12 @@ def front(search: SearchResult) -> Figure | None:
     marks = [line(0, "front", _stairs(edge))] if len(edge) > 1 else []
     for trial, cost, value in done:
         marks.append(_dot(x(cost), y(value), trial.number in best, trial.number, f"{value:.3f} at {cost:.3g} {unit}"))
-    label = f"{VALIDATION} against {unit}: {len(best)} of {len(done)} trials are on the front"
+    label = f"{_validation(search)} against {unit}: {len(best)} of {len(done)} trials are on the front"
     return Figure(
         "front",
         "Accuracy against cost",
         "Up and to the left is better. No trial beats one on the line, here with its number, in both.",
-        frame(label, x, y, f"{unit}{' (logarithmic)' if log else ''}", VALIDATION, marks),
+        frame(label, x, y, f"{unit}{' (logarithmic)' if log else ''}", _validation(search), marks),
     )
 
 
@@ -199,5 +203,5 @@ def budgets(searches: Sequence[SearchResult], budget: str) -> Figure | None:
         f"budget-{budget.replace('_', '-')}",
         f"Quality by spent {words}",
         "The best finished trial by then." + (" Compare where the same was spent." if len(drawn) > 1 else ""),
-        frame(f"{VALIDATION} by {words} of {names}", x, y, words, VALIDATION, marks),
+        frame(f"{_validation(searches[0])} by {words} of {names}", x, y, words, _validation(searches[0]), marks),
     )

@@ -125,14 +125,14 @@ class SearchGroup:
 
 
 def search_groups(searches: Sequence[SearchResult]) -> list[SearchGroup]:
-    """Searches by the part that they were judged on.
+    """Searches by the part that they were judged on, and by what.
 
     Raises:
         LookupError: a search has no finished trial.
     """
 
-    def place(search: SearchResult) -> tuple[str, str]:
-        return search.data, search.split
+    def place(search: SearchResult) -> tuple[str, str, str]:
+        return search.data, search.split, search.judged_by
 
     groups = [list(of) for _, of in groupby(sorted(searches, key=lambda s: (place(s), s.key)), place)]
     return [_group(sorted(of, key=lambda s: -(s.best.validation or 0))) for of in groups]
@@ -205,7 +205,7 @@ def search_trace(search: SearchResult) -> dict[str, Facts]:
         "Space": list(search.space.items()),
         "Best trial": [
             ("trial", str(search.best.number)),
-            ("validation PCK@0.2", f"{search.best.validation:.4f}"),
+            (f"validation {search.judged_by}", f"{search.best.validation:.4f}"),
             *((name, str(value)) for name, value in search.best.params.items()),
         ],
         "Origin": list(search.origin.items()),

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from posebed.reporting.mlflow_client import Client, TrackerError
-from posebed.reporting.tracking import PARENT, PER_CALL, PER_PAGE
+from posebed.reporting.tracking import PARENT, PER_CALL, PER_PAGE, metric_name
 from posebed.scoring.search_result import SearchResult, Trial, read_search, spent, write_search
 
 from mlflow.entities import Metric, Param, Run, RunTag  # isort: skip  # after mlflow_client, which sets what MLflow reads
@@ -81,7 +81,8 @@ class SearchTracker:
         self._unfinished[str(trial.number)] = run
         identity, end = run.info.run_id, _milliseconds(trial.ended)
         curve = () if begun and begun.data.metrics else trial.curve[-400:]
-        metrics = [Metric("validation/PCK_0.2", m.validation, end, m.epoch) for m in curve]
+        validation = metric_name(f"validation/{self._search.judged_by}")
+        metrics = [Metric(validation, m.validation, end, m.epoch) for m in curve]
         metrics += [Metric("device_seconds", m.device_seconds, end, m.epoch) for m in curve]
         metrics += [] if trial.cost is None else [Metric(self._search.cost, trial.cost, end, 0)]
         facts = {"state": trial.state, "failed": trial.failed, "notes": " ".join(trial.notes), "from": trial.source}
@@ -98,7 +99,10 @@ class SearchTracker:
         self.log(search.trials)
         best, budget = search.best, search.settings["budget"]
         values = {f"spent/{name}": value for name, value in spent(search.own).items()}
-        values |= {"best/validation/PCK_0.2": best.validation or 0.0, "best/trial": best.number}
+        values |= {
+            metric_name(f"best/validation/{search.judged_by}"): best.validation or 0.0,
+            "best/trial": best.number,
+        }
         end = _milliseconds(max(trial.ended for trial in search.own))
         self._client.log_batch(
             self._parent,

@@ -20,8 +20,6 @@ from posebed.records import DEFAULT_SIGMA
 from posebed.reporting.chart import series
 from posebed.reporting.common_ground import GroundSection, ground_lines, spanned
 from posebed.reporting.compare import (
-    FLOORS,
-    HEADLINE,
     KeypointTable,
     Table,
     by_category,
@@ -51,7 +49,7 @@ from posebed.reporting.search_tables import (
 from posebed.reporting.table_text import Line
 from posebed.reporting.trace import Tracked, trace
 from posebed.reporting.verdicts import TOLERANCE
-from posebed.scoring.result import Result
+from posebed.scoring.result import BY_KEYPOINT, Result
 from posebed.scoring.search_result import SearchResult
 
 SHOWN = 12
@@ -151,8 +149,7 @@ def write_report(
         searches=searched,
         search_anchors={search.key: f"search-{i}" for i, search in enumerate(searches)},
         tolerance=TOLERANCE,
-        keypoint_metric=HEADLINE,
-        floors=FLOORS,
+        keypoint_metric=BY_KEYPOINT,
         near=NEAR,
         default_sigma=DEFAULT_SIGMA,
         limits={"rows": SHOWN, "sections": SECTIONS, "entries": ENTRIES, "trials": TRIALS, "faults": FAULT_LINES},

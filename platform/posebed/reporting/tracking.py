@@ -111,7 +111,7 @@ class Tracker:
         final |= {f"{s.metric}/low": s.low for s in result.scores} | {f"{s.metric}/high": s.high for s in result.scores}
         final |= {f"{s.metric}/spread": s.spread for s in result.scores if s.spread is not None}
         final |= {f"cost/{name}": float(v) for name, v in result.cost if isinstance(v, int | float)}
-        fresh = {_name(k): v for k, v in final.items() if known.data.metrics.get(_name(k)) != v}
+        fresh = {metric_name(k): v for k, v in final.items() if known.data.metrics.get(metric_name(k)) != v}
         self._write(run, [Metric(name, value, now, last) for name, value in fresh.items()])
         params = {k: v for k, v in _params(result).items() if k not in known.data.params}
         self._write(run, [Param(name, value[:6000]) for name, value in params.items()])
@@ -191,7 +191,7 @@ class Tracker:
             )
 
 
-def _name(metric: str) -> str:
+def metric_name(metric: str) -> str:
     """A metric's name in the letters that MLflow allows: ``PCK@0.2`` becomes ``PCK_0.2``."""
     return re.sub(r"[^\w\-. :/]", "_", metric)
 
@@ -206,10 +206,10 @@ def _epoch_metrics(line: Epoch, now: int) -> list[Metric]:
         **{f"system/{name}": value for name, value in line.system.items()},
     }
     if line.validation is not None:
-        values["validation/PCK_0.2"] = line.validation
+        values[f"validation/{line.judged_by}"] = line.validation
     # Last, since it tells how far the run was written: a batch that fails leaves the epoch to be written again.
     values["epoch"] = float(line.epoch)
-    return [Metric(_name(name), value, now, line.epoch) for name, value in values.items()]
+    return [Metric(metric_name(name), value, now, line.epoch) for name, value in values.items()]
 
 
 def _params(result: Result) -> dict[str, str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from posebed.contracts import Task
-from posebed.scoring.predictions import Predictions, read_predictions
+from posebed.predictions import Predictions, read_predictions
 from posebed.scoring.result import Result
 
 Read = Callable[[str], Sequence[Predictions]]

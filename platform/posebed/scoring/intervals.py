@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-Statistic = Callable[[np.ndarray], np.ndarray]
-"""From weights (U, R) to values (R, M); nan where a resample has nothing to measure."""
+from posebed.contracts import Statistic
 
 Adjust = Callable[[np.ndarray, int], np.ndarray]
 """From the resampled values (R, M) of a member and its place to those that count."""
@@ -63,14 +62,8 @@ def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def mean_statistic(values: np.ndarray, unit: np.ndarray, is_query: np.ndarray) -> Statistic:
-    """The mean over queries, from (N, M) values, the unit (N,) of each row and whether (N,) it is a query."""
-    sums = np.zeros((unit.max() + 1, values.shape[1]))
-    np.add.at(sums, unit[is_query], values[is_query])
-    queries = np.bincount(unit, is_query)
-
-    def means(weights: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore"):
-            return weights.T @ sums / (weights.T @ queries)[:, None]
-
-    return means
+def centred(resamples: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Resampled shares (R, M), moved so that their mean lies at the values (M,), within 0..1."""
+    known = np.isfinite(resamples)
+    mean = np.where(known, resamples, 0).sum(0) / np.maximum(known.sum(0), 1)
+    return np.clip(resamples + (values - mean), 0, 1)

@@ -9,12 +9,15 @@ from statistics import fmean
 import numpy as np
 
 from posebed.config import ScoringConfig
-from posebed.scoring.predictions import Predictions
+from posebed.contracts import MetricSpec
+from posebed.predictions import Predictions
 from posebed.scoring.result import Epoch, Result
 from posebed.scoring.scores import Measures, scores_of
 
 
-def combined(results: Sequence[Result], tables: Sequence[Predictions], scoring: ScoringConfig) -> Result:
+def combined(
+    results: Sequence[Result], tables: Sequence[Predictions], scoring: ScoringConfig, specs: Sequence[MetricSpec]
+) -> Result:
     """The result of a run: means over its members, how far they lie apart, and intervals over seeds with images, and
     with categories. The curve is that of the member whose best validation is the median, of an even number the lower of
     the two in the middle; all curves stand in the members' own results.
@@ -22,6 +25,7 @@ def combined(results: Sequence[Result], tables: Sequence[Predictions], scoring: 
     Args:
         results: each member's own, of one run.
         tables: each member's predictions, in the same order.
+        specs: the metrics.
 
     Raises:
         ValueError: there is no member, seeds are not unique, or members are of different runs, protocols or queries.
@@ -36,7 +40,7 @@ def combined(results: Sequence[Result], tables: Sequence[Predictions], scoring: 
             "fingerprint": _joined(result.fingerprint for result in results),
             "seeds": tuple(result.seed for result in results),
             "members": tuple(result.as_member() for result in results),
-            "scores": scores_of([Measures.of(table) for table in tables], scoring),
+            "scores": scores_of([Measures.of(table, specs) for table in tables], scoring),
             "curve": _median_curve(results),
             "shortfalls": list(dict.fromkeys(line for result in results for line in result.shortfalls)),
             "cost": cost.model_copy(update=times),

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
+from posebed.predictions import Predictions
 from posebed.records import Category
-from posebed.scoring.predictions import Predictions
 from posebed.scoring.suppression import DUPLICATE, distinct
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)

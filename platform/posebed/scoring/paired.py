@@ -13,21 +13,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from posebed.config import ScoringConfig
+from posebed.contracts import Metric, MetricSpec, Statistic, Units
+from posebed.metrics.distances import nme
+from posebed.predictions import Predictions
 from posebed.records import Category
-from posebed.scoring.average_precision import OKS_METRICS, OksMetric
 from posebed.scoring.common_ground import Answers
-from posebed.scoring.intervals import Statistic, interval, mean_statistic, resampled
-from posebed.scoring.metrics import METRICS, Metric
-from posebed.scoring.predictions import Predictions
+from posebed.scoring.intervals import interval, resampled
+from posebed.scoring.measuring import measured_by, offers
 from posebed.scoring.result import Result
-from posebed.scoring.single_pose import average_precision
 
-_NAMES = ("PCK@0.2", "PCK@0.1", "PCK@0.05", "mPCK@.05-.20", "mPCK@.05-.25", "NME")
-_PER_QUERY = tuple(metric for name in _NAMES for metric in METRICS if metric.name == name)
-MEASURED: tuple[Metric | OksMetric, ...] = (*_PER_QUERY, OKS_METRICS[0])
-"""M metrics. The first is the headline; higher is better there."""
 HEADLINE = 0
-_ERROR = _NAMES.index("NME")
+"""Place of the metric by which runs are ordered."""
 _WIN_MARGIN = 1.96
 """Standard errors by which a run must lead to win rather than tie."""
 
@@ -57,6 +53,8 @@ class Comparison:
     runs: tuple[Result, ...]
     categories: tuple[Category, ...]
     """C categories that are asked for."""
+    metrics: tuple[Metric, ...]
+    """M metrics. The first is the headline; higher is better there."""
     values: np.ndarray
     """(R, M)"""
     spreads: np.ndarray
@@ -88,67 +86,81 @@ def _estimate(value: float, resamples: np.ndarray) -> Estimate:
     return Estimate(float(value), low, high)
 
 
-def compared(answers: Answers, scoring: ScoringConfig) -> Comparison:
+@dataclass(frozen=True)
+class _Paired:
+    """What is measured on common ground."""
+
+    specs: tuple[MetricSpec, ...]
+    """Those with paired metrics that the ground's tables can be measured by."""
+    metrics: tuple[Metric, ...]
+    """Their paired ones, the headline first."""
+
+    @classmethod
+    def of(cls, specs: Sequence[MetricSpec], table: Predictions) -> _Paired:
+        specs = [s for s in specs if any(m.paired for m in s.metrics) and offers(table, s.needs)]
+        metrics = [m for spec in specs for m in spec.metrics if m.paired]
+        # Of equal ones the first: that sort is stable.
+        return cls(tuple(specs), tuple(sorted(metrics, key=lambda m: m.name != _headline(specs).name)))
+
+    def statistic(self, table: Predictions, category: np.ndarray) -> Statistic:
+        """Values (B, M) of resampled categories."""
+        places: list[Metric] = []
+        statistics: list[Statistic] = []
+        for spec in self.specs:
+            quick = spec.on_common_ground
+            of = quick(table) if quick else measured_by(spec, table)
+            statistics.append(of(Units("categories", category)))
+            places += [m for m in spec.metrics if m.paired or not quick]
+        order = [places.index(m) for m in self.metrics]
+        return lambda weights: np.concatenate([s(weights) for s in statistics], axis=1)[:, order]
+
+    def headline(self, table: Predictions) -> np.ndarray:
+        """(N,) values of every query."""
+        spec = next(s for s in self.specs if self.metrics[HEADLINE] in s.metrics)
+        assert spec.per_query
+        return spec.per_query(table)[:, spec.metrics.index(self.metrics[HEADLINE])]
+
+
+def _headline(specs: Sequence[MetricSpec]) -> Metric:
+    """The leading one of those that have a value for every query."""
+    return max((m for s in specs if s.per_query for m in s.metrics if m.paired), key=lambda m: m.leads)
+
+
+def compared(answers: Answers, scoring: ScoringConfig, specs: Sequence[MetricSpec]) -> Comparison:
     """Measure all runs on all queries."""
     queries = answers.tables[0][0]
+    paired = _Paired.of(specs, queries)
     present, category = np.unique(queries.category, return_inverse=True)
-    measured = [_of_members(tables) for tables in answers.tables]
-    per_query = np.array([values.mean(0) for values, _ in measured])
-    precision = np.stack([values.mean(0) for _, values in measured], axis=1)
-    statistic = _statistic(per_query, precision, category)
+    members = [[paired.statistic(table, category) for table in tables] for tables in answers.tables]
 
-    values = statistic(np.ones((len(present), 1)))[0]
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        """(B, R, M): of each run the mean over its members."""
+        return np.stack([np.mean([of(weights) for of in run], axis=0) for run in members], axis=1)
+
+    whole = np.ones((len(present), 1))
+    values = statistic(whole)[0]
     order = sorted(range(len(values)), key=lambda i: (-values[i, HEADLINE], answers.runs[i].key))
     resamples = np.zeros((0, *values.shape))
     if len(present) > 1:
         resamples = resampled(statistic, len(present), scoring.resamples, np.random.default_rng(scoring.seed))
+    headline = np.array([np.mean([paired.headline(table) for table in tables], axis=0) for tables in answers.tables])
+    error = np.mean([np.mean([nme(table) for table in tables], axis=0) for tables in answers.tables], axis=0)
     return Comparison(
         runs=tuple(answers.runs[i] for i in order),
         categories=tuple(queries.categories[c] for c in present),
+        metrics=paired.metrics,
         values=values[order],
-        spreads=np.array([_spread(*measured[i], category) for i in order]),
+        spreads=np.array([_spread(np.array([of(whole)[0] for of in members[i]])) for i in order]),
         by_category=statistic(np.eye(len(present)))[:, order],
         resamples=resamples[:, order],
-        wins=_wins(per_query[order, HEADLINE], category, queries.image),
-        hardest=_hardest(queries, per_query[:, HEADLINE].mean(0), per_query[:, _ERROR].mean(0)),
+        wins=_wins(headline[order], category, queries.image),
+        hardest=_hardest(queries, headline.mean(0), error),
     )
 
 
-def _of_members(tables: Sequence[Predictions]) -> tuple[np.ndarray, np.ndarray]:
-    """Of a run with S members their values per query (S, M - 1, N) and their AP per category (S, C)."""
-    return (
-        np.array([[metric.per_query(table) for metric in _PER_QUERY] for table in tables]),
-        np.array([average_precision(table) for table in tables]),
-    )
-
-
-def _spread(per_query: np.ndarray, precision: np.ndarray, category: np.ndarray) -> np.ndarray:
-    """(M,) standard deviation over the members of a run."""
-    if len(per_query) == 1:
-        return np.full(len(MEASURED), np.nan)
-    whole = np.ones((precision.shape[1], 1))
-    return _statistic(per_query, precision.T, category)(whole)[0].std(0, ddof=1)
-
-
-def _statistic(per_query: np.ndarray, precision: np.ndarray, category: np.ndarray) -> Statistic:
-    """Values (B, R, M) of resampled categories: means over queries, and the mean AP over the categories that have one.
-
-    Args:
-        per_query: (R, M - 1, N)
-        precision: (C, R)
-        category: (N,) numbers from 0.
-    """
-    runs, metrics, queries = per_query.shape
-    means = mean_statistic(per_query.reshape(-1, queries).T, category, np.ones(queries, bool))
-    known = np.isfinite(precision).all(1)
-
-    def statistic(weights: np.ndarray) -> np.ndarray:
-        drawn = weights[known].T
-        with np.errstate(invalid="ignore"):
-            averaged = drawn @ precision[known] / drawn.sum(1, keepdims=True)
-        return np.concatenate([means(weights).reshape(-1, runs, metrics), averaged[..., None]], axis=2)
-
-    return statistic
+def _spread(values: np.ndarray) -> np.ndarray:
+    """(M,) standard deviation over the members of a run, from their values (S, M)."""
+    return values.std(0, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)
 
 
 def _wins(headline: np.ndarray, category: np.ndarray, image: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import model_validator
 
@@ -18,8 +18,16 @@ from posebed.places import member_folder
 
 RESULT, COST = Kind("a result"), Kind("the cost of a run")
 
+BY_KEYPOINT = "PCK@0.2"
+"""The metric of ``Result.by_keypoint``."""
 RESULT_FILE = "result.json"
 """In the folder of a run, and in that of each of its members."""
+
+
+_LEADING = {"PCK@0.2": 2, "AP": 1}
+_COLUMNS = ("PCK@0.05", "mPCK@.05-.20", "mPCK@.05-.25", "NME", "AP")
+_UNITS = {"NME": "box sides", "EPE": "pixels"}
+"""Of scores that were written before they said so themselves."""
 
 
 class Score(Section):
@@ -39,8 +47,22 @@ class Score(Section):
     low_categories: float | None = None
     high_categories: float | None = None
     """95 % interval, resampling members and categories; None where there is one category."""
-    better: str = "higher"
-    """higher or lower."""
+    better: Literal["higher", "lower"] = "higher"
+    unit: str = ""
+    """Empty for a share."""
+    leads: int = 0
+    """The metric that leads with the highest number orders the table."""
+    column: bool = False
+    """Stands in the table of its protocol."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _placed(cls, data: Any) -> Any:
+        """Scores did not say before where they stand: all were of the engine's own metrics, which do."""
+        if not isinstance(data, Mapping) or "leads" in data:
+            return data
+        name = str(data.get("metric"))
+        return {"leads": _LEADING.get(name, 0), "column": name in _COLUMNS, "unit": _UNITS.get(name, ""), **data}
 
 
 class Epoch(Section):
@@ -56,7 +78,9 @@ class Epoch(Section):
     waiting: float
     """Share of the epoch's time spent waiting for data."""
     validation: float | None = None
-    """PCK@0.2 on the validation part, where it was measured."""
+    """On the validation part, where it was measured."""
+    judged_by: str = "PCK@0.2"
+    """The metric that the validation is."""
     device: str = ""
     """What it ran on, such as ``2 x cpu``."""
     system: dict[str, float] = {}
@@ -125,6 +149,8 @@ class Result(Section):
     fingerprint: str
     """Of a run with several members, made of theirs."""
     model: str
+    floor: bool = False
+    """The model ignores the picture."""
     task: str
     data: str
     split: str

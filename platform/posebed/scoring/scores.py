@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from posebed.config import ScoringConfig, Section
+from posebed.contracts import Metric, MetricSpec, Statistic, Units
+from posebed.metrics.animal_kingdom import BOX, in_box
+from posebed.metrics.distances import keypoint_pck, keypoint_shares
+from posebed.predictions import Predictions
 from posebed.records import Category
-from posebed.scoring.animal_kingdom import BOX, KEYPOINT_METRICS, KeypointMetric, keypoint_statistic
-from posebed.scoring.average_precision import OKS_METRICS, OksMetric, category_statistic, centred, image_statistic
-from posebed.scoring.intervals import Statistic, hierarchical, interval, mean_statistic
-from posebed.scoring.metrics import METRICS, Metric, keypoint_pck, keypoint_shares
-from posebed.scoring.oks import evaluate
-from posebed.scoring.predictions import Predictions
+from posebed.scoring.drawn import drawn_predictions
+from posebed.scoring.intervals import centred, hierarchical, interval
+from posebed.scoring.measuring import measured_by, offers
 from posebed.scoring.result import Score
-
-AnyMetric = Metric | KeypointMetric | OksMetric
 
 
 class Scores(Section):
@@ -41,7 +40,7 @@ class Measures:
     where no instance is of medium size, every distance where the boxes are a detector's, so that no prediction has a
     truth of its own."""
 
-    metrics: tuple[AnyMetric, ...]
+    metrics: tuple[Metric, ...]
     of_images: Statistic
     of_categories: Statistic
     images: int
@@ -49,29 +48,64 @@ class Measures:
     """Those in the table."""
     values: np.ndarray
     """(M,) on the whole table."""
+    moved: np.ndarray
+    """(M,) bool: whether resampled images' values are moved to the value."""
 
     @classmethod
-    def of(cls, p: Predictions) -> Measures:
+    def of(cls, p: Predictions, specs: Iterable[MetricSpec]) -> Measures:
         images, image = np.unique(p.image, return_inverse=True)
         present, category = np.unique(p.category, return_inverse=True)
-        metrics, of_images, of_categories = _measured(p, image, category)
-        values = of_categories(np.ones((len(present), 1)))[0]
-        kinds = tuple(p.categories[c] for c in present)
-        return cls(tuple(metrics), of_images, of_categories, len(images), kinds, values)
+        specs = [spec for spec in specs if offers(p, spec.needs)]
+        measured = [measured_by(spec, p) for spec in specs]
+        of_images = _beside([of(Units("images", image)) for of in measured])
+        of_categories = _beside([of(Units("categories", category)) for of in measured])
+        return cls(
+            metrics=tuple(metric for spec in specs for metric in spec.metrics),
+            of_images=of_images,
+            of_categories=of_categories,
+            images=len(images),
+            categories=tuple(p.categories[c] for c in present),
+            values=of_categories(np.ones((len(present), 1)))[0],
+            moved=np.array([spec.centred for spec in specs for _ in spec.metrics]),
+        )
 
     def centred(self, resamples: np.ndarray) -> np.ndarray:
-        """Resampled images' values (R, M), those of instances moved to their mean."""
-        instances = slice(-len(OKS_METRICS), None)
-        moved = centred(resamples[:, instances], self.values[instances])
-        return np.concatenate([resamples[:, : instances.start], moved], axis=1)
+        """Resampled images' values (R, M), those that lie to one side moved to their value."""
+        moved = resamples.copy()
+        moved[:, self.moved] = centred(resamples[:, self.moved], self.values[self.moved])
+        return moved
 
 
-def score_predictions(predictions: Predictions, scoring: ScoringConfig) -> Scores:
+def usable(specs: Mapping[str, MetricSpec]) -> tuple[dict[str, MetricSpec], list[str]]:
+    """By the import paths of their modules those that measure a drawn table as the contract has it, and in sentences
+    why the others do not."""
+    complaints = {module: _complaint(spec) for module, spec in specs.items()}
+    wrong = [f"metrics of {module} are left out: {what}" for module, what in complaints.items() if what]
+    return {module: spec for module, spec in specs.items() if not complaints[module]}, wrong
+
+
+def _complaint(spec: MetricSpec) -> str:
+    """What a drawn table shows to be wrong; empty where nothing is."""
+    table, number = drawn_predictions(0, categories=1), len(spec.metrics)
+    try:
+        if spec.per_query and (shape := np.shape(spec.per_query(table))) != (len(table), number):
+            return (
+                f"per_query must give {(len(table), number)} values of a table of {len(table)} rows, but gives {shape}"
+            )
+        if (shape := Measures.of(table, [spec]).values.shape) != (number,):
+            return f"measure must give {number} values of every resample, but gives {shape[0]}"
+    except Exception as error:
+        raised = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        return f"they must measure a table of {len(table)} rows, but raise {raised}"
+    return ""
+
+
+def score_predictions(predictions: Predictions, scoring: ScoringConfig, specs: Iterable[MetricSpec]) -> Scores:
     """Every metric with its intervals, per category, and PCK@0.2 and Animal Kingdom's PCK@0.05 per keypoint."""
-    p, measures = predictions, Measures.of(predictions)
+    p, measures = predictions, Measures.of(predictions, specs)
     label = labels(measures.categories)
     each = measures.of_categories(np.eye(len(measures.categories)))
-    fine = keypoint_shares(p, *BOX.judge(p)) if BOX in measures.metrics else {}
+    fine = keypoint_shares(p, *in_box(p)) if BOX in measures.metrics else {}
     return Scores(
         instances=len(np.unique(p.record[p.annotated & (p.predicted | p.counts.any(1))])),
         images=measures.images,
@@ -101,32 +135,16 @@ def scores_of(members: Sequence[Measures], scoring: ScoringConfig) -> list[Score
     return _scores(first.metrics, np.array([m.values for m in members]), by_images, by_categories)
 
 
-def _measured(p: Predictions, image: np.ndarray, category: np.ndarray) -> tuple[list[AnyMetric], Statistic, Statistic]:
-    """The metrics that mean something here, and their values for resampled images and for resampled categories."""
-    groups: list[tuple[Sequence[AnyMetric], Statistic, Statistic]] = []
-    if p.paired:
-        queries = np.stack([m.per_query(p) for m in METRICS], axis=1)
-        groups.append(
-            (METRICS, mean_statistic(queries, image, p.predicted), mean_statistic(queries, category, p.predicted))
-        )
-    if p.paired and (p.episode < 0).all() and len({c.keypoints for c in p.categories}) == 1:
-        groups.append((KEYPOINT_METRICS, keypoint_statistic(p, image), keypoint_statistic(p, category)))
-    evaluations = evaluate(p)
-    groups.append((OKS_METRICS, image_statistic(evaluations, image), category_statistic(evaluations)))
-    metrics, of_images, of_categories = zip(*groups, strict=True)
-    return [m for group in metrics for m in group], _beside(of_images), _beside(of_categories)
-
-
 def _beside(statistics: Sequence[Statistic]) -> Statistic:
     return lambda weights: np.concatenate([statistic(weights) for statistic in statistics], axis=1)
 
 
-def _named(metrics: Sequence[AnyMetric], values: np.ndarray) -> dict[str, float]:
+def _named(metrics: Sequence[Metric], values: np.ndarray) -> dict[str, float]:
     return {m.name: float(value) for m, value in zip(metrics, values, strict=True) if np.isfinite(value)}
 
 
 def _scores(
-    metrics: Sequence[AnyMetric], values: np.ndarray, by_images: np.ndarray, by_categories: np.ndarray | None
+    metrics: Sequence[Metric], values: np.ndarray, by_images: np.ndarray, by_categories: np.ndarray | None
 ) -> list[Score]:
     """From the values (S, M) of members, and the run's resampled ones."""
     scores: list[Score] = []
@@ -146,6 +164,9 @@ def _scores(
                 low_categories=low_categories,
                 high_categories=high_categories,
                 better=metric.better,
+                unit=metric.unit,
+                leads=metric.leads,
+                column=metric.column,
             )
         )
     return scores

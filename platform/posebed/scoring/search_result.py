@@ -26,7 +26,7 @@ class Measured(Section):
 
     epoch: int
     validation: float
-    """PCK@0.2 on the validation part, the best so far."""
+    """On the validation part, the best so far."""
     device_seconds: float
     """Spent on the trial so far."""
 
@@ -39,7 +39,7 @@ class Trial(Section):
     params: dict[str, Any]
     """Dotted names to the values that were tried."""
     validation: float | None = None
-    """PCK@0.2 on the validation part, the best of its epochs; None where it failed."""
+    """On the validation part, the best of its epochs; None where it failed."""
     cost: float | None = None
     """Where the search has a second objective."""
     curve: tuple[Measured, ...] = ()
@@ -66,6 +66,8 @@ class SearchResult(Section):
     split: str
     pack: str
     seed: int
+    judged_by: str = "PCK@0.2"
+    """The metric that validations are."""
     settings: dict[str, Any]
     """Budget, sampler and scheduler."""
     space: dict[str, str]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from posebed.predictions import Predictions
 from posebed.records import Category
-from posebed.scoring.predictions import Predictions
 
 DUPLICATE = 0.9
 """Two poses of one picture and category that are more similar than this OKS are one."""

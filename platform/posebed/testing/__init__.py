@@ -1,4 +1,4 @@
-"""The contract's tests, for the author of a model or dataset.
+"""The contract's tests, for the author of a model, dataset or metric.
 
 In a test module of the plugin, for pytest::
 
@@ -9,6 +9,7 @@ In a test module of the plugin, for pytest::
 """
 
 from posebed.testing.datasets import DatasetSuite
+from posebed.testing.metrics import MetricSuite
 from posebed.testing.models import ModelSuite
 
-__all__ = ["DatasetSuite", "ModelSuite"]
+__all__ = ["DatasetSuite", "MetricSuite", "ModelSuite"]

@@ -7,7 +7,7 @@ A ``ModelSpec`` says how its model is made small (``small``), and which clauses 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ from posebed.contracts import ModelSpec, Setting, SupportEncoder, Task
 from posebed.inference.shared_supports import predicted as predicted_once_per_episode
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 from posebed.space import Choice, When
+from posebed.testing.clauses import clause, clauses_of
 from posebed.testing.discs import (
     EPISODES,
     PADDED,
@@ -34,31 +35,15 @@ from posebed.testing.discs import (
     scattered,
 )
 
-Clause = Callable[..., None]
-
-
-def clause(test: Clause) -> Clause:
-    """A test that a model's ``exceptions`` may name; then it must fail."""
-
-    @functools.wraps(test)
-    def checked(self: ModelSuite, name: str, task: Task) -> None:
-        reason = spec_of(name).exceptions.get(test.__name__.removeprefix("test_"))
-        if reason is None:
-            return test(self, name, task)
-        try:
-            test(self, name, task)
-        except (AssertionError, pytest.fail.Exception):
-            return None
-        pytest.fail(f"{name} must fail here, since it says {reason!r}, but holds the clause; remove the exception")
-
-    return checked
-
 
 class ModelSuite:
     """Tests of the contract; a subclass whose name begins with ``Test`` is collected by pytest."""
 
     models: ClassVar[Sequence[str]] = ()
     """Names in the catalog."""
+
+    def exceptions(self, given: Mapping[str, Any]) -> Mapping[str, str]:
+        return spec_of(given["name"]).exceptions
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if {"name", "task"} <= {*metafunc.fixturenames}:
@@ -233,8 +218,7 @@ class ModelSuite:
                     spec.config(**{field: value})
 
     def test_exceptions_are_of_clauses(self, name: str) -> None:
-        clauses = {n.removeprefix("test_") for n, test in vars(ModelSuite).items() if hasattr(test, "__wrapped__")}
-        assert spec_of(name).exceptions.keys() <= clauses
+        assert spec_of(name).exceptions.keys() <= clauses_of(ModelSuite)
 
 
 @functools.cache

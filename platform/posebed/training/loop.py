@@ -23,7 +23,7 @@ from posebed.training.run_folder import write_weights
 from posebed.training.schedule import rate_factor, set_rate
 from posebed.training.training_stream import training_stream
 from posebed.training.transfer import initial_model
-from posebed.training.validate import validate
+from posebed.training.validate import Validation
 
 TICK_SECONDS = 0.5
 
@@ -37,7 +37,7 @@ def epochs(experiment: Experiment, log: Log) -> Iterator[Epoch]:
     """Train one experiment, from its newest checkpoint if there is one, and yield every epoch once it is done; those
     of the checkpoint come at once. Stop iterating to stop training.
 
-    A checkpoint holds the engine's state, ``last.safetensors``, ``best.safetensors`` (highest validation PCK) and
+    A checkpoint holds the engine's state, ``last.safetensors``, ``best.safetensors`` (highest validation) and
     ``curve.json``. Weights, order and augmentation follow from the seed and the epoch alone, so that a run that
     was killed and resumed ends in the same weights as one that was not.
     """
@@ -47,13 +47,14 @@ def epochs(experiment: Experiment, log: Log) -> Iterator[Epoch]:
     # Where there is a checkpoint to resume, it replaces these weights.
     model, _ = initial_model(experiment, pack.setting())
     engine = open_engine(model, settings, spec.learning_rates(experiment.config), group)
+    validation = Validation(experiment, pack, split)
     curve, best = _resume(engine, log)
     yield from curve
     for epoch in range(len(curve) + 1, settings.epochs + 1):
         line = _train_epoch(experiment, engine, pack, split, group, epoch, log)
         checkpoint = epoch % settings.checkpoint_every == 0 or epoch == settings.epochs
         if checkpoint:
-            line = line.model_copy(update={"validation": validate(experiment, engine, pack, split, group)})
+            line = line.model_copy(update={"validation": validation(engine, group)})
         curve.append(line)
         if group.rank == 0:
             log.epoch(line)
@@ -121,6 +122,7 @@ def _line(
         loss=loss,
         losses=losses,
         learning_rate=rate,
+        judged_by=experiment.train.judged_by,
         seconds=seconds,
         images_per_second=images / seconds,
         waiting=min(1.0, waited / seconds),

@@ -1,53 +1,51 @@
-"""How good the weights are in the middle of training: PCK@0.2 on the validation part."""
+"""How good the weights are in the middle of training: a metric of the report, on the validation part."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
 
 from posebed.data.pack import Pack
-from posebed.data.queries import grouped, queries_of, query_batches
+from posebed.data.queries import grouped, queries_of, query_batches, table_of, to_image
 from posebed.data.splits import Split
 from posebed.experiment import Experiment
-from posebed.pose import Batch, EpisodeBatch
+from posebed.scoring.measuring import value_of
 from posebed.training.engine import Engine
 from posebed.training.process_group import ProcessGroup, summed
 
-THRESHOLD = 0.2
 
+class Validation:
+    """Measures ``train.judged_by``, by the very function that the report takes. It chooses the best checkpoint; flipped
+    crops are not predicted as well, whatever the model does in the end."""
 
-@torch.no_grad()
-def validate(experiment: Experiment, engine: Engine, pack: Pack, split: Split, group: ProcessGroup) -> float:
-    """Mean over the queries of the share of keypoints nearer than a fifth of the box's longest side.
+    def __init__(self, experiment: Experiment, pack: Pack, split: Split) -> None:
+        self._experiment, self._pack = experiment, pack
+        self._queries = queries_of(experiment.task, pack, split, "val")
+        shape = len(self._queries), pack.max_keypoints
+        self._unanswered = table_of(pack, self._queries, np.zeros((*shape, 2)), np.zeros(shape))
 
-    It chooses the best checkpoint; the numbers of the report come from the table of predictions.
-    """
-    queries = queries_of(experiment.task, pack, split, "val")
-    batches = grouped(queries, max(1, experiment.train.batch_size // group.size // experiment.train.accumulation()))
-    # Every worker predicts equally many batches, as sharded weights need all of them at every forward pass: some
-    # repeat a batch of another worker, and do not count it.
-    order = range(group.rank, -(-len(batches) // group.size) * group.size, group.size)
-    mine = [batches[index % len(batches)] for index in order]
-    reach = torch.from_numpy(THRESHOLD * longest_sides(pack) * pack.affine[:, 0, 0]).to(group.device)
-    engine.module.eval()
-    model = engine.module
-    total = torch.zeros((), dtype=torch.float64, device=group.device)
-    for index, batch in zip(order, query_batches(pack, mine, group.device), strict=True):
-        pose = model.decode(engine(batch), batch)  # pyright: ignore[reportCallIssue]
-        away = (pose.xy.double() - batch.keypoints.xy).norm(dim=-1)
-        weight = counting(batch)
-        right = (away < reach[batch.row, None]) * weight
-        if index < len(batches):
-            total += (right.sum(1) / weight.sum(1).clamp(min=1)).sum()
-    return summed(total, group).item() / len(queries)
-
-
-def longest_sides(pack: Pack) -> np.ndarray:
-    """(N,) the longer side of every box, in image pixels."""
-    return np.array(pack.index["box"].to_pylist())[:, 2:].max(1)
-
-
-def counting(batch: Batch) -> torch.Tensor:
-    """(B, K) 1 where a keypoint is labelled in the query and in every support."""
-    weight = batch.keypoints.weight
-    return weight * batch.support.weight.prod(1) if isinstance(batch, EpisodeBatch) else weight
+    @torch.no_grad()
+    def __call__(self, engine: Engine, group: ProcessGroup) -> float:
+        """Every worker predicts its share and knows the value."""
+        train = self._experiment.train
+        batches = grouped(self._queries, max(1, train.batch_size // group.size // train.accumulation()))
+        # Every worker predicts equally many batches, as sharded weights need all of them at every forward pass: some
+        # repeat a batch of another worker, and do not count it.
+        order = range(group.rank, -(-len(batches) // group.size) * group.size, group.size)
+        mine = [batches[index % len(batches)] for index in order]
+        ends = np.cumsum([len(batch) for batch in batches])
+        # x, y and confidence. Rows of other workers stay 0, so that the sum over all is the whole table.
+        answers = np.zeros((len(self._queries), self._pack.max_keypoints, 3))
+        model: Any = engine.module  # a PoseModel, which no nn.Module is typed as
+        model.eval()
+        for index, batch in zip(order, query_batches(self._pack, mine, group.device), strict=True):
+            pose = model.decode(engine(batch), batch)
+            if index < len(batches):
+                rows = slice(ends[index] - len(batch), ends[index])
+                answers[rows, :, :2] = to_image(self._pack, batch, pose)
+                answers[rows, :, 2] = pose.weight.float().cpu().numpy()
+        whole = summed(torch.from_numpy(answers).to(group.device), group).cpu().numpy()
+        table = self._unanswered.answered(whole[..., :2], whole[..., 2])
+        return value_of(train.judged_by, self._experiment.judge, table)

@@ -16,8 +16,8 @@ from posebed.data.pack import Pack
 from posebed.data.queries import queries_of
 from posebed.data.splits import read_split
 from posebed.places import PARAMS, member_folder, pack_folder, prepared_folder, split_folder
+from posebed.predictions import PREDICTIONS, Predictions, read_predictions
 from posebed.records import Record, read_records, write_records
-from posebed.scoring.predictions import PREDICTIONS, Predictions, read_predictions
 from posebed.training.process_group import join_process_group
 from posebed.training.training_stream import training_stream
 from posestages import pack, split

@@ -15,7 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from posebed.catalog import installed
 from posebed.config import ScoringConfig
+from posebed.predictions import Predictions
 from posebed.records import Category, Record
 from posebed.reporting.common_ground import HARDEST, SHOWN, GroundSection, ground_lines, ground_sections
 from posebed.reporting.compare import tables
@@ -25,7 +27,6 @@ from posebed.reporting.headlines import headlines_of, read_headlines
 from posebed.reporting.site import write_report
 from posebed.reporting.sure import NOTHING
 from posebed.reporting.terminal import headlines_text
-from posebed.scoring.predictions import Predictions
 from posebed.scoring.result import Result
 
 Make = Callable[..., Result]
@@ -37,6 +38,8 @@ KINDS = [
 PICTURE = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
 PER_KIND = 12
 EVIL = "<script>alert()</script>"
+
+SPECS = [*installed().measured()[0].values()]
 
 
 def record(kind: Category, number: int) -> Record:
@@ -75,7 +78,9 @@ def sections_of(
     results = [result for result, _ in runs.values()]
     tables = {result.key: of if isinstance(of, list) else [of] for result, of in runs.values()}
     album = (lambda path: PICTURE), RECORDS
-    return ground_sections(results, tables.__getitem__, lambda data: album, ScoringConfig(resamples=200), reference)
+    return ground_sections(
+        results, tables.__getitem__, lambda data: album, ScoringConfig(resamples=200), SPECS, reference
+    )
 
 
 @pytest.fixture
@@ -85,7 +90,7 @@ def runs(agnostic: Make, result: Make) -> dict[str, tuple[Result, Predictions]]:
         "good": (agnostic("good", model="capeformer"), table(0.02)),
         "bad": (agnostic("bad", model="proto_net"), table(2.0, seed=1)),
         "zero": (result("zero-shot", model="hrnet"), table(0.3, episodes=False, seed=2)),
-        "floor": (agnostic("floor", model="mean_pose", gflops=None), table(0.3, seed=3)),
+        "floor": (agnostic("floor", model="mean_pose", floor=True, gflops=None), table(0.3, seed=3)),
     }
 
 
@@ -127,7 +132,7 @@ def test_the_page_shows_the_ground_and_links_its_numbers_to_their_runs(runs: dic
 
 def test_without_an_album_all_is_there_but_pictures(runs: dict):
     results, tables = [result for result, _ in runs.values()], {result.key: [of] for result, of in runs.values()}
-    [section] = ground_sections(results, tables.__getitem__, None, ScoringConfig(resamples=200))
+    [section] = ground_sections(results, tables.__getitem__, None, ScoringConfig(resamples=200), SPECS)
     assert section.hardest == () and ground_lines([section]) == ground_lines(sections_of(runs))
 
 
@@ -183,7 +188,7 @@ def test_hard_queries_show_supports_and_truth_and_every_answer(runs: dict):
 
 def test_pictures_and_tables_between_runs_stay_small(agnostic: Make):
     many = {f"run{i:02}": (agnostic(f"run{i:02}"), table(0.01 * i, seed=i)) for i in range(SHOWN + 4)}
-    many["floor"] = (agnostic("floor", model="mean_pose"), table(1.0, seed=99))
+    many["floor"] = (agnostic("floor", model="mean_pose", floor=True), table(1.0, seed=99))
     [section] = sections_of(many)
     assert section.shown == (*range(SHOWN), len(many) - 1) and section.reference == len(many) - 1
     assert len(section.runs) == len(many) and len(section.words()) == 2 * SHOWN - 1
@@ -277,7 +282,7 @@ def test_the_sentence_calls_no_run_surely_better_whose_interval_of_differences_h
 ):
     runs = {f"r{i}": (agnostic(f"r{i}"), table(error, seed=i)) for i, error in enumerate(errors)}
     if floor:
-        runs["r9"] = (agnostic("r9", model="mean_pose"), table(0.3, seed=9))
+        runs["r9"] = (agnostic("r9", model="mean_pose", floor=True), table(0.3, seed=9))
     [section] = sections_of(runs)
     keys = [run.key for run in section.runs]
     pairs = [(i, j) for i in range(len(keys)) for j in range(len(keys)) if i != j]

@@ -60,8 +60,8 @@ def test_two_definitions_of_the_headline_never_share_a_table(result: Make, score
 
 
 def test_two_definitions_of_a_metric_never_share_a_column(result: Make, score: Callable[..., Score], tmp_path: Path):
-    four = result("a", scores=[score("PCK@0.2", 0.7), score("mPCK", 0.5, definition="Four thresholds.")])
-    five = result("b", scores=[score("PCK@0.2", 0.6), score("mPCK", 0.4, definition="Five thresholds.")])
+    four = result("a", scores=[score("PCK@0.2", 0.7), score("mPCK", 0.5, definition="Four thresholds.", column=True)])
+    five = result("b", scores=[score("PCK@0.2", 0.6), score("mPCK", 0.4, definition="Five thresholds.", column=True)])
     (table,) = tables([four, five])
     assert [row.values(table.metrics) for row in table.rows] == [[0.5, None], [None, 0.4]]
     write_csv_tables([table], tmp_path)
@@ -77,28 +77,28 @@ def test_the_best_run_comes_first(result: Make):
 
 @pytest.mark.parametrize(("value", "word"), [(0.5, "above"), (0.33, "not separated"), (0.1, "below")])
 def test_the_difference_to_the_floor_has_a_word_only_where_intervals_part(result: Make, value: float, word: str):
-    (table,) = tables([result("a", value), result("floor", 0.3, model="mean_pose")])
+    (table,) = tables([result("a", value), result("floor", 0.3, model="mean_pose", floor=True)])
     row = next(row for row in table.rows if row.result.key == "a")
     assert row.difference() == pytest.approx(value - 0.3)
     assert row.verdict() == word
 
 
 def test_the_floor_of_another_protocol_is_no_floor(result: Make):
-    actual = tables([result("a"), result("floor", 0.3, model="mean_pose", split="other")])
+    actual = tables([result("a"), result("floor", 0.3, model="mean_pose", floor=True, split="other")])
     assert [row.floor for table in actual for row in table.rows] == [None, None]
 
 
 @pytest.mark.parametrize("best", [0.4, 0.2])
 def test_of_two_floors_the_better_one_is_what_runs_must_exceed(result: Make, best: float):
-    nearest = result("nearest", best, model="nearest_box")
-    (table,) = tables([result("a"), result("mean", 0.3, model="mean_pose"), nearest])
+    nearest = result("nearest", best, model="nearest_box", floor=True)
+    (table,) = tables([result("a"), result("mean", 0.3, model="mean_pose", floor=True), nearest])
     floors = {row.result.key: row.floor and row.floor.value for row in table.rows}
     higher, lower = sorted(["mean", "nearest"], key={"mean": 0.3, "nearest": best}.__getitem__, reverse=True)
     assert floors == {"a": max(0.3, best), lower: max(0.3, best), higher: None}
 
 
 def test_the_floor_has_no_floor_below_it(result: Make):
-    (table,) = tables([result("floor", 0.3, model="mean_pose")])
+    (table,) = tables([result("floor", 0.3, model="mean_pose", floor=True)])
     assert table.rows[0].difference() is None and table.rows[0].verdict() is None
 
 
@@ -143,7 +143,7 @@ def test_categories_with_the_same_keypoints_are_averaged_keypoint_by_keypoint(re
 
 
 def test_csv_tables_hold_unrounded_numbers_and_name_their_protocol(result: Make, tmp_path: Path):
-    write_csv_tables(tables([result("a", 1 / 3), result("floor", 0.1, model="mean_pose")]), tmp_path)
+    write_csv_tables(tables([result("a", 1 / 3), result("floor", 0.1, model="mean_pose", floor=True)]), tmp_path)
     line, floor = csv.DictReader((tmp_path / "leaders.csv").open())
     assert float(line["PCK@0.2"]) == 1 / 3
     assert (line["data"], line["protocol"]) == ("animals", "boxes: ground truth; part: test")

@@ -72,7 +72,7 @@ def test_every_figure_is_a_file_that_looks_right_alone(result: Make, tmp_path: P
 
 
 def test_the_json_holds_results_tables_and_comparisons(result: Make, tmp_path: Path):
-    runs = [result("a"), result("floor", 0.2, model="mean_pose"), result("b", data="plants")]
+    runs = [result("a"), result("floor", 0.2, model="mean_pose", floor=True), result("b", data="plants")]
     write_report(runs, [], [], tmp_path, comparisons={"further": [{"run": "a", "value": 0.5}]})
     everything = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert [Result.model_validate(r) for r in everything["results"]] == runs

@@ -49,7 +49,11 @@ def test_labels_at_one_place_never_touch_nor_fall_below_the_chart(heights: list[
 
 def test_figures_are_sound_and_name_every_run(result: Make, score: Callable[..., Score]):
     wide = [score("PCK@0.2", 0.7, low_categories=0.5, high_categories=0.9), score("PCK@0.1", 0.4)]
-    runs = [result("a<b>&", 0.7), result("b", 0.8, gflops=1.2, scores=wide), result("c", 0.3, model="mean_pose")]
+    runs = [
+        result("a<b>&", 0.7),
+        result("b", 0.8, gflops=1.2, scores=wide),
+        result("c", 0.3, model="mean_pose", floor=True),
+    ]
     (table,) = tables(runs)
     drawn = figures(table)
     assert [f.title for f in drawn] == [

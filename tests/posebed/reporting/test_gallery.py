@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posebed.predictions import Predictions, write_predictions
 from posebed.records import Category, Record
 from posebed.reporting.gallery import GAP, TILE, chosen, gallery_of
-from posebed.scoring.predictions import Predictions, write_predictions
 
 CAT = Category("cat", "house cat", ("left_eye", "right_eye", "tail"), limbs=((0, 2), (1, 2)))
 PICTURE = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)

@@ -45,7 +45,7 @@ def test_without_common_ground_every_protocol_has_a_table_with_its_headline_metr
     runs = [
         result("a", 0.3),
         result("b", 0.9),
-        result("floor", 0.1, model="mean_pose"),
+        result("floor", 0.1, model="mean_pose", floor=True),
         result("cape", 0.6, task="category_agnostic", data="plants", protocol={"part": "test", "shots": "5"}),
         result("boxed", protocol={"boxes": "detected"}, scores=[score("AP", 0.4)]),
     ]

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from posebed.reporting.compare import HEADLINE, summary, tables
+from posebed.reporting.compare import summary, tables
 from posebed.reporting.figures import figures
 from posebed.reporting.site import write_report
 from posebed.reporting.trace import trace
-from posebed.scoring.result import Result
+from posebed.scoring.result import BY_KEYPOINT, Result
 
 Make = Callable[..., Result]
 shares = st.lists(st.floats(0.05, 0.95), min_size=2, max_size=5)
@@ -35,13 +35,13 @@ def test_files_hold_mean_spread_and_every_member(several: Make, result: Make, tm
     leaders = {line["run"]: line for line in rows_of(tmp_path / "leaders.csv")}
     many, one = leaders["many"], leaders["one"]
     assert (int(many["seeds"]), int(one["seeds"])) == (len(values), 1)
-    assert float(many[HEADLINE]) == pytest.approx(fmean(values))
-    assert float(many[f"{HEADLINE} spread"]) == pytest.approx(stdev(values), abs=1e-12)
-    assert one[f"{HEADLINE} spread"] == ""
+    assert float(many[BY_KEYPOINT]) == pytest.approx(fmean(values))
+    assert float(many[f"{BY_KEYPOINT} spread"]) == pytest.approx(stdev(values), abs=1e-12)
+    assert one[f"{BY_KEYPOINT} spread"] == ""
     members = rows_of(tmp_path / "members.csv")
-    assert [float(line[HEADLINE]) for line in members if line["run"] == "many"] == values
+    assert [float(line[BY_KEYPOINT]) for line in members if line["run"] == "many"] == values
     assert [line["seed"] for line in members if line["run"] == "many"] == [str(i) for i in range(len(values))]
-    assert [(line["seed"], float(line[HEADLINE])) for line in members if line["run"] == "one"] == [("0", 0.4)]
+    assert [(line["seed"], float(line[BY_KEYPOINT])) for line in members if line["run"] == "one"] == [("0", 0.4)]
     for ending in ("md", "tex"):
         text = (tmp_path / f"leaders.{ending}").read_text()
         assert all(f" {column} " in text for column in ("seeds", "spread"))
@@ -59,7 +59,7 @@ def test_the_page_shows_means_with_their_spread_and_members_on_demand(
     details = re.findall(r'<details class="seeds">.*?</details>', page, re.DOTALL)
     assert len(details) == 1 and f"{len(values)} seeds" in details[0]
     for member in run.members:
-        assert f"<dt>seed {member.seed}</dt><dd>{member.scores[HEADLINE]:.3f}</dd>" in details[0]
+        assert f"<dt>seed {member.seed}</dt><dd>{member.scores[BY_KEYPOINT]:.3f}</dd>" in details[0]
         for fact in (member.result, member.fingerprint, member.checkpoint_hash):
             assert fact in page
     assert "± " in summary(tables([run]))[1]

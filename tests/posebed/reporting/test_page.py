@@ -81,7 +81,7 @@ def site(result: Callable[..., Result], search: Callable[..., SearchResult], tmp
         result("hrnet-a", 0.71, parameters=28_500_000),
         result("kitpose-with-a-rather-long-name", 0.83, model="kitpose", parameters=31_000_000, gflops=None),
         result(EVIL, 0.5, model="embedded", parameters=3_900_000),
-        result("floor", 0.2, model="mean_pose", parameters=0, gflops=None, curve=[]),
+        result("floor", 0.2, model="mean_pose", floor=True, parameters=0, gflops=None, curve=[]),
         result("cape", 0.6, model="capeformer", task="category_agnostic", data="plants", episodes_hash="3" * 64),
     ]
     picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posebed.predictions import Predictions, write_predictions
 from posebed.scoring.common_ground import Unanswered, aligned, answers, grounds, tables_at
-from posebed.scoring.predictions import Predictions, write_predictions
 from posebed.scoring.result import Result
 
 Drawn = Callable[..., Predictions]

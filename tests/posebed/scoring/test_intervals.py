@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posebed.scoring.intervals import interval, mean_statistic, resampled
+from posebed.scoring.intervals import interval, resampled
+from posebed.scoring.measuring import mean_statistic
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -12,17 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posebed.catalog import installed
 from posebed.config import ScoringConfig
-from posebed.scoring.average_precision import OKS_METRICS, centred
-from posebed.scoring.intervals import hierarchical, interval, mean_statistic, resampled
+from posebed.metrics.average_precision import SPEC as average_precision
+from posebed.predictions import Predictions
+from posebed.scoring.intervals import centred, hierarchical, interval, resampled
+from posebed.scoring.measuring import mean_statistic
 from posebed.scoring.members import combined
-from posebed.scoring.predictions import Predictions
 from posebed.scoring.result import Epoch, Result
 from posebed.scoring.scores import Measures, score_predictions
 
 Drawn = Callable[..., Predictions]
 Make = Callable[..., Result]
 SCORING = ScoringConfig(resamples=120, seed=3)
+SPECS = [*installed().measured()[0].values()]
 seeds = st.integers(0, 2**32 - 1)
 few = settings(max_examples=8, deadline=None)
 
@@ -39,7 +42,7 @@ def scored(run: Make) -> Make:
     """A member's own result by its seed and table; fields of the result or its provenance may be changed by name."""
 
     def made(seed: int, table: Predictions, **changes) -> Result:
-        fields = dict(score_predictions(table, SCORING))
+        fields = dict(score_predictions(table, SCORING, SPECS))
         identity = {"fingerprint": f"f{seed}", "checkpoint_hash": f"w{seed}", "seeds": (seed,)}
         return run("run", seed=seed, **fields | identity | changes)
 
@@ -52,16 +55,16 @@ def of_members(scored: Make) -> Callable[..., tuple[Result, list[Result]]]:
 
     def made(*tables: Predictions) -> tuple[Result, list[Result]]:
         results = [scored(seed, table) for seed, table in enumerate(tables)]
-        return combined(results, tables, SCORING), results
+        return combined(results, tables, SCORING, SPECS), results
 
     return made
 
 
 def former_intervals(table: Predictions) -> list[tuple[float, ...]]:
     """As they were computed before runs had members."""
-    measures, rng = Measures.of(table), np.random.default_rng(SCORING.seed)
+    measures, rng = Measures.of(table, SPECS), np.random.default_rng(SCORING.seed)
     by_images = resampled(measures.of_images, measures.images, SCORING.resamples, rng)
-    instances = slice(-len(OKS_METRICS), None)
+    instances = [metric in average_precision.metrics for metric in measures.metrics]
     by_images[:, instances] = centred(by_images[:, instances], measures.values[instances])
     kinds = len(measures.categories)
     every = [by_images]
@@ -205,7 +208,7 @@ def epochs(*validations: float | None) -> list[Epoch]:
 def test_the_curve_is_that_of_the_median_member(drawn: Drawn, scored: Make, curves: list[list[Epoch]], chosen: int):
     table = drawn(0)
     results = [scored(seed, table, curve=curve) for seed, curve in enumerate(curves)]
-    assert combined(results, [table] * len(curves), SCORING).curve == curves[chosen]
+    assert combined(results, [table] * len(curves), SCORING, SPECS).curve == curves[chosen]
 
 
 def test_cost_and_origin_of_a_run_are_those_of_its_members(drawn: Drawn, scored: Make):
@@ -215,14 +218,14 @@ def test_cost_and_origin_of_a_run_are_those_of_its_members(drawn: Drawn, scored:
         result = scored(seed, table, created=f"2026-01-0{seed}", shortfalls=[f"short {seed}", "both"])
         cost = result.cost.model_copy(update={"ms_per_image": milliseconds, "train_seconds": 10 * milliseconds})
         results.append(result.model_copy(update={"cost": cost}))
-    run = combined(results, [table, table], SCORING)
+    run = combined(results, [table, table], SCORING, SPECS)
     assert (run.cost.ms_per_image, run.cost.train_seconds, run.cost.parameters) == (2, 20, results[0].cost.parameters)
     assert [member.checkpoint_hash for member in run.members] == ["w4", "w7"]
     assert [member.result for member in run.members] == [f"runs/run/seed-{seed}/result.json" for seed in (4, 7)]
     assert run.provenance == results[0].provenance.model_copy(update={"created": "2026-01-07"})
     assert run.shortfalls == ["short 4", "both", "short 7"]
     assert run.fingerprint not in {member.fingerprint for member in run.members}
-    assert run.fingerprint != combined(results[::-1], [table, table], SCORING).fingerprint
+    assert run.fingerprint != combined(results[::-1], [table, table], SCORING, SPECS).fingerprint
     assert (run.seed, run.seeds) == (4, (4, 7))
 
 
@@ -236,9 +239,9 @@ def test_what_are_no_members_of_one_run_is_refused(drawn: Drawn, scored: Make):
         (scored(1, table, protocol={"boxes": "detected"}), table, "agree in protocol"),
     ):
         with pytest.raises(ValueError, match=reason):
-            combined([one, second], [table, second_table], SCORING)
+            combined([one, second], [table, second_table], SCORING, SPECS)
     with pytest.raises(ValueError, match="for each of its members, but has 0 and 0"):
-        combined([], [], SCORING)
+        combined([], [], SCORING, SPECS)
 
 
 def test_a_file_from_before_runs_had_seeds_is_read(run: Make):

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posebed.catalog import installed
 from posebed.config import ScoringConfig
+from posebed.metrics.distances import pck
+from posebed.predictions import Predictions
 from posebed.scoring.common_ground import Answers
 from posebed.scoring.intervals import interval
-from posebed.scoring.metrics import pck
-from posebed.scoring.paired import HEADLINE, MEASURED, Comparison, compared
-from posebed.scoring.predictions import Predictions
+from posebed.scoring.paired import HEADLINE, Comparison, compared
 from posebed.scoring.result import Result
 from posebed.scoring.scores import score_predictions
 
@@ -27,6 +28,8 @@ seeds = st.integers(0, 2**32 - 1)
 few = settings(max_examples=10, deadline=None)
 
 SCORING = ScoringConfig(resamples=200)
+SPECS = [*installed().measured()[0].values()]
+METRICS = [metric for spec in SPECS for metric in spec.metrics if metric.paired]
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +37,9 @@ def compare(run: Make) -> Compare:
     """The comparison of tables with the same rows, by their runs' keys."""
 
     def made(**tables: Predictions) -> Comparison:
-        return compared(Answers(tuple(map(run, tables)), tuple((table,) for table in tables.values()), ()), SCORING)
+        return compared(
+            Answers(tuple(map(run, tables)), tuple((table,) for table in tables.values()), ()), SCORING, SPECS
+        )
 
     return made
 
@@ -49,7 +54,7 @@ def worse(p: Predictions, pixels: float, seed: int = 0) -> Predictions:
 def test_equal_predictions_differ_by_nothing(drawn: Drawn, compare: Compare, seed: int):
     p = drawn(seed, queries=40, categories=4, episodes=True)
     comparison = compare(a=p, b=p)
-    for metric in range(len(MEASURED)):
+    for metric in range(len(METRICS)):
         difference = comparison.difference(0, 1, metric)
         assert (difference.value, difference.low, difference.high, difference.sign) == (0, 0, 0, 0)
     assert not comparison.wins.any()
@@ -75,7 +80,7 @@ def test_what_one_wins_the_other_loses(drawn: Drawn, compare: Compare, seed: int
     p = drawn(seed, queries=90, categories=5, per_image=2, episodes=True)
     comparison = compare(a=p, b=worse(p, 30), c=worse(p, 60, 1))
     assert (comparison.wins + comparison.wins.T <= 5).all() and not comparison.wins.diagonal().any()
-    for metric in range(len(MEASURED)):
+    for metric in range(len(METRICS)):
         one, other = comparison.difference(0, 2, metric), comparison.difference(2, 0, metric)
         assert other.low is not None and other.high is not None
         assert (one.value, one.low, one.high, one.sign) == pytest.approx(
@@ -96,10 +101,10 @@ def test_the_best_run_comes_first_and_wins_where_it_is_clearly_better(drawn: Dra
 def test_values_are_those_of_the_runs_alone(drawn: Drawn, compare: Compare, seed: int):
     p = drawn(seed, queries=60, categories=3, episodes=True)
     comparison = compare(a=p, b=worse(p, 20))
-    alone = score_predictions(p, ScoringConfig(resamples=1))
+    alone = score_predictions(p, ScoringConfig(resamples=1), SPECS)
     place = [r.key for r in comparison.runs].index("a")
     values = {score.metric: score.value for score in alone.scores}
-    for metric, named in enumerate(MEASURED):
+    for metric, named in enumerate(comparison.metrics):
         assert comparison.score(place, metric).value == pytest.approx(values[named.name])
         each = [alone.by_category[c.name][named.name] for c in comparison.categories]
         assert comparison.by_category[:, place, metric] == pytest.approx(each)
@@ -117,7 +122,7 @@ def test_one_category_has_no_interval(drawn: Drawn, compare: Compare):
 def test_the_hardest_queries_are_those_with_the_lowest_headline(drawn: Drawn, compare: Compare, seed: int):
     p = drawn(seed, queries=40, noise=0.3, episodes=True)
     comparison = compare(a=p, b=worse(p, 30))
-    headline = np.mean([pck(p, 0.2), pck(worse(p, 30), 0.2)], axis=0)[comparison.hardest]
+    headline = np.mean([pck(p, [0.2]), pck(worse(p, 30), [0.2])], axis=0)[comparison.hardest]
     assert (np.diff(headline) >= 0).all()
     assert sorted(p.record[comparison.hardest]) == sorted(p.record[p.counts.any(1)])
 
@@ -134,13 +139,13 @@ def test_a_record_is_hard_once(drawn: Drawn, compare: Compare):
 def test_a_run_of_several_members_enters_with_their_mean_for_every_query(drawn: Drawn, run: Make, seed: int):
     p = drawn(seed, queries=60, categories=4, episodes=True)
     members = tuple(worse(p, pixels, pixels) for pixels in (10, 20, 40))
-    of_members = compared(Answers((run("a"), run("b")), (members, (p,)), ()), SCORING)
-    alone = compared(Answers(tuple(map(run, "bcde")), ((p,), *((member,) for member in members)), ()), SCORING)
+    of_members = compared(Answers((run("a"), run("b")), (members, (p,)), ()), SCORING, SPECS)
+    alone = compared(Answers(tuple(map(run, "bcde")), ((p,), *((member,) for member in members)), ()), SCORING, SPECS)
     place = [r.key for r in of_members.runs].index("a")
     places = [[r.key for r in alone.runs].index(key) for key in "cde"]
     assert of_members.values[place] == pytest.approx(alone.values[places].mean(0))
     assert of_members.by_category[:, place] == pytest.approx(alone.by_category[:, places].mean(1), nan_ok=True)
-    for metric in range(len(MEASURED)):
+    for metric in range(len(METRICS)):
         assert of_members.score(place, metric).spread == pytest.approx(alone.values[places, metric].std(ddof=1))
         assert of_members.score(1 - place, metric).spread is None
 
@@ -151,7 +156,7 @@ def test_members_that_answer_alike_change_nothing_on_the_ground(drawn: Drawn, ru
     p = drawn(seed, queries=40, categories=4, episodes=True)
     q, runs = worse(p, 30, seed), (run("a"), run("b"))
     # The mean of four equal numbers is exact, so that ties stay ties.
-    one, four = (compared(Answers(runs, (mine, (q,)), ()), SCORING) for mine in ((p,), (p,) * 4))
+    one, four = (compared(Answers(runs, (mine, (q,)), ()), SCORING, SPECS) for mine in ((p,), (p,) * 4))
     for name in ("values", "by_category", "resamples", "wins", "hardest"):
         np.testing.assert_allclose(getattr(four, name), getattr(one, name), atol=1e-12)
 

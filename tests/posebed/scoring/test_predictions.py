@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from posebed.predictions import Predictions, read_predictions, write_predictions
 from posebed.records import Category, Record
-from posebed.scoring.predictions import Predictions, read_predictions, write_predictions
 
 Drawn = Callable[..., Predictions]
 

@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posebed.predictions import Predictions
 from posebed.scoring.oks import evaluate
-from posebed.scoring.predictions import Predictions
 from posebed.scoring.single_pose import average_precision
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posebed.scoring.predictions import Predictions
+from posebed.predictions import Predictions
 from posebed.scoring.suppression import distinct, oks_nms
 
 SIGMAS = np.full(5, 0.05)

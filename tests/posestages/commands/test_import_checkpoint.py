@@ -21,8 +21,8 @@ from posebed.data.splits import Split, write_split
 from posebed.data.test_episodes import Episode
 from posebed.inference.trained_model import open_trained
 from posebed.places import member_folder, pack_folder, split_folder
+from posebed.predictions import read_predictions
 from posebed.records import Category, Record
-from posebed.scoring.predictions import read_predictions
 from posebed.training.run_folder import read_about
 from posestages.cli import app
 from posestages.commands.import_checkpoint import Origin, import_checkpoint, read_size

@@ -1,31 +1,18 @@
-"""Metrics of keypoint distances, each with its one-sentence definition, and the tables per keypoint.
+"""Metrics of keypoint distances, and the tables per keypoint.
 
-A metric gives every query a value; its result is their mean, so that any resampling of queries is a weighted mean.
-Metrics of whole instances (OKS-AP) are in ``average_precision``.
+Every query has a value, and the metric is their mean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from posebed.scoring.predictions import Predictions
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A number under one name with one definition; two definitions never share a name."""
-
-    name: str
-    definition: str
-    per_query: Callable[[Predictions], np.ndarray]
-    """(N,) values, one per row of the table."""
-    better: str = "higher"
-
-    def __call__(self, predictions: Predictions) -> float:
-        return float(self.per_query(predictions).mean())
+from posebed.contracts import Metric, MetricSpec, Need
+from posebed.predictions import Predictions
 
 
 def box_side(predictions: Predictions) -> np.ndarray:
@@ -63,7 +50,7 @@ def _over_counting(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.where(counts, values, 0).sum(1) / np.maximum(counts.sum(1), 1)
 
 
-def pck(predictions: Predictions, *thresholds: float) -> np.ndarray:
+def pck(predictions: Predictions, thresholds: Sequence[float]) -> np.ndarray:
     """(N,) share of right keypoints per query, averaged over the thresholds."""
     share = normalised_distance(predictions)
     return np.mean([_over_counting(share < t, predictions.counts) for t in thresholds], axis=0)
@@ -84,21 +71,39 @@ AVERAGING = (
     "mean over the keypoints that count (labelled in the query and in every support), then over all queries; "
     "a query where none counts adds 0, as in MP-100's official code"
 )
-_RIGHT = f"share of keypoints closer to the truth than {{}} x {NORMALISER}"
+PerQuery = Callable[[Predictions], np.ndarray]
 
 
-def _pck(name: str, thresholds: Sequence[float], threshold: str) -> Metric:
-    return Metric(name, f"{_RIGHT.format(threshold)}; {AVERAGING}.", lambda p: pck(p, *thresholds))
+def _pck(name: str, thresholds: Sequence[float], threshold: str, **facts: Any) -> tuple[Metric, PerQuery]:
+    definition = f"share of keypoints closer to the truth than {threshold} x {NORMALISER}; {AVERAGING}."
+    return Metric(name, definition, **facts), partial(pck, thresholds=thresholds)
 
 
-METRICS = (
-    *(_pck(f"PCK@{t}", (t,), str(t)) for t in (0.05, 0.1, 0.15, 0.2, 0.25)),
-    _pck("mPCK@.05-.20", (0.05, 0.1, 0.15, 0.2), "t, averaged over the four t = 0.05, 0.1, 0.15, 0.2,"),
-    _pck("mPCK@.05-.25", (0.05, 0.1, 0.15, 0.2, 0.25), "t, averaged over the five t = 0.05, 0.1, 0.15, 0.2, 0.25,"),
-    _pck("AUC", [i / 20 for i in range(20)], "t, averaged over the twenty t = 0, 0.05, ..., 0.95 (0.95 is perfect),"),
-    Metric("NME", f"distance between prediction and truth over {NORMALISER}; {AVERAGING}.", nme, "lower"),
-    Metric("EPE", f"distance between prediction and truth in image pixels; {AVERAGING}.", epe, "lower"),
+def _distance(name: str, definition: str, per_query: PerQuery, **facts: Any) -> tuple[Metric, PerQuery]:
+    definition = f"distance between prediction and truth {definition}; {AVERAGING}."
+    return Metric(name, definition, better="lower", **facts), per_query
+
+
+_FOUR = "t, averaged over the four t = 0.05, 0.1, 0.15, 0.2,"
+_FIVE = "t, averaged over the five t = 0.05, 0.1, 0.15, 0.2, 0.25,"
+_TWENTY = "t, averaged over the twenty t = 0, 0.05, ..., 0.95 (0.95 is perfect),"
+_MEASURED = (
+    _pck("PCK@0.05", (0.05,), "0.05", column=True, paired=True),
+    _pck("PCK@0.1", (0.1,), "0.1", paired=True),
+    _pck("PCK@0.15", (0.15,), "0.15"),
+    _pck("PCK@0.2", (0.2,), "0.2", leads=2, paired=True),
+    _pck("PCK@0.25", (0.25,), "0.25"),
+    _pck("mPCK@.05-.20", (0.05, 0.1, 0.15, 0.2), _FOUR, column=True, paired=True),
+    _pck("mPCK@.05-.25", (0.05, 0.1, 0.15, 0.2, 0.25), _FIVE, column=True, paired=True),
+    _pck("AUC", [i / 20 for i in range(20)], _TWENTY),
+    _distance("NME", f"over {NORMALISER}", nme, unit="box sides", column=True, paired=True),
+    _distance("EPE", "in image pixels", epe, unit="pixels"),
 )
+
+
+def per_query(predictions: Predictions) -> np.ndarray:
+    """(N, M) values of every query."""
+    return np.stack([measure(predictions) for _, measure in _MEASURED], axis=1)
 
 
 def keypoint_pck(predictions: Predictions, threshold: float) -> dict[str, dict[str, float]]:
@@ -122,3 +127,6 @@ def keypoint_shares(predictions: Predictions, right: np.ndarray, counts: np.ndar
         hits = (right & counts)[rows].sum(0)
         table[category.key] = {name: float(hits[k] / times[k]) for k, name in enumerate(category.keypoints) if times[k]}
     return table
+
+
+SPEC = MetricSpec(metrics=tuple(metric for metric, _ in _MEASURED), per_query=per_query, needs=(Need.TRUTHS,))

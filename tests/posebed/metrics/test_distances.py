@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,15 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posebed.metrics.distances import SPEC, box_side, keypoint_pck, pck, per_query
+from posebed.predictions import Predictions
 from posebed.records import Category, Record
-from posebed.scoring.metrics import METRICS, Metric, box_side, keypoint_pck, pck
-from posebed.scoring.predictions import Predictions
+from posebed.scoring.drawn import drawn_predictions
+from posebed.testing import MetricSuite
 
-Drawn = Callable[..., Predictions]
 seeds = st.integers(0, 2**32 - 1)
-BY_NAME = {m.name: m for m in METRICS}
-BEST = {"NME": 0, "EPE": 0, "AUC": 0.95}
-metrics = pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
+NAMES = [metric.name for metric in SPEC.metrics]
+
+
+def values(predictions: Predictions) -> dict[str, float]:
+    return dict(zip(NAMES, per_query(predictions).mean(0), strict=True))
 
 
 def single(
@@ -30,25 +32,25 @@ def single(
     return Predictions.from_records([category], [query], np.array([[predicted]]), np.ones((1, 1)))
 
 
-def test_names_and_definitions_are_unique() -> None:
-    assert len({m.name for m in METRICS}) == len({m.definition for m in METRICS}) == len(METRICS)
+class TestDistances(MetricSuite):
+    module = "posebed.metrics.distances"
 
-
-@metrics
-@given(seed=seeds)
-@settings(max_examples=10, deadline=None)
-def test_a_perfect_prediction_has_the_best_value(drawn: Drawn, metric: Metric, seed: int) -> None:
-    predictions = drawn(seed)
-    perfect = replace(predictions, xy=predictions.truth, counts=predictions.counts | (np.arange(5) == 0))
-    assert metric(perfect) == pytest.approx(BEST.get(metric.name, 1))
+    @classmethod
+    def worked_cases(cls) -> dict[str, list[tuple[Predictions, float]]]:
+        """A prediction 12 pixels off, in a box with a side of 100 pixels, and one that is right."""
+        off, right = (single((100, 20), (x, 20), (0, 0, 101, 51)) for x in (112, 100))
+        within = {"PCK@0.05": 0, "PCK@0.1": 0, "PCK@0.15": 1, "PCK@0.2": 1, "PCK@0.25": 1}
+        # Of the twenty thresholds 17, from 0.15 to 0.95, are above 0.12, and all but 0 are above 0.
+        means = {"mPCK@.05-.20": 2 / 4, "mPCK@.05-.25": 3 / 5, "AUC": 17 / 20, "NME": 0.12, "EPE": 12}
+        best = dict.fromkeys(NAMES, 1.0) | {"AUC": 0.95, "NME": 0, "EPE": 0}
+        return {name: [(off, value), (right, best[name])] for name, value in {**within, **means}.items()}
 
 
 @pytest.mark.parametrize("threshold", [0.05, 0.1, 0.15, 0.2, 0.25])
 def test_a_keypoint_at_exactly_the_threshold_is_wrong(threshold: float) -> None:
     box = (0.0, 0.0, 101.0, 51.0)
-    metric = BY_NAME[f"PCK@{threshold}"]
-    assert metric(single((100, 20), (100 + 100 * threshold, 20), box)) == 0
-    assert metric(single((100, 20), (100 + 99 * threshold, 20), box)) == 1
+    assert values(single((100, 20), (100 + 100 * threshold, 20), box))[f"PCK@{threshold}"] == 0
+    assert values(single((100, 20), (100 + 99 * threshold, 20), box))[f"PCK@{threshold}"] == 1
 
 
 @pytest.mark.parametrize(
@@ -72,31 +74,10 @@ def test_a_box_outside_of_the_image_is_refused_by_name() -> None:
         box_side(single((0, 0), (0, 0), (500, 10, 20, 1)))
 
 
-@metrics
-@given(seed=seeds, dx=st.integers(0, 500), dy=st.integers(0, 500))
-@settings(max_examples=10, deadline=None)
-def test_moving_picture_truth_and_prediction_together_changes_nothing(
-    drawn: Drawn, metric: Metric, seed: int, dx: int, dy: int
-) -> None:
-    p = drawn(seed)
-    moved = replace(
-        p,
-        width=p.width + dx,
-        height=p.height + dy,
-        box=p.box + np.array([dx, dy, 0, 0]),
-        truth=p.truth + np.array([dx, dy], np.float32),
-        xy=p.xy + np.array([dx, dy], np.float32),
-    )
-    np.testing.assert_allclose(metric.per_query(moved), metric.per_query(p), atol=1e-9)
-
-
-@metrics
 @given(seed=seeds, scale=st.sampled_from([0.5, 2, 4]))
 @settings(max_examples=10, deadline=None)
-def test_enlarging_picture_truth_and_prediction_changes_pixels_alone(
-    drawn: Drawn, metric: Metric, seed: int, scale: float
-) -> None:
-    p = drawn(seed)
+def test_enlarging_picture_truth_and_prediction_changes_pixels_alone(seed: int, scale: float) -> None:
+    p = drawn_predictions(seed)
     extent = (p.box[:, 2:] - 1) * scale + 1
     larger = replace(
         p,
@@ -106,54 +87,33 @@ def test_enlarging_picture_truth_and_prediction_changes_pixels_alone(
         truth=p.truth * np.float32(scale),
         xy=p.xy * np.float32(scale),
     )
-    expected = metric.per_query(p) * (scale if metric.name == "EPE" else 1)
-    np.testing.assert_allclose(metric.per_query(larger), expected, atol=1e-9)
+    expected = per_query(p) * [scale if metric.unit == "pixels" else 1 for metric in SPEC.metrics]
+    np.testing.assert_allclose(per_query(larger), expected, atol=1e-9)
 
 
-@metrics
-@given(seed=seeds)
-@settings(max_examples=10, deadline=None)
-def test_the_order_of_the_rows_does_not_matter(drawn: Drawn, metric: Metric, seed: int) -> None:
-    p = drawn(seed)
-    order = np.random.default_rng(seed).permutation(len(p))
-    assert metric(p.take(order)) == pytest.approx(metric(p), rel=1e-12)
-
-
-@metrics
-@given(seed=seeds)
-@settings(max_examples=10, deadline=None)
-def test_a_keypoint_that_does_not_count_changes_nothing(drawn: Drawn, metric: Metric, seed: int) -> None:
-    p = drawn(seed)
-    elsewhere = replace(p, xy=np.where(p.counts[..., None], p.xy, np.float32(1e6)))
-    np.testing.assert_array_equal(metric.per_query(elsewhere), metric.per_query(p))
-
-
-@metrics
-def test_a_query_in_which_no_keypoint_counts_adds_nothing_but_is_counted(drawn: Drawn, metric: Metric) -> None:
-    p = drawn(1, queries=4)
-    empty = replace(p, counts=p.counts & (np.arange(4) != 2)[:, None])
-    assert metric.per_query(empty)[2] == 0
-    rest = metric.per_query(empty)[[0, 1, 3]]
-    assert metric(empty) == pytest.approx(rest.sum() / 4)
+def test_a_query_in_which_no_keypoint_counts_adds_nothing_but_is_counted() -> None:
+    p = drawn_predictions(1, queries=4)
+    empty = per_query(replace(p, counts=p.counts & (np.arange(4) != 2)[:, None]))
+    assert not empty[2].any() and empty[[0, 1, 3]].any(0).all()
 
 
 @given(seed=seeds)
 @settings(max_examples=10, deadline=None)
-def test_a_higher_threshold_never_lowers_pck(drawn: Drawn, seed: int) -> None:
-    p = drawn(seed)
-    values = [pck(p, t) for t in np.linspace(0, 1, 9)]
+def test_a_higher_threshold_never_lowers_pck(seed: int) -> None:
+    p = drawn_predictions(seed)
+    values = [pck(p, [t]) for t in np.linspace(0, 1, 9)]
     assert (np.diff(values, axis=0) >= 0).all()
 
 
-def test_both_means_of_pck_are_over_their_own_thresholds(drawn: Drawn) -> None:
-    p = drawn(3)
-    at = {t: BY_NAME[f"PCK@{t}"](p) for t in (0.05, 0.1, 0.15, 0.2, 0.25)}
-    assert BY_NAME["mPCK@.05-.25"](p) == pytest.approx(sum(at.values()) / 5)
-    assert BY_NAME["mPCK@.05-.20"](p) == pytest.approx((sum(at.values()) - at[0.25]) / 4)
+def test_both_means_of_pck_are_over_their_own_thresholds() -> None:
+    actual = values(drawn_predictions(3))
+    at = {t: actual[f"PCK@{t}"] for t in (0.05, 0.1, 0.15, 0.2, 0.25)}
+    assert actual["mPCK@.05-.25"] == pytest.approx(sum(at.values()) / 5)
+    assert actual["mPCK@.05-.20"] == pytest.approx((sum(at.values()) - at[0.25]) / 4)
 
 
-def test_the_keypoint_table_is_over_the_queries_in_which_the_keypoint_counts(drawn: Drawn) -> None:
-    p = drawn(5, queries=6, categories=2)
+def test_the_keypoint_table_is_over_the_queries_in_which_the_keypoint_counts() -> None:
+    p = drawn_predictions(5, queries=6, categories=2)
     counts = np.zeros_like(p.counts)
     counts[[0, 2], 1] = counts[0, 3] = True
     xy = p.truth.copy()
@@ -188,10 +148,8 @@ def test_episodes_score_as_in_the_official_code_of_mp100(parity: Path) -> None:
     tolerance = json.loads((folder / "tolerance.json").read_text())["functions.npz"]
     for key in ("PCK@0.05", "PCK@0.1", "PCK@0.15", "PCK@0.2", "PCK@0.25", "mPCK", "NME", "AUC", "EPE"):
         deviation, scale = tolerance[f"e0/mp100/{key}"]
-        metric = BY_NAME["mPCK@.05-.25" if key == "mPCK" else key]
-        assert metric(predictions) == pytest.approx(
-            float(reference[f"e0/mp100/{key}"]), abs=max(1e-4 * scale, 10 * deviation)
-        ), key
+        actual = values(predictions)["mPCK@.05-.25" if key == "mPCK" else key]
+        assert actual == pytest.approx(float(reference[f"e0/mp100/{key}"]), abs=max(1e-4 * scale, 10 * deviation)), key
 
 
 def toolbox_case(folder: Path, case: str) -> tuple[np.ndarray, ...]:
@@ -231,9 +189,9 @@ def test_distances_of_single_keypoints_average_to_those_of_the_toolbox(parity: P
     scale = np.broadcast_to(1000 / norm[:, None], truth.shape)[labelled][:, None]
     gt, pred, one = truth[labelled][:, None], predicted[labelled][:, None], np.ones((labelled.sum(), 1))
     numbers = np.load(parity / "metrics/outputs.npz")
-    assert BY_NAME["EPE"](in_boxes(gt, pred, one)) == pytest.approx(float(numbers[f"{case}/epe"]), rel=1e-4)
+    assert values(in_boxes(gt, pred, one))["EPE"] == pytest.approx(float(numbers[f"{case}/epe"]), rel=1e-4)
     normalised = in_boxes(gt * scale, pred * scale, one)
-    assert BY_NAME["NME"](normalised) == pytest.approx(float(numbers[f"{case}/nme"]), rel=1e-4)
+    assert values(normalised)["NME"] == pytest.approx(float(numbers[f"{case}/nme"]), rel=1e-4)
 
 
 @pytest.mark.parametrize("case", ["m0", "m1"])

@@ -172,6 +172,19 @@ class Predictions:
             score=_instance_score(confidence, real) * np.array(sure, np.float32),
         )
 
+    def answered(self, xy: np.ndarray, confidence: np.ndarray) -> Predictions:
+        """The same queries, all of them in annotated boxes, with other answers.
+
+        Args:
+            xy: (N, K or more, 2) image pixels.
+            confidence: (N, K or more) in 0..1.
+        """
+        real = _real(self.categories, self.category)
+        k = real.shape[1]
+        confidence = np.where(real, confidence[:, :k], 0).astype(np.float32)
+        xy = np.where(real[..., None], xy[:, :k], 0).astype(np.float32)
+        return replace(self, xy=xy, confidence=confidence, score=_instance_score(confidence, real))
+
     def __post_init__(self) -> None:
         if not len(self):
             raise ValueError("a table of predictions must have at least one row, but has none")

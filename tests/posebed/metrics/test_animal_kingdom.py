@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posebed.contracts import Metric
+from posebed.metrics.animal_kingdom import BOX, CROP, DIAGONAL, SPEC, in_box, in_diagonal
+from posebed.metrics.distances import keypoint_shares
+from posebed.predictions import Predictions
 from posebed.records import Category, Record
-from posebed.scoring.animal_kingdom import BOX, CROP, DIAGONAL, KEYPOINT_METRICS, KeypointMetric, keypoint_statistic
-from posebed.scoring.metrics import METRICS, keypoint_shares
-from posebed.scoring.predictions import Predictions
+from posebed.scoring.drawn import drawn_predictions
+from posebed.testing import MetricSuite
+from posebed.testing.metrics import values_of
 
-Drawn = Callable[..., Predictions]
 BOX_OF_100 = (200.0, 200.0, 100.0, 40.0)
 
 
-def value(metric: KeypointMetric, predictions: Predictions) -> float:
-    statistic = keypoint_statistic(predictions, np.zeros(len(predictions), int))
-    return statistic(np.ones((1, 1)))[0, KEYPOINT_METRICS.index(metric)]
+def value(metric: Metric, predictions: Predictions) -> float:
+    return values_of(SPEC, predictions)[SPEC.metrics.index(metric)]
 
 
 def single(truth: tuple[float, float], predicted: tuple[float, float]) -> Predictions:
@@ -30,9 +31,13 @@ def single(truth: tuple[float, float], predicted: tuple[float, float]) -> Predic
     return Predictions.from_records([Category("c", "c", ("p",))], [query], xy, sure, crop=crop, size=(256, 256))
 
 
-def test_no_name_or_definition_is_that_of_another_metric() -> None:
-    every = (*METRICS, *KEYPOINT_METRICS)
-    assert len({m.name for m in every}) == len({m.definition for m in every}) == len(every)
+class TestAnimalKingdom(MetricSuite):
+    module = "posebed.metrics.animal_kingdom"
+
+    @classmethod
+    def worked_cases(cls) -> dict[str, list[tuple[Predictions, float]]]:
+        near, far = (single((250, 220), (x, 220)) for x in (254, 264))
+        return {metric.name: [(near, 1.0), (far, 0.0)] for metric in SPEC.metrics}
 
 
 @pytest.mark.parametrize(
@@ -44,7 +49,7 @@ def test_no_name_or_definition_is_that_of_another_metric() -> None:
     ],
     ids=lambda m: getattr(m, "name", ""),
 )
-def test_each_has_its_own_reach(metric: KeypointMetric, right: float, wrong: float) -> None:
+def test_each_has_its_own_reach(metric: Metric, right: float, wrong: float) -> None:
     truth = (250.0, 220.0)
     assert value(metric, single(truth, (250 + right, 220))) == 1
     assert value(metric, single(truth, (250 + wrong, 220))) == 0
@@ -58,27 +63,12 @@ def test_a_truth_at_the_edge_of_the_crop_or_outside_counts_in_no_crop(x: float, 
 
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=10, deadline=None)
-def test_keypoints_are_averaged_first_or_weigh_as_often_as_they_count(drawn: Drawn, seed: int) -> None:
-    p = drawn(seed, queries=9, categories=1)
-    shares = keypoint_shares(p, *BOX.judge(p))["key0"]
+def test_keypoints_are_averaged_first_or_weigh_as_often_as_they_count(seed: int) -> None:
+    p = drawn_predictions(seed, queries=9, categories=1)
+    shares = keypoint_shares(p, *in_box(p))["key0"]
     assert value(BOX, p) == pytest.approx(np.mean(list(shares.values())))
-    right, counts = DIAGONAL.judge(p)
+    right, counts = in_diagonal(p)
     assert value(DIAGONAL, p) == pytest.approx((right & counts).sum() / counts.sum())
-
-
-@given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=10, deadline=None)
-def test_a_weight_counts_an_image_as_often_as_copies_of_it_would(drawn: Drawn, seed: int) -> None:
-    p = drawn(seed, queries=12, categories=1)
-    times = np.random.default_rng(seed).multinomial(12, np.full(12, 1 / 12))
-    rows = np.repeat(np.arange(12), times)
-    weighted = keypoint_statistic(p, np.arange(12))(times[:, None].astype(float))[0]
-    judged = [(m, *(part[rows] for part in m.judge(p))) for m in KEYPOINT_METRICS]
-    for actual, (metric, right, counts) in zip(weighted, judged, strict=True):
-        hits, evaluated = (right & counts).sum(0), counts.sum(0)
-        known = evaluated > 0
-        expected = hits.sum() / evaluated.sum() if metric.pooled else (hits[known] / evaluated[known]).mean()
-        assert actual == pytest.approx(expected, nan_ok=True), metric.name
 
 
 @pytest.mark.parametrize("case", ["m0", "m1"])
