@@ -43,7 +43,10 @@ def mean_distances(records: Sequence[Record]) -> np.ndarray:
 
 def spanning_tree(distance: np.ndarray) -> tuple[tuple[int, int], ...]:
     """The pairs that connect K points, whose distances are (K, K), over the least total; points with no finite way
-    between them stay apart. Prim's algorithm, which among equal distances takes the first."""
+    between them stay apart. Prim's algorithm, which among equal distances takes the first.
+
+    Models read the order of the pairs and their direction, which scipy's ``minimum_spanning_tree`` does not keep.
+    """
     points = np.arange(len(distance))
     nearest = np.zeros_like(points)  # of those in the tree, to each point
     outside = points > 0

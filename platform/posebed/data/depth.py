@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from posebed.data.headers import BITS_PER_SAMPLE, PNG, png_chunks, tiff_entry
+from posebed.data.headers import BITS_PER_SAMPLE, PNG, png_chunks, tiff_tag
 
 FULL = 16
 _STEPS = (8, 10, 12, 14, FULL)
@@ -23,8 +23,8 @@ def may_be_deep(data: bytes) -> bool:
     """Whether the file may hold more than 8 bits per channel."""
     if data.startswith(PNG):
         return data[24:25] == b"\x10"
-    bits = tiff_entry(data, BITS_PER_SAMPLE)
-    return bits.value > 8 if bits else data.startswith(_UNSTATED)
+    bits = tiff_tag(data, BITS_PER_SAMPLE)
+    return data.startswith(_UNSTATED) if bits is None else bits > 8
 
 
 def needed_bits(picture: np.ndarray, data: bytes) -> int:
@@ -33,8 +33,8 @@ def needed_bits(picture: np.ndarray, data: bytes) -> int:
     Args:
         data: the file that the picture was decoded from.
     """
-    packed = tiff_entry(data, BITS_PER_SAMPLE)
-    if packed and packed.value < FULL:
+    packed = tiff_tag(data, BITS_PER_SAMPLE)
+    if packed is not None and packed < FULL:
         return FULL  # The decoder fills the upper bits of packed samples.
     declared = max((max(chunk) for chunk in png_chunks(data, b"sBIT") if chunk), default=0)
     largest = max(int(picture.max()).bit_length(), declared)

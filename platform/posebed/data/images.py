@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from posebed.data.depth import FULL, may_be_deep, needed_bits, to_8_bits
-from posebed.data.headers import JPEG, PNG, orientation_of, without_orientation
+from posebed.data.headers import JPEG, PNG, TIFF, orientation_of
 from posebed.data.links import Links
 from posebed.files import read_json
 from posebed.records import AS_STORED, PREPARED, Reading
@@ -207,6 +207,11 @@ def displayed(picture: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(picture)
 
 
+def _as_stored(picture: np.ndarray, orientation: int) -> np.ndarray:
+    """The reverse of ``displayed``."""
+    return displayed(picture, {6: 8, 8: 6}.get(orientation, orientation))
+
+
 def _pixels(data: bytes, path: str) -> np.ndarray:
     """(H, W, 3) RGB as stored, uint8; of 16 bits the upper 8."""
     picture = _decoded(data, path, _FLAGS)
@@ -230,12 +235,14 @@ def _deep_pixels(data: bytes, path: str) -> np.ndarray:
 
 def _decoded(data: bytes, path: str, flags: int) -> np.ndarray | None:
     _stated_size(data, path)
-    # The decoder turns TIFF files whatever the flags say.
-    values = np.frombuffer(without_orientation(data), np.uint8)
     try:
-        return cv2.imdecode(values, flags)
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise ValueError(f"{path} must be a picture, but the decoder says {error.err}") from error
+    if picture is not None and data.startswith(TIFF):
+        # The decoder turns TIFF files whatever the flags say.
+        picture = _as_stored(picture, orientation_of(data))
+    return picture
 
 
 def _stated_size(data: bytes, path: str) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -123,6 +124,39 @@ def test_an_entry_finds_its_section_in_any_form_of_yaml(text: str):
         for line in text.splitlines()
         if line.strip().startswith("#") and line not in inserted(text, "runs", "n", {})
     ] == []
+
+
+AWKWARD = """\
+data:
+    zoo:   {source: coco_folder,path: zoo}   # mine
+packs: # of mine
+  small: {data: zoo,  # a word within
+          crop_size: [ 64, 64 ]}
+  'odd': &odd
+      data: "zoo"\x20\x20
+      crop_size: [64, 64,]
+
+
+# The runs.
+runs:
+      a: {commit: 9e45538, lr: 1.0e-3, n: ~}
+      # of b
+      b: >
+        folded
+        text
+
+# the end
+"""
+CHECKOUT = Path(__file__).parents[3]
+WRITTEN = {path.name: path.read_text() for path in (CHECKOUT / "params.yaml", *CHECKOUT.glob("examples/*.yaml"))}
+
+
+@pytest.mark.parametrize("text", [AWKWARD, *WRITTEN.values()], ids=["awkward", *WRITTEN])
+def test_an_entry_in_a_section_of_lines_is_one_line_more_and_no_other_one_changes(text: str):
+    for section in re.findall(r"^(\w+): *(?:#.*)?$", text, re.MULTILINE):
+        lines = inserted(text, section, "brand-new", {"x": 1}).split("\n")
+        (place,) = (number for number, line in enumerate(lines) if "brand-new" in line)
+        assert [*lines[:place], *lines[place + 1 :]] == text.split("\n")
 
 
 @given(st.dictionaries(st.sampled_from("abc"), st.dictionaries(st.sampled_from("xyz"), st.integers()), max_size=3))
