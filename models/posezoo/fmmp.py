@@ -308,7 +308,9 @@ SPEC = ModelSpec(
         "Recurrent Feature Mining and Keypoint Mixup Padding for Category-Agnostic Pose Estimation",
         2025,
         "arXiv:2503.21140",
+        name="FMMP",
     ),
+    answering=("backbone", "weights", "width"),
     train={**PUBLISHED_TRAINING, "lr": 1e-4},
     released=released,
     small={

@@ -56,6 +56,8 @@ SPEC = ModelSpec(
         2019,
         "arXiv:1902.09212",
     ),
+    answering=("target", "flip_test", "width", "weights"),
+    widths={"hrnet": "width"},
     train=PUBLISHED_TRAINING,
     released=released,
     small={"weights": "none", "width": 8, "blocks": 1, "modules": (1, 1, 1)},

@@ -305,7 +305,10 @@ SPEC = ModelSpec(
         "Estimation",
         2025,
         "arXiv:2502.18214",
+        name="KITPose",
     ),
+    answering=("target", "flip_test", "backbone", "weights", "width"),
+    widths={"hrnet": "width"},
     train={
         "epochs": 250,
         "batch_size": 64,

@@ -109,6 +109,7 @@ SPEC = ModelSpec(
         2017,
         "arXiv:1703.03400",
     ),
+    answering=("backbone", "weights"),
     train={
         "epochs": 200,
         "batch_size": 16,

@@ -200,6 +200,7 @@ SPEC = ModelSpec(
         2022,
         "arXiv:2207.10387",
     ),
+    answering=("backbone", "weights", "width"),
     train={
         "epochs": 210,
         "batch_size": 256,

@@ -318,7 +318,9 @@ SPEC = ModelSpec(
         "PromptPose: Language Prompt Helps Animal Pose Estimation",
         2022,
         "arXiv:2206.11752",
+        name="PromptPose",
     ),
+    answering=("target", "flip_test", "backbone", "weights", "text_encoder", "text_weights"),
     train={
         **PUBLISHED_TRAINING,
         "batch_size": 128,

@@ -162,6 +162,7 @@ SPEC = ModelSpec(
         2017,
         "arXiv:1703.05175",
     ),
+    answering=("backbone", "weights"),
     train={
         "epochs": 200,
         "batch_size": 16,

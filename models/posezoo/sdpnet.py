@@ -357,7 +357,11 @@ SPEC = ModelSpec(
         "model.scaled_start": Choice(False, True),
         "train.lr": Choice(1e-5, 3e-5, 1e-4),
     },
-    paper=Paper("Dynamic Support Information Mining for Category-Agnostic Pose Estimation", 2024, "CVPR 2024"),
+    paper=Paper(
+        "Dynamic Support Information Mining for Category-Agnostic Pose Estimation", 2024, "CVPR 2024", name="SDPNet"
+    ),
+    answering=("backbone", "weights", "width"),
+    widths={"hrnet": "hrnet_width"},
     train=PUBLISHED_TRAINING,
     small={
         "weights": "none",

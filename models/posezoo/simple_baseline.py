@@ -82,6 +82,7 @@ SPEC = ModelSpec(
         2018,
         "arXiv:1804.06208",
     ),
+    answering=("target", "flip_test", "backbone", "weights"),
     train=PUBLISHED_TRAINING,
     learning_rates=learning_rates,
     released=released,

@@ -123,6 +123,8 @@ SPEC = ModelSpec(
         2022,
         "arXiv:2204.12484",
     ),
+    answering=("target", "flip_test", "width", "weights"),
+    widths={"vit_pose": "width"},
     train={
         **PUBLISHED_TRAINING,
         "optimizer": "adamw",

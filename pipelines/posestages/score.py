@@ -21,6 +21,7 @@ from posebed.scoring.predictions import PREDICTIONS, Predictions, read_predictio
 from posebed.scoring.result import RESULT_FILE, Epoch, Provenance, Result, read_cost, read_curve, write_result
 from posebed.scoring.scores import score_predictions
 from posebed.scoring.suppression import DUPLICATE
+from posebed.spec_text import Stated
 from posestages.commands.preset_matching import repeat_of
 from posestages.stage import entry
 
@@ -62,7 +63,7 @@ def _member(key: str, folder: Path, table: Predictions, params: Params, catalog:
         seeds=(about["seed"],),
         model=about["model"],
         protocol=_protocol(about),
-        answered=_inference_settings(about),
+        answered=_inference_settings(about, catalog.stated(about["model"])),
         **dict(score_predictions(table, params.scoring)),
         curve=curve,
         shortfalls=about.get("shortfalls", []),
@@ -99,16 +100,13 @@ def _sigmas(categories: list[dict[str, Any]]) -> str:
     return f"the dataset's own, {DEFAULT_SIGMA:g} for {', '.join(without)}"
 
 
-def _inference_settings(about: dict[str, Any]) -> dict[str, str]:
-    """Input, backbone, target, flip test and origin of the weights: runs that differ here are compared."""
-    config = about["config"]
-    facts = ("backbone", "width", "text_encoder", "target", "flip_test")
-    named = [name for name in config if name in facts or name.endswith("weights")]
+def _inference_settings(about: dict[str, Any], model: Stated) -> dict[str, str]:
+    """Input, what the model says of its network, and origin of the weights: runs that differ here are compared."""
     height, width = about["size"]
     return {
         "input": f"{height} x {width}",
         "crop": about["convention"],
-        **{name.replace("_", " "): str(config[name]) for name in named},
+        **{name.replace("_", " "): str(about["config"][name]) for name in model.answering},
         **{label: about[name] for name, label in STARTS.items() if about.get(name)},
     }
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from posebed.contracts import Paper, Task
 
@@ -15,6 +17,8 @@ class Stated:
 
     tasks: tuple[Task, ...] = ()
     paper: Paper | None = None
+    answering: tuple[str, ...] = ()
+    widths: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def stated_by(file: Path) -> Stated:
@@ -35,7 +39,12 @@ def stated_by(file: Path) -> Stated:
 
 def _of_call(value: ast.expr) -> Stated:
     arguments = {word.arg: word.value for word in value.keywords} if isinstance(value, ast.Call) else {}
-    return Stated(_tasks(arguments.get("tasks")), _paper(arguments.get("paper")))
+    return Stated(
+        _tasks(arguments.get("tasks")),
+        _paper(arguments.get("paper")),
+        _literal(arguments.get("answering"), default=()),
+        _literal(arguments.get("widths"), default={}),
+    )
 
 
 def _tasks(value: ast.expr | None) -> tuple[Task, ...]:
@@ -55,6 +64,15 @@ def _paper(value: ast.expr | None) -> Paper | None:
         return Paper(*given, **{str(word.arg): ast.literal_eval(word.value) for word in value.keywords})
     except (ValueError, TypeError):
         return None
+
+
+def _literal(value: ast.expr | None, default: Any) -> Any:
+    """The value that is written out, of the default's type; else the default."""
+    try:
+        found = ast.literal_eval(value) if value else default
+    except ValueError:
+        return default
+    return found if isinstance(found, type(default)) else default
 
 
 def _is_named(target: ast.expr, name: str) -> bool:

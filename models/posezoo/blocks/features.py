@@ -11,7 +11,8 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from timm.models import get_pretrained_cfg_value
 from torch import Tensor, nn
 
-from posezoo.blocks.weights import fill, read_weights
+from posebed.training.state_dict import fill
+from posezoo.blocks.weights import read_weights
 
 
 class Features(nn.Module):

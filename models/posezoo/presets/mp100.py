@@ -20,8 +20,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from posebed.contracts import Claim, Preset
-from posezoo.presets.sources import mp100
+from posebed.contracts import Claim, Preset, PresetSpec
+from posezoo.presets._sources import mp100
 
 SPLITS, SHOTS = (1, 2, 3, 4, 5), (1, 5)
 SUPER_CATEGORIES = ("human body", "human face", "vehicle", "furniture")
@@ -184,3 +184,5 @@ PRESETS: Mapping[str, Preset] = {
     },
     **{f"cape-former-r50-mp100-{name.replace(' ', '-')}-1shot": _across(name) for name in SUPER_CATEGORIES},
 }
+
+SPEC = PresetSpec(presets=PRESETS)

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from posebed.contracts import Preset
+from posebed.contracts import Preset, PresetSpec
+from posezoo.presets._sources import mp100
 from posezoo.presets.mp100 import MEAN, METHODS, NOTE
-from posezoo.presets.sources import mp100
 
 
 @dataclass(frozen=True)
@@ -83,3 +83,5 @@ PRESETS: Mapping[str, Preset] = {
     **{f"sdpnet-mp100-{name}": _sdpnet(row) for name, row in SDPNET.items()},
     **{f"fmmp-mp100-{part}": _fmmp(part, *row) for part, row in FMMP.items()},
 }
+
+SPEC = PresetSpec(presets=PRESETS)

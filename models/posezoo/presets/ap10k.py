@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from posebed.contracts import Preset
-from posezoo.presets.sources import AP10K, COCO
+from posebed.contracts import Preset, PresetSpec
+from posezoo.presets._sources import AP10K, COCO
 
 SHOTS = 20
 _TRAIN = {
@@ -160,3 +160,11 @@ PRESETS: Mapping[str, Preset] = {
     **{key: preset for name, method in METHODS.items() for key, preset in _of(name, method).items()},
     **{f"prompt-pose-r50-ap10k-{parts}": _ablation(parts, *row) for parts, row in ABLATION.items()},
 }
+
+SPEC = PresetSpec(
+    presets=PRESETS,
+    same_network={
+        ("resnet50_clip.openai", "timm"): ("clip_resnet50", "openai"),
+        ("vit_base_patch16_clip_quickgelu_224.openai", "timm"): ("clip_vit_b16", "openai"),
+    },
+)
