@@ -18,30 +18,27 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from posebed.config import Positive, Section, Share
+from posebed.config import Positive, Share
 from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice, When
 from posezoo.blocks.coordinates import distance, grid_code, moved, offset_head, to_pixels, to_shares
-from posezoo.blocks.features import Features, grid
+from posezoo.blocks.features import BackboneConfig, Features, grid
 from posezoo.blocks.keypoint_padding import KeypointPadding, Mode, Padding
+from posezoo.blocks.layout import channels_last
 from posezoo.blocks.miner import Miner, StructureAttention
 from posezoo.blocks.neighbours import picked
 from posezoo.blocks.normalise import Normalise
 from posezoo.blocks.pyramid import Pyramid
+from posezoo.blocks.recipes import EPISODES
 from posezoo.blocks.refinement import PositionHead
 from posezoo.blocks.sampling import bordered_rows, mean_of_maps
-from posezoo.blocks.two_stage import PUBLISHED_TRAINING
+from posezoo.blocks.two_stage import SMALL_LAYERS
 
 # B batch, S shots, K slots for keypoints, C channels, M references of a keypoint, T cells of all maps, L layers
 
 
-class Config(Section):
-    backbone: str = "resnet50.tv_in1k"
-    """A model of timm, with or without the tag of its weights."""
-    weights: str = "timm"
-    """ImageNet weights: ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of
-    a file, or ``none``."""
+class Config(BackboneConfig):
     strides: Annotated[tuple[Positive, ...], Field(min_length=1)] = (8, 16, 32)
     """Of the maps that are mined, from fine to coarse; ``(32,)`` is the single scale."""
     width: Annotated[int, Field(gt=0, multiple_of=4)] = 256
@@ -136,8 +133,7 @@ class FMMP(nn.Module):
         code = grid_code(1, config.slots, config.width // 2) * config.identifier
         self.register_buffer("identifier", code, persistent=False)
         self._initialise()
-        # channels_last, like the images: avoids a relayout in every convolution.
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def _miners(self, count: int) -> nn.ModuleList:
         c = self.config
@@ -311,17 +307,7 @@ SPEC = ModelSpec(
         name="FMMP",
     ),
     answering=("backbone", "weights", "width"),
-    train={**PUBLISHED_TRAINING, "lr": 1e-4},
+    train={**EPISODES, "lr": 1e-4},
     released=released,
-    small={
-        "weights": "none",
-        "backbone": "test_resnet",
-        "width": 32,
-        "heads": 4,
-        "feed_forward": 64,
-        "dropout": 0.0,
-        "layers": 2,
-        "references": 3,
-        "slots": 8,
-    },
+    small={**SMALL_LAYERS, "layers": 2, "references": 3, "slots": 8},
 )

@@ -11,9 +11,10 @@ from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.space import Choice, LogUniform
 from posezoo.blocks.deconv import heatmap_head
 from posezoo.blocks.features import grid
-from posezoo.blocks.heatmap import PUBLISHED_TRAINING, HeatmapConfig, HeatmapModel
+from posezoo.blocks.heatmap import HeatmapConfig, HeatmapModel
 from posezoo.blocks.hrnet import HRNet
 from posezoo.blocks.normalise import Normalise
+from posezoo.blocks.recipes import ANIMALS
 
 
 class Config(HeatmapConfig):
@@ -58,7 +59,7 @@ SPEC = ModelSpec(
     ),
     answering=("target", "flip_test", "width", "weights"),
     widths={"hrnet": "width"},
-    train=PUBLISHED_TRAINING,
+    train=ANIMALS,
     released=released,
     small={"weights": "none", "width": 8, "blocks": 1, "modules": (1, 1, 1)},
 )

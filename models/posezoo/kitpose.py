@@ -38,12 +38,13 @@ from posebed.pose import Batch, Keypoints
 from posebed.space import Choice, When
 from posezoo.blocks.cutmix import CutMix
 from posezoo.blocks.deconv import deconvolutions
-from posezoo.blocks.features import Features, grid
+from posezoo.blocks.features import BackboneConfig, Features, grid
 from posezoo.blocks.heatmap import FlipMode, FlipTest, HeatmapConfig, decode
 from posezoo.blocks.hrnet import HRNet
 from posezoo.blocks.keypoint_groups import Clustering, KeypointGroups
 from posezoo.blocks.kit import KIT, PATCHES, Tokens
 from posezoo.blocks.kit_losses import adaptive_loss, ghrl
+from posezoo.blocks.layout import channels_last
 from posezoo.blocks.normalise import Normalise
 from posezoo.blocks.precision import at_least_single
 
@@ -53,16 +54,13 @@ Count = Annotated[int, Field(ge=0)]
 Weight = Annotated[float, Field(ge=0)]
 
 
-class Config(HeatmapConfig):
+class Config(BackboneConfig, HeatmapConfig):
     target: Kind = "aligned"
     """How keypoints become heatmaps and heatmaps keypoints; ``aligned`` goes with packs of ``convention: aligned``."""
     flip_test: FlipMode = "plain"
     """Average with the heatmaps of the mirrored picture, off, plain, or moved one cell to the right before."""
     backbone: str = "hrnet"
     """``hrnet``, or a model of timm, whose map at ``stride`` is doubled ``deconvs`` times."""
-    weights: str = "timm"
-    """ImageNet weights of the backbone: ``timm``, another of timm's names, ``builtin`` (for ``tf_efficientnet_lite0``),
-    the path of a file, or ``none``."""
     width: Positive = 32
     """HRNet's channels of the finest maps; the paper takes 32 and 48."""
     blocks: Positive = 4
@@ -142,8 +140,7 @@ class KITPose(nn.Module):
         self.kit = _transformer(config, setting, channels, self.size) if config.kit else None
         self.codec = HeatmapCodec(setting.size, self.size, config.sigma, config.target)
         self.flip_test = FlipTest(config.flip_test, setting)
-        # channels_last, like the images: avoids a relayout in every convolution.
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def forward(self, batch: Batch) -> Prediction:
         """In training of pictures that may be mixed; in evaluation with the means of the flip test."""

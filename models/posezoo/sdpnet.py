@@ -27,7 +27,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from posebed.config import Positive, Section, Share
+from posebed.config import Positive, Share
 from posebed.contracts import Inner, ModelSpec, Paper, Setting, Task
 from posebed.data.codecs import HeatmapCodec
 from posebed.pose import EpisodeBatch, Keypoints
@@ -35,13 +35,15 @@ from posebed.space import Choice
 from posezoo.blocks.coordinates import distance, grid_code, over_keypoints, to_pixels, to_shares
 from posezoo.blocks.cross_instance import Aggregation, How
 from posezoo.blocks.dynamic_convolution import DynamicConvolution
-from posezoo.blocks.features import Features, grid
+from posezoo.blocks.features import BackboneConfig, Features, grid
 from posezoo.blocks.fine_coarse import FineCoarse
 from posezoo.blocks.guided_refinement import Guide, GuidedRefinement, OffsetCoefficient, Stage
 from posezoo.blocks.hrnet import HRNet
+from posezoo.blocks.layout import channels_last
 from posezoo.blocks.matching import Fusion, Proposals, expectation, expectation_near_peak, heatmap_error, unseen
 from posezoo.blocks.messages import FixedModulation, Messages, PoseCompletion, SelfModulation
 from posezoo.blocks.normalise import Normalise
+from posezoo.blocks.recipes import EPISODES
 from posezoo.blocks.refinement import PositionHead
 from posezoo.blocks.slots import must_suffice
 from posezoo.blocks.structure import (
@@ -52,19 +54,16 @@ from posezoo.blocks.structure import (
     Structure,
     mean_over_keypoints,
 )
-from posezoo.blocks.two_stage import PUBLISHED_TRAINING
+from posezoo.blocks.two_stage import LEARNING_RATES, SMALL_LAYERS
 
 # B batch, S shots, K keypoints, C channels, h w cells of the coarse map, T stages
 
 Weight = Annotated[float, Field(ge=0)]
 
 
-class Config(Section):
+class Config(BackboneConfig):
     backbone: str = "hrnet"
     """``hrnet``, or a model of timm, with or without the tag of its weights."""
-    weights: str = "timm"
-    """ImageNet weights: ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of
-    a file, or ``none``."""
     hrnet_width: Positive = 32
     hrnet_blocks: Positive = 4
     hrnet_modules: tuple[Positive, Positive, Positive] = (1, 4, 3)
@@ -214,8 +213,7 @@ class SDPNet(nn.Module):
         code = grid_code(1, config.slots, width // 2) * config.identifier
         self.register_buffer("identifier", code, persistent=False)
         self._initialise()
-        # channels_last, like the images: avoids a relayout in every convolution.
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def _initialise(self) -> None:
         """Xavier's uniform weights for all matrices, except those that start from 0 and the backbone's."""
@@ -355,23 +353,18 @@ SPEC = ModelSpec(
         "model.interaction_layers": Choice(1, 2, 3),
         "model.points": Choice(4, 8),
         "model.scaled_start": Choice(False, True),
-        "train.lr": Choice(1e-5, 3e-5, 1e-4),
+        "train.lr": LEARNING_RATES,
     },
     paper=Paper(
         "Dynamic Support Information Mining for Category-Agnostic Pose Estimation", 2024, "CVPR 2024", name="SDPNet"
     ),
     answering=("backbone", "weights", "width"),
     widths={"hrnet": "hrnet_width"},
-    train=PUBLISHED_TRAINING,
+    train=EPISODES,
     small={
-        "weights": "none",
-        "backbone": "test_resnet",
+        **SMALL_LAYERS,
         "stride": 8,
         "fine_strides": (8,),
-        "width": 32,
-        "heads": 4,
-        "feed_forward": 64,
-        "dropout": 0.0,
         "encoder_layers": 1,
         "interaction_layers": 1,
         "stages": 2,

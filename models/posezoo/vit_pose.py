@@ -23,8 +23,9 @@ from posebed.data.codecs import Kind
 from posebed.space import Choice, LogUniform, Uniform
 from posezoo.blocks.deconv import enlarging_head, heatmap_head
 from posezoo.blocks.features import Features, grid
-from posezoo.blocks.heatmap import PUBLISHED_TRAINING, FlipMode, HeatmapConfig, HeatmapModel
+from posezoo.blocks.heatmap import FlipMode, HeatmapConfig, HeatmapModel
 from posezoo.blocks.normalise import Normalise
+from posezoo.blocks.recipes import ANIMALS
 
 STRIDE = 16
 
@@ -126,7 +127,7 @@ SPEC = ModelSpec(
     answering=("target", "flip_test", "width", "weights"),
     widths={"vit_pose": "width"},
     train={
-        **PUBLISHED_TRAINING,
+        **ANIMALS,
         "optimizer": "adamw",
         "weight_decay": 0.1,
         "undecayed": ("norm", "bias"),
