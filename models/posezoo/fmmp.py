@@ -121,7 +121,7 @@ class FMMP(nn.Module):
         super().__init__()
         self.config, self.size = config, setting.size
         self.sizes = [grid(setting.size, stride) for stride in reversed(config.strides)]
-        self.padding = KeypointPadding(setting, config.slots, config.mixup_alpha, config.reversed_chains)
+        self.padding = KeypointPadding(setting, config.slots, alpha=config.mixup_alpha, reverse=config.reversed_chains)
         self.backbone = Features(config.backbone, config.weights, config.strides, setting.size)
         self.normalise = Normalise(self.backbone.mean, self.backbone.std)
         self.pyramid = Pyramid(self.backbone.channels[::-1], config.width)
@@ -136,9 +136,18 @@ class FMMP(nn.Module):
         channels_last(self)
 
     def _miners(self, count: int) -> nn.ModuleList:
-        c = self.config
-        shape = (c.width, c.heads, self.sizes, c.points, c.references, c.feed_forward)
-        return nn.ModuleList(Miner(*shape, c.dropout) for _ in range(count))
+        config = self.config
+        miner = partial(
+            Miner,
+            width=config.width,
+            heads=config.heads,
+            sizes=self.sizes,
+            points=config.points,
+            references=config.references,
+            feed_forward=config.feed_forward,
+            dropout=config.dropout,
+        )
+        return nn.ModuleList(miner() for _ in range(count))
 
     def _initialise(self) -> None:
         """Xavier's uniform weights for all matrices; but at first no query moves places or points."""

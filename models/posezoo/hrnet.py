@@ -32,8 +32,8 @@ class Config(HeatmapConfig):
 
 def build(config: Config, setting: Setting) -> HeatmapModel:
     height, width = grid(setting.size, 32)
-    backbone = HRNet(config.width, config.weights, config.blocks, config.modules)
-    head = heatmap_head(config.width, 0, 0, setting.keypoints)
+    backbone = HRNet(config.width, config.weights, blocks=config.blocks, modules=config.modules)
+    head = heatmap_head(config.width, channels=0, deconvs=0, keypoints=setting.keypoints)
     return HeatmapModel(Normalise(), backbone, head, (8 * height, 8 * width), config, setting)
 
 

@@ -225,7 +225,7 @@ def _backbone(config: Config, setting: Setting) -> tuple[Normalise, nn.Module, n
     """Normalisation, backbone, doublings of its map, and the channels and size of what they give."""
     if config.backbone == "hrnet":
         height, width = grid(setting.size, 32)
-        hrnet = HRNet(config.width, config.weights, config.blocks, config.modules)
+        hrnet = HRNet(config.width, config.weights, blocks=config.blocks, modules=config.modules)
         return Normalise(), hrnet, nn.Sequential(), config.width, (8 * height, 8 * width)
     height, width = grid(setting.size, config.stride)
     trunk = Features(config.backbone, config.weights, (config.stride,))
@@ -238,8 +238,16 @@ def _backbone(config: Config, setting: Setting) -> tuple[Normalise, nn.Module, n
 def _transformer(config: Config, setting: Setting, channels: int, size: tuple[int, int]) -> KIT:
     if config.tokens == "spatial":
         grid(setting.size, PATCHES * setting.size[0] // size[0])
-    shape = (config.dim, config.layers, config.ratio, config.parts)
-    return KIT(channels, setting.keypoints, size, *shape, config.tokens)
+    return KIT(
+        channels,
+        setting.keypoints,
+        size,
+        dim=config.dim,
+        layers=config.layers,
+        ratio=config.ratio,
+        parts=config.parts,
+        tokens=config.tokens,
+    )
 
 
 _NAMES = {

@@ -80,7 +80,7 @@ class Matching(nn.Module):
         super().__init__()
         self.relation = TokenConvolution(channels, channels, width)
         self.norm = nn.BatchNorm2d(width)
-        self.head = heatmap_head(width, width, deconvs, 1)
+        self.head = heatmap_head(width, channels=width, deconvs=deconvs, keypoints=1)
 
     def forward(self, cells: Tensor, tokens: Tensor, exists: Tensor) -> Tensor:
         """Cells (B, C, h, w) and tokens (B, K, C) to heatmaps (B, K, H, W), 0 where none ``exists`` (B, K)."""
@@ -110,9 +110,16 @@ class POMNet(nn.Module):
         channels = self.backbone.channels[0]
         self.interaction = None
         if config.transformer:
-            layers = (config.encoder_layers, config.decoder_layers)
-            inner = (config.heads, layers, config.feed_forward, config.dropout)
-            self.interaction = Interaction(channels, cells, config.width, *inner)
+            self.interaction = Interaction(
+                channels,
+                cells,
+                width=config.width,
+                heads=config.heads,
+                cell_layers=config.encoder_layers,
+                keypoint_layers=config.decoder_layers,
+                feed_forward=config.feed_forward,
+                dropout=config.dropout,
+            )
         self.matching = Matching(config.width if self.interaction else channels, config.width, config.deconvs)
         channels_last(self)
 

@@ -193,20 +193,25 @@ class SDPNet(nn.Module):
         self.config, self.size, self.grid = config, setting.size, grid(setting.size, config.stride)
         self.names = tuple(category.keypoints for category in setting.categories)
         self.codec = HeatmapCodec(setting.size, grid(setting.size, 4), sigma=2.0)
-        width, layer = config.width, (config.width, config.heads, config.feed_forward, config.dropout)
-        interaction = (config.aggregation, config.interaction_layers, *layer, config.order_codes)
+        width = config.width
         self.normalise, self.maps = _maps(config, setting.size)
-        self.semantic = Aggregation(*interaction)
+        self.semantic = _aggregation(config)
         dynamic = config.fine and config.dynamic_convolution
         self.dynamic_convolution = DynamicConvolution(width, config.kernel) if dynamic else None
         self.structure: Structure | None = None
         self.completion: PoseCompletion | None = None
         if config.graph != "none":
             self.position = PositionHead(width)
-            self.structural = Aggregation(*interaction)
+            self.structural = _aggregation(config)
             self.structure = Structure(_scores(config), config.sparsity)
             self.completion = PoseCompletion(config.pose_layers, width) if config.pose_weight else None
-        self.fusion = Fusion(config.encoder_layers, *layer)
+        self.fusion = Fusion(
+            config.encoder_layers,
+            width=width,
+            heads=config.heads,
+            feed_forward=config.feed_forward,
+            dropout=config.dropout,
+        )
         self.proposals = Proposals(width)
         self.refinement = GuidedRefinement(width, (_stage(config) for _ in range(config.stages)))
         self.register_buffer("cell_code", grid_code(*self.grid, width // 2), persistent=False)
@@ -304,13 +309,32 @@ class SDPNet(nn.Module):
 def _maps(config: Config, size: tuple[int, int]) -> tuple[Normalise, FineCoarse]:
     strides = sorted({*config.fine, config.stride})
     if config.backbone == "hrnet":
-        hrnet = (config.hrnet_width, config.weights, config.hrnet_blocks, config.hrnet_modules)
-        backbone, normalise = HRNet(*hrnet, strides), Normalise()
+        backbone = HRNet(
+            config.hrnet_width,
+            config.weights,
+            blocks=config.hrnet_blocks,
+            modules=config.hrnet_modules,
+            strides=strides,
+        )
+        normalise = Normalise()
     else:
         backbone = Features(config.backbone, config.weights, strides, size)
         normalise = Normalise(backbone.mean, backbone.std)
     fine = [strides.index(stride) for stride in config.fine]
-    return normalise, FineCoarse(backbone, backbone.channels, strides.index(config.stride), fine, config.width)
+    coarse = strides.index(config.stride)
+    return normalise, FineCoarse(backbone, backbone.channels, coarse=coarse, fine=fine, width=config.width)
+
+
+def _aggregation(config: Config) -> Aggregation:
+    return Aggregation(
+        config.aggregation,
+        layers=config.interaction_layers,
+        width=config.width,
+        heads=config.heads,
+        feed_forward=config.feed_forward,
+        dropout=config.dropout,
+        order_codes=config.order_codes,
+    )
 
 
 def _scores(config: Config) -> nn.Module:
@@ -331,10 +355,22 @@ def _stage(config: Config) -> Stage:
         }[config.modulation]()
         messages = Messages(config.graph_layers, width, modulation)
     if config.offset_coefficient != "none":
-        counts = (config.heads, config.points) if config.coefficient_per == "offset" else (1, 1)
-        coefficient = OffsetCoefficient(width, config.offset_coefficient == "difference", *counts)
-    layer = (width, config.heads, config.feed_forward, config.dropout)
-    return Stage(*layer, config.points, messages, coefficient)
+        per_offset = config.coefficient_per == "offset"
+        coefficient = OffsetCoefficient(
+            width,
+            difference=config.offset_coefficient == "difference",
+            heads=config.heads if per_offset else 1,
+            points=config.points if per_offset else 1,
+        )
+    return Stage(
+        width=width,
+        heads=config.heads,
+        feed_forward=config.feed_forward,
+        dropout=config.dropout,
+        points=config.points,
+        messages=messages,
+        coefficient=coefficient,
+    )
 
 
 SPEC = ModelSpec(

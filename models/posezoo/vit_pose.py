@@ -84,7 +84,7 @@ class PatchTokens(Features):
 def build(config: Config, setting: Setting) -> HeatmapModel:
     height, width = grid(setting.size, STRIDE)
     if config.head == "classic":
-        head = heatmap_head(config.width, config.channels, 2, setting.keypoints)
+        head = heatmap_head(config.width, config.channels, deconvs=2, keypoints=setting.keypoints)
     else:
         head = enlarging_head(config.width, setting.keypoints)
     backbone = PatchTokens(config, setting.size)

@@ -122,14 +122,26 @@ class TwoStage(nn.Module):
         self.size, self.grid, self.heatmap_weight = setting.size, grid(setting.size, map_stride), config.heatmap_weight
         self.names = tuple(category.keypoints for category in setting.categories)
         self.codec = HeatmapCodec(setting.size, grid(setting.size, 4), sigma=2.0)
-        width, layer = config.width, (config.width, config.heads)
+        width = config.width
         self.backbone = backbone
         self.normalise = Normalise(backbone.mean, backbone.std)
         self.input_proj = nn.Conv2d(backbone.channels[0], width, 1)
         self.query_proj = nn.Linear(backbone.channels[0], width)
-        self.encoder = Fusion(config.encoder_layers, *layer, config.feed_forward, config.dropout)
+        self.encoder = Fusion(
+            config.encoder_layers,
+            width=width,
+            heads=config.heads,
+            feed_forward=config.feed_forward,
+            dropout=config.dropout,
+        )
         self.proposal_generator = Proposals(width)
-        self.decoder = Refinement(config.decoder_layers, *layer, feed_forward, config.dropout)
+        self.decoder = Refinement(
+            config.decoder_layers,
+            width=width,
+            heads=config.heads,
+            feed_forward=feed_forward,
+            dropout=config.dropout,
+        )
         self.register_buffer("cell_code", grid_code(*self.grid, width // 2), persistent=False)
         counts = torch.tensor([len(names) for names in self.names], dtype=torch.int64)
         self.register_buffer("counts", counts, persistent=False)

@@ -3,10 +3,9 @@
 Augmentation and batch sizes are those of the released configurations, learning rate and schedule KITPose's own, which
 stand in its ``SPEC``. The configurations give several batch sizes per dataset without saying which row is which, and
 here the smaller model takes the larger. Of the COCO rows only the server of the competition has the annotations: what
-runs is val2017. ``kitpose-e2-*`` are the rows marked with a dagger,
-whose definition is not published; taken as KITPose without body-part prompts, they have fewer parameters than printed.
-The baselines' own settings are not published; they train as in the toolbox that their papers share, the rows called
-CLAMP as in its released code, which is PromptPose's.
+runs is val2017. ``kitpose-e2-*`` are the rows marked with a dagger, whose definition is not published; taken as KITPose
+without body-part prompts, they have fewer parameters than printed. The baselines' own settings are not published; they
+train as in the toolbox that their papers share, the rows called CLAMP as in its released code, which is PromptPose's.
 """
 
 from __future__ import annotations
