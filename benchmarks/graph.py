@@ -19,6 +19,7 @@ from pathlib import Path
 
 from figures import arguments, recording
 
+from posebed.catalog import installed
 from posebed.files import read_json
 from posebed.jobs.cluster import connect
 from posebed.jobs.outcomes import write_record
@@ -51,7 +52,7 @@ def many_members(members: int, figure: Callable[[str, str], None]) -> None:
     """Train so many members of one run, predict and score."""
     write_params(RUN.format(key="many", seeds=[*range(members)], train="{}"))
     started = time.perf_counter()
-    connect(PACKAGES)
+    connect([*PACKAGES, *installed().packages])
     up = time.perf_counter()
     run_tasks()
     wall = time.perf_counter() - up

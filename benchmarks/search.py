@@ -199,7 +199,7 @@ def main() -> None:
         Path("params.yaml").write_text(PARAMS % {"trials": options.trials or 1, "lines": options.lines or 1})
         for stage in ("draw", "prepare", "split", "pack"):
             subprocess.run([sys.executable, "-m", f"posestages.{stage}", "quads"], check=True, capture_output=True)
-        connect(PACKAGES)
+        connect([*PACKAGES, *CATALOG.packages])
         if options.trials:
             warm(options.trials, figure)
         if options.lines:

@@ -18,13 +18,13 @@ from posebed.space import Choice
 from posezoo.blocks import two_stage
 from posezoo.blocks.coordinates import grid_code
 from posezoo.blocks.features import Features
+from posezoo.blocks.recipes import EPISODES
 from posezoo.blocks.refinement import FeedForward
 from posezoo.blocks.slots import must_suffice
-from posezoo.blocks.two_stage import PUBLISHED_TRAINING, SMALL, TwoStage, TwoStageConfig
+from posezoo.blocks.two_stage import LEARNING_RATES, SMALL, SPACE, TwoStage, TwoStageConfig
 
 
 class Config(TwoStageConfig):
-    backbone: str = "resnet50.tv_in1k"
     slots: Positive = 100
     """Keypoints that the identifier counts to; no category may have more."""
     identifier: bool = True
@@ -76,20 +76,19 @@ SPEC = ModelSpec(
     config=Config,
     model=CapeFormer,
     space={
-        "model.decoder_layers": Choice(1, 2, 3, 4, 5, 6),
-        "model.feed_forward": Choice(256, 768, 2048),
-        "model.heatmap_weight": Choice(0.0, 1.0, 2.0, 5.0, 30.0),
-        "model.scaled_start": Choice(False, True),
+        **SPACE,
         "model.learned_identifier": Choice(False, True),
         "model.identifier_dropout": Choice(0.0, 0.5),
-        "train.lr": Choice(1e-5, 3e-5, 1e-4),
+        "train.lr": LEARNING_RATES,
     },
     paper=Paper(
         "Matching Is Not Enough: A Two-Stage Framework for Category-Agnostic Pose Estimation",
         2023,
         "CVPR 2023",
+        name="CapeFormer",
     ),
-    train=PUBLISHED_TRAINING,
+    answering=("backbone", "weights", "width"),
+    train=EPISODES,
     released=released,
     small={**SMALL, "slots": 8},
     exceptions={

@@ -102,6 +102,7 @@ SPEC = ModelSpec(
         2022,
         "arXiv:2207.10387",
     ),
+    answering=("backbone", "weights"),
     train={
         "epochs": 210,
         "batch_size": 64,

@@ -18,30 +18,27 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from posebed.config import Positive, Section, Share
+from posebed.config import Positive, Share
 from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice, When
 from posezoo.blocks.coordinates import distance, grid_code, moved, offset_head, to_pixels, to_shares
-from posezoo.blocks.features import Features, grid
+from posezoo.blocks.features import BackboneConfig, Features, grid
 from posezoo.blocks.keypoint_padding import KeypointPadding, Mode, Padding
+from posezoo.blocks.layout import channels_last
 from posezoo.blocks.miner import Miner, StructureAttention
 from posezoo.blocks.neighbours import picked
 from posezoo.blocks.normalise import Normalise
 from posezoo.blocks.pyramid import Pyramid
+from posezoo.blocks.recipes import EPISODES
 from posezoo.blocks.refinement import PositionHead
 from posezoo.blocks.sampling import bordered_rows, mean_of_maps
-from posezoo.blocks.two_stage import PUBLISHED_TRAINING
+from posezoo.blocks.two_stage import SMALL_LAYERS
 
 # B batch, S shots, K slots for keypoints, C channels, M references of a keypoint, T cells of all maps, L layers
 
 
-class Config(Section):
-    backbone: str = "resnet50.tv_in1k"
-    """A model of timm, with or without the tag of its weights."""
-    weights: str = "timm"
-    """ImageNet weights: ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of
-    a file, or ``none``."""
+class Config(BackboneConfig):
     strides: Annotated[tuple[Positive, ...], Field(min_length=1)] = (8, 16, 32)
     """Of the maps that are mined, from fine to coarse; ``(32,)`` is the single scale."""
     width: Annotated[int, Field(gt=0, multiple_of=4)] = 256
@@ -124,7 +121,7 @@ class FMMP(nn.Module):
         super().__init__()
         self.config, self.size = config, setting.size
         self.sizes = [grid(setting.size, stride) for stride in reversed(config.strides)]
-        self.padding = KeypointPadding(setting, config.slots, config.mixup_alpha, config.reversed_chains)
+        self.padding = KeypointPadding(setting, config.slots, alpha=config.mixup_alpha, reverse=config.reversed_chains)
         self.backbone = Features(config.backbone, config.weights, config.strides, setting.size)
         self.normalise = Normalise(self.backbone.mean, self.backbone.std)
         self.pyramid = Pyramid(self.backbone.channels[::-1], config.width)
@@ -136,13 +133,21 @@ class FMMP(nn.Module):
         code = grid_code(1, config.slots, config.width // 2) * config.identifier
         self.register_buffer("identifier", code, persistent=False)
         self._initialise()
-        # channels_last, like the images: avoids a relayout in every convolution.
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def _miners(self, count: int) -> nn.ModuleList:
-        c = self.config
-        shape = (c.width, c.heads, self.sizes, c.points, c.references, c.feed_forward)
-        return nn.ModuleList(Miner(*shape, c.dropout) for _ in range(count))
+        config = self.config
+        miner = partial(
+            Miner,
+            width=config.width,
+            heads=config.heads,
+            sizes=self.sizes,
+            points=config.points,
+            references=config.references,
+            feed_forward=config.feed_forward,
+            dropout=config.dropout,
+        )
+        return nn.ModuleList(miner() for _ in range(count))
 
     def _initialise(self) -> None:
         """Xavier's uniform weights for all matrices; but at first no query moves places or points."""
@@ -308,18 +313,10 @@ SPEC = ModelSpec(
         "Recurrent Feature Mining and Keypoint Mixup Padding for Category-Agnostic Pose Estimation",
         2025,
         "arXiv:2503.21140",
+        name="FMMP",
     ),
-    train={**PUBLISHED_TRAINING, "lr": 1e-4},
+    answering=("backbone", "weights", "width"),
+    train={**EPISODES, "lr": 1e-4},
     released=released,
-    small={
-        "weights": "none",
-        "backbone": "test_resnet",
-        "width": 32,
-        "heads": 4,
-        "feed_forward": 64,
-        "dropout": 0.0,
-        "layers": 2,
-        "references": 3,
-        "slots": 8,
-    },
+    small={**SMALL_LAYERS, "layers": 2, "references": 3, "slots": 8},
 )

@@ -19,8 +19,9 @@ from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.space import Choice
 from posezoo.blocks import two_stage
 from posezoo.blocks.features import Features
+from posezoo.blocks.recipes import EPISODES
 from posezoo.blocks.refinement import FeedForward
-from posezoo.blocks.two_stage import PUBLISHED_TRAINING, SMALL, TwoStage, TwoStageConfig
+from posezoo.blocks.two_stage import LEARNING_RATES, SMALL, SPACE, TwoStage, TwoStageConfig
 from posezoo.blocks.window_attention import quicken
 
 # B batch, K keypoints, C channels
@@ -130,18 +131,17 @@ SPEC = ModelSpec(
     space={
         "model.graph": Choice("pre", "post", "both", "off"),
         "model.map_stride": Choice(16, 32),
-        "model.decoder_layers": Choice(1, 2, 3, 4, 5, 6),
-        "model.feed_forward": Choice(256, 768, 2048),
-        "model.heatmap_weight": Choice(0.0, 1.0, 2.0, 5.0, 30.0),
-        "model.scaled_start": Choice(False, True),
-        "train.lr": Choice(1e-5, 3e-5, 1e-4),
+        **SPACE,
+        "train.lr": LEARNING_RATES,
     },
     paper=Paper(
         "A Graph-Based Approach for Category-Agnostic Pose Estimation",
         2024,
         "arXiv:2311.17891",
+        name="GraphCape",
     ),
-    train=PUBLISHED_TRAINING,
+    answering=("backbone", "weights", "width"),
+    train=EPISODES,
     released=released,
     small={**SMALL, "map_stride": 8, "drop_path": 0.0},
 )

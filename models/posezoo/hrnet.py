@@ -11,9 +11,10 @@ from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.space import Choice, LogUniform
 from posezoo.blocks.deconv import heatmap_head
 from posezoo.blocks.features import grid
-from posezoo.blocks.heatmap import PUBLISHED_TRAINING, HeatmapConfig, HeatmapModel
+from posezoo.blocks.heatmap import HeatmapConfig, HeatmapModel
 from posezoo.blocks.hrnet import HRNet
 from posezoo.blocks.normalise import Normalise
+from posezoo.blocks.recipes import ANIMALS
 
 
 class Config(HeatmapConfig):
@@ -31,8 +32,8 @@ class Config(HeatmapConfig):
 
 def build(config: Config, setting: Setting) -> HeatmapModel:
     height, width = grid(setting.size, 32)
-    backbone = HRNet(config.width, config.weights, config.blocks, config.modules)
-    head = heatmap_head(config.width, 0, 0, setting.keypoints)
+    backbone = HRNet(config.width, config.weights, blocks=config.blocks, modules=config.modules)
+    head = heatmap_head(config.width, channels=0, deconvs=0, keypoints=setting.keypoints)
     return HeatmapModel(Normalise(), backbone, head, (8 * height, 8 * width), config, setting)
 
 
@@ -56,7 +57,9 @@ SPEC = ModelSpec(
         2019,
         "arXiv:1902.09212",
     ),
-    train=PUBLISHED_TRAINING,
+    answering=("target", "flip_test", "width", "weights"),
+    widths={"hrnet": "width"},
+    train=ANIMALS,
     released=released,
     small={"weights": "none", "width": 8, "blocks": 1, "modules": (1, 1, 1)},
 )

@@ -38,12 +38,13 @@ from posebed.pose import Batch, Keypoints
 from posebed.space import Choice, When
 from posezoo.blocks.cutmix import CutMix
 from posezoo.blocks.deconv import deconvolutions
-from posezoo.blocks.features import Features, grid
+from posezoo.blocks.features import BackboneConfig, Features, grid
 from posezoo.blocks.heatmap import FlipMode, FlipTest, HeatmapConfig, decode
 from posezoo.blocks.hrnet import HRNet
 from posezoo.blocks.keypoint_groups import Clustering, KeypointGroups
 from posezoo.blocks.kit import KIT, PATCHES, Tokens
 from posezoo.blocks.kit_losses import adaptive_loss, ghrl
+from posezoo.blocks.layout import channels_last
 from posezoo.blocks.normalise import Normalise
 from posezoo.blocks.precision import at_least_single
 
@@ -53,16 +54,13 @@ Count = Annotated[int, Field(ge=0)]
 Weight = Annotated[float, Field(ge=0)]
 
 
-class Config(HeatmapConfig):
+class Config(BackboneConfig, HeatmapConfig):
     target: Kind = "aligned"
     """How keypoints become heatmaps and heatmaps keypoints; ``aligned`` goes with packs of ``convention: aligned``."""
     flip_test: FlipMode = "plain"
     """Average with the heatmaps of the mirrored picture, off, plain, or moved one cell to the right before."""
     backbone: str = "hrnet"
     """``hrnet``, or a model of timm, whose map at ``stride`` is doubled ``deconvs`` times."""
-    weights: str = "timm"
-    """ImageNet weights of the backbone: ``timm``, another of timm's names, ``builtin`` (for ``tf_efficientnet_lite0``),
-    the path of a file, or ``none``."""
     width: Positive = 32
     """HRNet's channels of the finest maps; the paper takes 32 and 48."""
     blocks: Positive = 4
@@ -142,8 +140,7 @@ class KITPose(nn.Module):
         self.kit = _transformer(config, setting, channels, self.size) if config.kit else None
         self.codec = HeatmapCodec(setting.size, self.size, config.sigma, config.target)
         self.flip_test = FlipTest(config.flip_test, setting)
-        # channels_last, like the images: avoids a relayout in every convolution.
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def forward(self, batch: Batch) -> Prediction:
         """In training of pictures that may be mixed; in evaluation with the means of the flip test."""
@@ -228,7 +225,7 @@ def _backbone(config: Config, setting: Setting) -> tuple[Normalise, nn.Module, n
     """Normalisation, backbone, doublings of its map, and the channels and size of what they give."""
     if config.backbone == "hrnet":
         height, width = grid(setting.size, 32)
-        hrnet = HRNet(config.width, config.weights, config.blocks, config.modules)
+        hrnet = HRNet(config.width, config.weights, blocks=config.blocks, modules=config.modules)
         return Normalise(), hrnet, nn.Sequential(), config.width, (8 * height, 8 * width)
     height, width = grid(setting.size, config.stride)
     trunk = Features(config.backbone, config.weights, (config.stride,))
@@ -241,8 +238,16 @@ def _backbone(config: Config, setting: Setting) -> tuple[Normalise, nn.Module, n
 def _transformer(config: Config, setting: Setting, channels: int, size: tuple[int, int]) -> KIT:
     if config.tokens == "spatial":
         grid(setting.size, PATCHES * setting.size[0] // size[0])
-    shape = (config.dim, config.layers, config.ratio, config.parts)
-    return KIT(channels, setting.keypoints, size, *shape, config.tokens)
+    return KIT(
+        channels,
+        setting.keypoints,
+        size,
+        dim=config.dim,
+        layers=config.layers,
+        ratio=config.ratio,
+        parts=config.parts,
+        tokens=config.tokens,
+    )
 
 
 _NAMES = {
@@ -305,7 +310,10 @@ SPEC = ModelSpec(
         "Estimation",
         2025,
         "arXiv:2502.18214",
+        name="KITPose",
     ),
+    answering=("target", "flip_test", "backbone", "weights", "width"),
+    widths={"hrnet": "width"},
     train={
         "epochs": 250,
         "batch_size": 64,

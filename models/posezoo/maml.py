@@ -18,6 +18,7 @@ from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice, LogUniform
 from posezoo.blocks.adaptation import SMALL, Adaptive, AdaptiveConfig, Supports, Weights, supports_of
+from posezoo.blocks.recipes import EPISODES
 
 # B batch, K keypoints, h w heatmap
 
@@ -109,15 +110,8 @@ SPEC = ModelSpec(
         2017,
         "arXiv:1703.03400",
     ),
-    train={
-        "epochs": 200,
-        "batch_size": 16,
-        "optimizer": "adam",
-        "lr": 1e-4,
-        "warmup_steps": 1000,
-        "decay_at": (0.8, 0.9),
-        "augment": {"scale": 0.15, "rotation": 15.0},
-    },
+    answering=("backbone", "weights"),
+    train={**EPISODES, "lr": 1e-4},
     # Fitted weights are made from whole parameters, which stage 3 scatters.
     max_zero=2,
     small={**SMALL, "part": "head", "steps": 1, "test_steps": 2},

@@ -17,15 +17,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from posebed.config import Positive, Section, Share
+from posebed.config import Positive, Share
 from posebed.contracts import Inner, ModelSpec, Paper, Setting, Task
 from posebed.data.codecs import HeatmapCodec
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice
 from posezoo.blocks.deconv import heatmap_head
-from posezoo.blocks.features import Features, grid
+from posezoo.blocks.features import BackboneConfig, Features, grid
 from posezoo.blocks.heatmap import decode, heatmap_loss
 from posezoo.blocks.keypoint_interaction import Interaction
+from posezoo.blocks.layout import channels_last
 from posezoo.blocks.matching import unseen
 from posezoo.blocks.normalise import Normalise
 from posezoo.blocks.pooling import mean_over_shots
@@ -40,12 +41,7 @@ AT_ONCE = 256
 # B batch, K keypoints, N of them that exist, C channels, h w cells of the backbone's map
 
 
-class Config(Section):
-    backbone: str = "resnet50.tv_in1k"
-    """A model of timm, with or without the tag of its weights."""
-    weights: str = "timm"
-    """ImageNet weights: ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of
-    a file, or ``none``."""
+class Config(BackboneConfig):
     shared_backbone: bool = False
     """One backbone for supports and query, instead of one for each."""
     stride: Positive = 32
@@ -84,7 +80,7 @@ class Matching(nn.Module):
         super().__init__()
         self.relation = TokenConvolution(channels, channels, width)
         self.norm = nn.BatchNorm2d(width)
-        self.head = heatmap_head(width, width, deconvs, 1)
+        self.head = heatmap_head(width, channels=width, deconvs=deconvs, keypoints=1)
 
     def forward(self, cells: Tensor, tokens: Tensor, exists: Tensor) -> Tensor:
         """Cells (B, C, h, w) and tokens (B, K, C) to heatmaps (B, K, H, W), 0 where none ``exists`` (B, K)."""
@@ -114,12 +110,18 @@ class POMNet(nn.Module):
         channels = self.backbone.channels[0]
         self.interaction = None
         if config.transformer:
-            layers = (config.encoder_layers, config.decoder_layers)
-            inner = (config.heads, layers, config.feed_forward, config.dropout)
-            self.interaction = Interaction(channels, cells, config.width, *inner)
+            self.interaction = Interaction(
+                channels,
+                cells,
+                width=config.width,
+                heads=config.heads,
+                cell_layers=config.encoder_layers,
+                keypoint_layers=config.decoder_layers,
+                feed_forward=config.feed_forward,
+                dropout=config.dropout,
+            )
         self.matching = Matching(config.width if self.interaction else channels, config.width, config.deconvs)
-        # channels_last, like the images: avoids a relayout in every convolution.
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def forward(self, batch: EpisodeBatch) -> Matched:
         return self.locate(batch, self.encode_support(batch))
@@ -200,6 +202,7 @@ SPEC = ModelSpec(
         2022,
         "arXiv:2207.10387",
     ),
+    answering=("backbone", "weights", "width"),
     train={
         "epochs": 210,
         "batch_size": 256,

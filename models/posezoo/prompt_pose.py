@@ -38,11 +38,13 @@ from posezoo.blocks.clip import CLIP_MODELS
 from posezoo.blocks.context_decoder import ContextDecoder
 from posezoo.blocks.contrast import at_cells, contrast, sampled
 from posezoo.blocks.deconv import heatmap_head
-from posezoo.blocks.heatmap import PUBLISHED_TRAINING, FlipTest, HeatmapConfig, decode, heatmap_loss
+from posezoo.blocks.heatmap import FlipTest, HeatmapConfig, decode, heatmap_loss
 from posezoo.blocks.joint_space import ClipResNet, ClipTransformer, ImageTower, ProjectedFeatures
+from posezoo.blocks.layout import channels_last
 from posezoo.blocks.normalise import Normalise
 from posezoo.blocks.precision import at_least_single
 from posezoo.blocks.prompts import PromptEncoder, Prompts, keypoint_names
+from posezoo.blocks.recipes import ANIMALS
 from posezoo.blocks.text import ClipText, MiniLM, TextEncoder
 
 # B batch, K keypoints, h w the backbone's map, D the joint space of pictures and texts
@@ -168,8 +170,7 @@ class PromptPose(nn.Module):
         # A scalar would be simpler, but engines that send parameters as bytes refuse those without an axis.
         scale = nn.Parameter(torch.tensor([log(1 / 0.07)]), requires_grad=config.temperature == "learnt")
         self.logit_scale = scale if config.semantic_weight else None
-        # As the pictures are laid out; else every step would turn every convolution's weights around.
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def sight(self, image: Tensor) -> Sight:
         """Of pictures (B, 3, H, W) in 0..255."""
@@ -318,9 +319,11 @@ SPEC = ModelSpec(
         "PromptPose: Language Prompt Helps Animal Pose Estimation",
         2022,
         "arXiv:2206.11752",
+        name="PromptPose",
     ),
+    answering=("target", "flip_test", "backbone", "weights", "text_encoder", "text_weights"),
     train={
-        **PUBLISHED_TRAINING,
+        **ANIMALS,
         "batch_size": 128,
         "optimizer": "adamw",
         "weight_decay": 1e-4,

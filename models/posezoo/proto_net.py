@@ -14,13 +14,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from posebed.config import Positive, Section
+from posebed.config import Positive
 from posebed.contracts import Inner, ModelSpec, Paper, Setting, Task
 from posebed.data.codecs import HeatmapCodec
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice, LogUniform
 from posezoo.blocks.deconv import deconvolutions
-from posezoo.blocks.features import Features, grid
+from posezoo.blocks.features import Features, MapConfig, grid
+from posezoo.blocks.layout import channels_last
 from posezoo.blocks.normalise import Normalise
 from posezoo.blocks.pooling import support_pooling
 from posezoo.blocks.precision import at_least_single
@@ -31,14 +32,7 @@ REACH = 2
 # B batch, S shots, K keypoints, C channels, h w cells of the map that is compared
 
 
-class Config(Section):
-    backbone: str = "resnet50.tv_in1k"
-    """A model of timm, with or without the tag of its weights."""
-    weights: str = "timm"
-    """ImageNet weights: ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of
-    a file, or ``none``."""
-    stride: Positive = 32
-    """Of the backbone's map."""
+class Config(MapConfig):
     deconvs: Annotated[int, Field(ge=0)] = 0
     """Doublings of the map's resolution before cells are compared."""
     channels: Positive = 256
@@ -63,8 +57,7 @@ class ProtoNet(nn.Module):
         self.deconvs = deconvolutions(self.backbone.channels[0], config.channels, config.deconvs)
         # Supports are pooled as in the models that regress keypoints: under heatmaps of quarter size.
         self.support = HeatmapCodec(setting.size, grid(setting.size, 4), sigma=2.0)
-        # channels_last, like the images: avoids a relayout in every convolution.
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def forward(self, batch: EpisodeBatch) -> Tensor:
         """Scores (B, K, h, w), of which the softmax over cells says where the keypoint is."""
@@ -162,6 +155,7 @@ SPEC = ModelSpec(
         2017,
         "arXiv:1703.05175",
     ),
+    answering=("backbone", "weights"),
     train={
         "epochs": 200,
         "batch_size": 16,

@@ -27,7 +27,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from posebed.config import Positive, Section, Share
+from posebed.config import Positive, Share
 from posebed.contracts import Inner, ModelSpec, Paper, Setting, Task
 from posebed.data.codecs import HeatmapCodec
 from posebed.pose import EpisodeBatch, Keypoints
@@ -35,13 +35,15 @@ from posebed.space import Choice
 from posezoo.blocks.coordinates import distance, grid_code, over_keypoints, to_pixels, to_shares
 from posezoo.blocks.cross_instance import Aggregation, How
 from posezoo.blocks.dynamic_convolution import DynamicConvolution
-from posezoo.blocks.features import Features, grid
+from posezoo.blocks.features import BackboneConfig, Features, grid
 from posezoo.blocks.fine_coarse import FineCoarse
 from posezoo.blocks.guided_refinement import Guide, GuidedRefinement, OffsetCoefficient, Stage
 from posezoo.blocks.hrnet import HRNet
+from posezoo.blocks.layout import channels_last
 from posezoo.blocks.matching import Fusion, Proposals, expectation, expectation_near_peak, heatmap_error, unseen
 from posezoo.blocks.messages import FixedModulation, Messages, PoseCompletion, SelfModulation
 from posezoo.blocks.normalise import Normalise
+from posezoo.blocks.recipes import EPISODES
 from posezoo.blocks.refinement import PositionHead
 from posezoo.blocks.slots import must_suffice
 from posezoo.blocks.structure import (
@@ -52,19 +54,16 @@ from posezoo.blocks.structure import (
     Structure,
     mean_over_keypoints,
 )
-from posezoo.blocks.two_stage import PUBLISHED_TRAINING
+from posezoo.blocks.two_stage import LEARNING_RATES, SMALL_LAYERS
 
 # B batch, S shots, K keypoints, C channels, h w cells of the coarse map, T stages
 
 Weight = Annotated[float, Field(ge=0)]
 
 
-class Config(Section):
+class Config(BackboneConfig):
     backbone: str = "hrnet"
     """``hrnet``, or a model of timm, with or without the tag of its weights."""
-    weights: str = "timm"
-    """ImageNet weights: ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of
-    a file, or ``none``."""
     hrnet_width: Positive = 32
     hrnet_blocks: Positive = 4
     hrnet_modules: tuple[Positive, Positive, Positive] = (1, 4, 3)
@@ -194,28 +193,32 @@ class SDPNet(nn.Module):
         self.config, self.size, self.grid = config, setting.size, grid(setting.size, config.stride)
         self.names = tuple(category.keypoints for category in setting.categories)
         self.codec = HeatmapCodec(setting.size, grid(setting.size, 4), sigma=2.0)
-        width, layer = config.width, (config.width, config.heads, config.feed_forward, config.dropout)
-        interaction = (config.aggregation, config.interaction_layers, *layer, config.order_codes)
+        width = config.width
         self.normalise, self.maps = _maps(config, setting.size)
-        self.semantic = Aggregation(*interaction)
+        self.semantic = _aggregation(config)
         dynamic = config.fine and config.dynamic_convolution
         self.dynamic_convolution = DynamicConvolution(width, config.kernel) if dynamic else None
         self.structure: Structure | None = None
         self.completion: PoseCompletion | None = None
         if config.graph != "none":
             self.position = PositionHead(width)
-            self.structural = Aggregation(*interaction)
+            self.structural = _aggregation(config)
             self.structure = Structure(_scores(config), config.sparsity)
             self.completion = PoseCompletion(config.pose_layers, width) if config.pose_weight else None
-        self.fusion = Fusion(config.encoder_layers, *layer)
+        self.fusion = Fusion(
+            config.encoder_layers,
+            width=width,
+            heads=config.heads,
+            feed_forward=config.feed_forward,
+            dropout=config.dropout,
+        )
         self.proposals = Proposals(width)
         self.refinement = GuidedRefinement(width, (_stage(config) for _ in range(config.stages)))
         self.register_buffer("cell_code", grid_code(*self.grid, width // 2), persistent=False)
         code = grid_code(1, config.slots, width // 2) * config.identifier
         self.register_buffer("identifier", code, persistent=False)
         self._initialise()
-        # channels_last, like the images: avoids a relayout in every convolution.
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def _initialise(self) -> None:
         """Xavier's uniform weights for all matrices, except those that start from 0 and the backbone's."""
@@ -306,13 +309,32 @@ class SDPNet(nn.Module):
 def _maps(config: Config, size: tuple[int, int]) -> tuple[Normalise, FineCoarse]:
     strides = sorted({*config.fine, config.stride})
     if config.backbone == "hrnet":
-        hrnet = (config.hrnet_width, config.weights, config.hrnet_blocks, config.hrnet_modules)
-        backbone, normalise = HRNet(*hrnet, strides), Normalise()
+        backbone = HRNet(
+            config.hrnet_width,
+            config.weights,
+            blocks=config.hrnet_blocks,
+            modules=config.hrnet_modules,
+            strides=strides,
+        )
+        normalise = Normalise()
     else:
         backbone = Features(config.backbone, config.weights, strides, size)
         normalise = Normalise(backbone.mean, backbone.std)
     fine = [strides.index(stride) for stride in config.fine]
-    return normalise, FineCoarse(backbone, backbone.channels, strides.index(config.stride), fine, config.width)
+    coarse = strides.index(config.stride)
+    return normalise, FineCoarse(backbone, backbone.channels, coarse=coarse, fine=fine, width=config.width)
+
+
+def _aggregation(config: Config) -> Aggregation:
+    return Aggregation(
+        config.aggregation,
+        layers=config.interaction_layers,
+        width=config.width,
+        heads=config.heads,
+        feed_forward=config.feed_forward,
+        dropout=config.dropout,
+        order_codes=config.order_codes,
+    )
 
 
 def _scores(config: Config) -> nn.Module:
@@ -333,10 +355,22 @@ def _stage(config: Config) -> Stage:
         }[config.modulation]()
         messages = Messages(config.graph_layers, width, modulation)
     if config.offset_coefficient != "none":
-        counts = (config.heads, config.points) if config.coefficient_per == "offset" else (1, 1)
-        coefficient = OffsetCoefficient(width, config.offset_coefficient == "difference", *counts)
-    layer = (width, config.heads, config.feed_forward, config.dropout)
-    return Stage(*layer, config.points, messages, coefficient)
+        per_offset = config.coefficient_per == "offset"
+        coefficient = OffsetCoefficient(
+            width,
+            difference=config.offset_coefficient == "difference",
+            heads=config.heads if per_offset else 1,
+            points=config.points if per_offset else 1,
+        )
+    return Stage(
+        width=width,
+        heads=config.heads,
+        feed_forward=config.feed_forward,
+        dropout=config.dropout,
+        points=config.points,
+        messages=messages,
+        coefficient=coefficient,
+    )
 
 
 SPEC = ModelSpec(
@@ -355,19 +389,18 @@ SPEC = ModelSpec(
         "model.interaction_layers": Choice(1, 2, 3),
         "model.points": Choice(4, 8),
         "model.scaled_start": Choice(False, True),
-        "train.lr": Choice(1e-5, 3e-5, 1e-4),
+        "train.lr": LEARNING_RATES,
     },
-    paper=Paper("Dynamic Support Information Mining for Category-Agnostic Pose Estimation", 2024, "CVPR 2024"),
-    train=PUBLISHED_TRAINING,
+    paper=Paper(
+        "Dynamic Support Information Mining for Category-Agnostic Pose Estimation", 2024, "CVPR 2024", name="SDPNet"
+    ),
+    answering=("backbone", "weights", "width"),
+    widths={"hrnet": "hrnet_width"},
+    train=EPISODES,
     small={
-        "weights": "none",
-        "backbone": "test_resnet",
+        **SMALL_LAYERS,
         "stride": 8,
         "fine_strides": (8,),
-        "width": 32,
-        "heads": 4,
-        "feed_forward": 64,
-        "dropout": 0.0,
         "encoder_layers": 1,
         "interaction_layers": 1,
         "stages": 2,

@@ -18,20 +18,13 @@ from posebed.config import Positive, Share
 from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.space import Choice, LogUniform
 from posezoo.blocks.deconv import heatmap_head
-from posezoo.blocks.features import Features, grid
-from posezoo.blocks.heatmap import PUBLISHED_TRAINING, HeatmapConfig, HeatmapModel
+from posezoo.blocks.features import Features, MapConfig, grid
+from posezoo.blocks.heatmap import HeatmapConfig, HeatmapModel
 from posezoo.blocks.normalise import Normalise
+from posezoo.blocks.recipes import ANIMALS
 
 
-class Config(HeatmapConfig):
-    backbone: str = "resnet50.tv_in1k"
-    """A model of timm, with or without the tag of its weights: ``resnet50.tv_in1k``, ``resnet50_clip.openai``,
-    ``vit_base_patch16_224.augreg_in1k``, ``vit_base_patch16_clip_quickgelu_224.openai``, ..."""
-    weights: str = "timm"
-    """ImageNet weights: ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of
-    a file, or ``none``."""
-    stride: Positive = 32
-    """Of the backbone's map that the decoder starts from."""
+class Config(MapConfig, HeatmapConfig):
     deconvs: Annotated[int, Field(ge=0)] = 3
     """Doublings of the resolution; the heatmaps have stride ``stride`` / 2^``deconvs``."""
     channels: Positive = 256
@@ -82,7 +75,8 @@ SPEC = ModelSpec(
         2018,
         "arXiv:1804.06208",
     ),
-    train=PUBLISHED_TRAINING,
+    answering=("target", "flip_test", "backbone", "weights"),
+    train=ANIMALS,
     learning_rates=learning_rates,
     released=released,
     small={"weights": "none", "backbone": "test_resnet", "stride": 16, "deconvs": 2, "channels": 32},

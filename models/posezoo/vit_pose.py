@@ -23,8 +23,9 @@ from posebed.data.codecs import Kind
 from posebed.space import Choice, LogUniform, Uniform
 from posezoo.blocks.deconv import enlarging_head, heatmap_head
 from posezoo.blocks.features import Features, grid
-from posezoo.blocks.heatmap import PUBLISHED_TRAINING, FlipMode, HeatmapConfig, HeatmapModel
+from posezoo.blocks.heatmap import FlipMode, HeatmapConfig, HeatmapModel
 from posezoo.blocks.normalise import Normalise
+from posezoo.blocks.recipes import ANIMALS
 
 STRIDE = 16
 
@@ -83,7 +84,7 @@ class PatchTokens(Features):
 def build(config: Config, setting: Setting) -> HeatmapModel:
     height, width = grid(setting.size, STRIDE)
     if config.head == "classic":
-        head = heatmap_head(config.width, config.channels, 2, setting.keypoints)
+        head = heatmap_head(config.width, config.channels, deconvs=2, keypoints=setting.keypoints)
     else:
         head = enlarging_head(config.width, setting.keypoints)
     backbone = PatchTokens(config, setting.size)
@@ -123,8 +124,10 @@ SPEC = ModelSpec(
         2022,
         "arXiv:2204.12484",
     ),
+    answering=("target", "flip_test", "width", "weights"),
+    widths={"vit_pose": "width"},
     train={
-        **PUBLISHED_TRAINING,
+        **ANIMALS,
         "optimizer": "adamw",
         "weight_decay": 0.1,
         "undecayed": ("norm", "bias"),

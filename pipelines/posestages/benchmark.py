@@ -107,7 +107,10 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
 def _packages(catalog: Catalog, tasks: Sequence[Task]) -> list[str]:
     """What workers are sent: our own packages, those of the tasks' models, and those of presets."""
     modules = {module for task in tasks for module in task.identity.code}
-    modules |= {entry.module for entry in catalog.presets.values() if not entry.wrong}
+    # A result shows what the SPEC of its model states.
+    models = {task.model for task in tasks}
+    named = [entry for entry in catalog.models.values() if {entry.name, entry.module} & models]
+    modules |= {entry.module for entry in (*named, *catalog.presets.values()) if not entry.wrong}
     return sorted({*PACKAGES, *(module.partition(".")[0] for module in modules)})
 
 

@@ -42,6 +42,7 @@ def identities(params: Params) -> dict[str, Any]:
 
     models = sorted({run.model for run in (*params.runs.values(), *params.searches.values())})
     modules = [module for model in models for module in _module(catalog.model_entry, model)]
+    presets = [entry.module for entry in catalog.presets.values() if not entry.wrong]
     sources = {key: _module(catalog.dataset_entry, data.source) for key, data in params.data.items()}
     return {
         "draw": {key: of(settings, "posestages.draw") for key, settings in params.menagerie.items()},
@@ -51,8 +52,10 @@ def identities(params: Params) -> dict[str, Any]:
         },
         "split": each(params.splits, "split"),
         "pack": each(params.packs, "pack"),
-        "benchmark": of(_benchmark(params), *_tasks(), *modules, "posestages.benchmark"),
-        "report": of(params.model_dump(mode="json", include={"scoring", "runs", "searches"}), "posestages.report"),
+        "benchmark": of(_benchmark(params), *_tasks(), *modules, *presets, "posestages.benchmark"),
+        "report": of(
+            params.model_dump(mode="json", include={"scoring", "runs", "searches"}), *presets, "posestages.report"
+        ),
     }
 
 

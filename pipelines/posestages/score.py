@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,7 @@ from posebed.scoring.members import combined
 from posebed.scoring.result import RESULT_FILE, Epoch, Provenance, Result, read_cost, read_curve, write_result
 from posebed.scoring.scores import score_predictions
 from posebed.scoring.suppression import DUPLICATE
-from posebed.source_code import module_file
-from posebed.spec_text import stated_by
+from posebed.spec_text import Stated
 from posestages.commands.preset_matching import repeat_of
 from posestages.stage import entry, usable_metrics
 
@@ -62,15 +60,16 @@ def _member(
 ) -> Result:
     """The result of what lies in a member's folder."""
     about = read_json(folder / "train/run.json", RUN)
+    stated = catalog.stated(about["model"])
     curve = read_curve(folder / "train/curve.json")
     copied = ("key", "fingerprint", "task", "data", "split", "pack", "seed", "config", "train")
     return Result(
         **{name: about[name] for name in copied},
         seeds=(about["seed"],),
         model=about["model"],
-        floor=_is_floor(about["model"], catalog),
+        floor=stated.floor,
         protocol=_protocol(about),
-        answered=_inference_settings(about),
+        answered=_inference_settings(about, stated),
         **dict(score_predictions(table, params.scoring, specs)),
         curve=curve,
         shortfalls=about.get("shortfalls", []),
@@ -78,14 +77,6 @@ def _member(
         provenance=_provenance(about, curve, folder / "train/best.safetensors"),
         repeats=repeat_of(params, key, catalog),
     )
-
-
-def _is_floor(model: str, catalog: Catalog) -> bool:
-    """As the text of its module says, which is not imported; a model that is gone is none."""
-    with suppress(LookupError, ValueError):
-        file = module_file(catalog.model_entry(model).module)
-        return file is not None and stated_by(file).floor
-    return False
 
 
 def _protocol(about: dict[str, Any]) -> dict[str, str]:
@@ -115,16 +106,13 @@ def _sigmas(categories: list[dict[str, Any]]) -> str:
     return f"the dataset's own, {DEFAULT_SIGMA:g} for {', '.join(without)}"
 
 
-def _inference_settings(about: dict[str, Any]) -> dict[str, str]:
-    """Input, backbone, target, flip test and origin of the weights: runs that differ here are compared."""
-    config = about["config"]
-    facts = ("backbone", "width", "text_encoder", "target", "flip_test")
-    named = [name for name in config if name in facts or name.endswith("weights")]
+def _inference_settings(about: dict[str, Any], model: Stated) -> dict[str, str]:
+    """Input, what the model says of its network, and origin of the weights: runs that differ here are compared."""
     height, width = about["size"]
     return {
         "input": f"{height} x {width}",
         "crop": about["convention"],
-        **{name.replace("_", " "): str(config[name]) for name in named},
+        **{name.replace("_", " "): str(about["config"][name]) for name in model.answering},
         **{label: about[name] for name, label in STARTS.items() if about.get(name)},
     }
 

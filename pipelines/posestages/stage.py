@@ -12,8 +12,8 @@ from posebed.contracts import MetricSpec
 from posebed.listing import shortened
 from posebed.places import PARAMS
 
-PACKAGES = ("posebed", "posezoo", "posestages")
-"""What workers of a cluster are sent, beside the packages of models and presets from elsewhere."""
+PACKAGES = ("posebed", "posestages")
+"""What workers of a cluster are sent, beside the packages of models and presets."""
 
 Entry = TypeVar("Entry")
 

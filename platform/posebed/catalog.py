@@ -1,8 +1,8 @@
 """What models, datasets, metrics and presets there are, and where each comes from: installed packages tell by entry
 points, and a project names modules of its own. Nothing is imported before it is asked for, and nothing else ever is.
 
-The value of an entry point is a module that holds one (``mylab.poses``), or a package whose modules each hold one,
-named as their files are (``posezoo``).
+The value of an entry point is a module that holds a ``SPEC`` (``mylab.poses``), or a package (``mylab.models``) whose
+modules each hold one. Models and datasets of a package are named as their files are.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from posebed.contracts import CONTRACT, DatasetSpec, MetricSpec, ModelSpec, Preset
+from posebed.contracts import CONTRACT, DatasetSpec, MetricSpec, ModelSpec, Preset, PresetSpec
 from posebed.listing import shortened
 from posebed.source_code import module_file
+from posebed.spec_text import Stated, stated_by
 
 MODELS, DATASETS, METRICS, PRESETS = "posebed.models", "posebed.datasets", "posebed.metrics", "posebed.presets"
 """Groups of entry points."""
 
 Entries = Mapping[str, "Entry"]
-SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec, MetricSpec)
+SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec, MetricSpec, PresetSpec)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Catalog:
     metrics: Entries = field(default_factory=dict[str, Entry])
     """Modules of metrics, by their import paths."""
     presets: Entries = field(default_factory=dict[str, Entry])
-    """Modules that hold ``PRESETS``, by their import paths."""
+    """Modules of presets, by their import paths."""
 
     def with_project(
         self, models: Iterable[str] = (), datasets: Iterable[str] = (), metrics: Iterable[str] = ()
@@ -153,22 +155,37 @@ class Catalog:
             )
         return raised[metric]
 
-    def every_preset(self) -> Mapping[str, Preset]:
-        """Published runs by name, of all modules that import.
+    def stated(self, name: str) -> Stated:
+        """What the ``SPEC`` of a model states in plain values, read from its module's text.
 
         Raises:
-            ValueError: two modules have one of the same name.
+            LookupError: there is none of that name, or its module is gone.
+            ValueError: its module is no Python, or has no ``SPEC``.
         """
-        return self._presets()[0]
+        entry = self.model_entry(name)
+        _importable(entry.folder)
+        file = module_file(entry.module)
+        if file is None:
+            raise LookupError(f"model {name!r} must be a module of {entry.origin}, but there is no {entry.module}")
+        return stated_by(file)
+
+    def published(self) -> PresetSpec:
+        """What the modules of presets that import state, as if one did.
+
+        Raises:
+            ValueError: two modules have a preset, or a model's table, of the same name.
+        """
+        return self._published()[0]
 
     def preset(self, name: str) -> Preset:
         """A published run.
 
         Raises:
             LookupError: there is none of that name.
-            ValueError: two modules have one of the same name.
+            ValueError: as ``published``.
         """
-        known, wrong = self._presets()
+        published, wrong = self._published()
+        known = published.presets
         if name not in known:
             close = ", ".join(difflib.get_close_matches(name, known, cutoff=0.3)) or "none"
             more = "".join(f"; {sentence}" for sentence in wrong)
@@ -177,22 +194,25 @@ class Catalog:
             )
         return known[name]
 
-    def _presets(self) -> tuple[dict[str, Preset], list[str]]:
-        """All there are, and in sentences which modules have none."""
-        found: dict[str, Preset] = {}
-        origins: dict[str, Entry] = {}
+    def _published(self) -> tuple[PresetSpec, list[str]]:
+        """All there is, and in sentences which modules cannot be used."""
+        specs: list[tuple[Entry, PresetSpec]] = []
         wrong: list[str] = []
         for entry in self.presets.values():
             try:
-                own: Mapping[str, Preset] = entry.load().PRESETS
+                specs.append((entry, _spec(entry, PresetSpec)))
             except (LookupError, ValueError) as error:
                 wrong.append(str(error))
-                continue
-            for name in own.keys() & found.keys():
-                raise ValueError(f"preset {name!r} must come from one place, but {_both(origins[name], entry)}")
-            found |= own
-            origins |= dict.fromkeys(own, entry)
-        return found, wrong
+        models = dict.fromkeys(model for _, spec in specs for model in spec.ablations)
+        return PresetSpec(
+            presets=_unique("preset", ((entry, spec.presets) for entry, spec in specs)),
+            ablations={
+                model: _unique(f"{model}'s table", ((entry, spec.ablations.get(model, {})) for entry, spec in specs))
+                for model in models
+            },
+            unmeasured={data: why for _, spec in specs for data, why in spec.unmeasured.items()},
+            same_network={pair: other for _, spec in specs for pair, other in spec.same_network.items()},
+        ), wrong
 
 
 def installed() -> Catalog:
@@ -204,13 +224,18 @@ def installed() -> Catalog:
 def _on_path(path: tuple[str, ...]) -> Catalog:
     """Looked up once per path: a project of thousands of runs asks for as many presets."""
     points = entry_points()  # looks at every installed package
-    return Catalog(*(_installed(points.select(group=group)) for group in (MODELS, DATASETS, METRICS, PRESETS)))
+    return Catalog(
+        models=_installed(points.select(group=MODELS)),
+        datasets=_installed(points.select(group=DATASETS)),
+        metrics=_installed(points.select(group=METRICS), by_path=True),
+        presets=_installed(points.select(group=PRESETS), by_path=True),
+    )
 
 
-def _installed(points: Iterable[EntryPoint]) -> dict[str, Entry]:
+def _installed(points: Iterable[EntryPoint], by_path: bool = False) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     ordered = sorted(points, key=lambda point: (point.value, point.name))
-    for entry in (entry for point in ordered for entry in _entries(point)):
+    for entry in (entry for point in ordered for entry in _entries(point, by_path)):
         former = entries.get(entry.name)
         if former is None:
             entries[entry.name] = entry
@@ -220,20 +245,19 @@ def _installed(points: Iterable[EntryPoint]) -> dict[str, Entry]:
     return entries
 
 
-def _entries(point: EntryPoint) -> Iterator[Entry]:
-    """Of one entry point: of a package those of its modules. A package of presets is taken as a whole; what holds
-    several things by names of their own goes by its import path."""
+def _entries(point: EntryPoint, by_path: bool) -> Iterator[Entry]:
+    """Of one entry point, of a package those of its modules; named by import path, or else as point or file are."""
     origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
     file = module_file(point.value)
-    if point.group == PRESETS or file is None or file.name != "__init__.py":
-        name = point.value if point.group in (METRICS, PRESETS) else point.name
+    if file is None or file.name != "__init__.py":
+        name = point.value if by_path else point.name
         gone = f"{name!r} must be a module of {origin}, but there is no {point.value}"
         yield Entry(name, point.value, origin, wrong="" if file else gone)
         return
     for module in pkgutil.iter_modules([str(file.parent)]):
         if not module.ispkg and not module.name.startswith("_"):
             path = f"{point.value}.{module.name}"
-            yield Entry(path if point.group == METRICS else module.name, path, origin)
+            yield Entry(path if by_path else module.name, path, origin)
 
 
 def _with_project(entries: Entries, names: Iterable[str]) -> dict[str, Entry]:
@@ -299,6 +323,18 @@ def _spec(entry: Entry, kind: type[SpecT]) -> SpecT:
             f"{entry.module} of {entry.origin} must be written for contract {CONTRACT}, but is for {spec.contract}"
         )
     return spec
+
+
+def _unique(kind: str, stated: Iterable[tuple[Entry, Mapping[str, T]]]) -> dict[str, T]:
+    """All that modules state, by name."""
+    found: dict[str, T] = {}
+    origins: dict[str, Entry] = {}
+    for entry, own in stated:
+        for name in own.keys() & found.keys():
+            raise ValueError(f"{kind} {name!r} must come from one place, but {_both(origins[name], entry)}")
+        found |= own
+        origins |= dict.fromkeys(own, entry)
+    return found
 
 
 def _both(one: Entry, other: Entry) -> str:

@@ -1,13 +1,13 @@
 """The page to read first: what a model, a dataset and a metric promise, and what they are given.
 
 Three things travel: an Experiment goes down to the workers, Batches flow across the model, a Result comes up.
-A model is one module whose last lines are its ``SPEC``, and so is a dataset, and so are metrics that are measured
-together; ``posebed.catalog`` finds them, in any installed package.
+A model is one module whose last lines are its ``SPEC``, and so are a dataset, metrics that are measured together, a
+sampler of searches and the presets of a paper; ``posebed.catalog`` finds them, in any installed package.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -113,10 +113,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Preset:
-    """A published result as a run: everything that ``params.yaml`` must say to get that row.
-
-    ``PRESETS`` of a module of presets holds them by name.
-    """
+    """A published result as a run: everything that ``params.yaml`` must say to get that row."""
 
     model: str
     data: Mapping[str, Any]
@@ -134,11 +131,32 @@ class Preset:
 
 
 @dataclass(frozen=True)
+class PresetSpec:
+    """A module of presets: what a paper, or several on one dataset, publish."""
+
+    presets: Mapping[str, Preset]
+    """By name. A config says backbone, first weights and flip test, which are part of what a number is, even where they
+    are the model's defaults."""
+    ablations: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict[str, Any])
+    """Model to table to the presets that are its rows, in order."""
+    unmeasured: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Data of claims to why it cannot be measured."""
+    same_network: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict[Any, Any])
+    """Backbone and weights that are another pair under other names."""
+    contract: int = 1
+    """The version of the contract that it was written for."""
+
+
+@dataclass(frozen=True)
 class Paper:
+    """What a model is from. Models of one paper state it alike."""
+
     title: str
     year: int
     reference: str
     """arXiv number or DOI."""
+    name: str = ""
+    """The word by which sources of claims name it, as ``KITPose`` in "KITPose README, table 2"."""
 
 
 def _no_factors(config: Any) -> Mapping[str, float]:
@@ -167,6 +185,13 @@ class ModelSpec:
     """What a search may vary, beside ``SEARCHED_EVERYWHERE``: ``model.NAME`` of the config, ``train.NAME`` of
     TrainConfig."""
     paper: Paper | None = None
+    answering: tuple[str, ...] = ()
+    """Fields of the config that a result shows beside its numbers: what network answers, and how. The report compares
+    ``backbone``, ``weights`` and ``flip_test`` with what is published; without a field ``backbone``, the backbone is
+    the model itself."""
+    widths: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of backbones that come in several widths, the field of the config that says which: the report compares it, too.
+    Like tasks, paper and ``answering``, they are written as plain values, since they are read without an import."""
     train: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The published training settings, laid over TrainConfig's defaults."""
     compute: Callable[[Any, Keypoints, Tensor], None] | None = None
@@ -197,6 +222,12 @@ class ModelSpec:
             raise ValueError(
                 f"a search space must name real parameters, but has {', '.join(unknown)}; there is "
                 f"{', '.join(sorted(known))}"
+            )
+        unknown = [n for n in (*self.answering, *self.widths.values()) if n not in self.config.model_fields]
+        if unknown:
+            raise ValueError(
+                f"answering and widths must name fields of the config, but name {', '.join(unknown)}; there is "
+                f"{', '.join(self.config.model_fields)}"
             )
 
 

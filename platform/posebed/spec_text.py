@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from posebed.contracts import Paper, Task
 
@@ -16,6 +18,8 @@ class Stated:
     tasks: tuple[Task, ...] = ()
     paper: Paper | None = None
     floor: bool = False
+    answering: tuple[str, ...] = ()
+    widths: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def stated_by(file: Path) -> Stated:
@@ -36,11 +40,12 @@ def stated_by(file: Path) -> Stated:
 
 def _of_call(value: ast.expr) -> Stated:
     arguments = {word.arg: word.value for word in value.keywords} if isinstance(value, ast.Call) else {}
-    floor = arguments.get("floor")
     return Stated(
         tasks=_tasks(arguments.get("tasks")),
         paper=_paper(arguments.get("paper")),
-        floor=isinstance(floor, ast.Constant) and floor.value is True,
+        floor=_literal(arguments.get("floor"), default=False),
+        answering=_literal(arguments.get("answering"), default=()),
+        widths=_literal(arguments.get("widths"), default={}),
     )
 
 
@@ -61,6 +66,15 @@ def _paper(value: ast.expr | None) -> Paper | None:
         return Paper(*given, **{str(word.arg): ast.literal_eval(word.value) for word in value.keywords})
     except (ValueError, TypeError):
         return None
+
+
+def _literal(value: ast.expr | None, default: Any) -> Any:
+    """The value that is written out, of the default's type; else the default."""
+    try:
+        found = ast.literal_eval(value) if value else default
+    except ValueError:
+        return default
+    return found if isinstance(found, type(default)) else default
 
 
 def _is_named(target: ast.expr, name: str) -> bool:

@@ -14,9 +14,10 @@ from posebed.catalog import DATASETS, MODELS, PRESETS, Catalog, installed
 from posebed.source_code import SourceCode
 
 PRESET = """
-from posebed.contracts import Preset
+from posebed.contracts import Preset, PresetSpec
 
-PRESETS = {"mine": Preset("sketch", {"source": "coco_folder"}, {}, {"crop_size": (64, 64)})}
+MINE = Preset("sketch", {"source": "coco_folder"}, {}, {"crop_size": (64, 64)})
+SPEC = PresetSpec({"mine": MINE}, {"sketch": {"parts": ("mine",)}})
 """
 
 
@@ -72,19 +73,31 @@ def test_presets_of_a_plugin_stand_beside_those_of_the_zoo(site: Path):
     files = {"mylab/__init__.py": "", "mylab/presets.py": PRESET}
     install(site, "mylab-poses", files, {PRESETS: {"mylab": "mylab.presets"}})
     assert installed().preset("mine").model == "sketch"
-    assert len(installed().every_preset()) > 100
+    published = installed().published()
+    assert len(published.presets) > 100
+    assert published.ablations["sketch"] == {"parts": ("mine",)} and "kitpose" in published.ablations
 
 
-def test_a_preset_of_two_origins_is_refused_with_both(site: Path):
-    for name in ("one", "two"):
-        install(site, name, {f"{name}.py": PRESET}, {PRESETS: {name: name}})
-    with pytest.raises(ValueError, match=r"'mine' must come from one place, but one 1.2 .* and two 1.2"):
+def test_a_package_of_presets_has_those_of_its_modules(site: Path):
+    files = {"mylab/__init__.py": "", "mylab/_shared.py": "1 / 0", "mylab/one.py": PRESET}
+    files["mylab/two.py"] = PRESET.replace("mine", "other").replace("parts", "more")
+    install(site, "mylab-poses", files, {PRESETS: {"mylab": "mylab"}})
+    published = installed().published()
+    assert {"mine", "other"} <= published.presets.keys()
+    assert published.ablations["sketch"] == {"parts": ("mine",), "more": ("other",)}
+
+
+@pytest.mark.parametrize(("name", "clash"), [("mine", "preset 'mine'"), ("other", "sketch's table 'parts'")])
+def test_what_is_published_at_two_places_is_refused_with_both(site: Path, name: str, clash: str):
+    install(site, "one", {"one.py": PRESET}, {PRESETS: {"one": "one"}})
+    install(site, "two", {"two.py": PRESET.replace("mine", name)}, {PRESETS: {"two": "two"}})
+    with pytest.raises(ValueError, match=rf"{clash} must come from one place, but one 1.2 .* and two 1.2"):
         installed().preset("mine")
 
 
 def test_presets_that_do_not_import_leave_those_of_others(site: Path):
     install(site, "broken", {"broken.py": "1 / 0"}, {PRESETS: {"broken": "broken"}})
-    assert len(installed().every_preset()) > 100
+    assert len(installed().published().presets) > 100
     with pytest.raises(
         LookupError, match=r"but is 'mine'.*; broken of broken 1.2 must be importable.*ZeroDivisionError"
     ):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from posebed.catalog import installed
 
 CHECKOUT = Path(__file__).parents[2]
 ROOTS = {"posebed": "platform", "menagerie": "platform", "posezoo": "models", "posestages": "pipelines"}
@@ -15,7 +18,7 @@ BELOW = {
     "posebed": set(),
     "menagerie": {"posebed"},
     "posezoo": {"posebed"},
-    "posestages": {"posebed", "menagerie", "posezoo"},
+    "posestages": {"posebed", "menagerie"},
 }
 FLOORS = (
     {"address", "config", "files", "listing", "pose", "predictions", "provenance", "records", "space", "yamlfile"},
@@ -56,6 +59,29 @@ def test_a_lower_package_never_names_a_higher_one(package: str):
     for path in sources(package):
         named = {name.split(".")[0] for name in imported(path)} & set(ROOTS)
         assert named <= BELOW[package] | {package}, path
+
+
+def named_by(path: Path) -> set[str]:
+    """Every word of a file's identifiers and strings, but for docstrings."""
+    texts: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            continue
+        fields = [value for _, value in ast.iter_fields(node)]
+        texts |= {value for value in fields if isinstance(value, str)}
+        waiting += ast.iter_child_nodes(node)
+    return {word for text in texts for word in re.findall(r"\w+", text)}
+
+
+def test_platform_and_pipelines_name_no_model_no_backbone_and_no_zoo():
+    catalog = installed()
+    backbones = {preset.config.get("backbone", "") for preset in catalog.published().presets.values()}
+    names = {"posezoo", *catalog.models, *(backbone.partition(".")[0] for backbone in backbones)}
+    for path in (path for package in ("posebed", "menagerie", "posestages") for path in sources(package)):
+        if path.name != "compare.py":
+            assert not named_by(path) & names, path
 
 
 def floor_of(module: str) -> int | None:

@@ -21,7 +21,8 @@ def test_the_text_says_what_the_import_says(name: str):
     file = module_file(CATALOG.model_entry(name).module)
     assert file
     imported = CATALOG.model(name)
-    assert stated_by(file) == Stated(imported.tasks, imported.paper, imported.floor)
+    stated = Stated(imported.tasks, imported.paper, imported.floor, imported.answering, imported.widths)
+    assert stated_by(file) == stated
 
 
 @pytest.mark.parametrize("text", ["", "SPEC: int", "def SPEC(): ..."])
@@ -37,7 +38,10 @@ def test_what_is_no_python_says_so(tmp_path: Path):
         stated_by(tmp_path / "model.py")
 
 
-@pytest.mark.parametrize("value", ["make()", "ModelSpec(tasks=TASKS, paper=PAPER)", "3", "ModelSpec(paper=Paper(f()))"])
+@pytest.mark.parametrize(
+    "value",
+    ["make()", "ModelSpec(tasks=TASKS, paper=PAPER, answering=NAMES, widths=3)", "3", "ModelSpec(paper=Paper(f()))"],
+)
 def test_what_is_computed_stays_empty(tmp_path: Path, value: str):
     (tmp_path / "model.py").write_text(f"SPEC = {value}")
     assert stated_by(tmp_path / "model.py") == Stated()

@@ -12,9 +12,10 @@ import pytest
 from posebed.catalog import installed
 from posebed.config import PackConfig, SplitConfig, TrainConfig, merged
 from posebed.contracts import Claim, Preset, Task
-from posezoo.presets import PRESETS, ablations, mp100, mp100_ablations
+from posezoo.presets import mp100, mp100_ablations, tables
 
 CATALOG = installed()
+PRESETS = CATALOG.published().presets
 
 
 each_preset = pytest.mark.parametrize("name", PRESETS)
@@ -31,7 +32,7 @@ BACKBONES = {
 """What the config of a preset says of the backbone that the table names."""
 METRICS = {"APM": "AP_M", "APL": "AP_L"}
 AGNOSTIC = {**mp100.PRESETS, **mp100_ablations.PRESETS}
-SPECIFIC = {name: preset for name, preset in PRESETS.items() if name not in AGNOSTIC and name not in ablations.PRESETS}
+SPECIFIC = {name: preset for name, preset in PRESETS.items() if name not in AGNOSTIC and name not in tables.PRESETS}
 PAPERS = {
     "PromptPose: Language Prompt Helps Animal Pose Estimation": "PromptPose",
     "KITPose official README (Raojiyong/KITPose)": "KITPose README",
@@ -65,7 +66,7 @@ def test_every_section_takes_the_settings_of_a_preset(name: str):
 def test_a_preset_claims_something_once_and_starts_from_one_of_its_model(name: str):
     preset = PRESETS[name]
     claimed = [(claim.split, claim.metric, claim.source) for claim in preset.claims]
-    unpublished = name in ablations.PRESETS or preset.split["by"] == "category"
+    unpublished = name in tables.PRESETS or preset.split["by"] == "category"
     assert bool(claimed) != unpublished and len(set(claimed)) == len(claimed)
     if preset.init_from:
         assert PRESETS[preset.init_from].model == preset.model

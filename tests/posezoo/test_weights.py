@@ -16,9 +16,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from posebed.training.state_dict import fill
 from posezoo.blocks.features import Features
 from posezoo.blocks.normalise import Normalise
-from posezoo.blocks.weights import fill, read_weights
+from posezoo.blocks.weights import read_weights
 
 TIGER = 292
 """Its class in ImageNet."""

@@ -17,14 +17,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from posebed.config import Positive, Section
+from posebed.config import Positive
 from posebed.contracts import Setting
 from posebed.data.codecs import HeatmapCodec
 from posebed.pose import EpisodeBatch, Keypoints
 from posezoo.blocks import heatmap
 from posezoo.blocks.coordinates import over_keypoints
 from posezoo.blocks.deconv import heatmap_head
-from posezoo.blocks.features import Features, grid
+from posezoo.blocks.features import Features, MapConfig, grid
+from posezoo.blocks.layout import channels_last
 from posezoo.blocks.normalise import Normalise
 from posezoo.blocks.precision import at_least_single
 
@@ -39,14 +40,7 @@ PARTS = {"final": "head.final_layer.", "head": "head.", "all": ""}
 """What an episode may change, and how the names of its parameters begin."""
 
 
-class AdaptiveConfig(Section):
-    backbone: str = "resnet50.tv_in1k"
-    """A model of timm, with or without the tag of its weights."""
-    weights: str = "timm"
-    """ImageNet weights: ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of
-    a file, or ``none``."""
-    stride: Positive = 32
-    """Of the backbone's map."""
+class AdaptiveConfig(MapConfig):
     deconvs: Annotated[int, Field(ge=0)] = 3
     """Doublings of the resolution; the heatmaps have stride ``stride`` / 2^``deconvs``."""
     channels: Positive = 256
@@ -98,8 +92,7 @@ class Network(nn.Module):
         self.backbone = Features(config.backbone, config.weights, (config.stride,), setting.size)
         self.normalise = Normalise(self.backbone.mean, self.backbone.std)
         self.head = heatmap_head(self.backbone.channels[0], config.channels, config.deconvs, setting.keypoints)
-        # channels_last, like the images: avoids a relayout in every convolution.
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def forward(self, image: Tensor) -> Tensor:
         return at_least_single(self.head(self.backbone(self.normalise(image))[0]))

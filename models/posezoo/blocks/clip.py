@@ -7,7 +7,8 @@ from typing import Any
 from open_clip import get_model_config
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_pretrained_tags_by_model
 
-from posezoo.blocks.weights import State, read_weights
+from posebed.training.state_dict import State
+from posezoo.blocks.weights import read_weights
 
 CLIP_MODELS = {
     "clip_resnet50": "RN50-quickgelu",

@@ -71,8 +71,9 @@ class Aggregation(nn.Module):
         self, how: How, layers: int, width: int, heads: int, feed_forward: int, dropout: float, order_codes: int
     ) -> None:
         super().__init__()
-        interaction = (layers, width, heads, feed_forward, dropout, order_codes)
-        self.interaction = CrossInstance(*interaction) if how == "cross_instance" else None
+        self.interaction = None
+        if how == "cross_instance":
+            self.interaction = CrossInstance(layers, width, heads, feed_forward, dropout, order_codes)
         # A constant would change no share.
         self.quality = None if how == "average" else nn.Linear(width, 1, bias=False)
 

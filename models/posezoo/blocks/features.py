@@ -11,7 +11,27 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from timm.models import get_pretrained_cfg_value
 from torch import Tensor, nn
 
-from posezoo.blocks.weights import fill, read_weights
+from posebed.config import Positive, Section
+from posebed.training.state_dict import fill
+from posezoo.blocks.weights import read_weights
+
+
+class BackboneConfig(Section):
+    """Of a model with a backbone from timm."""
+
+    backbone: str = "resnet50.tv_in1k"
+    """A model of timm, with or without the tag of its weights, such as ``resnet50.tv_in1k`` or
+    ``vit_base_patch16_clip_quickgelu_224.openai``."""
+    weights: str = "timm"
+    """ImageNet weights: ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of
+    a file, or ``none``."""
+
+
+class MapConfig(BackboneConfig):
+    """Of a model that works on one map."""
+
+    stride: Positive = 32
+    """Of the backbone's map."""
 
 
 class Features(nn.Module):

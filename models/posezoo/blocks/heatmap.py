@@ -13,22 +13,12 @@ from posebed.config import Section
 from posebed.contracts import Setting
 from posebed.data.codecs import HeatmapCodec, Kind
 from posebed.pose import Batch, Keypoints
+from posezoo.blocks.layout import channels_last
 from posezoo.blocks.precision import at_least_single
 
 # B batch, K keypoints, h w heatmap
 
 FlipMode = Literal["off", "plain", "shifted"]
-
-PUBLISHED_TRAINING = {
-    "epochs": 210,
-    "batch_size": 512,
-    "optimizer": "adam",
-    "lr": 5e-4,
-    "warmup_steps": 500,
-    "decay_at": (170 / 210, 200 / 210),
-    "augment": {"scale": 0.5, "rotation": 40.0, "flip": 0.5, "half_body": 0.3},
-}
-"""The recipe that SimpleBaseline and HRNet share on animals (mmpose's AP-10K configurations)."""
 
 
 class HeatmapConfig(Section):
@@ -56,8 +46,7 @@ class HeatmapModel(nn.Module):
         self.normalise, self.backbone, self.head = normalise, backbone, head
         self.codec = HeatmapCodec(setting.size, heatmap_size, config.sigma, config.target)
         self.flip_test = FlipTest(config.flip_test, setting)
-        # channels_last, like the images: avoids a relayout in every convolution.
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def heatmaps(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in 0..255 to (B, K, h, w)."""

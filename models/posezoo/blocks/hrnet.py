@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from posezoo.blocks.weights import fill, read_weights
+from posebed.training.state_dict import fill
+from posezoo.blocks.weights import read_weights
 
 STRIDES = (4, 8, 16, 32)
 """Of the branches."""

@@ -11,10 +11,10 @@ from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTrans
 from torch import Tensor, nn
 from torch.nn import functional
 
+from posebed.training.state_dict import fill
 from posezoo.blocks.clip import clip_settings, read_clip
 from posezoo.blocks.features import Features, grid
 from posezoo.blocks.normalise import IMAGENET_MEAN, IMAGENET_STD
-from posezoo.blocks.weights import fill
 
 # B batch, h w the map, C its channels, D the joint space
 

@@ -67,16 +67,18 @@ class Interaction(nn.Module):
         grid: tuple[int, int],
         width: int,
         heads: int,
-        layers: tuple[int, int],
-        inner: int,
+        cell_layers: int,
+        keypoint_layers: int,
+        feed_forward: int,
         dropout: float,
     ) -> None:
-        """``channels`` and ``grid`` are those of the maps that come in; ``layers`` of cells and of keypoints."""
+        """``channels`` and ``grid`` are those of the maps that come in."""
         super().__init__()
-        layer = (width, heads, inner, dropout)
         self.input_proj, self.query_proj = nn.Conv2d(channels, width, 1), nn.Linear(channels, width)
-        self.cells = nn.ModuleList(CellLayer(*layer) for _ in range(layers[0]))
-        self.keypoints = nn.ModuleList(KeypointLayer(*layer) for _ in range(layers[1]))
+        self.cells = nn.ModuleList(CellLayer(width, heads, feed_forward, dropout) for _ in range(cell_layers))
+        self.keypoints = nn.ModuleList(
+            KeypointLayer(width, heads, feed_forward, dropout) for _ in range(keypoint_layers)
+        )
         self.norm = nn.LayerNorm(width)
         self.register_buffer("cell_code", grid_code(*grid, width // 2), persistent=False)
         for parameter in (p for p in self.parameters() if p.dim() > 1):

@@ -14,8 +14,9 @@ from open_clip.transformer import QuickGELU, TextTransformer
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from posebed.training.state_dict import fill
 from posezoo.blocks.clip import clip_settings, read_clip
-from posezoo.blocks.weights import Packaged, fill
+from posezoo.blocks.weights import Packaged
 
 # K prompts, k learnt vectors, T tokens
 

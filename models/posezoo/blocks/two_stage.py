@@ -11,12 +11,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from posebed.config import Positive, Section, Share
+from posebed.config import Positive, Share
 from posebed.contracts import Inner, Setting
 from posebed.data.codecs import HeatmapCodec
 from posebed.pose import EpisodeBatch, Keypoints
+from posebed.space import Choice, Space
 from posezoo.blocks.coordinates import distance, grid_code, over_keypoints, to_pixels, to_shares
-from posezoo.blocks.features import Features, grid
+from posezoo.blocks.features import Features, MapConfig, grid
+from posezoo.blocks.layout import channels_last
 from posezoo.blocks.matching import Fusion, Proposals, expectation, expectation_near_peak, heatmap_error, unseen
 from posezoo.blocks.normalise import Normalise
 from posezoo.blocks.pooling import mean_over_shots
@@ -24,38 +26,29 @@ from posezoo.blocks.refinement import Refinement
 
 # B batch, S shots, K keypoints, C channels, h w cells of the map, L layers of refinement
 
-PUBLISHED_TRAINING = {
-    "epochs": 200,
-    "batch_size": 16,
-    "optimizer": "adam",
-    "lr": 1e-5,
-    "warmup_steps": 1000,
-    "decay_at": (0.8, 0.9),
-    "augment": {"scale": 0.15, "rotation": 15.0},
+SPACE: Space = {
+    "model.decoder_layers": Choice(1, 2, 3, 4, 5, 6),
+    "model.feed_forward": Choice(256, 768, 2048),
+    "model.heatmap_weight": Choice(0.0, 1.0, 2.0, 5.0, 30.0),
+    "model.scaled_start": Choice(False, True),
 }
-"""The recipe of CapeFormer and of GraphCape."""
-SMALL = {
+"""What a search may vary of CapeFormer and of GraphCape."""
+LEARNING_RATES = Choice(1e-5, 3e-5, 1e-4)
+"""Those that a search tries; the published one is the lowest."""
+SMALL_LAYERS = {
     "weights": "none",
     "backbone": "test_resnet",
-    "stride": 8,
     "width": 32,
     "heads": 4,
     "feed_forward": 64,
     "dropout": 0.0,
-    "encoder_layers": 1,
-    "decoder_layers": 2,
 }
+"""Settings of small forms whose layers are a transformer's."""
+SMALL = {**SMALL_LAYERS, "stride": 8, "encoder_layers": 1, "decoder_layers": 2}
 """Settings of their small forms."""
 
 
-class TwoStageConfig(Section):
-    backbone: str
-    """A model of timm, with or without the tag of its weights."""
-    weights: str = "timm"
-    """ImageNet weights: ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of
-    a file, or ``none``."""
-    stride: Positive = 32
-    """Of the backbone's map."""
+class TwoStageConfig(MapConfig):
     width: Annotated[int, Field(gt=0, multiple_of=4)] = 256
     """Channels of a token."""
     heads: Positive = 8
@@ -129,20 +122,31 @@ class TwoStage(nn.Module):
         self.size, self.grid, self.heatmap_weight = setting.size, grid(setting.size, map_stride), config.heatmap_weight
         self.names = tuple(category.keypoints for category in setting.categories)
         self.codec = HeatmapCodec(setting.size, grid(setting.size, 4), sigma=2.0)
-        width, layer = config.width, (config.width, config.heads)
+        width = config.width
         self.backbone = backbone
         self.normalise = Normalise(backbone.mean, backbone.std)
         self.input_proj = nn.Conv2d(backbone.channels[0], width, 1)
         self.query_proj = nn.Linear(backbone.channels[0], width)
-        self.encoder = Fusion(config.encoder_layers, *layer, config.feed_forward, config.dropout)
+        self.encoder = Fusion(
+            config.encoder_layers,
+            width=width,
+            heads=config.heads,
+            feed_forward=config.feed_forward,
+            dropout=config.dropout,
+        )
         self.proposal_generator = Proposals(width)
-        self.decoder = Refinement(config.decoder_layers, *layer, feed_forward, config.dropout)
+        self.decoder = Refinement(
+            config.decoder_layers,
+            width=width,
+            heads=config.heads,
+            feed_forward=feed_forward,
+            dropout=config.dropout,
+        )
         self.register_buffer("cell_code", grid_code(*self.grid, width // 2), persistent=False)
         counts = torch.tensor([len(names) for names in self.names], dtype=torch.int64)
         self.register_buffer("counts", counts, persistent=False)
         self._initialise(config.scaled_start)
-        # channels_last, like the images: avoids a relayout in every convolution.
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def _initialise(self, scaled_start: bool) -> None:
         """Xavier's uniform weights for all matrices, except the last of each offset head, which stays 0."""

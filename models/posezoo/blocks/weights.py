@@ -1,25 +1,19 @@
-"""Pretrained weights: where they come from and how they enter a module. Nothing falls back to random in silence."""
+"""Pretrained weights, and where they come from. Nothing falls back to random in silence."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import importlib.util
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
-import safetensors.torch
 import timm
 import torch
 from timm.models import is_model_pretrained
-from torch import Tensor, nn
 
 from posebed.listing import shortened
-
-State = Mapping[str, Tensor]
+from posebed.training.state_dict import State, read_checkpoint, within
 
 CHOICES = "the path of a .safetensors, .pth, .pt or .bin file, 'builtin' (for tf_efficientnet_lite0) or 'none'"
 """What ``weights`` may be where no hub can be reached."""
@@ -46,32 +40,6 @@ def read_weights(weights: str, name: str) -> State | None:
     return _from_timm(name if weights == "timm" else weights)
 
 
-def fill(module: nn.Module, state: State, spare: Iterable[str], source: str) -> None:
-    """Copy a state dictionary into a module that uses the same names; every tensor of the module must be in it.
-
-    Args:
-        spare: beginnings of the names that may be left over, such as a classifier's.
-        source: what the weights are called in a refusal.
-
-    Raises:
-        ValueError: names are missing or left over, or shapes differ.
-    """
-    own = module.state_dict()
-    # Older files lack the counters of batches, which change nothing where the momentum is fixed.
-    missing = [n for n in own if n not in state and not n.endswith("num_batches_tracked")]
-    left_over = [n for n in state if n not in own and not n.startswith(tuple(spare))]
-    if missing or left_over:
-        raise ValueError(
-            f"weights {source!r} must hold the module's tensors by name, but of {len(own)} there are missing "
-            f"{shortened(missing, 4)}, and unexpected {shortened(left_over, 4)}"
-        )
-    shared = {name: state[name] for name in own if name in state}
-    unlike = [f"{n} {tuple(t.shape)} for {tuple(own[n].shape)}" for n, t in shared.items() if t.shape != own[n].shape]
-    if unlike:
-        raise ValueError(f"weights {source!r} must have the module's shapes, but have {shortened(unlike, 4)}")
-    module.load_state_dict(shared, strict=False)
-
-
 def _from_timm(name: str) -> State:
     if not is_model_pretrained(name):
         close = timm.list_pretrained(f"{name.partition('.')[0]}.*") or difflib.get_close_matches(
@@ -91,41 +59,7 @@ def _from_timm(name: str) -> State:
 
 
 def _from_file(path: Path) -> State:
-    return _within(read_checkpoint(path), "backbone.")
-
-
-def read_checkpoint(path: Path) -> State:
-    """Tensors of a file by name, without the wrappers and the prefix that training frameworks put around a model.
-
-    Raises:
-        LookupError: there is no such file.
-        ValueError: it holds something else than tensors.
-    """
-    if not path.is_file():
-        raise LookupError(f"weights must be a file, but {path} is none")
-    state: Any
-    if path.suffix == ".safetensors":
-        state = safetensors.torch.load_file(path)
-    else:
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except UnpicklingError as error:
-            raise ValueError(f"{path} must hold tensors alone, but holds objects that run code when read") from error
-    wrapper = next((w for w in _WRAPPERS if isinstance(state, Mapping) and isinstance(state.get(w), Mapping)), None)
-    state = state[wrapper] if wrapper else state
-    if not (isinstance(state, Mapping) and all(isinstance(t, Tensor) for t in state.values())):
-        raise ValueError(f"{path} must hold a state dictionary, alone or under {', '.join(_WRAPPERS)}, but does not")
-    return _within(state, "module.")
-
-
-_WRAPPERS = ("best_state_dict", "state_dict", "model")
-"""Names under which training frameworks keep a model's tensors, the best first."""
-
-
-def _within(state: State, prefix: str) -> State:
-    """The part under a prefix, where there is one, else all."""
-    part = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    return part or state
+    return within(read_checkpoint(path), "backbone.")
 
 
 @dataclass(frozen=True)

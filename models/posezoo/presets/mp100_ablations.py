@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from posebed.contracts import Preset
+from posebed.contracts import Preset, PresetSpec
+from posezoo.presets._sources import mp100
 from posezoo.presets.mp100 import MEAN, METHODS, NOTE
-from posezoo.presets.sources import mp100
 
 
 @dataclass(frozen=True)
@@ -25,19 +25,19 @@ class Ablation:
 
 
 SDPNET = {
-    "average": Ablation(1, "average", 92.97, {"aggregation": "average"}),
-    "weighted": Ablation(1, "AW", 93.21, {"aggregation": "weighted"}),
-    "low-resolution": Ablation(2, "low resolution", 92.84, {"fine_strides": ()}),
-    "high-resolution": Ablation(2, "HR", 93.38, {"dynamic_convolution": False}),
-    "no-graph": Ablation(3, "no GCN", 93.01, {"graph": "none"}),
-    "global-regression": Ablation(3, "GR, SC, SEM", 93.17, {"graph": "global"}),
-    "concatenation-regression": Ablation(3, "CR, SC, SEM", 93.48, {"graph": "concatenation"}),
-    "no-sparsity": Ablation(3, "MA, SEM", 92.87, {"structure_weight": 0.0}),
-    "shared-matrix": Ablation(3, "MA, SC, SM", 93.15, {"modulation": "shared"}),
-    "modulation-matrix": Ablation(3, "MA, SC, MM", 93.22, {"modulation": "fixed"}),
-    "standard-attention": Ablation(4, "standard", 93.17, {"offset_coefficient": "none"}),
-    "support-coefficient": Ablation(4, "SB, SM", 93.06, {"offset_coefficient": "support"}),
-    "coefficient-per-offset": Ablation(4, "DB, UM", 93.32, {"coefficient_per": "offset"}),
+    "average": Ablation(table=1, row="average", value=92.97, config={"aggregation": "average"}),
+    "weighted": Ablation(table=1, row="AW", value=93.21, config={"aggregation": "weighted"}),
+    "low-resolution": Ablation(table=2, row="low resolution", value=92.84, config={"fine_strides": ()}),
+    "high-resolution": Ablation(table=2, row="HR", value=93.38, config={"dynamic_convolution": False}),
+    "no-graph": Ablation(table=3, row="no GCN", value=93.01, config={"graph": "none"}),
+    "global-regression": Ablation(table=3, row="GR, SC, SEM", value=93.17, config={"graph": "global"}),
+    "concatenation-regression": Ablation(table=3, row="CR, SC, SEM", value=93.48, config={"graph": "concatenation"}),
+    "no-sparsity": Ablation(table=3, row="MA, SEM", value=92.87, config={"structure_weight": 0.0}),
+    "shared-matrix": Ablation(table=3, row="MA, SC, SM", value=93.15, config={"modulation": "shared"}),
+    "modulation-matrix": Ablation(table=3, row="MA, SC, MM", value=93.22, config={"modulation": "fixed"}),
+    "standard-attention": Ablation(table=4, row="standard", value=93.17, config={"offset_coefficient": "none"}),
+    "support-coefficient": Ablation(table=4, row="SB, SM", value=93.06, config={"offset_coefficient": "support"}),
+    "coefficient-per-offset": Ablation(table=4, row="DB, UM", value=93.32, config={"coefficient_per": "offset"}),
 }
 """By what is other than in the full method. AW weighting by quality; HR high resolution; GR and CR regression from all
 keypoints and from pairs, MA attention, SC sparsity constraint, SM shared matrix, MM modulation matrix, SEM
@@ -45,25 +45,34 @@ self-information modulation; in table 4 SB and DB coefficients from the support 
 offset, SM one per keypoint."""
 
 FULL = (
-    Ablation(1, "AW, CI", 93.54, {}),
-    Ablation(2, "HR, DC", 93.54, {}),
-    Ablation(3, "MA, SC, SEM", 93.54, {}),
-    Ablation(4, "DB, SM", 93.54, {}),
+    Ablation(table=1, row="AW, CI", value=93.54, config={}),
+    Ablation(table=2, row="HR, DC", value=93.54, config={}),
+    Ablation(table=3, row="MA, SC, SEM", value=93.54, config={}),
+    Ablation(table=4, row="DB, SM", value=93.54, config={}),
 )
 """The same run in every table. CI cross-instance interaction, DC dynamic convolution."""
 
+
+@dataclass(frozen=True)
+class Step:
+    value: float
+    """mPCK."""
+    config: Mapping[str, Any]
+    """What the full method has besides is off."""
+
+
 _NOTHING_MIXED: Mapping[str, Any] = {"padding": "zero", "test_padding": "zero"}
-FMMP: Mapping[str, tuple[float, Mapping[str, Any]]] = {
-    "base": (69.82, {**_NOTHING_MIXED, "references": 1, "support_miner": False}),
-    "support-mining": (73.18, {**_NOTHING_MIXED, "references": 1}),
-    "structure": (76.23, _NOTHING_MIXED),
-    "mixup": (77.41, {"mixup_weight": 0.0}),
+FMMP = {
+    "base": Step(69.82, config={**_NOTHING_MIXED, "references": 1, "support_miner": False}),
+    "support-mining": Step(73.18, config={**_NOTHING_MIXED, "references": 1}),
+    "structure": Step(76.23, config=_NOTHING_MIXED),
+    "mixup": Step(77.41, config={"mixup_weight": 0.0}),
 }
-"""What is added, one part after the other: mPCK and what the full method lacks."""
+"""What is added, one part after the other."""
 
 
 def _sdpnet(*rows: Ablation) -> Preset:
-    method, source = METHODS["sdpnet-hrnet-w32"], mp100(1, 3)
+    method, source = METHODS["sdpnet-hrnet-w32"], mp100(split=1, shots=3)
     claims = tuple(
         claim
         for row in rows
@@ -72,14 +81,16 @@ def _sdpnet(*rows: Ablation) -> Preset:
     return source.preset(method.model, {**method.config, **rows[0].config}, method.train, claims)
 
 
-def _fmmp(part: str, value: float, config: Mapping[str, Any]) -> Preset:
-    method, source = METHODS["fmmp-r50"], mp100(1, 1)
-    claims = source.claims(f"{method.name}, 1-shot, up to {part}", (value,), NOTE, (MEAN,))
-    return source.preset(method.model, {**method.config, **config}, method.train, claims)
+def _fmmp(part: str, step: Step) -> Preset:
+    method, source = METHODS["fmmp-r50"], mp100(split=1, shots=1)
+    claims = source.claims(f"{method.name}, 1-shot, up to {part}", (step.value,), NOTE, (MEAN,))
+    return source.preset(method.model, {**method.config, **step.config}, method.train, claims)
 
 
 PRESETS: Mapping[str, Preset] = {
     "sdpnet-hrnet-w32-mp100-split1-3shot": _sdpnet(*FULL),
     **{f"sdpnet-mp100-{name}": _sdpnet(row) for name, row in SDPNET.items()},
-    **{f"fmmp-mp100-{part}": _fmmp(part, *row) for part, row in FMMP.items()},
+    **{f"fmmp-mp100-{part}": _fmmp(part, step) for part, step in FMMP.items()},
 }
+
+SPEC = PresetSpec(presets=PRESETS)

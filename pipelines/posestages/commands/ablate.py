@@ -1,11 +1,11 @@
-"""The ablation tables of the zoo's papers as runs: which tables there are, and the entries that one of them needs."""
+"""The ablation tables of papers as runs: which tables there are, and the entries that one of them needs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from posebed.catalog import installed
 from posestages.commands.presets import Entries, combined
-from posezoo.presets.ablations import ABLATIONS
 
 
 def ablations(model: str) -> Mapping[str, Sequence[str]]:
@@ -14,9 +14,10 @@ def ablations(model: str) -> Mapping[str, Sequence[str]]:
     Raises:
         LookupError: no table of that model is known.
     """
-    if model not in ABLATIONS:
-        raise LookupError(f"a model with ablations must be one of {', '.join(ABLATIONS)}, but is {model!r}")
-    return ABLATIONS[model]
+    known = installed().published().ablations
+    if model not in known:
+        raise LookupError(f"a model with ablations must be one of {', '.join(known)}, but is {model!r}")
+    return known[model]
 
 
 def rows(model: str, table: str) -> Sequence[str]:

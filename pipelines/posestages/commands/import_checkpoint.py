@@ -43,7 +43,7 @@ def import_checkpoint(model: str, file: Path, run: str, origin: Origin) -> Path:
         ValueError: names or shapes of the file are not the model's; nothing is written then.
     """
     from posebed.training.run_folder import described, without_download, write_untrained
-    from posezoo.blocks.weights import fill, read_checkpoint
+    from posebed.training.state_dict import fill, read_checkpoint
 
     params = _params(model, run, origin)
     experiment = _experiment(params, run, origin.config)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
-from posebed.catalog import Catalog
+from posebed.catalog import Catalog, installed
 from posebed.config import Params, RunConfig
 from posebed.contracts import Claim, Preset
 from posebed.reporting.formats import flat
 from posebed.reporting.published_claims import Literature
 from posebed.scoring.result import Repeat, Result
+from posebed.spec_text import Stated
 from posestages.commands.presets import all_presets, same
-from posezoo.presets.ablations import ABLATIONS
-from posezoo.presets.papers import PAPERS, SAME_NETWORK, UNMEASURED
 
 
 def literature() -> Literature:
-    """What is published of the zoo."""
-    return Literature(all_presets(), ABLATIONS, PAPERS, UNMEASURED, SAME_NETWORK)
+    """What is published of the models of installed packages; those whose module cannot be read state nothing of it."""
+    catalog = installed()
+    models: dict[str, Stated] = {}
+    for name in catalog.models:
+        with suppress(LookupError, ValueError):
+            models[name] = catalog.stated(name)
+    return Literature(catalog.published(), models)
 
 
 def claims(results: Iterable[Result]) -> dict[str, Sequence[Claim]]:

@@ -20,7 +20,7 @@ Entries = dict[str, dict[str, Any]]
 
 def all_presets() -> Mapping[str, Preset]:
     """Every preset of installed packages, by name."""
-    return installed().every_preset()
+    return installed().published().presets
 
 
 def headline(preset: Preset) -> Claim | None:

@@ -92,7 +92,7 @@ def papers(results: Sequence[Result], literature: Literature, presets: Iterable[
     repeats = {result.key: result.repeats for result in results if result.repeats}
     for result in (result for result in results if result.key in repeats):
         repeat = repeats[result.key]
-        preset = literature.presets.get(repeat.preset)
+        preset = literature.published.presets.get(repeat.preset)
         reasons = other_facts(result, preset, literature) if preset else (f"{repeat.preset} is not known here",)
         deviations[result.key] = (*repeat.apart, *reasons)
         if not deviations[result.key]:
@@ -117,7 +117,7 @@ def _tables(
     """Rows that were not run stand with the first that was: they have no value to mix with others."""
     tables: list[PaperTable] = []
     for (table, facts), group in _groups(lines, runs, repeats, literature).items():
-        paper, note = literature.paper_of(table.source), literature.unmeasured.get(table.dataset, "")
+        paper, note = literature.paper_of(table.source), literature.published.unmeasured.get(table.dataset, "")
         known = list(dict.fromkeys(measured for measured, _ in group if measured is not None)) or [()]
         for details in known:
             rows = tuple(row for measured, row in group if details == (known[0] if measured is None else measured))
@@ -134,7 +134,7 @@ def _groups(
         metrics.setdefault(line.table, {}).update(dict.fromkeys(line.claims))
     for line in lines:
         group = groups.setdefault((line.table, facts_of_line(line, literature)), [])
-        unmeasured = line.table.dataset in literature.unmeasured
+        unmeasured = line.table.dataset in literature.published.unmeasured
         ran = [] if unmeasured else [result for name in line.presets for result in runs.get(name, ())]
         for (measured, changed), same in _alike(ran, line, repeats).items():
             cells = _cells(line, same, repeats, list(line.claims or metrics[line.table]), unmeasured)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from posebed.contracts import Claim, Paper, Preset
+from posebed.contracts import Claim, Paper, Preset, PresetSpec
 from posebed.metrics import animal_kingdom, average_precision, distances
 from posebed.scoring.result import Result
+from posebed.spec_text import Stated
 
 _SPECS = (distances.SPEC, animal_kingdom.SPEC, average_precision.SPEC)
 DEFINITIONS = {metric.name: metric.definition for spec in _SPECS for metric in spec.metrics}
@@ -20,19 +22,35 @@ Facts = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Literature:
-    presets: Mapping[str, Preset]
-    ablations: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict[str, Any])
-    """Model to table to the presets that are its rows."""
-    papers: Mapping[str, Paper] = field(default_factory=dict[str, Paper])
-    """By the word by which sources of claims name them."""
-    unmeasured: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Data of claims to why it cannot be measured."""
-    same_network: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict[Any, Any])
-    """Backbone and weights that are another pair under other names."""
+    published: PresetSpec
+    models: Mapping[str, Stated] = field(default_factory=dict[str, Stated])
+    """By name, what their ``SPEC`` states."""
+
+    @cached_property
+    def papers(self) -> Mapping[str, Paper]:
+        """By the word by which sources of claims name them.
+
+        Raises:
+            ValueError: two models state different papers of one name.
+        """
+        papers: dict[str, Paper] = {}
+        for model, stated in self.models.items():
+            paper = stated.paper
+            if paper and paper.name and papers.setdefault(paper.name, paper) != paper:
+                raise ValueError(
+                    f"models of the paper {paper.name!r} must state it alike, but {model} states {paper.title!r} and "
+                    f"another one {papers[paper.name].title!r}"
+                )
+        return papers
 
     def paper_of(self, source: str) -> str:
         """The paper that a source names, or else the source itself."""
         return next((name for name in self.papers if name in source.split(",")[0].split()), source)
+
+    def width_of(self, model: str, backbone: str, config: Mapping[str, Any]) -> int | None:
+        """Of a backbone that comes in several widths."""
+        stated = self.models.get(model)
+        return config.get(stated.widths.get(backbone, "")) if stated else None
 
 
 @dataclass(frozen=True)
@@ -60,13 +78,14 @@ class Line:
 
 def published_lines(literature: Literature) -> list[Line]:
     """Those of ablations first, then those of tables of methods, in which ablations may stand again."""
+    published = literature.published
     ablations = [
         line
-        for model, tables in literature.ablations.items()
+        for model, tables in published.ablations.items()
         for name, rows in tables.items()
-        for line in _ablation(f"{model} {name}", rows, literature.presets)
+        for line in _ablation(f"{model} {name}", rows, published.presets)
     ]
-    return ablations + _joined((_table(c), n, c) for n, preset in literature.presets.items() for c in preset.claims)
+    return ablations + _joined((_table(c), n, c) for n, preset in published.presets.items() for c in preset.claims)
 
 
 def _table(claim: Claim, ablation: str = "") -> Table:
@@ -101,7 +120,7 @@ def _ablation(title: str, rows: Sequence[str], presets: Mapping[str, Preset]) ->
 
 def facts_of_line(line: Line, literature: Literature) -> Facts:
     """The protocol that its presets say."""
-    every = [_facts(literature.presets[name], literature) for name in line.presets]
+    every = [_facts(literature.published.presets[name], literature) for name in line.presets]
     joined = {name: "; ".join(dict.fromkeys(facts[name] for facts in every)) for name in every[0]}
     return ("dataset", line.table.dataset), ("split", line.table.split), *joined.items()
 
@@ -122,9 +141,8 @@ def _answering(
 ) -> dict[str, str]:
     """Input, network and boxes, with the config of the preset or that of a run."""
     network = config.get("backbone", preset.model), config.get("weights", "")
-    backbone, weights = literature.same_network.get(network, network)
-    # Of other networks, width is that of the model's own layers.
-    width = config.get("hrnet_width", config.get("width")) if backbone in ("hrnet", "vit_pose") else None
+    backbone, weights = literature.published.same_network.get(network, network)
+    width = literature.width_of(preset.model, backbone, config)
     return {
         "input": size,
         "backbone": f"{backbone}, width {width}" if width else backbone,

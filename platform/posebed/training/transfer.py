@@ -20,8 +20,8 @@ from posebed.experiment import Experiment
 from posebed.listing import shortened
 from posebed.records import Category
 from posebed.training.run_folder import read_about, setting_of, without_download
+from posebed.training.state_dict import State
 
-State = Mapping[str, Tensor]
 Build = Callable[[Setting], nn.Module]
 
 

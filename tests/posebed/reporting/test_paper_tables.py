@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -10,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from posebed.contracts import Claim, Paper, Preset
+from posebed.contracts import Claim, Paper, Preset, PresetSpec
 from posebed.reporting.paper_tables import PaperRow, Papers, paper_lines, papers
 from posebed.reporting.published_claims import DEFINITIONS, Literature
 from posebed.reporting.site import write_report
 from posebed.reporting.verdicts import TOLERANCE, Cell, Ours
 from posebed.scoring.result import Repeat, Result, Score
+from posebed.spec_text import Stated
 
 AP = "AP"
 
@@ -35,7 +37,7 @@ def preset(setting: str, value: float, place: str = "Paper, table 1", **changes)
     )
 
 
-LITERATURE = Literature(
+PUBLISHED = PresetSpec(
     presets={
         "ours": preset("Ours", 75.8),
         "plain": preset("Plain", 70.0),
@@ -49,9 +51,10 @@ LITERATURE = Literature(
         },
     },
     ablations={"hrnet": {"parts": ("plain", "silent", "ours")}},
-    papers={"Paper": Paper("A paper", 2025, "arXiv:1")},
     unmeasured={"Server": "Nobody has its annotations."},
 )
+PAPER = Paper("A paper", 2025, "arXiv:1", name="Paper")
+LITERATURE = Literature(PUBLISHED, {"hrnet": Stated(paper=PAPER, widths={"hrnet": "width"})})
 
 Ran = Callable[..., Result]
 
@@ -256,9 +259,18 @@ def test_an_ablation_keeps_its_order_and_rows_without_a_known_number(ran: Ran):
 
 
 def test_an_ablation_without_a_table_in_common_is_refused():
-    wrong = Literature(LITERATURE.presets, {"hrnet": {"mixed": ("ours", "odd")}})
+    wrong = Literature(replace(PUBLISHED, ablations={"hrnet": {"mixed": ("ours", "odd")}}))
     with pytest.raises(ValueError, match="ablation hrnet mixed must have claims of one table"):
         papers([], wrong)
+
+
+def test_models_may_share_a_paper_but_not_its_name_alone():
+    def stating(title: str) -> Literature:
+        return Literature(PUBLISHED, {**LITERATURE.models, "other": Stated(paper=replace(PAPER, title=title))})
+
+    assert stating("A paper").papers == {"Paper": PAPER}
+    with pytest.raises(ValueError, match="models of the paper 'Paper' must state it alike, but other states 'Another'"):
+        papers([], stating("Another"))
 
 
 def test_papers_of_which_nothing_is_requested_are_only_counted(ran: Ran, tmp_path: Path):

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from posebed.catalog import installed
+from plugins import install
+from posebed.catalog import MODELS, installed
 from posebed.config import Params, merged, read_params
 from posebed.reporting.paper_tables import papers
 from posebed.scoring.result import Repeat
@@ -17,9 +18,9 @@ from posestages.cli import app
 from posestages.commands.ablate import ablations, table_entries
 from posestages.commands.preset_matching import literature, repeat_of
 from posestages.commands.presets import Entries, all_presets, combined
-from posezoo.presets.ablations import ABLATIONS
 
 CATALOG = installed()
+ABLATIONS = CATALOG.published().ablations
 
 TABLES = [(model, table) for model, tables in ABLATIONS.items() for table in tables]
 
@@ -72,9 +73,18 @@ def test_unknown_names_are_refused_with_what_there_is(words: list[str], sentence
 
 
 def test_tables_and_the_report_s_papers_import_no_torch():
-    code = "import sys, posestages.commands.preset_matching, posestages.commands.ablate; print('torch' in sys.modules)"
+    code = (
+        "import sys; from posestages.commands import preset_matching; "
+        "print(len(preset_matching.literature().papers), 'torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    assert done.stdout == "6 False\n"
+
+
+def test_a_model_that_is_no_python_leaves_the_papers_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    install(tmp_path, "broken", {"broken.py": "def ("}, {MODELS: {"broken": "broken"}})
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    assert "broken" in installed().models and "KITPose" in literature().papers
 
 
 @pytest.mark.parametrize(("model", "table"), TABLES)

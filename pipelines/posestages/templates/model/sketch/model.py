@@ -76,6 +76,7 @@ SPEC = ModelSpec(
     config=Config,
     model=Sketch,
     space={"model.width": Choice(32, 64, 128)},
+    answering=("width",),
     train={"epochs": 20, "optimizer": "adamw", "lr": 1e-3},
     small={"width": 16},
     contract=1,

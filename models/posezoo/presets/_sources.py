@@ -12,19 +12,7 @@ _OKS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR")
 _BOX = "PCK@0.05 of the box"
 _GROUPS = ("Head", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Mouth", "Tail")
 
-_RESNET: Mapping[str, Any] = {"backbone": "resnet50.tv_in1k", "weights": "timm"}
-ANSWERING: Mapping[str, Mapping[str, Any]] = {
-    "hrnet": {"width": 32, "weights": "timm", "flip_test": "shifted"},
-    "kitpose": {"backbone": "hrnet", "width": 32, "weights": "timm", "flip_test": "plain"},
-    "prompt_pose": {"backbone": "clip_resnet50", "weights": "openai", "flip_test": "shifted"},
-    "simple_baseline": {**_RESNET, "flip_test": "shifted"},
-    "vit_pose": {"width": 768, "weights": "timm", "flip_test": "plain"},
-    "sdpnet": {"backbone": "hrnet", "hrnet_width": 32, "weights": "timm"},
-    "graph_cape": {"backbone": "swinv2_tiny_window16_256.ms_in1k", "weights": "timm"},
-    **dict.fromkeys(("cape_former", "fine_tune", "fmmp", "maml", "pomnet", "proto_net"), _RESNET),
-}
-"""Backbone, its first weights and the flip test are part of what a number is: a preset says them even where they are
-the model's own defaults, as these are."""
+RESNET_50: Mapping[str, Any] = {"backbone": "resnet50.tv_in1k", "weights": "timm"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +33,10 @@ class Source:
     ) -> tuple[Claim, ...]:
         """One row of a table; ``metrics`` are its columns where they are not those of all tables of the dataset."""
         columns = zip(metrics or self.metrics, values, strict=True)
-        return tuple(Claim(self.name, self.part, setting, metric, value, place) for metric, value in columns)
+        return tuple(
+            Claim(dataset=self.name, split=self.part, setting=setting, metric=metric, value=value, source=place)
+            for metric, value in columns
+        )
 
     def preset(
         self,
@@ -64,7 +55,7 @@ class Source:
             data=self.data,
             split={**self.split, **({"few_shot": few_shot} if few_shot else {})},
             pack={"crop_size": list(size), **({} if convention == "plain" else {"convention": convention})},
-            config={**ANSWERING[model], **config},
+            config=config,
             train=train,
             boxes=self.boxes,
             init_from=init_from,
@@ -72,38 +63,38 @@ class Source:
         )
 
 
-AP10K = Source("AP-10K", "val", {"source": "ap10k", "path": "datasets/ap10k", "options": {"split": 1}})
-ANIMAL_POSE = Source("AnimalPose", "val", {"source": "animal_pose", "path": "datasets/animalpose"})
+AP10K = Source(name="AP-10K", part="val", data={"source": "ap10k", "path": "datasets/ap10k", "options": {"split": 1}})
+ANIMAL_POSE = Source(name="AnimalPose", part="val", data={"source": "animal_pose", "path": "datasets/animalpose"})
 ANIMAL_KINGDOM = Source(
-    "AnimalKingdom",
-    "P3 mammals test",
-    {
+    name="AnimalKingdom",
+    part="P3 mammals test",
+    data={
         "source": "animal_kingdom",
         "path": "datasets/animal_kingdom",
         "options": {"protocol": "P3", "group": "mammal"},
     },
-    (*(f"{_BOX}, {group}" for group in _GROUPS), _BOX),
+    metrics=(*(f"{_BOX}, {group}" for group in _GROUPS), _BOX),
 )
 COCO = Source(
-    "COCO val2017",
-    "val",
-    {
+    name="COCO val2017",
+    part="val",
+    data={
         "source": "coco_keypoints",
         "path": "datasets/coco",
         "options": {"detections": "COCO_val2017_detections_AP_H_56_person.json"},
     },
     boxes="detected",
 )
-COCO_TEST_DEV = Source("COCO test-dev2017", "test-dev", COCO.data, boxes="detected")
+COCO_TEST_DEV = Source(name="COCO test-dev2017", part="test-dev", data=COCO.data, boxes="detected")
 """Its annotations are with the competition's server; what runs here is val2017."""
 
 
 def mp100(split: int, shots: int) -> Source:
     """One of MP-100's five splits, with the official test episodes of so many shots."""
     return Source(
-        "MP-100",
-        f"split {split}",
-        {"source": "mp100", "path": "datasets/mp100", "options": {"split": split}},
-        ("PCK@0.2",),
+        name="MP-100",
+        part=f"split {split}",
+        data={"source": "mp100", "path": "datasets/mp100", "options": {"split": split}},
+        metrics=("PCK@0.2",),
         split={"by": "official", "episodes": {"shots": shots, "draw": "official"}},
     )

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from posebed.contracts import Preset
-from posezoo.presets import kitpose, mp100, mp100_ablations, prompt_pose
+from posebed.contracts import Preset, PresetSpec
+from posezoo.presets import ap10k, kitpose, mp100, mp100_ablations
 
 _KITPOSE, _FMMP, _SDPNET = (
     "kitpose-e2c4-w32-ap10k",
@@ -53,7 +53,7 @@ ABLATIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "parts": ("kitpose-e2-w32-ap10k", _PARTS[2], _PARTS[3], _KITPOSE, *(_PARTS[n] for n in (5, 6, 7, 8))),
         "losses": (*_LOSSES, _KITPOSE),
     },
-    "prompt_pose": {"components": tuple(f"prompt-pose-r50-ap10k-{parts}" for parts in prompt_pose.ABLATION)},
+    "prompt_pose": {"components": tuple(f"prompt-pose-r50-ap10k-{parts}" for parts in ap10k.ABLATION)},
     "fmmp": {
         "components": (*(f"fmmp-mp100-{part}" for part in mp100_ablations.FMMP), _FMMP),
         "padding": (*_PADDING, _FMMP),
@@ -61,3 +61,5 @@ ABLATIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "sdpnet": {"aggregation": _sdpnet(1), "resolution": _sdpnet(2), "graph": _sdpnet(3), "attention": _sdpnet(4)},
 }
 """The full method stands in every table of its model, any other preset in one."""
+
+SPEC = PresetSpec(presets=PRESETS, ablations=ABLATIONS)
