@@ -32,7 +32,6 @@ from rich.progress import track
 from posebed.catalog import installed
 from posebed.config import BudgetConfig, SearchConfig, read_params
 from posebed.experiment import Experiment, decide
-from posebed.jobs.samplers import make_sampler
 from posebed.jobs.schedulers import scheduler_of
 from posebed.jobs.suggest import StudySearch
 from posebed.space import Choice, Space
@@ -124,7 +123,7 @@ class Replay:
         study = optuna.create_study(direction="maximize")
         self._table = table
         self._scheduler: Any = scheduler_of(settings, EPOCHS, [])
-        chosen = make_sampler(settings, space, 0)
+        chosen = CATALOG.sampler(sampler).make(seed, space)
         self._algorithm = StudySearch(base, space, settings, study, chosen, lambda e, number: {}, lambda number: None)
         self.seconds, self.best, self.trials = 0.0, 0.0, 0
 

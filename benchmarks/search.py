@@ -121,7 +121,8 @@ def opened(key: str) -> Search:
         Path("data/splits/quads"),
         Path("data/packs/quads"),
     )
-    return open_search(experiment, params.searches[key])
+    settings = params.searches[key]
+    return open_search(experiment, settings, CATALOG.sampler(settings.sampler))
 
 
 def seconds_of(search: Search, memory: Memory) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from posebed.config import SEARCH, SearchConfig
+from posebed.contracts import SamplerSpec
 from posebed.experiment import Experiment
 from posebed.jobs.graph import name_of, training_identity_of
 from posestages.benchmark import read_project
@@ -19,12 +20,12 @@ def experiment_of(key: str) -> Experiment:
     return experiment
 
 
-def searched_experiment(key: str) -> tuple[Experiment, SearchConfig]:
-    """Of an entry under ``searches:``, checked against its data; and the entry."""
+def searched_experiment(key: str) -> tuple[Experiment, SearchConfig, SamplerSpec]:
+    """Of an entry under ``searches:``, checked against its data; the entry, and its sampler."""
     project = read_project()
     settings, task = project.params.searches[key], project.graph.tasks[name_of("search", key)]
     experiment = member_experiment(
         project.params, project.catalog, SEARCH + key, settings.seed, training_identity_of(task)
     )
     check(experiment, "val")
-    return experiment, settings
+    return experiment, settings, project.catalog.sampler(settings.sampler)

@@ -105,12 +105,13 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
 
 
 def _packages(catalog: Catalog, tasks: Sequence[Task]) -> list[str]:
-    """What workers are sent: our own packages, those of the tasks' models, and those of presets."""
+    """What workers are sent: our own packages, those of the tasks' models and metrics, of presets and of samplers."""
     modules = {module for task in tasks for module in task.identity.code}
     # A result shows what the SPEC of its model states.
     models = {task.model for task in tasks}
     named = [entry for entry in catalog.models.values() if {entry.name, entry.module} & models]
-    modules |= {entry.module for entry in (*named, *catalog.presets.values()) if not entry.wrong}
+    named += [*catalog.presets.values(), *catalog.samplers.values()]
+    modules |= {entry.module for entry in named if not entry.wrong}
     return sorted({*PACKAGES, *(module.partition(".")[0] for module in modules)})
 
 

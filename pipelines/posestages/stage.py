@@ -51,7 +51,8 @@ def catalog_here(params: Params | None = None) -> Catalog:
     if params is None:
         params = read_params(PARAMS) if PARAMS.is_file() else Params()
     sources = [data.source for data in params.data.values()]
-    return installed().with_project(params.models, sources, params.scoring.metrics)
+    samplers = [search.sampler for search in params.searches.values()]
+    return installed().with_project(params.models, sources, params.scoring.metrics, samplers)
 
 
 def usable_metrics(catalog: Catalog) -> tuple[dict[str, MetricSpec], list[str]]:

@@ -142,7 +142,7 @@ def search(request: Request) -> None:
 
     for line in check(experiment, "val")[1]:
         say(line)
-    opened = open_search(experiment, settings)
+    opened = open_search(experiment, settings, request.catalog.sampler(settings.sampler))
     view = SearchProgress(task.name, settings.budget, opened.trials(), request.progress)
     with SearchMirror(result_of(opened, {}), say) as tracking:
         run_search(opened, request.storage, request.at_once, [view, tracking])

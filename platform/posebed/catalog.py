@@ -1,67 +1,29 @@
-"""What models, datasets, metrics and presets there are, and where each comes from: installed packages tell by entry
-points, and a project names modules of its own. Nothing is imported before it is asked for, and nothing else ever is.
-
-The value of an entry point is a module that holds a ``SPEC`` (``mylab.poses``), or a package (``mylab.models``) whose
-modules each hold one. Models and datasets of a package are named as their files are.
+"""What models, datasets, metrics, samplers and presets there are: installed packages tell by entry points, and a
+project names modules of its own. Nothing is imported before it is asked for, and nothing else ever is.
 """
 
 from __future__ import annotations
 
 import difflib
-import importlib
-import pkgutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.machinery import PathFinder
-from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
-from pathlib import Path
-from types import ModuleType
+from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
-from posebed.contracts import CONTRACT, DatasetSpec, MetricSpec, ModelSpec, Preset, PresetSpec
+from posebed.contracts import CONTRACT, DatasetSpec, MetricSpec, ModelSpec, Preset, PresetSpec, SamplerSpec
+from posebed.entries import Entries, Entry, both, importable, installed_entries, no_module, of_project, with_project
 from posebed.listing import shortened
 from posebed.source_code import module_file
 from posebed.spec_text import Stated, stated_by
 
-MODELS, DATASETS, METRICS, PRESETS = "posebed.models", "posebed.datasets", "posebed.metrics", "posebed.presets"
+MODELS, DATASETS, METRICS = "posebed.models", "posebed.datasets", "posebed.metrics"
+SAMPLERS, PRESETS = "posebed.samplers", "posebed.presets"
 """Groups of entry points."""
 
-Entries = Mapping[str, "Entry"]
-SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec, MetricSpec, PresetSpec)
+SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec, MetricSpec, SamplerSpec, PresetSpec)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A name, and the module behind it."""
-
-    name: str
-    module: str
-    """Import path."""
-    origin: str
-    """Distribution and version (``posebed 0.1.0``), or the file or folder of the project."""
-    folder: str = ""
-    """Of the project, where the module lies there."""
-    wrong: str = ""
-    """Why the name cannot be used, in a sentence."""
-
-    def load(self) -> ModuleType:
-        """Import the module.
-
-        Raises:
-            LookupError: the name cannot be used.
-            ValueError: the module does not import.
-        """
-        if self.wrong:
-            raise LookupError(self.wrong)
-        _importable(self.folder)
-        try:
-            return importlib.import_module(self.module)
-        except Exception as error:
-            what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            raise ValueError(f"{self.module} of {self.origin} must be importable, but raises {what}") from error
 
 
 @dataclass(frozen=True)
@@ -72,25 +34,31 @@ class Catalog:
     datasets: Entries = field(default_factory=dict[str, Entry])
     metrics: Entries = field(default_factory=dict[str, Entry])
     """Modules of metrics, by their import paths."""
+    samplers: Entries = field(default_factory=dict[str, Entry])
     presets: Entries = field(default_factory=dict[str, Entry])
     """Modules of presets, by their import paths."""
 
     def with_project(
-        self, models: Iterable[str] = (), datasets: Iterable[str] = (), metrics: Iterable[str] = ()
+        self,
+        models: Iterable[str] = (),
+        datasets: Iterable[str] = (),
+        metrics: Iterable[str] = (),
+        samplers: Iterable[str] = (),
     ) -> Catalog:
         """With the modules that the parameters of the project in the working directory name: by import path, or as a
         file beside ``params.yaml``."""
         return Catalog(
-            models=_with_project(self.models, models),
-            datasets=_with_project(self.datasets, datasets),
-            metrics={**self.metrics, **{name: _of_project(name) or _no_module(name) for name in metrics}},
+            models=with_project(self.models, models),
+            datasets=with_project(self.datasets, datasets),
+            metrics={**self.metrics, **{name: of_project(name) or no_module(name) for name in metrics}},
+            samplers=with_project(self.samplers, samplers),
             presets=self.presets,
         )
 
     @property
     def packages(self) -> tuple[str, ...]:
         """The top-level packages of all of them."""
-        groups = (self.models, self.datasets, self.metrics, self.presets)
+        groups = (self.models, self.datasets, self.metrics, self.samplers, self.presets)
         entries = (e for group in groups for e in group.values() if not e.wrong)
         return tuple(sorted({entry.module.partition(".")[0] for entry in entries}))
 
@@ -118,6 +86,14 @@ class Catalog:
         """As ``model``."""
         return _spec(self.dataset_entry(name), DatasetSpec)
 
+    def sampler_entry(self, name: str) -> Entry:
+        """As ``model_entry``."""
+        return _entry("sampler", self.samplers, name)
+
+    def sampler(self, name: str) -> SamplerSpec:
+        """As ``model``."""
+        return _spec(self.sampler_entry(name), SamplerSpec)
+
     def measured(self) -> tuple[dict[str, MetricSpec], list[str]]:
         """What measures tables of predictions, by import paths, those that order tables first; and in sentences what
         does not: modules that are no metrics, and those with a name that another one, or the engine, has."""
@@ -132,8 +108,8 @@ class Catalog:
                 continue
             twice = [metric.name for metric in spec.metrics if metric.name in owners]
             if twice:
-                both = _both(owners[twice[0]], entry)
-                wrong.append(f"metrics are left out: {twice[0]!r} must come from one place, but {both}")
+                where = both(owners[twice[0]], entry)
+                wrong.append(f"metrics are left out: {twice[0]!r} must come from one place, but {where}")
                 continue
             known[entry.module] = spec
             owners |= {metric.name: entry for metric in spec.metrics}
@@ -163,7 +139,7 @@ class Catalog:
             ValueError: its module is no Python, or has no ``SPEC``.
         """
         entry = self.model_entry(name)
-        _importable(entry.folder)
+        importable(entry.folder)
         file = module_file(entry.module)
         if file is None:
             raise LookupError(f"model {name!r} must be a module of {entry.origin}, but there is no {entry.module}")
@@ -225,80 +201,12 @@ def _on_path(path: tuple[str, ...]) -> Catalog:
     """Looked up once per path: a project of thousands of runs asks for as many presets."""
     points = entry_points()  # looks at every installed package
     return Catalog(
-        models=_installed(points.select(group=MODELS)),
-        datasets=_installed(points.select(group=DATASETS)),
-        metrics=_installed(points.select(group=METRICS), by_path=True),
-        presets=_installed(points.select(group=PRESETS), by_path=True),
+        models=installed_entries(points.select(group=MODELS)),
+        datasets=installed_entries(points.select(group=DATASETS)),
+        metrics=installed_entries(points.select(group=METRICS), by_path=True),
+        samplers=installed_entries(points.select(group=SAMPLERS)),
+        presets=installed_entries(points.select(group=PRESETS), by_path=True),
     )
-
-
-def _installed(points: Iterable[EntryPoint], by_path: bool = False) -> dict[str, Entry]:
-    entries: dict[str, Entry] = {}
-    ordered = sorted(points, key=lambda point: (point.value, point.name))
-    for entry in (entry for point in ordered for entry in _entries(point, by_path)):
-        former = entries.get(entry.name)
-        if former is None:
-            entries[entry.name] = entry
-        elif former.module != entry.module:  # the same distribution may be found twice on the path
-            wrong = f"{entry.name!r} must come from one place, but {_both(former, entry)}"
-            entries[entry.name] = Entry(entry.name, "", f"{former.origin} and {entry.origin}", wrong=wrong)
-    return entries
-
-
-def _entries(point: EntryPoint, by_path: bool) -> Iterator[Entry]:
-    """Of one entry point, of a package those of its modules; named by import path, or else as point or file are."""
-    origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
-    file = module_file(point.value)
-    if file is None or file.name != "__init__.py":
-        name = point.value if by_path else point.name
-        gone = f"{name!r} must be a module of {origin}, but there is no {point.value}"
-        yield Entry(name, point.value, origin, wrong="" if file else gone)
-        return
-    for module in pkgutil.iter_modules([str(file.parent)]):
-        if not module.ispkg and not module.name.startswith("_"):
-            path = f"{point.value}.{module.name}"
-            yield Entry(path if by_path else module.name, path, origin)
-
-
-def _with_project(entries: Entries, names: Iterable[str]) -> dict[str, Entry]:
-    own = {name: entry for name in names if name not in entries and (entry := _of_project(name))}
-    return {**entries, **own}
-
-
-def _of_project(name: str) -> Entry | None:
-    """A module that the parameters name; None where there is none."""
-    top, dot, _ = name.partition(".")
-    here = Path.cwd()
-    beside = next((place for place in (here / f"{top}.py", here / top / "__init__.py") if place.is_file()), None)
-    if beside and _is_taken(top, here):
-        called = beside.relative_to(here).as_posix()
-        wrong = f"{name!r} must have a name of its own, but {called} is called as an installed package; rename it"
-        return Entry(name, name, called, wrong=wrong)
-    if beside:
-        _importable(str(here))
-        return Entry(name, name, beside.relative_to(here).as_posix(), str(here)) if module_file(name) else None
-    return Entry(name, name, _distribution(top)) if dot and module_file(name) else None
-
-
-def _no_module(name: str) -> Entry:
-    wrong = f"{name!r} must be an import path or a file beside params.yaml, but there is no module of that name"
-    return Entry(name, name, "params.yaml", wrong=wrong)
-
-
-def _distribution(package: str) -> str:
-    names = packages_distributions().get(package, ())
-    return ", ".join(f"{name} {version(name)}" for name in dict.fromkeys(names)) or f"the package {package}"
-
-
-def _is_taken(top: str, here: Path) -> bool:
-    elsewhere = [path for path in sys.path if path and Path(path) != here]
-    return top in sys.stdlib_module_names or PathFinder.find_spec(top, elsewhere) is not None
-
-
-def _importable(folder: str) -> None:
-    # At the end: nothing that is installed is hidden by a file of the project.
-    if folder and folder not in sys.path:
-        sys.path.append(folder)
 
 
 def _entry(kind: str, entries: Entries, name: str) -> Entry:
@@ -331,11 +239,7 @@ def _unique(kind: str, stated: Iterable[tuple[Entry, Mapping[str, T]]]) -> dict[
     origins: dict[str, Entry] = {}
     for entry, own in stated:
         for name in own.keys() & found.keys():
-            raise ValueError(f"{kind} {name!r} must come from one place, but {_both(origins[name], entry)}")
+            raise ValueError(f"{kind} {name!r} must come from one place, but {both(origins[name], entry)}")
         found |= own
         origins |= dict.fromkeys(own, entry)
     return found
-
-
-def _both(one: Entry, other: Entry) -> str:
-    return f"{one.origin} has it in {one.module} and {other.origin} in {other.module}"

@@ -279,7 +279,8 @@ class SearchConfig(TrainingConfig):
     ``step``, or, to leave a dimension out, to null; ``when: {NAME: [values]}`` makes one depend on an earlier one."""
     only: tuple[str, ...] = ()
     """Of the model's own space take these dimensions alone."""
-    sampler: Literal["tpe", "random", "gp", "cmaes", "nsga2"] = "tpe"
+    sampler: str = "tpe"
+    """Who proposes: tpe, random, gp, cmaes, nsga2, another that is installed, or the import path of a module."""
     scheduler: Literal["asha", "median", "none"] = "asha"
     """Who stops poor trials early: asynchronous successive halving, or the median of the others, or nobody."""
     grace: Positive = 1

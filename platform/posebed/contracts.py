@@ -331,3 +331,14 @@ class MetricSpec:
                 f"metrics must be given per_query or measure, but {', '.join(m.name for m in self.metrics)} have "
                 f"{'neither' if self.measure is None else 'both'}"
             )
+
+
+@dataclass(frozen=True)
+class SamplerSpec:
+    """Who proposes the settings of a search."""
+
+    make: Callable[[int, Space], object]
+    """An ``optuna.samplers.BaseSampler``, from a seed and the space that it proposes from. The seed is another one
+    whenever a search goes on."""
+    contract: int = 1
+    """The version of the contract that it was written for."""

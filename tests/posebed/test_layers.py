@@ -23,17 +23,17 @@ BELOW = {
 FLOORS = (
     {"address", "config", "files", "listing", "pose", "predictions", "provenance", "records", "space", "yamlfile"},
     {"identity", "source_code"},
-    {"catalog", "contracts", "spec_text"},
+    {"catalog", "contracts", "entries", "spec_text"},
     {"experiment"},
     {"data", "metrics", "scoring"},
     {"annotations", "training", "reporting"},
     {"datasets", "inference"},
-    {"jobs", "testing"},
+    {"jobs", "samplers", "testing"},
 )
 HOMES = {
     "ray": {"jobs"},
     "deepspeed": {"training/zero.py"},
-    "optuna": {"jobs"},
+    "optuna": {"jobs", "samplers"},
     "pytest": {"testing"},
     "mlflow": {"reporting/mlflow_client.py", "reporting/tracking.py", "reporting/search_tracking.py"},
 }

@@ -125,8 +125,8 @@ def test_a_trial_never_sees_the_test_part(project: Path, model: str, split: str)
     write(project, searches={"s": searched(model=model, split=split, cost="gflops")})
 
     def trial(name: str) -> list[float | None]:
-        experiment, settings = searched_experiment("s")
-        open_search(experiment, settings)
+        experiment, settings, proposer = searched_experiment("s")
+        open_search(experiment, settings, proposer)
         varied = experiment.with_overrides({"train.lr": 0.002, "train.epochs": 2, "train.checkpoint_every": 1})
         return [line.validation for line in epochs(varied, FolderLog(Path(name), name))]
 

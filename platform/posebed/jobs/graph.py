@@ -166,9 +166,18 @@ class GraphMaker:
         search = self._params.searches[key]
         training, refused = self._training(SEARCH + key, search, search.seed)
         own = {"budget", "space", "only", "sampler", "scheduler", "grace", "reduction", "cost", "warm_start"}
-        settings = flattened({"search": search.model_dump(mode="json", include=own)})
-        identity = replace(training, settings={**training.settings, **settings})
+        settings = search.model_dump(mode="json", include=own)
+        try:
+            settings["code"] = self._sampler_code(search)
+        except (LookupError, ValueError) as error:
+            refused = refused or str(error)
+        identity = replace(training, settings={**training.settings, **flattened({"search": settings})})
         self._add("search", key, None, identity, (), search, refused)
+
+    def _sampler_code(self, search: SearchConfig) -> str:
+        """A hash. It is no part of the identity's code, since trials are the same whoever proposed them."""
+        entry = self._catalog.sampler_entry(search.sampler).module
+        return Identity(code=self._code.reachable([entry])).hash
 
     def _add_run(self, key: str, run: RunConfig) -> None:
         predictions: list[str] = []

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
+from optuna.samplers import BaseSampler
 
 from posebed.address import shown_address
 from posebed.config import SearchConfig
+from posebed.contracts import SamplerSpec
 from posebed.experiment import Experiment
 from posebed.jobs.cluster import Share, share_for, worker_variables
 from posebed.jobs.launch import own_storage
-from posebed.jobs.samplers import make_sampler
 from posebed.jobs.schedulers import scheduler_of
 from posebed.jobs.search_space import own_setting, space_of
 from posebed.jobs.study import importance, open_storage, open_study, study_name, trial_of, trials_of
@@ -66,13 +67,29 @@ class Search:
     study: optuna.Study
     trainable: Any
     """What Tune calls for each trial."""
+    proposer: SamplerSpec
+
+    def sampler(self) -> BaseSampler:
+        """Seeded anew by how many trials there are, so that a search that goes on does not draw again what it drew at
+        its start.
+
+        Raises:
+            ValueError: the proposer makes no sampler.
+        """
+        made = self.proposer.make(self.settings.seed + len(self.trials()), self.space)
+        if not isinstance(made, BaseSampler):
+            raise ValueError(
+                f"sampler {self.settings.sampler} must make an optuna.samplers.BaseSampler, but makes a "
+                f"{type(made).__name__}"
+            )
+        return made
 
     def trials(self) -> tuple[Trial, ...]:
         """Those that have ended, and those learnt from."""
         return trials_of(self.study, self.space)
 
 
-def open_search(experiment: Experiment, settings: SearchConfig) -> Search:
+def open_search(experiment: Experiment, settings: SearchConfig, proposer: SamplerSpec) -> Search:
     """Check what is to be searched, and open its study.
 
     Raises:
@@ -83,7 +100,7 @@ def open_search(experiment: Experiment, settings: SearchConfig) -> Search:
     name = study_name(experiment, space, settings.cost)
     study = open_study(name, open_storage(), space, own_setting(experiment, space), settings)
     trainable = train_with_workers if experiment.train.workers > 1 else WarmTrial
-    return Search(experiment, settings, space, study, trainable)
+    return Search(experiment, settings, space, study, trainable, proposer)
 
 
 def run_search(search: Search, storage: str | None, at_once: int, watchers: Sequence[Watcher]) -> None:
@@ -182,8 +199,9 @@ def _algorithm(search: Search, place: Places, home: Path, watchers: Sequence[Wat
         for watcher in watchers:
             watcher.trial(trial)
 
-    sampler = make_sampler(search.settings, search.space, len(search.trials()))
-    return StudySearch(search.experiment, search.space, search.settings, search.study, sampler, configured, ended)
+    return StudySearch(
+        search.experiment, search.space, search.settings, search.study, search.sampler(), configured, ended
+    )
 
 
 class _Heartbeat(tune.Callback):

@@ -17,7 +17,6 @@ from posebed.catalog import installed
 from posebed.config import Params
 from posebed.experiment import Experiment, decide
 from posebed.jobs.graph import GraphMaker, training_identity_of
-from posebed.jobs.samplers import make_sampler
 from posebed.jobs.schedulers import scheduler_of
 from posebed.jobs.search import Search, open_search, result_of
 from posebed.jobs.search_space import own_setting
@@ -76,7 +75,8 @@ def opened(**search: Any) -> Search:
     task = GraphMaker(params, CATALOG, CODE).graph().tasks["search s"]
     seed, identity = params.searches["s"].seed, training_identity_of(task)
     experiment = decide(params, "search@s", seed, CATALOG, Path("split"), Path("pack"), identity=identity)
-    return open_search(experiment, params.searches["s"])
+    settings = params.searches["s"]
+    return open_search(experiment, settings, CATALOG.sampler(settings.sampler))
 
 
 def validation(experiment: Experiment, epoch: int) -> float:
@@ -100,13 +100,12 @@ class Tune:
     ended: list[int] = field(default_factory=list[int])
 
     def __post_init__(self) -> None:
-        sampler = make_sampler(self.search.settings, self.search.space, len(self.search.trials()))
         self.algorithm = StudySearch(
             self.search.experiment,
             self.search.space,
             self.search.settings,
             self.search.study,
-            sampler,
+            self.search.sampler(),
             lambda varied, number: {"experiment": varied, "number": number},
             self.ended.append,
         )

@@ -1,4 +1,4 @@
-"""Who proposes the settings of a search: Optuna's samplers by their names, and TPE without repetitions."""
+"""A tree-structured Parzen estimator, multivariate and with a constant liar, that repeats nothing."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
-from posebed.config import SearchConfig
+from posebed.contracts import SamplerSpec
 from posebed.space import Space, When
 
 PROPOSALS = 10
@@ -56,19 +56,10 @@ def _repeats(proposed: Mapping[str, Any], tried: list[dict[str, Any]]) -> bool:
     return any(former.items() <= proposed.items() for former in tried)
 
 
-def make_sampler(settings: SearchConfig, space: Space, done: int) -> BaseSampler:
-    """The sampler by its name, seeded anew by how many trials there are, so that a search that goes on does not draw
-    again what it drew at its start."""
-    seed = settings.seed + done
-    conditional = any(isinstance(d, When) for d in space.values())
+def make(seed: int, space: Space) -> UnrepeatedTPE:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if settings.sampler == "tpe":
-            return UnrepeatedTPE(seed, group=conditional)
-        if settings.sampler == "random":
-            return RandomSampler(seed=seed)
-        if settings.sampler == "gp":
-            return optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
-        if settings.sampler == "cmaes":
-            return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
-        return optuna.samplers.NSGAIISampler(seed=seed)
+        return UnrepeatedTPE(seed, group=any(isinstance(dimension, When) for dimension in space.values()))
+
+
+SPEC = SamplerSpec(make)
