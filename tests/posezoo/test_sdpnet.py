@@ -396,7 +396,8 @@ def test_the_published_model_has_the_size_that_its_description_gives() -> None:
     with torch.device("meta"):
         hrnet = size(HRNet(32, "none", strides=(4, 32)))
     with_hrnet, with_resnet = (
-        SPEC.model(Config(weights="none", **changes), setting) for changes in ({}, METHODS["sdpnet-r50"].config)
+        SPEC.model(Config(**{**METHODS[name].config, "weights": "none"}), setting)
+        for name in ("sdpnet-hrnet-w32", "sdpnet-r50")
     )
     assert size(with_hrnet) == hrnet + by_hand(7, (32, 256))
     assert size(with_resnet) == 23_508_032 + by_hand(0, (2048,))
