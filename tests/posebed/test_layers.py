@@ -80,8 +80,7 @@ def test_platform_and_pipelines_name_no_model_no_backbone_and_no_zoo():
     backbones = {preset.config.get("backbone", "") for preset in catalog.published().presets.values()}
     names = {"posezoo", *catalog.models, *(backbone.partition(".")[0] for backbone in backbones)}
     for path in (path for package in ("posebed", "menagerie", "posestages") for path in sources(package)):
-        if path.name != "compare.py":
-            assert not named_by(path) & names, path
+        assert not named_by(path) & names, path
 
 
 def floor_of(module: str) -> int | None:

@@ -174,10 +174,9 @@ class GraphMaker:
         identity = replace(training, settings={**training.settings, **flattened({"search": settings})})
         self._add("search", key, None, identity, (), search, refused)
 
-    def _sampler_code(self, search: SearchConfig) -> str:
-        """A hash. It is no part of the identity's code, since trials are the same whoever proposed them."""
-        entry = self._catalog.sampler_entry(search.sampler).module
-        return Identity(code=self._code.reachable([entry])).hash
+    def _sampler_code(self, search: SearchConfig) -> dict[str, str]:
+        """It stands beside the settings of the search, since trials are the same whoever proposed them."""
+        return self._code.reachable([self._catalog.sampler_entry(search.sampler).module])
 
     def _add_run(self, key: str, run: RunConfig) -> None:
         predictions: list[str] = []
