@@ -302,18 +302,17 @@ def _print_or_add(wanted: dict[str, dict[str, Any]], add: bool) -> None:
 
 @app.command()
 def new(
-    kind: Annotated[str, typer.Argument(help="model or dataset.")],
+    kind: Annotated[str, typer.Argument(help="model, dataset or metric.")],
     name: Annotated[str, typer.Argument(help="Of the package: small letters, digits and _.")],
     folder: Annotated[Path, typer.Option("--in", help="Folder that it is written into.")] = Path(),
 ) -> None:
-    """Write a package of a model or dataset of your own: a working example, its test and its entry point."""
+    """Write a package of a model, dataset or metric of your own: a working example, its test and its entry point."""
     from posestages.commands.new import new
 
     out = new(kind, name, folder)
     console.print(f"The package: {out}", highlight=False, markup=False, soft_wrap=True)
-    console.print(
-        f"Install it by `pip install -e {out}`, test it by `pytest {out}`, and name it in {PARAMS}.", markup=False
-    )
+    last = "every run is measured by it" if kind == "metric" else f"name it in {PARAMS}"
+    console.print(f"Install it by `pip install -e {out}`, test it by `pytest {out}`; then {last}.", markup=False)
 
 
 @app.command("import-checkpoint")

@@ -1,4 +1,4 @@
-"""A package of a model or dataset of one's own: a working example, its test and its entry point."""
+"""A package of a model, dataset or metric of one's own: a working example, its test and its entry point."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from posebed.catalog import installed
 from posebed.files import write_text, writing_folder
 from posebed.source_code import place_of
 
-KINDS = ("model", "dataset")
+KINDS = ("model", "dataset", "metric")
 EXAMPLE = "sketch"
 """What the templates call it."""
 
@@ -28,7 +28,8 @@ def new(kind: str, name: str, folder: Path) -> Path:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise ValueError(f"NAME must be small letters, digits and _, as of a Python package, but is {name!r}")
     catalog = installed()
-    if name in (catalog.models if kind == "model" else catalog.datasets) or place_of(name):
+    taken = {"model": catalog.models, "dataset": catalog.datasets, "metric": catalog.metrics}[kind]
+    if name in taken or place_of(name):
         raise ValueError(f"NAME must be free, but {name!r} is that of an installed {kind} or package")
     out = folder / name
     if out.exists():
