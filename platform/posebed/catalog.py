@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from posebed.contracts import CONTRACT, DatasetSpec, ModelSpec, Preset
+from posebed.contracts import CONTRACT, DatasetSpec, ModelSpec, Preset, SomeDatasetSpec, SomeModelSpec
 from posebed.listing import shortened
 from posebed.source_code import module_file
 
@@ -28,7 +28,7 @@ MODELS, DATASETS, PRESETS = "posebed.models", "posebed.datasets", "posebed.prese
 """Groups of entry points."""
 
 Entries = Mapping[str, "Entry"]
-SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec)
+SpecT = TypeVar("SpecT", SomeModelSpec, SomeDatasetSpec)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Catalog:
         """
         return _entry("model", self.models, name)
 
-    def model(self, name: str) -> ModelSpec:
+    def model(self, name: str) -> SomeModelSpec:
         """
         Raises:
             LookupError: there is none of that name, it cannot be used, or its module holds no ``SPEC``.
@@ -102,7 +102,7 @@ class Catalog:
         """As ``model_entry``."""
         return _entry("source", self.datasets, name)
 
-    def dataset(self, name: str) -> DatasetSpec:
+    def dataset(self, name: str) -> SomeDatasetSpec:
         """As ``model``."""
         return _spec(self.dataset_entry(name), DatasetSpec)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from posebed.data.crop import apply_affine, invert_affine
@@ -38,7 +38,7 @@ def answer(
     pack: Pack,
     split: Split,
     part: str,
-    progress: Callable[[int], Any] = lambda crops: None,
+    progress: Callable[[int], object] = lambda crops: None,
 ) -> Answers:
     """Predict every query of a part, in the boxes that the run names, in image pixels, and what it cost.
 
@@ -50,7 +50,7 @@ def answer(
     queries = queries_of(trained.task, pack, split, part, trained.about["boxes"])
     groups = grouped(queries, BATCH)
     multiplied = gflops(trained.model, next(iter(query_batches(pack, [queries[:1]], trained.device))))
-    xy, confidence, seconds = [], [], []
+    xy, confidence, seconds = list[np.ndarray](), list[np.ndarray](), list[float]()
     for group, batch in zip(groups, query_batches(pack, groups, trained.device), strict=True):
         started = time.perf_counter()
         prediction = predicted(trained.model, batch, [query.episode for query in group])
@@ -65,12 +65,12 @@ def answer(
     rows = [q.row for q in queries]
     others = [] if episodic else sorted({pack.row[name] for name in split.records(part)} - set(rows))
     predictions = Predictions.from_records(
-        pack.categories,
-        [records[row] for row in rows],
-        np.concatenate(xy),
-        np.concatenate(confidence),
-        [q.episode for q in queries] if episodic else None,
-        [[records[s] for s in q.supports] for q in queries] if episodic else None,
+        categories=pack.categories,
+        queries=[records[row] for row in rows],
+        xy=np.concatenate(xy),
+        confidence=np.concatenate(confidence),
+        episode=[q.episode for q in queries] if episodic else None,
+        supports=[[records[s] for s in q.supports] for q in queries] if episodic else None,
         crop=_crops(pack)[rows],
         size=pack.size,
         unmatched_truths=[records[row] for row in others if records[row].detection is None],
@@ -92,7 +92,7 @@ def _crops(pack: Pack) -> np.ndarray:
     return np.hstack([corners[:, 0], corners[:, 1] - corners[:, 0]])
 
 
-def gflops(model: Any, crop: Batch) -> float | None:
+def gflops(model: nn.Module, crop: Batch) -> float | None:
     """Billions of multiply-adds for one crop, its supports not shared with any other."""
     with FlopCounterMode(display=False) as counter:
         model(crop)
