@@ -94,21 +94,11 @@ class Graph:
 
     def below(self, names: Iterable[str]) -> set[str]:
         """These tasks and all that they need."""
-        return self._closure(names, lambda name: self.tasks[name].needs)
+        return _closure(names, lambda name: self.tasks[name].needs)
 
     def above(self, names: Iterable[str]) -> set[str]:
         """These tasks and all that need them."""
-        return self._closure(names, lambda name: self.dependents[name])
-
-    @staticmethod
-    def _closure(names: Iterable[str], following: Any) -> set[str]:
-        closure, waiting = set[str](), list(names)
-        while waiting:
-            name = waiting.pop()
-            if name not in closure:
-                closure.add(name)
-                waiting += following(name)
-        return closure
+        return _closure(names, lambda name: self.dependents[name])
 
     def of(self, keys: Collection[str]) -> Graph:
         """The tasks of these runs and searches, and what they need.
@@ -123,6 +113,16 @@ class Graph:
         own = [t.name for t in self.tasks.values() if (SEARCH + t.key if t.kind == "search" else t.key) in keys]
         wanted = self.below(own)
         return Graph({name: task for name, task in self.tasks.items() if name in wanted})
+
+
+def _closure(names: Iterable[str], following: Callable[[str], Iterable[str]]) -> set[str]:
+    closure, waiting = set[str](), list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in closure:
+            closure.add(name)
+            waiting += following(name)
+    return closure
 
 
 class GraphMaker:
@@ -168,7 +168,7 @@ class GraphMaker:
         own = {"budget", "space", "only", "sampler", "scheduler", "grace", "reduction", "cost", "warm_start"}
         settings = flattened({"search": search.model_dump(mode="json", include=own)})
         identity = replace(training, settings={**training.settings, **settings})
-        self._add("search", key, None, identity, (), search, refused)
+        self._add("search", key, search, identity=identity, needs=(), refused=refused)
 
     def _add_run(self, key: str, run: RunConfig) -> None:
         predictions: list[str] = []
@@ -176,14 +176,15 @@ class GraphMaker:
         for seed in run.seeds:
             needs = tuple(self._starts(run, seed))
             identity, refused = self._training(key, run, seed)
-            train = self._add("train", key, seed, replace(identity, after=self._after(needs)), needs, run, refused)
+            identity = replace(identity, after=self._after(needs))
+            train = self._add("train", key, run, seed=seed, identity=identity, needs=needs, refused=refused)
             code = {} if refused else self.code_of("predict", run)
-            identity = Identity({}, self.data_of(run), self._after([train]), code)
-            predictions.append(self._add("predict", key, seed, identity, (train,), run))
+            identity = Identity(data=self.data_of(run), after=self._after([train]), code=code)
+            predictions.append(self._add("predict", key, run, seed=seed, identity=identity, needs=(train,)))
         preset = None if refused else self._preset(run)
         settings = flattened({"scoring": self._params.scoring.model_dump(mode="json"), "preset": preset})
-        identity = Identity(settings, {}, self._after(predictions), self.code_of("score"))
-        self._add("score", key, None, identity, tuple(predictions), run)
+        identity = Identity(settings, after=self._after(predictions), code=self.code_of("score"))
+        self._add("score", key, run, identity=identity, needs=tuple(predictions))
 
     def _training(self, key: str, run: RunConfig | SearchConfig, seed: int) -> tuple[Identity, str]:
         """What decides the weights of a training, and why it is refused, if it is."""
@@ -214,15 +215,27 @@ class GraphMaker:
         self,
         kind: str,
         key: str,
-        seed: int | None,
+        run: TrainingConfig,
+        *,
+        seed: int | None = None,
         identity: Identity,
         needs: tuple[str, ...],
-        run: TrainingConfig,
         refused: str = "",
     ) -> str:
         workers = identity.settings.get("train.workers", 1) if kind in ("train", "search") else 1
         epochs = self._epochs(key, run) if kind == "train" and not refused else None
-        task = Task(kind, key, seed, identity, needs, run.model, epochs, workers, run.resources, refused)
+        task = Task(
+            kind=kind,
+            key=key,
+            seed=seed,
+            identity=identity,
+            needs=needs,
+            model=run.model,
+            epochs=epochs,
+            workers=workers,
+            resources=run.resources,
+            refused=refused,
+        )
         self._tasks[task.name] = task
         return task.name
 
@@ -272,7 +285,9 @@ def _equal_values(settings: dict[str, Any], others: dict[str, Any]) -> list[str]
 
 def training_identity(maker: GraphMaker, key: str, run: RunConfig | SearchConfig, seed: int) -> Identity:
     """What decides the weights of one training, but for what it starts from."""
-    return Identity(maker.settings_of(key, run, seed), maker.data_of(run), {}, maker.code_of("train", run))
+    return Identity(
+        settings=maker.settings_of(key, run, seed), data=maker.data_of(run), code=maker.code_of("train", run)
+    )
 
 
 def training_identity_of(search: Task) -> Identity:
