@@ -85,7 +85,7 @@ def perform(request: Request) -> None:
 
 
 def told_to_leave(request: Request) -> bool:
-    return ray.get(request.progress.leaving.remote(request.task.name))
+    return ray.get(request.publisher.leaving())
 
 
 def reserved(processors: int) -> None:

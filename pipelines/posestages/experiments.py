@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from posebed.catalog import Catalog
 from posebed.config import SEARCH, Params
 from posebed.contracts import Task
@@ -13,6 +15,9 @@ from posebed.identity import Identity
 from posebed.jobs.graph import start_seed
 from posebed.places import member_folder, pack_folder, run_folder, split_folder
 from posebed.scoring.search_result import read_best
+
+if TYPE_CHECKING:
+    from posebed.training.pose_module import PoseModule
 
 
 def member_experiment(
@@ -58,11 +63,11 @@ def check(experiment: Experiment, part: str = "test") -> tuple[list[str], list[s
     return ([transferred] if transferred else []), _shortfalls(experiment, model, pack, split)
 
 
-def _shortfalls(experiment: Experiment, model: object, pack: Pack, split: Split) -> list[str]:
+def _shortfalls(experiment: Experiment, model: PoseModule, pack: Pack, split: Split) -> list[str]:
     from posebed.training.schedule import shortfalls
     from posebed.training.training_stream import steps_per_epoch
 
     if not experiment.train.epochs:
         return []
     steps = steps_per_epoch(experiment, pack, split) * experiment.train.epochs
-    return [*shortfalls(model, steps, experiment.train)]  # pyright: ignore[reportArgumentType]
+    return [*shortfalls(model, steps, experiment.train)]

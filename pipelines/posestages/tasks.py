@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from posebed import provenance
 from posebed.catalog import Catalog
@@ -14,6 +13,7 @@ from posebed.config import SEARCH
 from posebed.experiment import Experiment
 from posebed.files import file_hash, writing_folder
 from posebed.jobs.graph import training_identity_of
+from posebed.jobs.progress import TaskProgress
 from posebed.jobs.worker import Request
 from posebed.places import LOCK_FILE, member_folder, pack_folder, prepared_folder, run_folder, split_folder
 from posestages.experiments import check, member_experiment
@@ -34,7 +34,7 @@ def train(request: Request) -> None:
     experiment = member_experiment(request.params, request.catalog, task.key, task.seed or 0, task.identity)
     transferred, short = check(experiment)
     for line in (*transferred, *short):
-        request.progress.line.remote(task.name, line)
+        request.publisher.line(line)
     if not experiment.train.epochs:
         return write_untrained(experiment)
 
@@ -43,7 +43,7 @@ def train(request: Request) -> None:
     if experiment.train.workers > 1:
         from posebed.jobs.launch import forget, launch
 
-        outcome = launch(experiment, task.name, request.storage, request.progress, request.threads)
+        outcome = launch(experiment, request.publisher, request.storage, request.threads)
         write_trained(task.folder, outcome, experiment, short)
         shutil.rmtree(outcome)
         forget(experiment, request.storage)
@@ -51,7 +51,7 @@ def train(request: Request) -> None:
     from posebed.jobs.in_process import TaskLog, train_in_process
 
     home = Path(request.storage or ".posebed/jobs") / f"{task.key}-{task.seed}-{experiment.fingerprint[:16]}"
-    log = TaskLog(home, task.name, request.progress)
+    log = TaskLog(home, request.publisher)
     train_in_process(experiment, log, request.threads)
     with log.latest() as checkpoint:
         if checkpoint is None:
@@ -76,7 +76,7 @@ def predict(request: Request) -> None:
     def progress(crops: int) -> None:
         nonlocal done
         done += crops
-        request.progress.tick.remote(request.task.name, {"done": done, "total": None, "text": f"{done} crops"})
+        request.publisher.tick(TaskProgress(done=done, total=None, text=f"{done} crops"))
 
     predict_member(request.task.key, request.task.seed or 0, request.catalog, request.threads, progress)
 
@@ -86,7 +86,7 @@ def predict_member(
     seed: int,
     catalog: Catalog,
     threads: int | None = None,
-    progress: Callable[[int], Any] = lambda crops: None,
+    progress: Callable[[int], object] = lambda crops: None,
 ) -> None:
     """Answer the queries of the test part with a trained member.
 
@@ -137,14 +137,11 @@ def search(request: Request) -> None:
         request.params, request.catalog, SEARCH + task.key, settings.seed, training_identity_of(task)
     )
 
-    def say(line: str) -> None:
-        request.progress.line.remote(task.name, line)
-
     for line in check(experiment, "val")[1]:
-        say(line)
+        request.publisher.line(line)
     opened = open_search(experiment, settings, request.catalog.sampler(settings.sampler))
-    view = SearchProgress(task.name, settings.budget, opened.trials(), request.progress)
-    with SearchMirror(result_of(opened, {}), say) as tracking:
+    view = SearchProgress(settings.budget, opened.trials(), request.publisher)
+    with SearchMirror(result_of(opened, {}), request.publisher.line) as tracking:
         run_search(opened, request.storage, request.at_once, [view, tracking])
     result = result_of(opened, _origin(experiment))
     with writing_folder(run_folder(experiment.key)) as folder:

@@ -12,7 +12,17 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
-from posebed.contracts import CONTRACT, DatasetSpec, MetricSpec, ModelSpec, Preset, PresetSpec, SamplerSpec
+from posebed.contracts import (
+    CONTRACT,
+    DatasetSpec,
+    MetricSpec,
+    ModelSpec,
+    Preset,
+    PresetSpec,
+    SamplerSpec,
+    SomeDatasetSpec,
+    SomeModelSpec,
+)
 from posebed.entries import Entries, Entry, both, importable, installed_entries, no_module, of_project, with_project
 from posebed.listing import shortened
 from posebed.source_code import module_file
@@ -22,7 +32,7 @@ MODELS, DATASETS, METRICS = "posebed.models", "posebed.datasets", "posebed.metri
 SAMPLERS, PRESETS = "posebed.samplers", "posebed.presets"
 """Groups of entry points."""
 
-SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec, MetricSpec, SamplerSpec, PresetSpec)
+SpecT = TypeVar("SpecT", SomeModelSpec, SomeDatasetSpec, MetricSpec, SamplerSpec, PresetSpec)
 T = TypeVar("T")
 
 
@@ -70,7 +80,7 @@ class Catalog:
         """
         return _entry("model", self.models, name)
 
-    def model(self, name: str) -> ModelSpec:
+    def model(self, name: str) -> SomeModelSpec:
         """
         Raises:
             LookupError: there is none of that name, it cannot be used, or its module holds no ``SPEC``.
@@ -82,7 +92,7 @@ class Catalog:
         """As ``model_entry``."""
         return _entry("source", self.datasets, name)
 
-    def dataset(self, name: str) -> DatasetSpec:
+    def dataset(self, name: str) -> SomeDatasetSpec:
         """As ``model``."""
         return _spec(self.dataset_entry(name), DatasetSpec)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from posebed.config import Section, TrainConfig
 from posebed.space import Choice, LogUniform, Space, Uniform, check_order
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from posebed.predictions import Predictions
     from posebed.records import Category, Dataset
 
+ConfigT = TypeVar("ConfigT", bound=Section)
+OptionsT = TypeVar("OptionsT", bound=Section)
 BatchT = TypeVar("BatchT", bound="Batch", contravariant=True)
 PredictionT = TypeVar("PredictionT")
 
@@ -51,21 +53,25 @@ class Setting:
     """Every category of the data; ``Batch.category`` counts in this order."""
 
 
-class PoseModel(Protocol[BatchT, PredictionT]):
-    """A plain ``nn.Module`` with two more methods. ``train()`` and ``eval()`` are its only modes.
+class ComputedModel(Protocol[BatchT, PredictionT]):
+    """A plain ``nn.Module`` with one more method. ``train()`` and ``eval()`` are its only modes.
 
-    Padded keypoints have weight 0 and change nothing. The query's keypoints are for ``losses`` alone. The engine
-    is always called with a whole batch, so that ``forward`` holds everything that takes gradients.
+    Padded keypoints have weight 0 and change nothing. The engine is always called with a whole batch, so that
+    ``forward`` holds everything that takes gradients.
     """
 
     def forward(self, batch: BatchT) -> PredictionT: ...
 
-    def losses(self, prediction: PredictionT, batch: BatchT) -> Mapping[str, Tensor]:
-        """Named scalar terms, already weighted; their sum is minimised. A model that is computed needs none."""
-        ...
-
     def decode(self, prediction: PredictionT, batch: BatchT) -> Keypoints:
         """(B, K) coordinates in crop pixels, with confidences in 0..1."""
+        ...
+
+
+class PoseModel(ComputedModel[BatchT, PredictionT], Protocol):
+    """A model that is trained. The query's keypoints are for ``losses`` alone."""
+
+    def losses(self, prediction: PredictionT, batch: BatchT) -> Mapping[str, Tensor]:
+        """Named scalar terms, already weighted; their sum is minimised."""
         ...
 
 
@@ -73,6 +79,8 @@ class PoseModel(Protocol[BatchT, PredictionT]):
 class SupportEncoder(Protocol):
     """A category-agnostic model that looks at supports without the query, so that in evaluation it does so once for
     all queries of an episode: ``locate(batch, encode_support(batch))`` is what ``forward`` would predict."""
+
+    # Any: what a model hands to itself is its own, and isinstance, by which such models are found, tells no types.
 
     def encode_support(self, batch: EpisodeBatch) -> Any:
         """Encode the supports: a tensor, or a dataclass of tensors, of such dataclasses and of None, each tensor
@@ -159,7 +167,7 @@ class Paper:
     """The word by which sources of claims name it, as ``KITPose`` in "KITPose README, table 2"."""
 
 
-def _no_factors(config: Any) -> Mapping[str, float]:
+def _no_factors(config: Section) -> Mapping[str, float]:
     return {}
 
 
@@ -173,14 +181,15 @@ SEARCHED_EVERYWHERE: Space = {
 
 
 @dataclass(frozen=True)
-class ModelSpec:
+class ModelSpec(Generic[ConfigT, PredictionT]):
     """A model, as the platform sees it."""
 
     tasks: tuple[Task, ...]
-    config: type[Section]
+    config: type[ConfigT]
     """The model's own parameters, with their defaults."""
-    model: Callable[[Any, Setting], Any]
-    """Builds the ``PoseModel`` from its config and the setting; called on every worker."""
+    model: Callable[[ConfigT, Setting], ComputedModel[EpisodeBatch, PredictionT]]
+    """Builds the model from its config and the setting; called on every worker. Without ``compute`` it is a
+    ``PoseModel``. One that takes any ``Batch`` takes an ``EpisodeBatch`` too."""
     space: Space
     """What a search may vary, beside ``SEARCHED_EVERYWHERE``: ``model.NAME`` of the config, ``train.NAME`` of
     TrainConfig."""
@@ -194,15 +203,15 @@ class ModelSpec:
     Like tasks, paper and ``answering``, they are written as plain values, since they are read without an import."""
     train: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The published training settings, laid over TrainConfig's defaults."""
-    compute: Callable[[Any, Keypoints, Tensor], None] | None = None
+    compute: Callable[[Any, Keypoints, Tensor], None] | None = None  # the model is of the class that ``model`` builds
     """For a model with a closed form: sets its weights from the poses (N, K) of the labelled training records, in
     pixels of their exact crops, and the aspects (N,) of their boxes, both float64. Such a model is never trained: no
     epochs, no cluster, no search. A category-agnostic run takes all from its supports and computes nothing."""
-    learning_rates: Callable[[Any], Mapping[str, float]] = _no_factors
+    learning_rates: Callable[[ConfigT], Mapping[str, float]] = _no_factors
     """From the config, prefixes of parameter names to factors of the learning rate."""
     max_zero: int = 3
     """Highest ZeRO stage that the model's gradients allow."""
-    released: Callable[[Any, Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
+    released: Callable[[ConfigT, Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
     """From the config and the state dictionary of an official release to the model's own names. Tensors that it does
     not know keep their names, so that they can be reported; None where nothing was released."""
     small: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -236,12 +245,12 @@ def _head(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class DatasetSpec:
+class DatasetSpec(Generic[OptionsT]):
     """A kind of dataset that ``prepare`` can read."""
 
     title: str
-    options: type[Section]
-    read: Callable[[Any, Path], Dataset]
+    options: type[OptionsT]
+    read: Callable[[OptionsT, Path], Dataset]
     """Reads options and path; sound records and every problem in one pass. Raises nothing for bad content."""
     licence: str = ""
     source: str = ""
@@ -250,6 +259,11 @@ class DatasetSpec:
     """The one skeleton of all its categories, where they share one."""
     contract: int = 1
     """The version of the contract that it was written for."""
+
+
+# Any: a name decides which module it is, and so of what type its config, prediction and options are.
+SomeModelSpec = ModelSpec[Any, Any]
+SomeDatasetSpec = DatasetSpec[Any]
 
 
 Statistic = Callable[["np.ndarray"], "np.ndarray"]

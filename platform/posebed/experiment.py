@@ -26,7 +26,7 @@ from posebed.config import (
     merged,
     sentence,
 )
-from posebed.contracts import MetricSpec, ModelSpec, Preset, Task
+from posebed.contracts import MetricSpec, Preset, SomeModelSpec, Task
 from posebed.files import Content, Kind
 from posebed.identity import Identity
 from posebed.records import Category
@@ -92,7 +92,7 @@ class Experiment:
         return self.train.shots or self.shots
 
     @property
-    def spec(self) -> ModelSpec:
+    def spec(self) -> SomeModelSpec:
         return importlib.import_module(self.module).SPEC
 
     @property
@@ -287,7 +287,7 @@ def _must_be_computed(place: str, run: TrainingConfig, task: Task) -> None:
         )
 
 
-def _task(place: str, run: TrainingConfig, boxes: str, spec: ModelSpec, episodes: bool) -> Task:
+def _task(place: str, run: TrainingConfig, boxes: str, spec: SomeModelSpec, episodes: bool) -> Task:
     if run.task:
         task = Task(run.task)
     elif len(spec.tasks) == 1:

@@ -16,7 +16,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ _LONGEST_NAME = 40
 _DAY = 24 * 3600
 """Seconds after which a leftover is removed where the file system knows no locks."""
 
-Content = dict[str, Any]
+Content = dict[str, Any]  # as json types it
 
 
 def _unchanged(content: Content) -> Content:
@@ -103,7 +103,7 @@ def read_json_list(path: Path, name: str) -> list[Any]:
     return _parsed(path, name, list)
 
 
-def _parsed(path: Path, name: str, kind: type[Any]) -> Any:
+def _parsed(path: Path, name: str, kind: type[Any]) -> Any:  # as json types it
     form = {dict: "object", list: "list"}[kind]
     try:
         content = json.loads(path.read_bytes())
@@ -121,7 +121,7 @@ def _parsed(path: Path, name: str, kind: type[Any]) -> Any:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Path]:
+def writing(path: Path) -> Generator[Path]:
     """An empty file to write to, which takes the name ``path`` once the block has ended without an error."""
     with _unfinished(path, lambda place: place.touch(exist_ok=False)) as unfinished:
         yield unfinished
@@ -129,7 +129,7 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def writing_folder(out: Path) -> Iterator[Path]:
+def writing_folder(out: Path) -> Generator[Path]:
     """A new folder to write into, which takes the name ``out`` once the block has ended without an error.
 
     A former folder of that name is replaced: a reader finds the one or the other, or for a moment none.
@@ -155,7 +155,7 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, wait: bool = True) -> Iterator[None]:
+def locked(path: Path, wait: bool = True) -> Generator[None]:
     """Keep other processes and threads out that lock the same path. ``PATH.lock`` is there meanwhile and names the
     process; a lock ends with its process, and what it left of that file does not matter.
 
@@ -206,7 +206,7 @@ def file_hash(path: Path) -> str:
 
 
 @contextmanager
-def _unfinished(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
+def _unfinished(path: Path, make: Callable[[Path], None]) -> Generator[Path]:
     """What ``make`` makes under a hidden name beside ``path``, locked; removed where it does not lose that name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)

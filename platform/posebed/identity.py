@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from posebed.files import file_hash
 
@@ -77,7 +77,7 @@ def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping) and value:
-            flat |= flattened(value, f"{prefix}{name}.")  # pyright: ignore[reportUnknownArgumentType]
+            flat |= flattened(cast(Mapping[str, Any], value), f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = json.loads(json.dumps(value))
     return flat

@@ -213,16 +213,10 @@ def write_records(records: Sequence[Record], path: Path) -> None:
 
 def read_records(path: Path) -> list[Record]:
     rows = pq.read_table(path, schema=_SCHEMA).to_pylist()
-    return [
-        Record(
-            **{
-                **row,
-                "box": tuple(row["box"]),
-                "keypoints": np.asarray(row["keypoints"], np.float32).reshape(-1, 3),
-            }
-        )
-        for row in rows
-    ]
+    for row in rows:
+        row["box"] = tuple(row["box"])
+        row["keypoints"] = np.asarray(row["keypoints"], np.float32).reshape(-1, 3)
+    return [Record(**row) for row in rows]
 
 
 def categories_to_json(categories: Iterable[Category]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 SETTINGS = ("posebed.config",)
 """Modules whose values enter an identity as settings, and which therefore never enter as code."""
@@ -140,7 +141,7 @@ def _canonical(node: object, words: list[str]) -> list[str]:
         words.append(")")
     elif isinstance(node, list):
         words.append("[")
-        for item in node:
+        for item in cast(list[object], node):
             if not _is_docstring(item):
                 _canonical(item, words)
         words.append("]")
@@ -165,20 +166,22 @@ def _imports(tree: ast.Module, package: str) -> Iterator[tuple[str, str]]:
             base = package.rsplit(".", node.level - 1)[0] if node.level else ""
             module = ".".join(part for part in (base, node.module) if part)
             yield from ((module, alias.name) for alias in node.names)
-        elif isinstance(node, ast.Call) and _imports_by_text(node):
-            yield str(node.args[0].value), ""  # pyright: ignore[reportAttributeAccessIssue]
+        elif isinstance(node, ast.Call) and (module := _imported_by_text(node)):
+            yield module, ""
         if isinstance(node, ast.If) and _is_type_checking(node.test):
             waiting += node.orelse
         else:
             waiting += ast.iter_child_nodes(node)
 
 
-def _imports_by_text(call: ast.Call) -> bool:
-    """Whether the call is ``import_module("a.b")``."""
+def _imported_by_text(call: ast.Call) -> str | None:
+    """The module of a call such as ``import_module("a.b")``; None where the call is another."""
     function = call.func
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
     given = call.args[0] if call.args else None
-    return name == "import_module" and isinstance(given, ast.Constant) and isinstance(given.value, str)
+    if name == "import_module" and isinstance(given, ast.Constant) and isinstance(given.value, str):
+        return given.value
+    return None
 
 
 def _is_type_checking(test: ast.expr) -> bool:

@@ -9,14 +9,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 
 from posebed.catalog import installed
-from posebed.config import PackConfig, Params
+from posebed.config import PackConfig, Params, Section
 from posebed.contracts import Setting
 from posebed.data.loader import evaluation_batches, training_batches, training_episode_batches
 from posebed.data.pack import Pack, write_pack
@@ -25,6 +24,7 @@ from posebed.experiment import Experiment, decide
 from posebed.pose import Keypoints
 from posebed.records import Category, Record
 from posebed.training.engine import make_optimizer
+from posebed.training.pose_module import PoseModule, build
 from posebed.training.run_folder import without_download
 from posestages.commands.presets import entries
 
@@ -83,7 +83,7 @@ def rehearse(name: str, folder: Path) -> Rehearsal:
     config, pack = without_download(experiment.config), params.packs[experiment.pack]
     setting = Setting(pack.crop_size, max(len(category.keypoints) for category in categories), categories)
     with torch.device("meta"):
-        parameters = sum(p.numel() for p in experiment.spec.model(config, setting).parameters())
+        parameters = sum(p.numel() for p in build(experiment.spec, config, setting).parameters())
     torch.manual_seed(0)
     model, setting = _reduced(experiment, config, setting)
     small = _drawn(
@@ -99,14 +99,14 @@ def rehearse(name: str, folder: Path) -> Rehearsal:
     return Rehearsal(parameters, setting.size, losses, time.perf_counter() - started)
 
 
-def _reduced(experiment: Experiment, config: Any, setting: Setting) -> tuple[Any, Setting]:
+def _reduced(experiment: Experiment, config: Section, setting: Setting) -> tuple[PoseModule, Setting]:
     """The model for crops of about a quarter of the height and width, or of all of it where it takes no other."""
     height, width = (-(-side // 128) * 32 for side in setting.size)
     small = replace(setting, size=(height, width))
     try:
-        return experiment.spec.model(config, small), small
+        return build(experiment.spec, config, small), small
     except ValueError:
-        return experiment.spec.model(config, setting), setting
+        return build(experiment.spec, config, setting), setting
 
 
 def _drawn(categories: Sequence[Category], each: int, config: PackConfig, folder: Path) -> Pack:
@@ -127,7 +127,7 @@ def _drawn(categories: Sequence[Category], each: int, config: PackConfig, folder
     return Pack.open(folder / "pack")
 
 
-def _step(experiment: Experiment, model: Any, pack: Pack) -> tuple[dict[str, float], Keypoints]:
+def _step(experiment: Experiment, model: PoseModule, pack: Pack) -> tuple[dict[str, float], Keypoints]:
     """The losses of one optimizer step, and what the model then answers."""
     train = experiment.train.model_copy(update={"batch_size": BATCH, "micro_batch": None, "workers": 1, "draws": BATCH})
     optimizer = make_optimizer(model, train, experiment.spec.learning_rates(experiment.config))

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from posebed.catalog import installed
 from posebed.config import Params, sentence
-from posebed.contracts import ModelSpec, Setting, Task
+from posebed.contracts import Setting, SomeModelSpec, Task
 from posebed.datasets import mp100
 from posebed.experiment import Experiment, decide
 from posebed.files import file_hash
@@ -42,6 +42,7 @@ def import_checkpoint(model: str, file: Path, run: str, origin: Origin) -> Path:
         LookupError: no such model, preset, dataset or file.
         ValueError: names or shapes of the file are not the model's; nothing is written then.
     """
+    from posebed.training.pose_module import build
     from posebed.training.run_folder import described, without_download, write_untrained
     from posebed.training.state_dict import fill, read_checkpoint
 
@@ -53,7 +54,7 @@ def import_checkpoint(model: str, file: Path, run: str, origin: Origin) -> Path:
     pack = params.packs[experiment.pack]
     setting = _setting(experiment.task, params.data[experiment.data].source, pack.crop_size)
     config = without_download(experiment.config)
-    built: Any = spec.model(config, setting)
+    built = build(spec, config, setting)
     # By what pictures are normalised stands in the code of releases, not in their files.
     own = {name: tensor for name, tensor in built.state_dict().items() if name.startswith("normalise.")}
     fill(built, own | dict(spec.released(config, read_checkpoint(file))), (), str(file))
@@ -88,7 +89,7 @@ def _params(model: str, run: str, origin: Origin) -> Params:
         raise ValueError(sentence(error, "import-checkpoint")) from error
 
 
-def _episodes(spec: ModelSpec) -> dict[str, Any]:
+def _episodes(spec: SomeModelSpec) -> dict[str, Any]:
     return {"episodes": {"draw": "official"}} if spec.tasks == (Task.CATEGORY_AGNOSTIC,) else {}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,8 @@ def inspect_pictures(
     trained, shots = open_run(run, support, category)
     paths = distinct(paths)
     wanted = boxes_of(paths, boxes)
-    if not hasattr(trained.model, "inspect"):
+    look = getattr(trained.model, "inspect", None)
+    if look is None:
         raise ValueError(
             f"a run that is inspected must be of a model with inner maps, but {trained.about['model']} has none"
         )
@@ -48,7 +49,7 @@ def inspect_pictures(
         for number, box in enumerate(wanted.get(path) or [whole(picture)]):
             batch, _ = cropped(trained, picture, box, shown)
             with torch.no_grad():
-                computed = trained.model.inspect(batch)
+                computed: Mapping[str, Inner] = look(batch)
             crop = batch.image[0].permute(1, 2, 0).cpu().numpy()
             for name, inner in computed.items():
                 file = out / f"{place:04} {path.stem} {number} {name}.png".replace(" ", "-")

@@ -102,7 +102,8 @@ def _half_body(
     have no finer detail.
     """
     side = np.array([size[1], size[0]], np.float64)
-    upper, lower = (half > 0).sum(1), (half < 0).sum(1)
+    upper: np.ndarray = (half > 0).sum(1)
+    lower: np.ndarray = (half < 0).sum(1)
     take_upper = np.where(draws.upper < 0.5, upper > 2, lower <= 2)
     chosen = half == np.where(take_upper, 1, -1)[:, None]
     reduced = (draws.halves < config.half_body) & (upper + lower > config.half_body_keypoints) & (chosen.sum(1) > 1)
@@ -169,4 +170,4 @@ def recolour_torch(batch: Tensor, gain: np.ndarray, offset: np.ndarray) -> Tenso
 
 
 def _on(device: torch.device, array: np.ndarray) -> Tensor:
-    return torch.from_numpy(array).to(device, torch.float32)
+    return torch.as_tensor(array).to(device, torch.float32)

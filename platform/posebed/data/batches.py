@@ -5,6 +5,8 @@ Pixels stay uint8. On a CPU cv2 warps them; an accelerator is sent the stored cr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,8 +27,15 @@ from posebed.pose import Batch, EpisodeBatch, Keypoints
 
 # n crops, K keypoints, S shots, H W the crops' height and width
 
-Crops = tuple[Tensor, Keypoints]
-"""Pictures (n, 3, H, W) and their true keypoints (n, K)."""
+
+@dataclass(frozen=True)
+class Crops:
+    """Pictures and their true keypoints."""
+
+    image: Tensor
+    """(n, 3, H, W)"""
+    keypoints: Keypoints
+    """(n, K)"""
 
 
 def exact(pack: Pack, rows: np.ndarray, device: torch.device) -> Crops:
@@ -36,8 +45,8 @@ def exact(pack: Pack, rows: np.ndarray, device: torch.device) -> Crops:
     """
     xy, labelled = _annotated(pack, rows)
     distinct, place = np.unique(rows, return_inverse=True)
-    pixels = _sent(pack.evaluation_crops[distinct], device)[torch.from_numpy(place).to(device)]
-    return _channels_first(pixels), _keypoints(xy, labelled, device)
+    pixels = _sent(pack.evaluation_crops[distinct], device)[torch.as_tensor(place, device=device)]
+    return Crops(_channels_first(pixels), _keypoints(xy, labelled, device))
 
 
 def augmented(
@@ -52,25 +61,38 @@ def augmented(
         batch = warp_cv2(pack.training_crops[rows], affine, pack.size)
         if config.colour:
             recolour_cv2(batch, change.gain, change.offset)
-        image = _channels_first(torch.from_numpy(batch))
+        image = _channels_first(torch.as_tensor(batch))
     else:
         batch = warp_torch(_sent(pack.training_crops[rows], device), affine, pack.size)
         image = recolour_torch(batch, change.gain, change.offset)
     source = np.where(change.flipped[:, None], bodies.partner[category], np.arange(pack.max_keypoints))
     xy = np.take_along_axis(apply_affine(change.affine, xy), source[..., None], 1)
-    return image, _keypoints(xy, np.take_along_axis(labelled, source, 1), device)
+    return Crops(image, _keypoints(xy, np.take_along_axis(labelled, source, 1), device))
 
 
 def batch(pack: Pack, tuples: np.ndarray, crops: Crops) -> Batch:
     """The crops of (n, S + 1) rows, supports first and the query last; an ``EpisodeBatch`` where there are supports."""
-    image, xy, weight = (each.unflatten(0, tuples.shape) for each in (crops[0], crops[1].xy, crops[1].weight))
-    category, row = (torch.from_numpy(each).to(image.device) for each in (pack.category[tuples[:, -1]], tuples[:, -1]))
-    aspect = torch.from_numpy(pack.aspect[tuples]).to(image.device)
-    query = (image[:, -1], Keypoints(xy[:, -1], weight[:, -1]), category, row)
+    image, xy, weight = (
+        values.view(*tuples.shape, *values.shape[1:])
+        for values in (crops.image, crops.keypoints.xy, crops.keypoints.weight)
+    )
+    aspect = torch.as_tensor(pack.aspect[tuples], device=image.device)
+    queries = tuples[:, -1]
+    query = Batch(
+        image=image[:, -1],
+        keypoints=Keypoints(xy[:, -1], weight[:, -1]),
+        category=torch.as_tensor(pack.category[queries], device=image.device),
+        row=torch.as_tensor(queries, device=image.device),
+        aspect=aspect[:, -1],
+    )
     if tuples.shape[1] == 1:
-        return Batch(*query, aspect=aspect[:, -1])
-    shown = Keypoints(xy[:, :-1], weight[:, :-1])
-    return EpisodeBatch(*query, image[:, :-1], shown, aspect=aspect[:, -1], support_aspect=aspect[:, :-1])
+        return query
+    return EpisodeBatch(
+        **vars(query),
+        support_image=image[:, :-1],
+        support=Keypoints(xy[:, :-1], weight[:, :-1]),
+        support_aspect=aspect[:, :-1],
+    )
 
 
 def _annotated(pack: Pack, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -81,11 +103,11 @@ def _annotated(pack: Pack, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _keypoints(xy: np.ndarray, labelled: np.ndarray, device: torch.device) -> Keypoints:
     xy = np.where(labelled[..., None], xy, 0).astype(np.float32)
-    return Keypoints(torch.from_numpy(xy).to(device), torch.from_numpy(labelled.astype(np.float32)).to(device))
+    return Keypoints(torch.as_tensor(xy, device=device), torch.as_tensor(labelled.astype(np.float32), device=device))
 
 
 def _sent(pixels: np.ndarray, device: torch.device) -> Tensor:
-    tensor = torch.from_numpy(pixels)
+    tensor = torch.as_tensor(pixels)
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)

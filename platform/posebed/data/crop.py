@@ -5,15 +5,16 @@ Integers are pixel centres. Every function broadcasts over leading dimensions.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from posebed.config import Convention
 
 
-def clip_box(box: Any, width: Any, height: Any) -> np.ndarray:
+def clip_box(box: Iterable[float | np.ndarray], width: float | np.ndarray, height: float | np.ndarray) -> np.ndarray:
     """The part of a box (x, y, width, height) that lies in the image; each may be an array, for many boxes at once."""
     x, y, w, h = box
     left, top = np.clip(x, 0, width), np.clip(y, 0, height)
@@ -27,7 +28,7 @@ def widened(extent: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.stack([width, width / aspect], -1)
 
 
-def centre_and_extent(box: Any, size: tuple[int, int], padding: float = 1.25) -> tuple[np.ndarray, np.ndarray]:
+def centre_and_extent(box: ArrayLike, size: tuple[int, int], padding: float = 1.25) -> tuple[np.ndarray, np.ndarray]:
     """Centre and extent of what a crop of ``size`` shows of an (..., 4) box, both (..., 2) in image pixels."""
     box = np.asarray(box, np.float64)
     return box[..., :2] + box[..., 2:] / 2, padding * widened(box[..., 2:], size)
@@ -37,7 +38,7 @@ def crop_affine(
     centre: np.ndarray,
     extent: np.ndarray,
     size: tuple[int, int],
-    rotation: Any = 0.0,
+    rotation: ArrayLike = 0.0,
     convention: Convention = "plain",
 ) -> np.ndarray:
     """Image pixels to crop pixels, (..., 2, 3).

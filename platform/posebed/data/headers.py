@@ -13,6 +13,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from io import BytesIO
+from typing import Any
 
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
@@ -40,8 +41,8 @@ def tiff_tag(data: bytes, tag: int) -> int | None:
         directory.load(file)
     except (SyntaxError, struct.error, OverflowError):
         return None
-    value = directory.get(tag)
-    first = value[0] if isinstance(value, tuple | bytes) else value
+    value: Any = directory.get(tag)  # a number, bytes, text or a tuple of them, as the file has it
+    first: Any = value[0] if isinstance(value, tuple | bytes) else value
     return first if isinstance(first, int) else None
 
 

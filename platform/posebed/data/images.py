@@ -228,7 +228,7 @@ def _deep_pixels(data: bytes, path: str) -> np.ndarray:
     picture = _decoded(data, path, _DEEP)
     if picture is None:
         raise ValueError(f"{path} must be a picture, but cannot be decoded")
-    if picture.dtype not in (np.uint8, np.uint16):
+    if picture.dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)):
         raise ValueError(f"{path} must be a picture of 8 or 16 bits per channel, but holds {picture.dtype}")
     return np.ascontiguousarray(picture[..., ::-1])
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -150,7 +149,7 @@ def write_pack(
     root: Path,
     config: PackConfig,
     folder: Path,
-    progress: Callable[[int], Any] = lambda crops: None,
+    progress: Callable[[int], object] = lambda crops: None,
     reading: Reading = AS_STORED,
 ) -> None:
     """Crop every record, decoding each picture once; rows follow the order of ``records``.
@@ -204,7 +203,7 @@ def _affine(record: Record, config: PackConfig) -> np.ndarray:
 
 
 def _each_image(
-    crop: Callable[[str, list[int]], int], records: Sequence[Record], progress: Callable[[int], Any]
+    crop: Callable[[str, list[int]], int], records: Sequence[Record], progress: Callable[[int], object]
 ) -> None:
     rows_of = defaultdict[str, list[int]](list)
     for row, record in enumerate(records):

@@ -186,7 +186,7 @@ def _families(present: Sequence[str], categories: Sequence[Category]) -> dict[st
 def _held_out_names(names: Sequence[str], groups: Mapping[str, Sequence[str]], config: SplitConfig) -> dict[str, str]:
     """The part of every name. The name of a group stands for those of its members."""
     part_of = dict.fromkeys(names, "train")
-    given = {part: getattr(config, part) for part in ("test", "val")}
+    given = {"test": config.test, "val": config.val}
     for part, wanted in given.items():
         for name in (n for w in wanted for n in groups.get(w, [w])) if isinstance(wanted, tuple) else ():
             if part_of.get(name) != "train":

@@ -23,7 +23,7 @@ def draw_training_episodes(
     must_supply(pack, rows, shots)
     count = max(count or len(members) * max(map(len, members)), at_least)
     order = rng.permutation(len(members))[np.arange(count) % len(members)]
-    drawn = [rng.choice(members[index], shots + 1, replace=False) for index in order]
+    drawn = [rng.choice(members[int(index)], shots + 1, replace=False) for index in order]
     return rng.permutation(np.stack(drawn))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -49,7 +48,7 @@ class Supports:
     """(1, S, K)"""
     aspect: Tensor
     """(1, S), as ``Batch.aspect``."""
-    support_features: Any
+    support_features: object
     """What the model makes of them, once for all queries; None where it does not look at them without a query."""
 
 
@@ -69,8 +68,13 @@ def supports(trained: Trained, shots: Iterable[tuple[np.ndarray, Record]]) -> Su
         padded = np.zeros((trained.setting.keypoints, 3), np.float32)
         padded[: len(xy)] = np.column_stack([xy, labelled]) * labelled[:, None]
         points.append(padded)
-    image, annotated = torch.stack(crops)[None], torch.from_numpy(np.stack(points))[None].to(trained.device)
-    seen = Supports(image, Keypoints(annotated[..., :2], annotated[..., 2]), torch.stack(aspects, 1), None)
+    image, annotated = torch.stack(crops)[None], torch.as_tensor(np.stack(points), device=trained.device)[None]
+    seen = Supports(
+        image=image,
+        keypoints=Keypoints(annotated[..., :2], annotated[..., 2]),
+        aspect=torch.stack(aspects, 1),
+        support_features=None,
+    )
     if not isinstance(trained.model, SupportEncoder):
         return seen
     return replace(
@@ -90,15 +94,25 @@ def pose_in_boxes(
     Raises:
         ValueError: a box misses the picture.
     """
-    category, poses = trained.setting.categories[0], list[Pose]()
+    model, category, poses = trained.model, trained.setting.categories[0], list[Pose]()
     count = len(category.keypoints)
     for box in boxes:
         batch, affine = cropped(trained, picture, box, shown)
-        support_features = shown.support_features if shown else None
-        prediction = trained.model(batch) if support_features is None else trained.model.locate(batch, support_features)
-        pose = trained.model.decode(prediction, batch)
+        if shown and isinstance(batch, EpisodeBatch) and isinstance(model, SupportEncoder):
+            prediction = model.locate(batch, shown.support_features)
+        else:
+            prediction = model(batch)
+        pose = model.decode(prediction, batch)
         xy = apply_affine(invert_affine(affine), pose.xy[0, :count].double().cpu().numpy())
-        poses.append(Pose(image, box, xy, pose.weight[0, :count].float().cpu().numpy(), category))
+        poses.append(
+            Pose(
+                image=image,
+                box=box,
+                xy=xy,
+                confidence=pose.weight[0, :count].float().cpu().numpy(),
+                category=category,
+            )
+        )
     return poses
 
 
@@ -118,7 +132,7 @@ def _query(trained: Trained, crop: Tensor, aspect: Tensor) -> Batch:
     count = trained.setting.keypoints
     unknown = Keypoints(torch.zeros(1, count, 2), torch.zeros(1, count)).to(trained.device)
     zero = torch.zeros(1, dtype=torch.int64, device=trained.device)
-    return Batch(crop[None], unknown, category=zero, row=zero, aspect=aspect)
+    return Batch(image=crop[None], keypoints=unknown, category=zero, row=zero, aspect=aspect)
 
 
 def _episode(query: Batch, shown: Supports) -> EpisodeBatch:
@@ -135,5 +149,5 @@ def _crop(trained: Trained, picture: np.ndarray, box: Box) -> tuple[Tensor, Tens
     affine = crop_affine(
         *centre_and_extent(inside, size, trained.about["padding"]), size, convention=trained.about["convention"]
     )
-    crop = torch.from_numpy(warp(picture, affine, size)).permute(2, 0, 1).to(trained.device)
+    crop = torch.as_tensor(warp(picture, affine, size)).permute(2, 0, 1).to(trained.device)
     return crop, torch.tensor([inside[2] / inside[3]], device=trained.device), affine

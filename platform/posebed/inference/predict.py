@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from posebed.data.pack import Pack
@@ -37,7 +37,7 @@ def answer(
     pack: Pack,
     split: Split,
     part: str,
-    progress: Callable[[int], Any] = lambda crops: None,
+    progress: Callable[[int], object] = lambda crops: None,
 ) -> Answers:
     """Predict every query of a part, in the boxes that the run names, in image pixels, and what it cost.
 
@@ -49,7 +49,7 @@ def answer(
     queries = queries_of(trained.task, pack, split, part, trained.about["boxes"])
     groups = grouped(queries, BATCH)
     multiplied = gflops(trained.model, next(iter(query_batches(pack, [queries[:1]], trained.device))))
-    xy, confidence, seconds = [], [], []
+    xy, confidence, seconds = list[np.ndarray](), list[np.ndarray](), list[float]()
     for group, batch in zip(groups, query_batches(pack, groups, trained.device), strict=True):
         started = time.perf_counter()
         prediction = predicted(trained.model, batch, [query.episode for query in group])
@@ -72,7 +72,7 @@ def answer(
     return Answers(predictions, cost)
 
 
-def gflops(model: Any, crop: Batch) -> float | None:
+def gflops(model: nn.Module, crop: Batch) -> float | None:
     """Billions of multiply-adds for one crop, its supports not shared with any other."""
     with FlopCounterMode(display=False) as counter:
         model(crop)

@@ -12,15 +12,16 @@ from torch import Tensor
 
 from posebed.contracts import SupportEncoder
 from posebed.pose import Batch, EpisodeBatch
+from posebed.training.pose_module import PoseModule
 
 
-def predicted(model: Any, batch: Batch, episodes: Sequence[int]) -> Any:
+def predicted(model: PoseModule, batch: Batch, episodes: Sequence[int]) -> Any:  # as torch types a module's call
     """The model's prediction for a batch, of which rows with the same number in ``episodes`` share their supports."""
     if not (isinstance(batch, EpisodeBatch) and isinstance(model, SupportEncoder)):
         return model(batch)
     _, first, episode = np.unique(episodes, return_index=True, return_inverse=True)
-    support = model.encode_support(taken(batch, torch.from_numpy(first).to(batch.row.device)))
-    return model.locate(batch, taken(support, torch.from_numpy(episode).to(batch.row.device)))
+    support = model.encode_support(taken(batch, torch.as_tensor(first, device=batch.row.device)))
+    return model.locate(batch, taken(support, torch.as_tensor(episode, device=batch.row.device)))
 
 
 def taken(thing: Any, rows: Tensor) -> Any:

@@ -9,19 +9,19 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file
 
 from posebed.catalog import Catalog
 from posebed.config import sentence
 from posebed.contracts import Setting, Task
 from posebed.scoring.result import Epoch, read_curve
-from posebed.training.run_folder import read_about, setting_of, without_download
+from posebed.training.pose_module import PoseModule, build
+from posebed.training.run_folder import read_about, read_weights, setting_of, without_download
 
 
 @dataclass(frozen=True)
 class Trained:
-    model: Any
-    """The ``PoseModel`` with its best weights, in eval mode."""
+    model: PoseModule
+    """With its best weights, in eval mode."""
     setting: Setting
     task: Task
     device: torch.device
@@ -49,8 +49,8 @@ def open_trained(
         config = spec.config.model_validate(about["config"])
     except ValidationError as error:
         raise ValueError(sentence(error, f"{folder / 'run.json'}: config")) from error
-    model = spec.model(without_download(config), setting)
-    weights, room = load_file(folder / "best.safetensors"), about["keypoints"]
+    model = build(spec, without_download(config), setting)
+    weights, room = read_weights(folder / "best.safetensors"), about["keypoints"]
     if setting.keypoints > room and any(weights[n].shape != own.shape for n, own in model.state_dict().items()):
         raise ValueError(
             f"{about['key']} must be asked for at most {room} keypoints, as many as its model has outputs, but is "
@@ -58,4 +58,11 @@ def open_trained(
         )
     model.load_state_dict(weights)
     curve = tuple(read_curve(folder / "curve.json"))
-    return Trained(model.to(device).eval(), setting, Task(about["task"]), torch.device(device), about, curve)
+    return Trained(
+        model=model.to(device).eval(),
+        setting=setting,
+        task=Task(about["task"]),
+        device=torch.device(device),
+        about=about,
+        curve=curve,
+    )

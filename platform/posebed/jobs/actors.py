@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from posebed.jobs.cluster import worker_variables
 from posebed.jobs.room import Room, together
@@ -16,6 +16,8 @@ import ray  # isort: skip
 from ray.exceptions import RayError  # isort: skip
 
 
+AnswerT = TypeVar("AnswerT")
+
 PLACE_SECONDS = 10.0
 """Within which an actor that has a place usually says where it is."""
 
@@ -23,8 +25,9 @@ PLACE_SECONDS = 10.0
 @dataclass
 class Actor:
     handle: Any
+    """Ray has no types for its methods."""
     need: Room
-    node_ref: Any
+    node_ref: ray.ObjectRef[str]
     node: str = ""
     """Where it is, in hexadecimal digits, once it has said so."""
     since: float = field(default_factory=time.monotonic)
@@ -35,7 +38,7 @@ class Actor:
         return not self.node and time.monotonic() - self.since > PLACE_SECONDS
 
     def end(self) -> None:
-        ray.kill(self.handle)
+        ray.kill(self.handle)  # pyright: ignore[reportUnknownMemberType]
 
 
 class Actors:
@@ -85,7 +88,7 @@ class Actors:
     def locate(self, busy: Sequence[Actor]) -> None:
         """Note where the idle and the busy actors are."""
         for actor in (*self._idle, *busy):
-            if not actor.node and ray.wait([actor.node_ref], timeout=0)[0]:
+            if not actor.node and ready([actor.node_ref], seconds=0):
                 actor.node = _answer(actor.node_ref)
 
     def give_way(self, busy: Sequence[Actor], left: Room) -> None:
@@ -96,13 +99,20 @@ class Actors:
 
 
 def _start(need: Room, variables: dict[str, str], imports: Sequence[str], **options: Any) -> Actor:
-    handle = ray.remote(num_cpus=need.cpus, **options)(Worker).remote(str(Path.cwd()), variables)
+    handle: Any = ray.remote(num_cpus=need.cpus, **options)(Worker).remote(str(Path.cwd()), variables)
     node = handle.node.remote()
     handle.prepare.remote(imports)
     return Actor(handle, need, node)
 
 
-def _answer(ref: Any) -> str:
+def ready(refs: Sequence[ray.ObjectRef[AnswerT]], seconds: float) -> list[ray.ObjectRef[AnswerT]]:
+    """The first that are answered, waiting so long at most."""
+    # Ray's types do not say that they are the given ones.
+    done, _ = ray.wait([*refs], timeout=seconds)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return cast("list[ray.ObjectRef[AnswerT]]", done)
+
+
+def _answer(ref: ray.ObjectRef[str]) -> str:
     """What an actor answered; nothing where it is lost, of which its task tells."""
     try:
         return ray.get(ref)

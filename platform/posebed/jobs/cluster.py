@@ -23,6 +23,7 @@ if not os.environ.get("RAY_ADDRESS") and "RAY_AUTH_MODE" not in os.environ:
 import ray
 
 from posebed.jobs.local_cluster import start_cluster
+from posebed.jobs.machines import living_nodes
 from posebed.source_code import place_of
 from posebed.yamlfile import read_yaml
 
@@ -44,7 +45,7 @@ def connect(packages: Sequence[str]) -> None:
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
     if os.environ.get("RAY_ADDRESS"):
-        ray.init(runtime_env=runtime_env(packages), **quiet)
+        ray.init(runtime_env=runtime_env(packages), **quiet)  # pyright: ignore[reportUnknownMemberType]
         return
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this machine away
     for name, value in KEPT_MEMORY.items():  # actors that Tune starts take no variables of their own
@@ -90,9 +91,8 @@ def share_for(workers: int, cpus: int) -> Share:
     Raises:
         ValueError: the cluster has too few accelerators, or too few processors where it has no accelerator.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    accelerators = sum(int(r.get("GPU", 0)) for r in nodes)
-    processors = sum(int(r.get("CPU", 0)) for r in nodes)
+    rooms = [node.room for node in living_nodes()]
+    accelerators, processors = sum(int(room.gpus) for room in rooms), sum(int(room.cpus) for room in rooms)
     if accelerators:
         if workers > accelerators:
             raise ValueError(

@@ -13,6 +13,7 @@ from typing import Any
 
 from posebed.catalog import Catalog
 from posebed.config import SEARCH, Params, ResourcesConfig, RunConfig, SearchConfig, TrainConfig, TrainingConfig, merged
+from posebed.contracts import MetricSpec
 from posebed.experiment import layers_of
 from posebed.identity import Identity, content_hash, flattened
 from posebed.listing import shortened
@@ -94,21 +95,11 @@ class Graph:
 
     def below(self, names: Iterable[str]) -> set[str]:
         """These tasks and all that they need."""
-        return self._closure(names, lambda name: self.tasks[name].needs)
+        return _closure(names, lambda name: self.tasks[name].needs)
 
     def above(self, names: Iterable[str]) -> set[str]:
         """These tasks and all that need them."""
-        return self._closure(names, lambda name: self.dependents[name])
-
-    @staticmethod
-    def _closure(names: Iterable[str], following: Any) -> set[str]:
-        closure, waiting = set[str](), list(names)
-        while waiting:
-            name = waiting.pop()
-            if name not in closure:
-                closure.add(name)
-                waiting += following(name)
-        return closure
+        return _closure(names, lambda name: self.dependents[name])
 
     def of(self, keys: Collection[str]) -> Graph:
         """The tasks of these runs and searches, and what they need.
@@ -123,6 +114,16 @@ class Graph:
         own = [t.name for t in self.tasks.values() if (SEARCH + t.key if t.kind == "search" else t.key) in keys]
         wanted = self.below(own)
         return Graph({name: task for name, task in self.tasks.items() if name in wanted})
+
+
+def _closure(names: Iterable[str], following: Callable[[str], Iterable[str]]) -> set[str]:
+    closure, waiting = set[str](), list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in closure:
+            closure.add(name)
+            waiting += following(name)
+    return closure
 
 
 class GraphMaker:
@@ -141,6 +142,7 @@ class GraphMaker:
     ) -> None:
         self._params, self._catalog, self._code, self._effective_hash = params, catalog, code, effective_hash
         self._contents: dict[Path, str] = {}
+        self._judges: dict[str, str] = {}
         self._reachable: dict[tuple[str, ...], dict[str, str]] = {}
         self._tasks: dict[str, Task] = {}
 
@@ -172,7 +174,7 @@ class GraphMaker:
         except (LookupError, ValueError) as error:
             refused = refused or str(error)
         identity = replace(training, settings={**training.settings, **flattened({"search": settings})})
-        self._add("search", key, None, identity, (), search, refused)
+        self._add("search", key, search, identity=identity, needs=(), refused=refused)
 
     def _sampler_code(self, search: SearchConfig) -> dict[str, str]:
         """It stands beside the settings of the search, since trials are the same whoever proposed them."""
@@ -184,14 +186,15 @@ class GraphMaker:
         for seed in run.seeds:
             needs = tuple(self._starts(run, seed))
             identity, refused = self._training(key, run, seed)
-            train = self._add("train", key, seed, replace(identity, after=self._after(needs)), needs, run, refused)
+            identity = replace(identity, after=self._after(needs))
+            train = self._add("train", key, run, seed=seed, identity=identity, needs=needs, refused=refused)
             code = {} if refused else self.code_of("predict", run)
-            identity = Identity({}, self.data_of(run), self._after([train]), code)
-            predictions.append(self._add("predict", key, seed, identity, (train,), run))
+            identity = Identity(data=self.data_of(run), after=self._after([train]), code=code)
+            predictions.append(self._add("predict", key, run, seed=seed, identity=identity, needs=(train,)))
         preset = None if refused else self._preset(run)
         settings = flattened({"scoring": self._params.scoring.model_dump(mode="json"), "preset": preset})
-        identity = Identity(settings, {}, self._after(predictions), self.code_of("score"))
-        self._add("score", key, None, identity, tuple(predictions), run)
+        identity = Identity(settings, after=self._after(predictions), code=self.code_of("score"))
+        self._add("score", key, run, identity=identity, needs=tuple(predictions))
 
     def _training(self, key: str, run: RunConfig | SearchConfig, seed: int) -> tuple[Identity, str]:
         """What decides the weights of a training, and why it is refused, if it is."""
@@ -222,15 +225,27 @@ class GraphMaker:
         self,
         kind: str,
         key: str,
-        seed: int | None,
+        run: TrainingConfig,
+        *,
+        seed: int | None = None,
         identity: Identity,
         needs: tuple[str, ...],
-        run: TrainingConfig,
         refused: str = "",
     ) -> str:
         workers = identity.settings.get("train.workers", 1) if kind in ("train", "search") else 1
         epochs = self._epochs(key, run) if kind == "train" and not refused else None
-        task = Task(kind, key, seed, identity, needs, run.model, epochs, workers, run.resources, refused)
+        task = Task(
+            kind=kind,
+            key=key,
+            seed=seed,
+            identity=identity,
+            needs=needs,
+            model=run.model,
+            epochs=epochs,
+            workers=workers,
+            resources=run.resources,
+            refused=refused,
+        )
         self._tasks[task.name] = task
         return task.name
 
@@ -267,15 +282,22 @@ class GraphMaker:
             run: whose model the task needs.
             judge: the metric that it is judged by.
         """
-        entries = (
-            *ENTRIES[kind],
-            *([self._catalog.model_entry(run.model).module] if run else []),
-            *([self._catalog.judge(judge)] if judge else []),
-            *(self._catalog.measured()[0] if kind == "score" else []),
-        )
+        model = (self._catalog.model_entry(run.model).module,) if run else ()
+        judged = (self._judge(judge),) if judge else ()
+        measured = tuple(self._measured) if kind == "score" else ()
+        entries = (*ENTRIES[kind], *model, *judged, *measured)
         if entries not in self._reachable:
             self._reachable[entries] = self._code.reachable(entries)
         return self._reachable[entries]
+
+    def _judge(self, metric: str) -> str:
+        if metric not in self._judges:
+            self._judges[metric] = self._catalog.judge(metric)
+        return self._judges[metric]
+
+    @cached_property
+    def _measured(self) -> Mapping[str, MetricSpec]:
+        return self._catalog.measured()[0]
 
     def _content(self, folder: Path, names: tuple[str, ...]) -> str:
         if folder not in self._contents:
@@ -292,7 +314,7 @@ def training_identity(maker: GraphMaker, key: str, run: RunConfig | SearchConfig
     """What decides the weights of one training, but for what it starts from."""
     settings = maker.settings_of(key, run, seed)
     code = maker.code_of("train", run, judge=settings["train.judged_by"])
-    return Identity(settings, maker.data_of(run), {}, code)
+    return Identity(settings=settings, data=maker.data_of(run), code=code)
 
 
 def training_identity_of(search: Task) -> Identity:

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from posebed.experiment import Experiment
+from posebed.jobs.progress import Publisher, TaskProgress
 from posebed.jobs.worker import MachineLeaves
 from posebed.scoring.result import Epoch
 from posebed.training.log import FolderLog, Tick
@@ -24,7 +24,7 @@ from ray.train.torch import TorchTrainer  # isort: skip
 def train_in_process(experiment: Experiment, log: TaskLog, threads: int) -> Sequence[Epoch]:
     """Train to the end in this process and return the learning curve."""
 
-    def train(config: dict[str, Any]) -> None:
+    def train(config: dict[str, Any]) -> None:  # which is empty
         import torch
 
         from posebed.training.loop import train as loop
@@ -42,22 +42,22 @@ def train_in_process(experiment: Experiment, log: TaskLog, threads: int) -> Sequ
 
 
 class TaskLog(FolderLog):
-    """Checkpoints in a folder of the task's own, progress to the ``Progress`` actor."""
+    """Checkpoints in a folder of the task's own, progress to the publisher."""
 
-    def __init__(self, folder: Path, task: str, progress: Any) -> None:
-        super().__init__(folder, task)
-        self._task, self._progress, self._leaving = task, progress, False
+    def __init__(self, folder: Path, publisher: Publisher) -> None:
+        super().__init__(folder, publisher.task)
+        self._publisher, self._leaving = publisher, False
 
     def tick(self, tick: Tick) -> None:
-        self._progress.tick.remote(self._task, shown_tick(tick))
+        self._publisher.tick(task_progress(tick))
 
     def epoch(self, epoch: Epoch) -> None:
-        self._progress.epoch.remote(self._task, epoch.model_dump())
+        self._publisher.epoch(epoch)
 
     def leaving(self) -> bool:
         self._leaving = False
         with suppress(RayError):  # the actor's own machine may have been lost
-            self._leaving = bool(ray.get(self._progress.leaving.remote(self._task)))
+            self._leaving = ray.get(self._publisher.leaving())
         return self._leaving
 
     def keep(self, checkpoint: Path, epoch: Epoch) -> None:
@@ -71,11 +71,10 @@ class TaskLog(FolderLog):
             raise MachineLeaves
 
     def warn(self, line: str) -> None:
-        self._progress.line.remote(self._task, line)
+        self._publisher.line(line)
 
 
-def shown_tick(tick: Tick) -> dict[str, Any]:
+def task_progress(tick: Tick) -> TaskProgress:
     """A tick as views show it: steps done and in total, and the rest in words."""
-    facts = asdict(tick)
-    text = "epoch {epoch}/{epochs}, loss {loss:.3g}, {images_per_second:.0f} img/s".format(**facts)
-    return {"done": tick.step, "total": tick.steps, "text": text}
+    text = f"epoch {tick.epoch}/{tick.epochs}, loss {tick.loss:.3g}, {tick.images_per_second:.0f} img/s"
+    return TaskProgress(done=tick.step, total=tick.steps, text=text)

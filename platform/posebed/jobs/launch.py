@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from posebed.experiment import Experiment
 from posebed.jobs.cluster import Share, share_for, worker_variables
-from posebed.jobs.in_process import shown_tick
+from posebed.jobs.in_process import task_progress
+from posebed.jobs.machines import living_nodes
+from posebed.jobs.progress import Publisher
+from posebed.jobs.trial_messages import Report
 from posebed.scoring.result import Epoch
 from posebed.training.checkpoint_integrity import seal
 from posebed.training.log import Tick, newest_undamaged
@@ -30,12 +33,11 @@ RESTARTS = 3
 """How often a job starts again by itself after losing a worker."""
 
 
-def launch(experiment: Experiment, task: str, storage: str | None, progress: Any, cpus: int) -> Path:
+def launch(experiment: Experiment, publisher: Publisher, storage: str | None, cpus: int) -> Path:
     """Train on several workers of the cluster; returns a new folder with ``best.safetensors``, ``last.safetensors``,
     ``curve.json``.
 
     Args:
-        task: name under which progress is published.
         storage: folder or address that every node reaches; None for ``.posebed/ray`` on this machine.
         cpus: of each worker, where the cluster has no accelerator.
 
@@ -43,7 +45,9 @@ def launch(experiment: Experiment, task: str, storage: str | None, progress: Any
         ValueError: the cluster cannot hold the job, or needs a storage that its nodes share.
     """
     share = share_for(experiment.train.workers, cpus)
-    trainer = trainer_of(experiment, job_name(experiment), storage or own_storage(), share, (), (task, progress))
+    trainer = trainer_of(
+        experiment, name=job_name(experiment), storage=storage or own_storage(), share=share, publisher=publisher
+    )
     checkpoint = trainer.fit().checkpoint
     if checkpoint is None:
         raise RuntimeError(f"the job of {experiment.name} must leave a checkpoint, but left none")
@@ -54,22 +58,32 @@ def launch(experiment: Experiment, task: str, storage: str | None, progress: Any
     return home
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What every worker is given."""
+
+    experiment: Experiment
+    publisher: Publisher | None
+    threads: int
+
+
 def trainer_of(
     experiment: Experiment,
+    *,
     name: str,
     storage: str,
     share: Share,
     callbacks: Sequence[UserCallback] = (),
-    progress: tuple[str, Any] | None = None,
+    publisher: Publisher | None = None,
 ) -> TorchTrainer:
     """The experiment as a Ray Train job that is not started yet; a job of the same name in its storage is resumed.
 
     Args:
-        progress: the task's name and the actor to which rank 0 publishes how far it is, if anywhere.
+        publisher: to which rank 0 tells how far it is, if to any.
     """
     return TorchTrainer(
         _work,
-        train_loop_config={"experiment": experiment, "progress": progress, "threads": share.cpus},
+        train_loop_config={"work": _Work(experiment, publisher, threads=share.cpus)},
         torch_config=TorchConfig(backend=None if share.accelerator else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=experiment.train.workers,
@@ -98,7 +112,7 @@ def forget(experiment: Experiment, storage: str | None) -> None:
 
 
 def own_storage() -> str:
-    if len({node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}) > 1:
+    if len({node.address for node in living_nodes()}) > 1:
         raise ValueError(
             "POSEBED_STORAGE must name a folder or address that every node reaches, since the cluster has several "
             "machines, but it is not set"
@@ -106,24 +120,25 @@ def own_storage() -> str:
     return str(Path(".posebed/ray").absolute())
 
 
-def _work(config: dict[str, Any]) -> None:
-    """What every worker runs; the imports are heavy and belong to the worker alone."""
+def _work(config: dict[str, _Work]) -> None:
+    """Run in every worker; the imports are heavy and belong to the worker alone."""
     import torch
 
     from posebed.training.loop import train
 
-    torch.set_num_threads(config["threads"])
-    train(config["experiment"], RayLog(config["progress"]))
+    work = config["work"]
+    torch.set_num_threads(work.threads)
+    train(work.experiment, RayLog(work.publisher))
 
 
 class RayLog:
-    """Checkpoints through Ray Train, progress to the ``Progress`` actor."""
+    """Checkpoints through Ray Train, progress to the publisher, if there is one."""
 
-    def __init__(self, progress: tuple[str, Any] | None) -> None:
-        self._task, self._progress = progress or ("", None)
+    def __init__(self, publisher: Publisher | None) -> None:
+        self._publisher = publisher
 
     @contextmanager
-    def latest(self) -> Iterator[Path | None]:
+    def latest(self) -> Generator[Path | None]:
         newest = ray.train.get_checkpoint()
         if newest is None:
             yield None
@@ -144,23 +159,23 @@ class RayLog:
         return ray.train.get_preemption_info() is not None
 
     @contextmanager
-    def fresh(self) -> Iterator[Path]:
+    def fresh(self) -> Generator[Path]:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
 
     def tick(self, tick: Tick) -> None:
-        if self._progress:
-            self._progress.tick.remote(self._task, shown_tick(tick))
+        if self._publisher:
+            self._publisher.tick(task_progress(tick))
 
     def epoch(self, epoch: Epoch) -> None:
-        if self._progress:
-            self._progress.epoch.remote(self._task, epoch.model_dump())
+        if self._publisher:
+            self._publisher.epoch(epoch)
 
     def keep(self, checkpoint: Path, epoch: Epoch) -> None:
         seal(checkpoint, ray.train.get_context().get_world_rank())
-        measured = {"epoch": epoch.epoch, "validation": epoch.validation}
-        ray.train.report(measured, checkpoint=Checkpoint.from_directory(checkpoint))
+        kept = Checkpoint.from_directory(checkpoint)  # pyright: ignore[reportUnknownMemberType]
+        ray.train.report(Report(epoch=epoch.epoch, validation=epoch.validation).for_tune(), checkpoint=kept)
 
     def warn(self, line: str) -> None:
-        if self._progress:
-            self._progress.line.remote(self._task, line)
+        if self._publisher:
+            self._publisher.line(line)

@@ -7,7 +7,7 @@ import os
 import random
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ PATIENCE = {
 """How long Ray waits for its own processes: on a busy machine, importing their code alone exceeds its 30 seconds."""
 
 _COMPILED: Any = _raylet  # it has no types
+_SERVICES: Any = services  # these have few
 OPTIONAL_PORTS = (
     _COMPILED.METRICS_AGENT_PORT_NAME,
     _COMPILED.METRICS_EXPORT_PORT_NAME,
@@ -53,7 +54,7 @@ def start_cluster(**settings: Any) -> None:
         others = set(psutil.Process().children(recursive=True))
         try:
             with patient_start():
-                ray.init(address="local", _temp_dir=folder, **settings)
+                ray.init(address="local", _temp_dir=folder, **settings)  # pyright: ignore[reportUnknownMemberType]
             return
         except Exception as error:  # Ray raises several kinds, one of them Exception itself
             _end_processes(others)
@@ -94,7 +95,7 @@ def temporary_folder() -> str:
 
 
 @contextmanager
-def patient_start() -> Iterator[None]:
+def patient_start() -> Generator[None]:
     """While nodes start, Ray waits for its own processes as long as a busy machine takes.
 
     A raylet waits 15 seconds, which no setting changes, until its agents have named their ports, and then dies. So the
@@ -102,7 +103,7 @@ def patient_start() -> Iterator[None]:
     """
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
-    unchanged = services.start_raylet
+    unchanged = _SERVICES.start_raylet
 
     def start(*args: Any, **settings: Any) -> Any:
         call = inspect.signature(unchanged).bind(*args, **settings)
@@ -112,11 +113,11 @@ def patient_start() -> Iterator[None]:
         call.arguments["runtime_env_agent_port"] = _free_port()
         return unchanged(*call.args, **call.kwargs)
 
-    services.start_raylet = start
+    _SERVICES.start_raylet = start
     try:
         yield
     finally:
-        services.start_raylet = unchanged
+        _SERVICES.start_raylet = unchanged
 
 
 def _free_port() -> int:
@@ -132,7 +133,7 @@ def _free_port() -> int:
 
 def _end_processes(others: set[psutil.Process]) -> None:
     """End what a failed start left running: Ray forgets these processes."""
-    ray.shutdown()
+    ray.shutdown()  # pyright: ignore[reportUnknownMemberType]
     left: list[psutil.Process] = []
     for process in set(psutil.Process().children(recursive=True)) - others:
         try:

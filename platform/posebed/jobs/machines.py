@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, cast
+
 from posebed.jobs.room import Room
 
 import ray  # isort: skip
 from ray._private.state import state  # isort: skip  # no public call names the nodes that drain
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster."""
+
+    name: str
+    """In hexadecimal digits."""
+    address: str
+    room: Room
+    """What it has."""
+
+
+def living_nodes() -> list[Node]:
+    """Those that the cluster has now."""
+    told = cast(list[dict[str, Any]], ray.nodes())  # Ray has no type for what it tells of a node
+    return [Node(n["NodeID"], n["NodeManagerAddress"], _room(n["Resources"])) for n in told if n["Alive"]]
 
 
 class Machines:
@@ -14,14 +35,14 @@ class Machines:
     Attributes:
         rooms: what each machine has.
         staying: what each has that will not be taken away.
-        leaving: nodes that will be, in hexadecimal digits.
+        leaving: names of the nodes that will be.
         own_leaves: whether this process's is one of them; as all tasks end with it, every node then counts
             as leaving.
     """
 
     def __init__(self) -> None:
-        alive = {node["NodeID"]: _room(node["Resources"]) for node in ray.nodes() if node["Alive"]}
-        self.leaving = alive.keys() & state.get_draining_nodes().keys()
+        alive = {node.name: node.room for node in living_nodes()}
+        self.leaving: Collection[str] = alive.keys() & state.get_draining_nodes().keys()
         self.own_leaves = ray.get_runtime_context().get_node_id() in self.leaving
         if self.own_leaves:
             self.leaving = alive.keys()
@@ -30,4 +51,4 @@ class Machines:
 
 
 def _room(resources: dict[str, float]) -> Room:
-    return Room(resources.get("CPU", 0), resources.get("GPU", 0), resources.get("memory", 0))
+    return Room(cpus=resources.get("CPU", 0), gpus=resources.get("GPU", 0), memory=resources.get("memory", 0))

@@ -1,31 +1,54 @@
-"""The actor to which tasks publish progress and from which the driver reads it.
+"""The actor to which tasks publish progress and from which the driver reads it, and a task's way to it.
 
 A module of its own, so that the actor's process imports nothing that training needs.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ray
+
+    from posebed.scoring.result import Epoch
+
+
+@dataclass(frozen=True)
+class TaskProgress:
+    """How far a task is."""
+
+    done: float
+    total: float | None
+    """None where that is not known."""
+    text: str
+
+
+@dataclass(frozen=True)
+class News:
+    """Of one task, either an epoch or a line."""
+
+    task: str
+    epoch: dict[str, Any] | None = None
+    """A finished epoch as pydantic dumps it."""
+    line: str = ""
+    """Something to be shown above the bars."""
 
 
 class Progress:
-    """Holds the newest tick of every task, and the epochs and lines that the driver has not read yet. When its machine
-    is lost, it starts again without them."""
+    """Holds how far every task is, and the epochs and lines that the driver has not read yet. When its machine is lost,
+    it starts again without them."""
 
     def __init__(self) -> None:
-        self._ticks: dict[str, dict[str, Any]] = {}
-        self._news: list[tuple[str, str, Any]] = []
+        self._ticks: dict[str, TaskProgress] = {}
+        self._news: list[News] = []
         self._leaving: set[str] = set()
 
-    def tick(self, task: str, tick: dict[str, Any]) -> None:
+    def tick(self, task: str, tick: TaskProgress) -> None:
         self._ticks[task] = tick
 
-    def epoch(self, task: str, epoch: dict[str, Any]) -> None:
-        self._news.append((task, "epoch", epoch))
-
-    def line(self, task: str, line: str) -> None:
-        """Something to be shown above the bars."""
-        self._news.append((task, "line", line))
+    def add(self, news: News) -> None:
+        self._news.append(news)
 
     def leave(self, task: str) -> None:
         """The machine on which a task runs will be taken away."""
@@ -38,7 +61,29 @@ class Progress:
     def leaving(self, task: str) -> bool:
         return task in self._leaving
 
-    def read(self) -> tuple[dict[str, dict[str, Any]], list[tuple[str, str, Any]]]:
-        """The newest ticks by task, and the news (task, epoch or line, content) since it was last read."""
+    def read(self) -> tuple[dict[str, TaskProgress], list[News]]:
+        """How far each task is, and the news since they were last read."""
         news, self._news = self._news, []
         return self._ticks, news
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Publishes the progress of one task, and waits for no answer."""
+
+    task: str
+    actor: Any
+    """Handle of the ``Progress`` actor; Ray has no types for its methods."""
+
+    def tick(self, tick: TaskProgress) -> None:
+        self.actor.tick.remote(self.task, tick)
+
+    def epoch(self, epoch: Epoch) -> None:
+        self.actor.add.remote(News(self.task, epoch=epoch.model_dump()))
+
+    def line(self, line: str) -> None:
+        self.actor.add.remote(News(self.task, line=line))
+
+    def leaving(self) -> ray.ObjectRef[bool]:
+        """Whether the task's machine will be taken away."""
+        return self.actor.leaving.remote(self.task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ TASKS, WANTED = Kind("a list of running tasks"), Kind("a request to stop")
 
 
 @contextmanager
-def only_command() -> Iterator[None]:
+def only_command() -> Generator[None]:
     """Hold the project: of two commands that run tasks, the second is refused.
 
     Raises:
@@ -64,7 +64,7 @@ def _wanted_keys() -> list[str] | None:
 
 
 @contextmanager
-def noted_interrupts() -> Iterator[Callable[[], bool]]:
+def noted_interrupts() -> Generator[Callable[[], bool]]:
     """Within it, a first interrupt (Ctrl-C) is noted instead of raised, and what is given tells whether there was one:
     raised, it could arrive in a callback that swallows it. A second one is raised as ever.
     """

@@ -13,13 +13,13 @@ from typing import Any
 
 from posebed.catalog import Catalog
 from posebed.config import Params
-from posebed.jobs.actors import Actor, Actors
+from posebed.jobs.actors import Actor, Actors, ready
 from posebed.jobs.cluster import connect
 from posebed.jobs.estimate import Estimates
 from posebed.jobs.graph import Graph, Task
 from posebed.jobs.machines import Machines
 from posebed.jobs.outcomes import log_file, write_failure, write_record
-from posebed.jobs.progress import Progress
+from posebed.jobs.progress import Progress, Publisher
 from posebed.jobs.requests import Stops, note_running, noted_interrupts
 from posebed.jobs.reservations import free_ownerless
 from posebed.jobs.room import Room, share_of, slots, together, trials_at_once
@@ -48,7 +48,7 @@ class Under:
 
     task: Task
     need: Room
-    ref: Any
+    ref: ray.ObjectRef[Done]
     actor: Actor
     keeps: bool
     """Whether its actor is given further tasks."""
@@ -105,6 +105,7 @@ class Schedule:
         if not self._waiting:
             return
         connect(self._plan.packages)
+        # Any: Ray has no types for an actor's methods.
         self._progress: Any = ray.remote(num_cpus=0, max_restarts=-1)(Progress).remote()
         try:
             with noted_interrupts() as interrupted:
@@ -163,12 +164,18 @@ class Schedule:
         own_process = task.kind == "search" or task.workers > 1
         find = self._actors.launcher if own_process else self._actors.warm
         actor = find(need, self._room(), len(self._machines.staying) > 1)
-        storage = os.environ.get("POSEBED_STORAGE")
-        plan, threads = self._plan, int(share.cpus)
-        request = Request(task, plan.params, plan.catalog, storage, self._progress, threads, self._at_once(task))
+        request = Request(
+            task=task,
+            params=self._plan.params,
+            catalog=self._plan.catalog,
+            storage=os.environ.get("POSEBED_STORAGE"),
+            publisher=Publisher(task.name, self._progress),
+            threads=int(share.cpus),
+            at_once=self._at_once(task),
+        )
         self._progress.start.remote(task.name)
         ref = actor.handle.do.remote(self._plan.perform, request, str(log_file(task)))
-        self._under[task.name] = Under(task, need, ref, actor, keeps=not own_process)
+        self._under[task.name] = Under(task=task, need=need, ref=ref, actor=actor, keeps=not own_process)
 
     def _room(self) -> Room:
         taken = [under.need for under in self._under.values() if under.actor.node not in self._machines.leaving]
@@ -224,12 +231,11 @@ class Schedule:
 
     def _collect(self) -> None:
         refs = {under.ref: under for under in self._under.values()}
-        ready, _ = ray.wait([*refs], timeout=POLL_SECONDS) if refs else ([], [])
-        for ref in ready:
+        for ref in ready([*refs], POLL_SECONDS) if refs else ():
             under = refs[ref]
             del self._under[under.task.name]
             try:
-                done: Done = ray.get(ref)
+                done = ray.get(ref)
             except RayError as error:
                 self._broke(under, error)
             else:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from posebed.config import SearchConfig
+from posebed.jobs.trial_messages import Report
 from posebed.scoring.search_result import Measured, Trial
 
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler  # isort: skip
@@ -16,8 +17,11 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 class _SparesFirst:
     """The run's own setting, to which the others are compared, is seen to its end."""
 
+    # Any: the schedulers below are what is above this class, and Ray has no type for reports.
+
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        decision: str = super().on_trial_result(tune_controller, trial, result)  # pyright: ignore[reportAttributeAccessIssue]
+        scheduler: Any = super()
+        decision: str = scheduler.on_trial_result(tune_controller, trial, result)
         return TrialScheduler.CONTINUE if getattr(trial, "config", {}).get("number") == 0 else decision
 
 
@@ -33,14 +37,25 @@ def scheduler_of(settings: SearchConfig, epochs: int, trials: Sequence[Trial]) -
     Args:
         epochs: of a trial that is seen to its end.
     """
-    judged: dict[str, Any] = {"time_attr": "epoch", "metric": "validation", "mode": "max"}
     if settings.scheduler == "asha" and settings.grace < epochs:
         scheduler: TrialScheduler = _Halving(
-            **judged, max_t=epochs, grace_period=settings.grace, reduction_factor=settings.reduction
+            time_attr="epoch",
+            metric="validation",
+            mode="max",
+            max_t=epochs,
+            grace_period=settings.grace,
+            reduction_factor=settings.reduction,
         )
     elif settings.scheduler == "median":
         never: Any = math.inf  # else it pauses trials while there are too few to judge them by
-        scheduler = _Median(**judged, grace_period=settings.grace, min_samples_required=3, min_time_slice=never)
+        scheduler = _Median(
+            time_attr="epoch",
+            metric="validation",
+            mode="max",
+            grace_period=settings.grace,
+            min_samples_required=3,
+            min_time_slice=never,
+        )
     else:
         return FIFOScheduler()
     for trial in trials:
@@ -57,13 +72,14 @@ class _Former:
 
 
 def _remember(scheduler: TrialScheduler, trial: Trial) -> None:
-    former: Any = _Former(f"former-{trial.number}")
-    controller: Any = None
-    scheduler.on_trial_add(controller, former)
+    judge: Any = scheduler  # which looks at no more than this of trials, and not at Tune's controller
+    former = _Former(f"former-{trial.number}")
+    judge.on_trial_add(None, former)
     for measured in trial.curve[:-1]:
-        scheduler.on_trial_result(controller, former, _tune_result(measured))
-    scheduler.on_trial_complete(controller, former, _tune_result(trial.curve[-1]))
+        judge.on_trial_result(None, former, _tune_result(measured))
+    judge.on_trial_complete(None, former, _tune_result(trial.curve[-1]))
 
 
 def _tune_result(measured: Measured) -> dict[str, Any]:
-    return {"epoch": measured.epoch, "validation": measured.validation, "time_total_s": measured.device_seconds}
+    report = Report(epoch=measured.epoch, validation=measured.validation)
+    return report.for_tune() | {"time_total_s": measured.device_seconds}

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,12 +24,15 @@ from posebed.contracts import SamplerSpec
 from posebed.experiment import Experiment
 from posebed.jobs.cluster import Share, share_for, worker_variables
 from posebed.jobs.launch import own_storage
+from posebed.jobs.machines import living_nodes
+from posebed.jobs.room import together
 from posebed.jobs.schedulers import scheduler_of
 from posebed.jobs.search_space import own_setting, space_of
 from posebed.jobs.study import importance, open_storage, open_study, study_name, trial_of, trials_of
 from posebed.jobs.suggest import Running, StudySearch
+from posebed.jobs.trial_messages import Assignment
 from posebed.scoring.search_result import SearchResult, Trial
-from posebed.space import Space, When
+from posebed.space import Choice, Dimension, LogUniform, Space, Steps, When
 
 # Read by Tune: no files per trial beside ours, no tables beside ours, no report that comes too late to stop a trial;
 # reports without a validation, such as that of the cost, are allowed.
@@ -41,8 +44,7 @@ os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
 os.environ.setdefault("TUNE_FORCE_TRIAL_CLEANUP_S", "5")
 os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
 
-import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
-from ray import tune  # isort: skip
+from ray import tune  # isort: skip  # after cluster, which sets the variables that Ray reads
 
 from posebed.jobs.trial import WarmTrial, train_with_workers  # isort: skip
 
@@ -65,8 +67,8 @@ class Search:
     settings: SearchConfig
     space: Space
     study: optuna.Study
-    trainable: Any
-    """What Tune calls for each trial."""
+    trainable: type[tune.Trainable] | Callable[[dict[str, Any]], None]
+    """What Tune makes or calls for each trial, with the dictionary of an ``Assignment``."""
     proposer: SamplerSpec
 
     def sampler(self) -> BaseSampler:
@@ -98,9 +100,11 @@ def open_search(experiment: Experiment, settings: SearchConfig, proposer: Sample
     """
     space = space_of(experiment, settings)
     name = study_name(experiment, space, settings.cost)
-    study = open_study(name, open_storage(), space, own_setting(experiment, space), settings)
+    study = open_study(name, open_storage(), space=space, own_setting=own_setting(experiment, space), settings=settings)
     trainable = train_with_workers if experiment.train.workers > 1 else WarmTrial
-    return Search(experiment, settings, space, study, trainable, proposer)
+    return Search(
+        experiment=experiment, settings=settings, space=space, study=study, trainable=trainable, proposer=proposer
+    )
 
 
 def run_search(search: Search, storage: str | None, at_once: int, watchers: Sequence[Watcher]) -> None:
@@ -121,7 +125,7 @@ def run_search(search: Search, storage: str | None, at_once: int, watchers: Sequ
     name = f"{search.study.study_name}-{int(time.time())}"
     algorithm = _algorithm(search, place, home, watchers)
     tuner = tune.Tuner(
-        tune.with_resources(search.trainable, place.resources),
+        tune.with_resources(search.trainable, place.resources),  # pyright: ignore[reportUnknownMemberType]
         tune_config=tune.TuneConfig(
             search_alg=algorithm,
             scheduler=scheduler_of(search.settings, search.experiment.train.epochs, search.trials()),
@@ -169,29 +173,29 @@ def places(search: Search) -> Places:
     workers = search.experiment.train.workers
     cpus, gpus = search.settings.resources.cpus, search.settings.resources.gpus
     share = share_for(workers, cpus)
-    total = ray.cluster_resources()
+    total = together([node.room for node in living_nodes()])
     if workers > 1:
-        room = total.get("GPU", 0) if share.accelerator else total.get("CPU", 0) // share.cpus
+        room = total.gpus if share.accelerator else total.cpus // share.cpus
         return Places({"memory": 1}, max(1, int(room // workers)), share)
     if share.accelerator:
-        at_once = min(int(total["GPU"] / gpus + 1e-9), int(total["CPU"]))
+        at_once = min(int(total.gpus / gpus + 1e-9), int(total.cpus))
         return Places({"CPU": 1, "GPU": gpus}, at_once, replace(share, cpus=1))
-    return Places({"CPU": cpus}, int(total["CPU"] // cpus), share)
+    return Places({"CPU": cpus}, int(total.cpus // cpus), share)
 
 
 def _algorithm(search: Search, place: Places, home: Path, watchers: Sequence[Watcher]) -> StudySearch:
     variables = worker_variables(place.share.accelerator)
 
     def configured(varied: Experiment, number: int) -> dict[str, Any]:
-        return {
-            "experiment": varied,
-            "number": number,
-            "folder": str(home / f"trial-{number}"),
-            "threads": place.share.cpus,
-            "share": place.share,
-            "cost": search.settings.cost,
-            "variables": variables,
-        }
+        assigned = Assignment(
+            experiment=varied,
+            number=number,
+            folder=home / f"trial-{number}",
+            share=place.share,
+            cost=search.settings.cost,
+            variables=variables,
+        )
+        return assigned.for_tune()
 
     def ended(number: int) -> None:
         shutil.rmtree(home / f"trial-{number}", ignore_errors=True)
@@ -200,7 +204,13 @@ def _algorithm(search: Search, place: Places, home: Path, watchers: Sequence[Wat
             watcher.trial(trial)
 
     return StudySearch(
-        search.experiment, search.space, search.settings, search.study, search.sampler(), configured, ended
+        experiment=search.experiment,
+        space=search.space,
+        settings=search.settings,
+        study=search.study,
+        sampler=search.sampler(),
+        configure=configured,
+        ended=ended,
     )
 
 
@@ -210,7 +220,7 @@ class _Heartbeat(tune.Callback):
     def __init__(self, algorithm: StudySearch, watchers: Sequence[Watcher]) -> None:
         self._algorithm, self._watchers = algorithm, watchers
 
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:  # as Ray types it
         for watcher in self._watchers:
             watcher.running(tuple(self._algorithm.running.values()))
 
@@ -241,14 +251,15 @@ def result_of(search: Search, origin: dict[str, str]) -> SearchResult:
     )
 
 
-def describe(dimension: Any) -> str:
+def describe(dimension: Dimension) -> str:
     """A dimension in words."""
     if isinstance(dimension, When):
         return f"{describe(dimension.then)} where {dimension.name} is {_listed(dimension.values)}"
-    if hasattr(dimension, "values"):
+    if isinstance(dimension, Choice):
         return _listed(dimension.values)
-    kind = type(dimension).__name__
-    how = {"LogUniform": ", logarithmic", "Steps": f", in steps of {getattr(dimension, 'step', 1):g}"}.get(kind, "")
+    how = ", logarithmic" if isinstance(dimension, LogUniform) else ""
+    if isinstance(dimension, Steps):
+        how = f", in steps of {dimension.step:g}"
     return f"{dimension.low:g} to {dimension.high:g}{how}"
 
 

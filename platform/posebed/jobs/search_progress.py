@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from posebed.config import BudgetConfig
+from posebed.jobs.progress import Publisher, TaskProgress
 from posebed.jobs.suggest import Running
 from posebed.scoring.search_result import Trial, spent
 
@@ -13,11 +13,10 @@ from posebed.scoring.search_result import Trial, spent
 class SearchProgress:
     """Args:
     trials: that ended before.
-    progress: handle of the ``Progress`` actor.
     """
 
-    def __init__(self, task: str, budget: BudgetConfig, trials: Sequence[Trial], progress: Any) -> None:
-        self._task, self._progress = task, progress
+    def __init__(self, budget: BudgetConfig, trials: Sequence[Trial], publisher: Publisher) -> None:
+        self._publisher = publisher
         self._limits = {name: limit for name, limit in budget.model_dump().items() if limit}
         self._ended = [t for t in trials if not t.source]
         if self._ended:
@@ -34,11 +33,11 @@ class SearchProgress:
         used = spent(self._ended)
         nearest = max(self._limits, key=lambda name: used[name] / self._limits[name])
         under = ", ".join(f"trial {t.number} at epoch {t.epoch}/{t.epochs}" for t in trials[:3])
-        tick = {"done": used[nearest], "total": self._limits[nearest], "text": f"{self._best_in_words()}; {under}"}
-        self._progress.tick.remote(self._task, tick)
+        text = f"{self._best_in_words()}; {under}"
+        self._publisher.tick(TaskProgress(done=used[nearest], total=self._limits[nearest], text=text))
 
     def _say(self, line: str) -> None:
-        self._progress.line.remote(self._task, line)
+        self._publisher.line(line)
 
     def _best_in_words(self) -> str:
         done = [t for t in self._ended if t.state == "complete"]

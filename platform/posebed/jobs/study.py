@@ -21,7 +21,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from posebed.address import shown_address, without_secrets
-from posebed.config import SearchConfig
+from posebed.config import SearchConfig, Section
 from posebed.experiment import Experiment
 from posebed.files import locked
 from posebed.listing import shortened
@@ -43,6 +43,20 @@ STATES: dict[TrialState, State] = {
 }
 NOTE = "posebed"
 """Attribute of a trial."""
+
+
+class Note(Section):
+    """What a study keeps of a trial beside its values; as in ``search_result.Trial``."""
+
+    curve: tuple[Measured, ...] = ()
+    epochs: int = 0
+    device_seconds: float = 0.0
+    cost: float | None = None
+    notes: tuple[str, ...] = ()
+    failed: str = ""
+    source: str = ""
+
+
 PLAIN = (str, int, float, bool, type(None))
 """Kinds of values that a study stores as they are."""
 
@@ -86,12 +100,17 @@ def study_name(experiment: Experiment, space: Space, cost: str | None) -> str:
 
 
 def open_study(
-    name: str, storage: optuna.storages.BaseStorage, space: Space, own: Mapping[str, Any], settings: SearchConfig
+    name: str,
+    storage: optuna.storages.BaseStorage,
+    *,
+    space: Space,
+    own_setting: Mapping[str, Any],
+    settings: SearchConfig,
 ) -> optuna.Study:
     """The study of that name; a new one gets the run's own setting as its first trial, and what other studies know.
 
     Args:
-        own: the run's own values of every dimension that has one.
+        own_setting: the run's own values of every dimension that has one.
 
     Raises:
         LookupError: a study to learn from is not in the storage.
@@ -105,7 +124,7 @@ def open_study(
     directions = [StudyDirection.MAXIMIZE, *([StudyDirection.MINIMIZE] if settings.cost else [])]
     study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
     if not study.get_trials(deepcopy=False):
-        study.enqueue_trial({n: _label(value) for n, value in own.items()})
+        study.enqueue_trial({n: _label(value) for n, value in own_setting.items()})
         for source in settings.warm_start:
             _learn(study, storage, source, space)
     return study
@@ -123,7 +142,7 @@ def _learn(study: optuna.Study, storage: optuna.storages.BaseStorage, source: st
                     values=trial.values,
                     params=trial.params,
                     distributions={n: _distribution(plain[n]) for n in trial.params},
-                    user_attrs={NOTE: noted(trial) | {"source": source}},
+                    user_attrs={NOTE: _attribute(noted(trial).model_copy(update={"source": source}))},
                 )
             )
 
@@ -182,22 +201,22 @@ def trial_of(study: optuna.Study, space: Space, number: int) -> Trial:
 def _trial(frozen: FrozenTrial, space: Space) -> Trial:
     about = noted(frozen)
     plain = {n: d.then if isinstance(d, When) else d for n, d in space.items()}
-    curve = tuple(Measured.model_validate(m) for m in about.get("curve", ()))
+    curve = about.curve
     failed = frozen.state is TrialState.FAIL
     return Trial(
         number=frozen.number,
         state=STATES[frozen.state],
         params={n: meant(plain[n], v) for n, v in frozen.params.items()},
         validation=curve[-1].validation if curve and not failed else None,
-        cost=about.get("cost"),
+        cost=about.cost,
         curve=curve,
-        epochs=about.get("epochs", 0),
-        device_seconds=about.get("device_seconds", 0.0),
-        failed=about.get("failed", "") or ("ended without a word" if failed else ""),
-        notes=tuple(about.get("notes", ())),
+        epochs=about.epochs,
+        device_seconds=about.device_seconds,
+        failed=about.failed or ("ended without a word" if failed else ""),
+        notes=about.notes,
         started=_utc(frozen.datetime_start),
         ended=_utc(frozen.datetime_complete),
-        source=about.get("source", ""),
+        source=about.source,
     )
 
 
@@ -205,14 +224,18 @@ def _utc(local: datetime | None) -> str:
     return local.astimezone(UTC).isoformat(timespec="milliseconds") if local else ""
 
 
-def noted(trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:
+def noted(trial: optuna.Trial | FrozenTrial) -> Note:
     """What is known of a trial beside its values."""
-    return trial.user_attrs.get(NOTE, {})
+    return Note.model_validate(trial.user_attrs.get(NOTE, {}))
 
 
-def note(trial: optuna.Trial, about: Mapping[str, Any]) -> None:
+def note(trial: optuna.Trial, about: Note) -> None:
     """Keep what is known of a trial, in one change of the storage."""
-    trial.set_user_attr(NOTE, dict(about))
+    trial.set_user_attr(NOTE, _attribute(about))
+
+
+def _attribute(about: Note) -> dict[str, Any]:
+    return about.model_dump(exclude_defaults=True)
 
 
 def importance(study: optuna.Study) -> dict[str, float]:

@@ -18,7 +18,8 @@ from optuna.trial import TrialState
 
 from posebed.config import BudgetConfig, SearchConfig
 from posebed.experiment import Experiment
-from posebed.jobs.study import STATES, note, noted, suggest
+from posebed.jobs.study import STATES, Note, note, noted, suggest
+from posebed.jobs.trial_messages import Report
 from posebed.scoring.search_result import Measured
 from posebed.space import Space
 
@@ -47,26 +48,27 @@ class Running:
         """How far it has come."""
         return self.curve[-1].epoch if self.curve else 0
 
-    def described(self) -> dict[str, Any]:
+    def described(self) -> Note:
         """What the study notes of it."""
-        return {
-            "curve": [m.model_dump() for m in self.curve],
-            "epochs": self.epoch,
-            "device_seconds": self.device_seconds,
-            "cost": self.cost,
-            "notes": self.notes,
-            "failed": self.failed,
-        }
+        return Note(
+            curve=tuple(self.curve),
+            epochs=self.epoch,
+            device_seconds=self.device_seconds,
+            cost=self.cost,
+            notes=self.notes,
+            failed=self.failed,
+        )
 
-    def add(self, result: Mapping[str, Any]) -> bool:
+    def add(self, report: Report) -> bool:
         """Take a report in; return whether it is of a later epoch than those before."""
         now = time.monotonic()
-        self.device_seconds += result.get("seconds", now - self.reported) * self.workers
+        seconds = now - self.reported if report.seconds is None else report.seconds
+        self.device_seconds += seconds * self.workers
         self.reported = now
-        self.cost = result.get("cost", self.cost)
-        self.notes = tuple(dict.fromkeys([*self.notes, *result.get("notes", ())]))
-        self.failed = result.get("failed") or ""
-        epoch, validation = result.get("epoch", 0), result.get("validation")
+        self.cost = self.cost if report.cost is None else report.cost
+        self.notes = tuple(dict.fromkeys([*self.notes, *report.notes]))
+        self.failed = report.failed
+        epoch, validation = report.epoch or 0, report.validation
         if validation is None or epoch <= self.epoch:
             return False
         if not math.isfinite(validation):
@@ -80,15 +82,15 @@ class Running:
 def _begun(optuna_trial: optuna.Trial, params: Mapping[str, Any], varied: Experiment, again: bool) -> Running:
     """A trial that starts, or goes on where a killed search left it."""
     before = noted(optuna_trial)
-    notes = (f"the search ended after its epoch {before.get('epochs', 0)}; it goes on",) if again else ()
+    notes = (f"the search ended after its epoch {before.epochs}; it goes on",) if again else ()
     return Running(
-        optuna_trial.number,
-        params,
-        varied.train.epochs,
-        varied.train.workers,
-        [Measured.model_validate(m) for m in before.get("curve", ())],
-        before.get("device_seconds", 0.0),
-        notes=(*before.get("notes", ()), *notes),
+        number=optuna_trial.number,
+        params=params,
+        epochs=varied.train.epochs,
+        workers=varied.train.workers,
+        curve=[*before.curve],
+        device_seconds=before.device_seconds,
+        notes=(*before.notes, *notes),
     )
 
 
@@ -127,15 +129,16 @@ class StudySearch(Searcher):
         self._lost: list[tuple[optuna.Trial, Running]] = []
         self._interrupted = [t for t in study.get_trials(deepcopy=False) if t.state is TrialState.RUNNING]
         done = [noted(t) for t in study.get_trials(deepcopy=False) if t.state in STATES]
-        own = [about for about in done if "source" not in about]
+        own = [about for about in done if not about.source]
         self._trials = len(own)
-        self._epochs = sum(about.get("epochs", 0) for about in own)
-        self._device_seconds = sum(about.get("device_seconds", 0.0) for about in own)
+        self._epochs = sum(about.epochs for about in own)
+        self._device_seconds = sum(about.device_seconds for about in own)
 
     def set_search_properties(self, metric: Any, mode: Any, config: dict[str, Any], **spec: Any) -> bool:
         return True
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    # Ray's own types forget FINISHED.
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """What the trial's actor is given."""
         if self._lost:
             self._optuna_trials[trial_id], self.running[trial_id] = optuna_trial, trial = self._lost.pop(0)
@@ -159,7 +162,7 @@ class StudySearch(Searcher):
     def _next(self) -> optuna.Trial:
         if self._interrupted:
             # Optuna opens a trial by this number alone, and says it nowhere else.
-            return optuna.Trial(self._study, self._interrupted.pop(0)._trial_id)
+            return optuna.Trial(self._study, self._interrupted.pop(0)._trial_id)  # pyright: ignore[reportPrivateUsage]
         return self._study.ask()
 
     def _used_up(self) -> bool:
@@ -178,14 +181,14 @@ class StudySearch(Searcher):
 
     def _refuse(self, optuna_trial: optuna.Trial, why: str) -> None:
         """A setting that the sections refuse is a failed trial that cost nothing."""
-        note(optuna_trial, {"failed": why})
+        note(optuna_trial, Note(failed=why))
         self._study.tell(optuna_trial, state=TrialState.FAIL)
         self._trials += 1
         self._ended(optuna_trial.number)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         trial, optuna_trial = self.running[trial_id], self._optuna_trials[trial_id]
-        if trial.add(result):
+        if trial.add(Report.from_tune(result)):
             newest = trial.curve[-1]
             if not self._has_cost_objective:
                 optuna_trial.report(newest.validation, newest.epoch)
@@ -195,7 +198,7 @@ class StudySearch(Searcher):
         if trial_id not in self.running:
             return  # Tune tells of an end twice where stopping the actor fails
         optuna_trial, trial = self._optuna_trials[trial_id], self.running[trial_id]
-        if result and trial.add(result) and not self._has_cost_objective:
+        if result and trial.add(Report.from_tune(result)) and not self._has_cost_objective:
             optuna_trial.report(trial.curve[-1].validation, trial.curve[-1].epoch)
         if error and not trial.failed:
             trial.losses += 1

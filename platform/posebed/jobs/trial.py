@@ -9,11 +9,11 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from posebed.experiment import Experiment
 from posebed.jobs.failures import reason
+from posebed.jobs.trial_messages import Assignment, Report
 from posebed.scoring.result import Epoch
 
 from ray import tune  # isort: skip
@@ -29,32 +29,38 @@ class WarmTrial(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._begin(config)
+        self._begin(Assignment.from_tune(config))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._begin(new_config)
+        self._begin(Assignment.from_tune(new_config))
         return True
 
     def step(self) -> dict[str, Any]:
-        started = time.perf_counter()
-        # Schedulers look at epoch and validation of every trial that ends, of a failed one too.
-        result: dict[str, Any] = {"failed": "", "done": False, "epoch": self._reached, "validation": math.nan}
+        started, assigned = time.perf_counter(), self._assigned
+        validation, failed = math.nan, ""
         try:
             line = self._next_validation()
             if line.validation is None or math.isnan(line.validation):
                 raise ValueError(f"the validation must be a number, but is {line.validation} in epoch {line.epoch}")
-            self._reached = line.epoch
-            result |= {"epoch": line.epoch, "validation": line.validation, "done": line.epoch == self._epochs}
-            if self._cost and self._measured_cost is None:
-                self._measured_cost = cost_of(self._experiment, self._cost)
+            self._reached, validation = line.epoch, line.validation
+            if assigned.cost and self._measured_cost is None:
+                self._measured_cost = cost_of(assigned.experiment, assigned.cost)
         except Exception as error:
-            result |= {"failed": reason(error), "done": True}
-        result["notes"] = list(self._log.notes)
-        if self._measured_cost is not None:
-            result["cost"] = self._measured_cost
-        if result["done"]:
+            failed = reason(error)
+        done = bool(failed) or self._reached == assigned.experiment.train.epochs
+        if done:
             self._end()
-        return result | {"seconds": time.perf_counter() - started}
+        # Schedulers look at epoch and validation of every trial that ends, of a failed one too.
+        report = Report(
+            epoch=self._reached,
+            validation=validation,
+            seconds=time.perf_counter() - started,
+            cost=self._measured_cost,
+            notes=tuple(self._log.notes),
+            failed=failed,
+            done=done,
+        )
+        return report.for_tune()
 
     def cleanup(self) -> None:
         self._end()
@@ -62,24 +68,22 @@ class WarmTrial(tune.Trainable):
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: the training keeps its own checkpoints in the trial's folder."""
 
-    def load_checkpoint(self, checkpoint: Any) -> None:
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
         """Nothing: the training finds its own."""
 
-    def _begin(self, config: dict[str, Any]) -> None:
-        os.environ.update(config["variables"])  # before DeepSpeed is imported
+    def _begin(self, assigned: Assignment) -> None:
+        os.environ.update(assigned.variables)  # before DeepSpeed is imported
         import torch
 
         from posebed.jobs.trial_log import TrialLog
         from posebed.training.loop import epochs
 
         self._end()
-        torch.set_num_threads(config["threads"])
-        self._experiment: Experiment = config["experiment"]
-        self._cost: str | None = config["cost"]
-        self._epochs = self._experiment.train.epochs
-        self._measured_cost, self._reached = None, 0
-        self._log = TrialLog(Path(config["folder"]), self._experiment.key, SAVE_SECONDS)
-        self._training = epochs(self._experiment, self._log)
+        torch.set_num_threads(assigned.share.cpus)
+        self._assigned, self._reached = assigned, 0
+        self._measured_cost: float | None = None
+        self._log = TrialLog(assigned.folder, assigned.experiment.key, SAVE_SECONDS)
+        self._training = epochs(assigned.experiment, self._log)
 
     _training: Iterator[Epoch] | None = None
 
@@ -101,14 +105,23 @@ def train_with_workers(config: dict[str, Any]) -> None:
 
     from posebed.jobs.launch import trainer_of
 
-    experiment: Experiment = config["experiment"]
+    assigned = Assignment.from_tune(config)
     try:
-        if config["cost"]:
-            tune.report({"cost": cost_of(experiment, config["cost"])})
-        folder = Path(config["folder"])
-        trainer_of(experiment, folder.name, str(folder.parent), config["share"], [TuneReportCallback()]).fit()
+        if assigned.cost:
+            _tell(Report(cost=cost_of(assigned.experiment, assigned.cost)))
+        trainer_of(
+            assigned.experiment,
+            name=assigned.folder.name,
+            storage=str(assigned.folder.parent),
+            share=assigned.share,
+            callbacks=[TuneReportCallback()],
+        ).fit()
     except Exception as error:
-        tune.report({"failed": reason(error), "epoch": 0, "validation": math.nan})
+        _tell(Report(epoch=0, validation=math.nan, failed=reason(error)))
+
+
+def _tell(report: Report) -> None:
+    tune.report(report.for_tune())  # pyright: ignore[reportUnknownMemberType]
 
 
 def cost_of(experiment: Experiment, cost: str) -> float:

@@ -6,7 +6,6 @@ import math
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -15,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from posebed.jobs.graph import Task
+from posebed.jobs.progress import News, TaskProgress
 from posebed.scoring.result import Epoch
 
 SHOWN = 12
@@ -70,33 +70,32 @@ class View:
 
     def update(
         self,
-        ticks: Mapping[str, Mapping[str, Any]],
-        news: Sequence[tuple[str, str, Any]],
+        ticks: Mapping[str, TaskProgress],
+        news: Sequence[News],
         running: Collection[str],
         waiting: int,
     ) -> None:
         """Show how far the running tasks are.
 
         Args:
-            ticks: by task ``done`` and ``total`` steps, and ``text``.
-            news: task, epoch or line, and content.
+            ticks: by task how far it is.
         """
-        for task, kind, content in news:
-            if kind == "epoch":
-                epoch = Epoch.model_validate(content)
-                self._on_epoch(task, epoch)
+        for one in news:
+            if one.epoch is not None:
+                epoch = Epoch.model_validate(one.epoch)
+                self._on_epoch(one.task, epoch)
                 if epoch.validation is not None:
-                    self.say(f"{task}: {epoch_line(epoch)}")
+                    self.say(f"{one.task}: {epoch_line(epoch)}")
             else:
-                self.say(f"{task}: {content}")
+                self.say(f"{one.task}: {one.line}")
         if self._live:
             self._live.update(self._table(ticks, running, waiting), refresh=True)
 
-    def _table(self, ticks: Mapping[str, Mapping[str, Any]], running: Collection[str], waiting: int) -> Group:
+    def _table(self, ticks: Mapping[str, TaskProgress], running: Collection[str], waiting: int) -> Group:
         table = Table.grid(padding=(0, 1))
         for name in [*running][:SHOWN]:
-            tick = ticks.get(name, {"done": 0, "total": 1, "text": "starting"})
-            table.add_row(name, ProgressBar(tick["total"], tick["done"], width=24), tick["text"])
+            tick = ticks.get(name, TaskProgress(done=0, total=1, text="starting"))
+            table.add_row(name, ProgressBar(tick.total, tick.done, width=24), tick.text)
         more = len(running) - SHOWN
         if more > 0:
             table.add_row(f"and {more} more")

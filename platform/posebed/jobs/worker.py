@@ -7,15 +7,15 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from posebed.catalog import Catalog
 from posebed.config import Params
 from posebed.jobs.failures import reason
 from posebed.jobs.graph import Task
+from posebed.jobs.progress import Publisher
 
 import ray  # isort: skip
 
@@ -29,8 +29,7 @@ class Request:
     catalog: Catalog
     storage: str | None
     """Folder or address that every node reaches; None for ``.posebed/jobs`` on this machine."""
-    progress: Any
-    """Handle of the ``Progress`` actor."""
+    publisher: Publisher
     threads: int
     at_once: int = 1
     """Of a search: trials at a time."""
@@ -80,11 +79,11 @@ class Worker:
             except Exception as error:
                 traceback.print_exc()
                 failed = reason(error)
-        return Done(time.perf_counter() - started, failed, left)
+        return Done(seconds=time.perf_counter() - started, failed=failed, left=left)
 
 
 @contextlib.contextmanager
-def _printed_to(log: Path) -> Iterator[None]:
+def _printed_to(log: Path) -> Generator[None]:
     """Whatever is printed meanwhile is appended to a file."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8", buffering=1) as file:

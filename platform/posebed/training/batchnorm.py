@@ -5,7 +5,7 @@ torch's own SyncBatchNorm serves accelerators; it refuses CPUs, for which the fe
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -13,11 +13,15 @@ from torch import Tensor, nn
 
 from posebed.training.process_group import ProcessGroup
 
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
-def synchronised(model: nn.Module, group: ProcessGroup) -> nn.Module:
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+def synchronised(model: ModuleT, group: ProcessGroup) -> ModuleT:
     """The model with every BatchNorm replaced by one over all workers; names in its state stay the same."""
     if group.device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return cast(ModuleT, nn.SyncBatchNorm.convert_sync_batchnorm(model))  # pyright: ignore[reportUnknownMemberType]
     for module in model.modules():
         for name, child in module.named_children():
             if isinstance(child, nn.BatchNorm2d):
@@ -57,6 +61,8 @@ class SharedBatchNorm(nn.BatchNorm2d):
 class _Summed(torch.autograd.Function):
     """The sum over workers; its gradient is the sum of their gradients."""
 
+    # torch has no type for the context.
+
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
         total = values.clone()
@@ -64,7 +70,8 @@ class _Summed(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (gradient,) = gradients
         total = gradient.contiguous().clone()
         dist.all_reduce(total)
         return total

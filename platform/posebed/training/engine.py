@@ -14,16 +14,21 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from posebed.config import TrainConfig
+from posebed.pose import Batch
+from posebed.training.batchnorm import BATCH_NORMS, synchronised
+from posebed.training.pose_module import PoseModule
 from posebed.training.process_group import ProcessGroup, uses_bfloat16
+from posebed.training.schedule import Rated
 
 
 class Engine(Protocol):
-    module: nn.Module
+    module: PoseModule
     """The bare model."""
-    optimizer: Any
-    """Has torch's ``param_groups``."""
 
-    def __call__(self, batch: Any) -> Any: ...
+    @property
+    def optimizer(self) -> Rated: ...
+
+    def __call__(self, batch: Batch) -> Any: ...  # as torch types a module's call
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of one micro batch; the engine divides by the accumulation."""
@@ -40,7 +45,7 @@ class Engine(Protocol):
         """Whole weights on the CPU, on rank 0 alone; every rank calls it."""
 
 
-def open_engine(model: nn.Module, train: TrainConfig, factors: Mapping[str, float], group: ProcessGroup) -> Engine:
+def open_engine(model: PoseModule, train: TrainConfig, factors: Mapping[str, float], group: ProcessGroup) -> Engine:
     """The engine that ``train.engine`` names, on this worker's device.
 
     Args:
@@ -48,8 +53,6 @@ def open_engine(model: nn.Module, train: TrainConfig, factors: Mapping[str, floa
     """
     model = model.to(group.device)
     if group.size > 1 and train.sync_batchnorm:
-        from posebed.training.batchnorm import synchronised
-
         model = synchronised(model, group)
     optimizer = make_optimizer(model, train, factors)
     if train.engine == "torch":
@@ -87,13 +90,13 @@ def make_optimizer(model: nn.Module, train: TrainConfig, factors: Mapping[str, f
 
 def _spared(model: nn.Module, kinds: Collection[str]) -> set[str]:
     """Names of the parameters that take no weight decay."""
-    normalisations = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
+    normalisations = (nn.LayerNorm, nn.GroupNorm, *BATCH_NORMS)
     names = set[str]()
-    for path, module in model.named_modules():
-        for name, _ in module.named_parameters(recurse=False):
-            kind = "norm" if isinstance(module, normalisations) else "bias" if name.endswith("bias") else ""
-            if kind in kinds:
-                names.add(f"{path}.{name}".removeprefix("."))
+    for name, _ in model.named_parameters():
+        module = model.get_submodule(name.rpartition(".")[0])
+        kind = "norm" if isinstance(module, normalisations) else "bias" if name.endswith("bias") else ""
+        if kind in kinds:
+            names.add(name)
     return names
 
 
@@ -101,19 +104,19 @@ class TorchEngine:
     """Plain torch, with DistributedDataParallel where there are several workers."""
 
     def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, train: TrainConfig, group: ProcessGroup
+        self, model: PoseModule, optimizer: torch.optim.Optimizer, train: TrainConfig, group: ProcessGroup
     ) -> None:
         self.module, self.optimizer, self._group = model, optimizer, group
         self._forward = DistributedDataParallel(model) if group.size > 1 else model
         self._accumulation, self._clip, self._counted = train.accumulation(), train.clip, 0
         self._bfloat16 = uses_bfloat16(train.precision, group.device)
 
-    def __call__(self, batch: Any) -> Any:
+    def __call__(self, batch: Batch) -> Any:
         with torch.autocast(self._group.device.type, torch.bfloat16, enabled=self._bfloat16):
             return self._forward(batch)
 
     def backward(self, loss: Tensor) -> None:
-        (loss / self._accumulation).backward()
+        torch.autograd.backward(loss / self._accumulation)
 
     def step(self) -> None:
         self._counted += 1

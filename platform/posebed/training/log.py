@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch.distributed as dist
 from rich.console import Console
@@ -88,7 +88,13 @@ class Bar:
         self._progress.stop()
 
     def __call__(self, tick: Tick) -> None:
-        shown = {"epoch": tick.epoch, "epochs": tick.epochs, "loss": tick.loss, "speed": tick.images_per_second}
+        # rich takes anything for its columns.
+        shown: dict[str, Any] = {
+            "epoch": tick.epoch,
+            "epochs": tick.epochs,
+            "loss": tick.loss,
+            "speed": tick.images_per_second,
+        }
         if self._task is None:
             self._task = self._progress.add_task(self._title, total=tick.steps, completed=tick.step, **shown)
         self._progress.update(self._task, total=tick.steps, completed=tick.step, **shown)
@@ -122,7 +128,7 @@ class FolderLog:
         self.bar = Bar(title, show=self.leads and sys.stderr.isatty())
 
     @contextmanager
-    def latest(self) -> Iterator[Path | None]:
+    def latest(self) -> Generator[Path | None]:
         # A kill between the two renames of keep() leaves only the former one under its other name.
         there = [self._folder / name for name in ("checkpoint", "checkpoint.former") if (self._folder / name).is_dir()]
         yield newest_undamaged(there, self.warn)
@@ -134,7 +140,7 @@ class FolderLog:
         return False
 
     @contextmanager
-    def fresh(self) -> Iterator[Path]:
+    def fresh(self) -> Generator[Path]:
         unfinished = self._folder / "checkpoint.part"
         if self._rank == 0:
             shutil.rmtree(unfinished, ignore_errors=True)

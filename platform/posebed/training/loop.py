@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
 
 import psutil
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from posebed.data.pack import Pack
 from posebed.data.splits import Split, read_split
 from posebed.experiment import Experiment
+from posebed.pose import Batch
 from posebed.scoring.result import Epoch, read_curve, write_curve
 from posebed.training.engine import Engine, open_engine
 from posebed.training.log import Log, Tick
 from posebed.training.process_group import ProcessGroup, device_name, join_process_group, summed
-from posebed.training.run_folder import write_weights
+from posebed.training.run_folder import read_weights, write_weights
 from posebed.training.schedule import rate_factor, set_rate
 from posebed.training.training_stream import training_stream
 from posebed.training.transfer import initial_model
@@ -48,10 +48,11 @@ def epochs(experiment: Experiment, log: Log) -> Iterator[Epoch]:
     model, _ = initial_model(experiment, pack.setting())
     engine = open_engine(model, settings, spec.learning_rates(experiment.config), group)
     validation = Validation(experiment, pack, split)
+    run = _Run(experiment=experiment, engine=engine, pack=pack, split=split, group=group, log=log)
     curve, best = _resume(engine, log)
     yield from curve
     for epoch in range(len(curve) + 1, settings.epochs + 1):
-        line = _train_epoch(experiment, engine, pack, split, group, epoch, log)
+        line = _train_epoch(run, epoch)
         checkpoint = epoch % settings.checkpoint_every == 0 or epoch == settings.epochs
         if checkpoint:
             line = line.model_copy(update={"validation": validation(engine, group)})
@@ -60,17 +61,28 @@ def epochs(experiment: Experiment, log: Log) -> Iterator[Epoch]:
             log.epoch(line)
         leaving = epoch < settings.epochs and log.leaving()
         if leaving or (checkpoint and log.due()):
-            best = _save(experiment, engine, log, curve, best, group)
+            best = _save(run, curve, best)
         yield line
 
 
-def _train_epoch(
-    experiment: Experiment, engine: Engine, pack: Pack, split: Split, group: ProcessGroup, epoch: int, log: Log
-) -> Epoch:
+@dataclass(frozen=True)
+class _Run:
+    """What stays as it is from the first epoch to the last."""
+
+    experiment: Experiment
+    engine: Engine
+    pack: Pack
+    split: Split
+    group: ProcessGroup
+    log: Log
+
+
+def _train_epoch(run: _Run, epoch: int) -> Epoch:
+    experiment, engine, group = run.experiment, run.engine, run.group
     settings = experiment.train
     # Layers such as dropout draw from torch's global generator and from no other.
-    torch.manual_seed((experiment.seed * 100_003 + epoch) * 1_009 + group.rank)
-    stream = training_stream(experiment, pack, split, group, epoch)
+    torch.manual_seed((experiment.seed * 100_003 + epoch) * 1_009 + group.rank)  # pyright: ignore[reportUnknownMemberType]
+    stream = training_stream(experiment, run.pack, run.split, group, epoch)
     micro_steps, accumulation = len(stream), settings.accumulation()
     steps = micro_steps // accumulation * settings.epochs
     total: dict[str, Tensor] = {}
@@ -89,46 +101,50 @@ def _train_epoch(
         if group.rank == 0 and (now := time.perf_counter()) - ticked > TICK_SECONDS:
             ticked, done = now, (epoch - 1) * micro_steps + index + 1
             speed = images / (now - started)
-            log.tick(Tick(epoch, settings.epochs, done, micro_steps * settings.epochs, loss.item(), speed))
+            run.log.tick(
+                Tick(
+                    epoch=epoch,
+                    epochs=settings.epochs,
+                    step=done,
+                    steps=micro_steps * settings.epochs,
+                    loss=loss.item(),
+                    images_per_second=speed,
+                )
+            )
     seconds = time.perf_counter() - started
     mean = summed(torch.stack([v.double() for v in total.values()]), group) / (micro_steps * group.size)
-    losses = dict(zip(total, mean.tolist(), strict=True))
-    return _line(experiment, group, epoch, losses, rate, seconds, images, stream.waited)
+    means = {name: value.item() for name, value in zip(total, mean, strict=True)}
+    return Epoch(
+        epoch=epoch,
+        loss=_finite(experiment, epoch, means),
+        losses=means,
+        learning_rate=rate,
+        judged_by=run.experiment.train.judged_by,
+        seconds=seconds,
+        images_per_second=images / seconds,
+        waiting=min(1.0, stream.waited / seconds),
+        device=f"{group.size} x {device_name(group.device)}",
+        system=_system(),
+    )
 
 
-def _losses(engine: Engine, batch: Any) -> dict[str, Tensor]:
-    model: Any = engine.module
-    return dict(model.losses(engine(batch), batch))
+def _losses(engine: Engine, batch: Batch) -> dict[str, Tensor]:
+    return dict(engine.module.losses(engine(batch), batch))
 
 
-def _line(
-    experiment: Experiment,
-    group: ProcessGroup,
-    epoch: int,
-    losses: dict[str, float],
-    rate: float,
-    seconds: float,
-    images: int,
-    waited: float,
-) -> Epoch:
+def _finite(experiment: Experiment, epoch: int, losses: dict[str, float]) -> float:
+    """The sum of an epoch's losses.
+
+    Raises:
+        ValueError: it is not finite.
+    """
     loss = sum(losses.values())
     if loss != loss or loss == float("inf"):
         raise ValueError(
             f"the loss of {experiment.key} must be finite, but is {losses} in epoch {epoch}; a lower train.lr or "
             "train.clip above 0 may help"
         )
-    return Epoch(
-        epoch=epoch,
-        loss=loss,
-        losses=losses,
-        learning_rate=rate,
-        judged_by=experiment.train.judged_by,
-        seconds=seconds,
-        images_per_second=images / seconds,
-        waiting=min(1.0, waited / seconds),
-        device=f"{group.size} x {device_name(group.device)}",
-        system=_system(),
-    )
+    return loss
 
 
 def _system() -> dict[str, float]:
@@ -147,17 +163,16 @@ def _resume(engine: Engine, log: Log) -> tuple[list[Epoch], Weights | None]:
         if folder is None:
             return [], None
         engine.load(folder)
-        return read_curve(folder / "curve.json"), load_file(folder / "best.safetensors")
+        return read_curve(folder / "curve.json"), read_weights(folder / "best.safetensors")
 
 
-def _save(
-    experiment: Experiment, engine: Engine, log: Log, curve: list[Epoch], best: Weights | None, group: ProcessGroup
-) -> Weights | None:
+def _save(run: _Run, curve: list[Epoch], best: Weights | None) -> Weights | None:
     """Keep a checkpoint and return the best weights so far (on rank 0).
 
     One that cannot be written, as on a full disk, costs nothing but itself: the next is tried in its turn. Several
     workers would wait for one another, and a last one is the outcome, so there the error stands.
     """
+    experiment, engine, log, group = run.experiment, run.engine, run.log, run.group
     weights = engine.weights()
     if weights is not None and (best is None or _is_best(curve)):
         best = weights

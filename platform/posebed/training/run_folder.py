@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from posebed.config import Section
@@ -80,6 +80,11 @@ def described(setting: Setting, padding: float, convention: str) -> dict[str, An
 def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
     # safetensors refuses tensors that share memory, such as tied weights.
     save_file({name: value.contiguous().clone() for name, value in weights.items()}, path)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read what ``write_weights`` wrote, on the CPU."""
+    return load_file(path)
 
 
 def read_about(folder: Path) -> dict[str, Any]:

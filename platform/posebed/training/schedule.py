@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
-import torch
+from torch import nn
 
 from posebed.config import TrainConfig
+from posebed.training.batchnorm import BATCH_NORMS
 
 STALE = 0.05
 """Share of their initial values that running statistics may keep without a word."""
+
+
+class Rated(Protocol):
+    """As much of an optimizer as the learning rate needs."""
+
+    param_groups: list[dict[str, Any]]  # as torch types it
 
 
 def rate_factor(step: int, steps: int, train: TrainConfig) -> float:
@@ -29,7 +36,7 @@ def _warmup(steps: int, train: TrainConfig) -> int:
     return min(train.warmup_steps, steps // 10)
 
 
-def shortfalls(model: Any, steps: int, train: TrainConfig) -> Iterator[str]:
+def shortfalls(model: nn.Module, steps: int, train: TrainConfig) -> Iterator[str]:
     """A sentence for everything in the settings that ``steps`` optimizer steps are too few for.
 
     Args:
@@ -51,15 +58,15 @@ def _decays(step: int, steps: int, train: TrainConfig) -> int:
     return sum(step >= share * steps for share in train.decay_at)
 
 
-def _kept_statistics(model: Any, updates: int) -> float:
+def _kept_statistics(model: nn.Module, updates: int) -> float:
     """The largest share of a running statistic that is still its initial value after so many batches."""
     model.train()
-    norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm) and m.training]
+    norms = [m for m in model.modules() if isinstance(m, BATCH_NORMS) and m.training]
     momenta = [norm.momentum for norm in norms if norm.track_running_stats and norm.momentum is not None]
     return max(((1 - momentum) ** updates for momentum in momenta), default=0.0)
 
 
-def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
+def set_rate(optimizer: Rated, factor: float) -> float:
     """Scale every group's full rate; returns the highest of them."""
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -18,11 +20,18 @@ from posebed.training.process_group import ProcessGroup
 def training_stream(experiment: Experiment, pack: Pack, split: Split, group: ProcessGroup, epoch: int) -> Loader[Batch]:
     """Micro batches of one epoch for this worker."""
     rows = training_rows(pack, split)
-    who = {"rank": group.rank, "world": group.size, "device": group.device}
-    if experiment.task is Task.CATEGORY_SPECIFIC:
-        return training_batches(pack, rows, experiment.train, epoch=epoch, seed=experiment.seed, **who)
-    shots = experiment.training_shots
-    return training_episode_batches(pack, rows, shots, experiment.train, epoch=epoch, seed=experiment.seed, **who)
+    episodic = experiment.task is Task.CATEGORY_AGNOSTIC
+    batches = partial(training_episode_batches, shots=experiment.training_shots) if episodic else training_batches
+    return batches(
+        pack,
+        rows,
+        train=experiment.train,
+        epoch=epoch,
+        seed=experiment.seed,
+        rank=group.rank,
+        world=group.size,
+        device=group.device,
+    )
 
 
 def steps_per_epoch(experiment: Experiment, pack: Pack, split: Split) -> int:

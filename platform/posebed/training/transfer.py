@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from posebed.contracts import Setting
 from posebed.experiment import Experiment
 from posebed.listing import shortened
 from posebed.records import Category
-from posebed.training.run_folder import read_about, setting_of, without_download
+from posebed.training.pose_module import PoseModule, build
+from posebed.training.run_folder import read_about, read_weights, setting_of, without_download
 from posebed.training.state_dict import State
 
 Build = Callable[[Setting], nn.Module]
 
 
-def initial_model(experiment: Experiment, setting: Setting) -> tuple[Any, str]:
+def initial_model(experiment: Experiment, setting: Setting) -> tuple[PoseModule, str]:
     """The model before its first step, on the CPU, and one line on what it took from another run, if it did.
 
     Raises:
@@ -35,9 +35,9 @@ def initial_model(experiment: Experiment, setting: Setting) -> tuple[Any, str]:
     spec, folder = experiment.spec, experiment.init_folder
     # What another run brings need not be fetched before.
     config = without_download(experiment.config) if folder else experiment.config
-    with torch.random.fork_rng():
-        torch.manual_seed(experiment.seed)
-        model = spec.model(config, setting)
+    with torch.random.fork_rng():  # pyright: ignore[reportUnknownMemberType]
+        torch.manual_seed(experiment.seed)  # pyright: ignore[reportUnknownMemberType]
+        model = build(spec, config, setting)
     if folder is None:
         return model, ""
     about = read_about(folder)
@@ -46,25 +46,35 @@ def initial_model(experiment: Experiment, setting: Setting) -> tuple[Any, str]:
             f"{experiment.key} must start from a run of its own model, {experiment.model}, but {experiment.init_from} "
             f"is one of {about['model']}"
         )
-    given, source = setting_of(about), load_file(folder / "best.safetensors")
+    given, source = setting_of(about), read_weights(folder / "best.safetensors")
     try:
-        state, new, line = transferred(model.state_dict(), source, lambda s: spec.model(config, s), setting, given)
+        after = transferred(
+            model.state_dict(), source, build=lambda s: build(spec, config, s), setting=setting, given=given
+        )
     except ValueError as error:
         raise ValueError(f"{experiment.key} cannot start from {experiment.init_from}: {error}") from error
-    if new and not experiment.train.epochs:
+    if after.new and not experiment.train.epochs:
         raise ValueError(
             f"{experiment.key} without epochs must have no keypoint that {experiment.init_from} has not learnt, but "
-            f"new are {shortened(new)}"
+            f"new are {shortened(after.new)}"
         )
-    model.load_state_dict(state)
-    return model, f"{experiment.key} starts from {experiment.init_from}: {line}"
+    model.load_state_dict(after.state)
+    return model, f"{experiment.key} starts from {experiment.init_from}: {after.line}"
 
 
-def transferred(
-    own: State, source: State, build: Build, setting: Setting, given: Setting
-) -> tuple[dict[str, Tensor], list[str], str]:
-    """A model's weights after those of another of the same architecture, the names of keypoints whose weights are its
-    own still, and one line on what was taken.
+@dataclass(frozen=True)
+class Transferred:
+    """What a model has after it took another's weights."""
+
+    state: dict[str, Tensor]
+    new: list[str]
+    """Names of keypoints whose weights are its own still."""
+    line: str
+    """What was taken, in words."""
+
+
+def transferred(own: State, source: State, *, build: Build, setting: Setting, given: Setting) -> Transferred:
+    """Give a model the weights of another of the same architecture.
 
     Tensors without a keypoint axis are copied whole; on keypoint axes the entries of keypoints that both have by name.
 
@@ -88,17 +98,17 @@ def transferred(
             f"among them {', '.join(unlike[:3])}"
         )
     matched = same_keypoints(setting, given)
-    state = {name: _placed(t, source[name], axes[name], matched, setting, given) for name, t in own.items()}
+    state = {name: _placed(t, source[name], axes[name], matched, setting.keypoints) for name, t in own.items()}
     by_keypoint = sum(map(bool, axes.values()))
     if not by_keypoint:
-        return state, [], f"{len(own)} tensors copied"
+        return Transferred(state, [], f"{len(own)} tensors copied")
     names = _names(setting) or tuple(map(str, range(setting.keypoints)))
     new = [name for i, name in enumerate(names) if i not in matched]
     line = (
         f"{len(own) - by_keypoint} tensors copied; in {by_keypoint} more {len(matched)} of {setting.keypoints} "
         f"keypoints by name, new are {shortened(new)}"
     )
-    return state, new, line
+    return Transferred(state, new, line)
 
 
 def keypoint_axes(own: State, build: Build, setting: Setting) -> dict[str, tuple[int, ...]]:
@@ -134,16 +144,13 @@ def _words(name: str) -> tuple[str, ...]:
     return tuple(sorted(_LETTERS.get(word, word) for word in words))
 
 
-def _placed(
-    own: Tensor, source: Tensor, axes: Sequence[int], matched: Mapping[int, int], setting: Setting, given: Setting
-) -> Tensor:
+def _placed(own: Tensor, source: Tensor, axes: Sequence[int], matched: Mapping[int, int], keypoints: int) -> Tensor:
     """The tensor with the source's entries; on keypoint axes those of the matched keypoints and of what is before."""
     if not axes:
         return source.to(own.dtype)
-    to, of = [], []
+    to, of = list[list[int]](), list[list[int]]()
     for axis, size in enumerate(own.shape):
-        before = size - setting.keypoints if axis in axes else size
-        pairs = matched if axis in axes else {}
+        before, pairs = (size - keypoints, matched) if axis in axes else (size, dict[int, int]())
         to.append([*range(before), *(before + i for i in pairs)])
         of.append([*range(before), *(before + i for i in pairs.values())])
     result = own.clone()

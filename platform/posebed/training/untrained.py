@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from posebed.contracts import Task
@@ -12,11 +10,12 @@ from posebed.data.pack import Pack
 from posebed.data.splits import read_split
 from posebed.experiment import Experiment
 from posebed.pose import Keypoints
+from posebed.training.pose_module import PoseModule
 from posebed.training.training_stream import training_rows
 from posebed.training.transfer import initial_model
 
 
-def untrained_model(experiment: Experiment) -> Any:
+def untrained_model(experiment: Experiment) -> PoseModule:
     """The model with its final weights, on the CPU. Raises as ``initial_model``.
 
     Seed, batches and augmentation have no part in it: every labelled training record counts once, as its exact crop
@@ -29,6 +28,6 @@ def untrained_model(experiment: Experiment) -> Any:
         rows = training_rows(pack, read_split(experiment.split_folder))
         annotated = pack.keypoints[rows]
         xy, labelled = apply_affine(pack.affine[rows], annotated[..., :2]), annotated[..., 2] > 0
-        poses = Keypoints(torch.from_numpy(xy), torch.from_numpy(labelled).double())
-        compute(model, poses, torch.from_numpy(pack.aspect[rows]))
+        poses = Keypoints(torch.as_tensor(xy), torch.as_tensor(labelled).double())
+        compute(model, poses, torch.as_tensor(pack.aspect[rows]))
     return model

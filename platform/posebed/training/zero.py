@@ -27,6 +27,8 @@ finally:
 from torch import Tensor, nn  # noqa: E402
 
 from posebed.config import TrainConfig  # noqa: E402
+from posebed.pose import Batch  # noqa: E402
+from posebed.training.pose_module import PoseModule  # noqa: E402
 from posebed.training.process_group import ProcessGroup, uses_bfloat16  # noqa: E402
 
 # On a CPU DeepSpeed would compile an operator for shared-memory communication, and stop where there is no
@@ -40,7 +42,7 @@ class DeepSpeedEngine:
     """DeepSpeed around a model and a torch optimizer."""
 
     def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, train: TrainConfig, group: ProcessGroup
+        self, model: PoseModule, optimizer: torch.optim.Optimizer, train: TrainConfig, group: ProcessGroup
     ) -> None:
         logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
         self._group, self._stage = group, train.zero
@@ -57,14 +59,13 @@ class DeepSpeedEngine:
             "steps_per_print": 10**9,
         }
         turned = _made_plain(model)
-        opened: Any = deepspeed.initialize(model=model, optimizer=optimizer, config=settings)
-        self._engine, self.optimizer = opened[:2]
-        self.module: nn.Module = self._engine.module
+        self._engine, self.optimizer, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=settings)
+        self.module: PoseModule = self._engine.module
         if train.zero == 0:  # the other stages keep parameters in flat buffers
             for parameter in turned:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
-    def __call__(self, batch: Any) -> Any:
+    def __call__(self, batch: Batch) -> Any:
         return self._engine(batch)
 
     def backward(self, loss: Tensor) -> None:

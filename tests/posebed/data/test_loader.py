@@ -111,7 +111,7 @@ def test_keypoints_move_with_their_pixels(tiny_pack: Pack) -> None:
     config = AugmentConfig(rotation=30, rotation_share=1, shift=0.1)
     rows = ROWS[tiny_pack.category == 1]
     bodies = Bodies.of(tiny_pack.categories, 6)
-    turned, points = augmented(tiny_pack, bodies, rows, config, draw(np.random.default_rng(0), 6), torch.device("cpu"))
+    turned = augmented(tiny_pack, bodies, rows, config, draw(np.random.default_rng(0), 6), torch.device("cpu"))
     exact = joined(evaluation_batches(tiny_pack, [rows[:, None]]))
 
     def colours(image: Tensor, xy: Tensor) -> Tensor:
@@ -119,11 +119,11 @@ def test_keypoints_move_with_their_pixels(tiny_pack: Pack) -> None:
         return torch.nn.functional.grid_sample(image.float(), grid, align_corners=True)[:, :, 0].permute(0, 2, 1)
 
     inside = torch.ones(6, 6, dtype=torch.bool)
-    for xy in (points.xy, exact["xy"]):
+    for xy in (turned.keypoints.xy, exact["xy"]):
         inside &= ((xy > 2) & (xy < torch.tensor([45, 61]))).all(-1)
-    inside &= points.weight > 0
+    inside &= turned.keypoints.weight > 0
     assert inside.sum() > 5
-    before, after = colours(exact["image"], exact["xy"]), colours(turned, points.xy)
+    before, after = colours(exact["image"], exact["xy"]), colours(turned.image, turned.keypoints.xy)
     assert (before[inside] - after[inside]).abs().mean() < 8
 
 

@@ -22,7 +22,7 @@ import torch
 from clusters import add_node, cluster_of
 from experiments import searched_experiment
 from posebed.jobs.search import Search, open_search
-from posebed.jobs.study import note, suggest
+from posebed.jobs.study import Note, note, suggest
 from posebed.scoring.search_result import Measured, SearchResult, Trial, read_search
 from posebed.training.log import FolderLog
 from posebed.training.loop import epochs
@@ -250,8 +250,8 @@ def test_trials_with_several_workers_are_stopped_early_and_free_them(project: Pa
     )
     first = search.study.ask()
     assert suggest(first, search.space) == settings[0]
-    curve = [Measured(epoch=epoch, validation=0.99, device_seconds=epoch).model_dump() for epoch in range(1, 10)]
-    note(first, {"curve": curve, "epochs": 9, "device_seconds": 9.0, "cost": 1e9})
+    curve = tuple(Measured(epoch=epoch, validation=0.99, device_seconds=epoch) for epoch in range(1, 10))
+    note(first, Note(curve=curve, epochs=9, device_seconds=9.0, cost=1e9))
     search.study.tell(first, [0.99, 1e9])
     log = project / "driver.log"
     driver = start(log)

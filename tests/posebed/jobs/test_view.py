@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import time
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +13,7 @@ from rich.console import Console
 
 from posebed.identity import Identity
 from posebed.jobs.graph import Task
+from posebed.jobs.progress import News, TaskProgress
 from posebed.jobs.view import SHOWN, View, covered, epoch_line, minutes
 from posebed.scoring.result import Epoch
 
@@ -59,10 +59,10 @@ def test_time_is_covered_where_any_span_covers_it(spans: list[list[int]]):
 def test_news_are_shown_once_and_epochs_are_handed_on(capsys: pytest.CaptureFixture[str]):
     heard: list[tuple[str, int]] = []
     view = View(1, 1.0, lambda name, line: heard.append((name, line.epoch)))
-    news: list[tuple[str, str, Any]] = [
-        ("train a seed 0", "epoch", epoch(1, None).model_dump()),
-        ("train a seed 0", "epoch", epoch(2, 0.75).model_dump()),
-        ("search s", "line", "goes on after 3 trials"),
+    news = [
+        News("train a seed 0", epoch=epoch(1, None).model_dump()),
+        News("train a seed 0", epoch=epoch(2, 0.75).model_dump()),
+        News("search s", line="goes on after 3 trials"),
     ]
     view.update({}, news, ["train a seed 0"], 0)
     assert heard == [("train a seed 0", 1), ("train a seed 0", 2)]
@@ -72,7 +72,7 @@ def test_news_are_shown_once_and_epochs_are_handed_on(capsys: pytest.CaptureFixt
         assert words in shown
 
 
-def drawn(view: View, ticks: dict[str, Any], running: list[str], waiting: int) -> str:
+def drawn(view: View, ticks: dict[str, TaskProgress], running: list[str], waiting: int) -> str:
     console = Console(file=io.StringIO(), width=160)
     console.print(view._table(ticks, running, waiting))
     return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
@@ -82,7 +82,7 @@ def drawn(view: View, ticks: dict[str, Any], running: list[str], waiting: int) -
 def test_the_table_counts_all_tasks_and_shows_a_few(running: int, waiting: int):
     names = [f"train t{i} seed 0" for i in range(running)]
     view = View(running + waiting, 1.0)
-    ticks = {n: {"done": i, "total": None if i % 2 else 10, "text": f"text of {n}"} for i, n in enumerate(names)}
+    ticks = {n: TaskProgress(i, None if i % 2 else 10, f"text of {n}") for i, n in enumerate(names)}
     shown = drawn(view, {n: t for n, t in ticks.items() if n != "train t1 seed 0"}, names, waiting)
     assert f"0 of {running + waiting} done, {running} running, {waiting} waiting" in shown
     assert sum(f"{name} " in shown for name in names) == min(running, SHOWN)

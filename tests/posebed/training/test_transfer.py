@@ -45,9 +45,9 @@ def moved() -> tuple[dict, dict, dict, str]:
     """Weights before, weights of the source, weights after, and what is told."""
     target, source = Model(ANIMALS), Model(PEOPLE)
     before, given = dict(target.state_dict()), dict(source.state_dict())
-    after, new, line = transferred(before, given, Model, ANIMALS, PEOPLE)
-    assert new == ["neck"]
-    return before, given, after, line
+    after = transferred(before, given, build=Model, setting=ANIMALS, given=PEOPLE)
+    assert after.new == ["neck"]
+    return before, given, after.state, after.line
 
 
 def test_tensors_without_keypoints_are_copied():
@@ -70,9 +70,10 @@ def test_keypoints_of_the_same_name_take_their_entries_and_the_others_keep_their
 def test_several_skeletons_are_matched_when_they_are_the_same():
     several = Setting((64, 64), 3, (*ANIMALS.categories, Category("fish", "fish", ("nose", "tail"))))
     source = dict(Model(several).state_dict())
-    after, new, _ = transferred(dict(Model(several).state_dict()), source, Model, several, several)
-    assert not new and all(torch.equal(after[name], source[name]) for name in source)
-    assert transferred(dict(Model(several).state_dict()), source, Model, several, ANIMALS)[1] == ["0", "1", "2"]
+    own = dict(Model(several).state_dict())
+    after = transferred(own, source, build=Model, setting=several, given=several)
+    assert not after.new and all(torch.equal(after.state[name], source[name]) for name in source)
+    assert transferred(own, source, build=Model, setting=several, given=ANIMALS).new == ["0", "1", "2"]
 
 
 def test_nothing_of_the_given_weights_is_changed():
@@ -102,7 +103,7 @@ def test_the_same_skeleton_in_any_order_is_matched_whole(names: list[str]):
 def test_another_architecture_is_refused_in_one_sentence():
     source = Model(PEOPLE).state_dict() | {"trunk.weight": torch.zeros(7, 3), "more": torch.zeros(1)}
     with pytest.raises(ValueError, match=r"of 7 tensors 2 differ, among them more, trunk\.weight"):
-        transferred(Model(ANIMALS).state_dict(), source, Model, ANIMALS, PEOPLE)
+        transferred(Model(ANIMALS).state_dict(), source, build=Model, setting=ANIMALS, given=PEOPLE)
 
 
 START = "runs:\n  tuned: {init_from: baseline, model: simple_baseline, split: quads, pack: small}\n"

@@ -16,7 +16,8 @@ def per_query(predictions: Predictions) -> np.ndarray:
     """(N, 1): one column per metric. ``counts`` says which of the K keypoints are scored."""
     right = normalised_distance(predictions) < THRESHOLD
     counts = predictions.counts
-    return ((right | ~counts).all(1) & counts.any(1))[:, None].astype(float)
+    whole = np.all(right | ~counts, axis=1) & np.any(counts, axis=1)
+    return whole[:, None].astype(float)
 
 
 SPEC = MetricSpec(

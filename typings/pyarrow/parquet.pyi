@@ -1,0 +1,6 @@
+from pathlib import Path
+
+from pyarrow import Schema, Table
+
+def read_table(source: Path, *, schema: Schema | None = ...) -> Table: ...
+def write_table(table: Table, where: Path) -> None: ...
