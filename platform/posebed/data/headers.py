@@ -42,8 +42,8 @@ def tiff_tag(data: bytes, tag: int) -> int | None:
     except (SyntaxError, struct.error, OverflowError):
         return None
     value: Any = directory.get(tag)  # a number, bytes, text or a tuple of them, as the file has it
-    first: Any = value[0] if isinstance(value, tuple | bytes) else value
-    return first if isinstance(first, int) else None
+    numbers: list[Any] = [*value] if isinstance(value, tuple | bytes) else [value]
+    return numbers[0] if numbers and isinstance(numbers[0], int) else None
 
 
 def orientation_of(data: bytes) -> int:
