@@ -13,6 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
+from pydantic.errors import PydanticInvalidForJsonSchema
+
 from posebed.config import Section, TrainConfig
 from posebed.space import Choice, LogUniform, Space, Uniform, check_order
 
@@ -224,6 +226,7 @@ class ModelSpec(Generic[ConfigT, PredictionT]):
     """The version of the contract that it was written for."""
 
     def __post_init__(self) -> None:
+        _must_be_plain(self.config)
         check_order(self.space)
         known = {f"model.{n}" for n in self.config.model_fields} | {f"train.{n}" for n in TrainConfig.model_fields}
         unknown = [name for name in self.space if _head(name) not in known]
@@ -238,6 +241,18 @@ class ModelSpec(Generic[ConfigT, PredictionT]):
                 f"answering and widths must name fields of the config, but name {', '.join(unknown)}; there is "
                 f"{', '.join(self.config.model_fields)}"
             )
+
+
+def _must_be_plain(config: type[Section]) -> None:
+    """Settings are written down and travel as JSON.
+
+    Raises:
+        ValueError: a field is of a type that JSON has not.
+    """
+    try:
+        config.model_json_schema()
+    except PydanticInvalidForJsonSchema as error:
+        raise ValueError(f"fields of {config.__name__} must be of types that JSON has, but: {error.message}") from error
 
 
 def _head(name: str) -> str:

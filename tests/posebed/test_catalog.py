@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from plugins import install, spec
-from posebed.catalog import DATASETS, MODELS, PRESETS, Catalog, installed
+from posebed.catalog import DATASETS, METRICS, MODELS, PRESETS, SAMPLERS, Catalog, installed
+from posebed.scoring.scores import usable
 from posebed.source_code import SourceCode
 
 PRESET = """
@@ -18,6 +20,16 @@ from posebed.contracts import Preset, PresetSpec
 
 MINE = Preset("sketch", {"source": "coco_folder"}, {}, {"crop_size": (64, 64)})
 SPEC = PresetSpec({"mine": MINE}, {"sketch": {"parts": ("mine",)}})
+"""
+
+
+CALLABLE = "from collections.abc import Callable\n" + spec().replace("width: int = 8", "width: Callable[[], int] = int")
+METRIC = """
+import numpy as np
+
+from posebed.contracts import Metric, MetricSpec
+
+SPEC = MetricSpec((Metric("NAME", "What it is."),), lambda p: VALUES, contract=1)
 """
 
 
@@ -113,6 +125,8 @@ def test_presets_that_do_not_import_leave_those_of_others(site: Path):
         ({"bad.py": ""}, "must hold a SPEC of type ModelSpec, but has no SPEC"),
         ({"bad.py": "SPEC = 3"}, "must hold a SPEC of type ModelSpec, but has one of type int"),
         ({"bad.py": spec(contract=7)}, "must be written for contract 1, but is for 7"),
+        ({"bad.py": spec().replace("width: int", "width: range")}, "but raises PydanticSchemaGenerationError"),
+        ({"bad.py": CALLABLE}, "fields of Config must be of types that JSON has, but: Cannot generate a JsonSchema"),
         ({}, "'bad' must be a module of bad 1.2, but there is no bad"),
     ],
 )
@@ -188,6 +202,55 @@ SPEC = DatasetSpec("Pictures of my lab", PictureOptions, read)
 """
     install(site, "mylab", {"mylab.py": text}, {DATASETS: {"lab_pictures": "mylab"}})
     assert installed().dataset("lab_pictures").title == "Pictures of my lab"
+
+
+def test_metrics_come_from_plugins_too(site: Path):
+    text = METRIC.replace("NAME", "mine").replace("VALUES", "np.ones((len(p), 1))")
+    install(site, "mylab", {"mylab.py": text}, {METRICS: {"any": "mylab"}})
+    known, left_out = installed().measured()
+    assert left_out == [] and known["mylab"].metrics[0].name == "mine"
+    assert "posebed.metrics.distances" in known
+    assert installed().judge("mine") == "mylab"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 / 0", "bad of bad 1.2 must be importable, but raises ZeroDivisionError"),
+        ("SPEC = 3", "bad of bad 1.2 must hold a SPEC of type MetricSpec, but has one of type int"),
+        (METRIC.replace("NAME", "PCK@0.2"), "'PCK@0.2' must come from one place, but posebed"),
+        (
+            METRIC.replace("lambda p: VALUES", "None"),
+            "must be given per_query or measure, but NAME have neither",
+        ),
+        (METRIC.replace("contract=1", "contract=2"), "must be written for contract 1, but is for 2"),
+        (
+            METRIC.replace("VALUES", "np.ones(len(p))"),
+            r"per_query must give \(12, 1\) values of a table of 12 rows, but",
+        ),
+        (METRIC.replace("VALUES", "p.no_such_column"), "must measure a table of 12 rows, but raise AttributeError"),
+    ],
+)
+def test_metrics_that_cannot_be_used_are_left_out_with_a_sentence(site: Path, text: str, message: str):
+    install(site, "bad", {"bad.py": text}, {METRICS: {"bad": "bad"}})
+    known, gone = installed().measured()
+    specs, wrong = usable(known)
+    assert {*specs} == {f"posebed.metrics.{name}" for name in ("distances", "average_precision", "animal_kingdom")}
+    (sentence,) = gone + wrong
+    assert sentence.startswith("metrics ") and re.search(message, sentence) and "\n" not in sentence
+
+
+def test_a_training_is_judged_by_a_metric_that_there_is(site: Path):
+    with pytest.raises(LookupError, match=r"train.judged_by must be .* one of PCK@0.05, .* but is 'NME'"):
+        installed().judge("NME")
+
+
+def test_samplers_come_from_plugins_too(site: Path):
+    text = "from posebed.contracts import SamplerSpec\n\nSPEC = SamplerSpec(lambda seed, space: seed)\n"
+    install(site, "mylab", {"mylab.py": text}, {SAMPLERS: {"mine": "mylab"}})
+    assert installed().sampler("mine").make(3, {}) == 3
+    with pytest.raises(LookupError, match="sampler must be one of cmaes, gp, mine, nsga2, random, tpe, or a module"):
+        installed().sampler("yours")
 
 
 @pytest.mark.services

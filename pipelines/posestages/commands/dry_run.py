@@ -24,7 +24,7 @@ from posebed.experiment import Experiment, decide
 from posebed.pose import Keypoints
 from posebed.records import Category, Record
 from posebed.training.engine import make_optimizer
-from posebed.training.pose_module import PoseModule, build
+from posebed.training.pose_module import PoseModule, build, decoded, losses_of
 from posebed.training.run_folder import without_download
 from posestages.commands.presets import entries
 
@@ -137,11 +137,11 @@ def _step(experiment: Experiment, model: PoseModule, pack: Pack) -> tuple[dict[s
     else:
         (batch,) = training_batches(pack, rows, train, epoch=1, seed=0)
     model.train()
-    losses = model.losses(model(batch), batch)
+    losses = losses_of(model, model(batch), batch)
     sum(losses.values(), torch.zeros(())).backward()
     optimizer.step()
     model.eval()
     (queries,) = evaluation_batches(pack, [rows[None, : shots + 1]])
     with torch.no_grad():
-        points = model.decode(model(queries), queries)
+        points = decoded(model, model(queries), queries)
     return {name: value.item() for name, value in losses.items()}, points

@@ -19,6 +19,7 @@ from posebed.inference.trained_model import Trained
 from posebed.pose import Batch
 from posebed.predictions import Predictions
 from posebed.scoring.result import Cost
+from posebed.training.pose_module import decoded
 from posebed.training.process_group import device_name
 
 BATCH = 64
@@ -53,7 +54,7 @@ def answer(
     for group, batch in zip(groups, query_batches(pack, groups, trained.device), strict=True):
         started = time.perf_counter()
         prediction = predicted(trained.model, batch, [query.episode for query in group])
-        pose = trained.model.decode(prediction, batch)
+        pose = decoded(trained.model, prediction, batch)
         xy.append(to_image(pack, batch, pose))
         confidence.append(pose.weight.float().cpu().numpy())
         seconds.append((time.perf_counter() - started) / len(batch))

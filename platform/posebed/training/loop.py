@@ -14,10 +14,10 @@ from torch import Tensor
 from posebed.data.pack import Pack
 from posebed.data.splits import Split, read_split
 from posebed.experiment import Experiment
-from posebed.pose import Batch
 from posebed.scoring.result import Epoch, read_curve, write_curve
 from posebed.training.engine import Engine, open_engine
 from posebed.training.log import Log, Tick
+from posebed.training.pose_module import losses_of
 from posebed.training.process_group import ProcessGroup, device_name, join_process_group, summed
 from posebed.training.run_folder import read_weights, write_weights
 from posebed.training.schedule import rate_factor, set_rate
@@ -91,7 +91,7 @@ def _train_epoch(run: _Run, epoch: int) -> Epoch:
     for index, batch in enumerate(stream):
         step = ((epoch - 1) * micro_steps + index) // accumulation
         rate = set_rate(engine.optimizer, rate_factor(step, steps, settings))
-        losses = _losses(engine, batch)
+        losses = losses_of(engine.module, engine(batch), batch)
         loss = sum(losses.values(), torch.zeros((), device=group.device))
         engine.backward(loss)
         engine.step()
@@ -126,10 +126,6 @@ def _train_epoch(run: _Run, epoch: int) -> Epoch:
         device=f"{group.size} x {device_name(group.device)}",
         system=_system(),
     )
-
-
-def _losses(engine: Engine, batch: Batch) -> dict[str, Tensor]:
-    return dict(engine.module.losses(engine(batch), batch))
 
 
 def _finite(experiment: Experiment, epoch: int, losses: dict[str, float]) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
@@ -13,6 +11,7 @@ from posebed.data.splits import Split
 from posebed.experiment import Experiment
 from posebed.scoring.measuring import value_of
 from posebed.training.engine import Engine
+from posebed.training.pose_module import decoded
 from posebed.training.process_group import ProcessGroup, summed
 
 
@@ -38,10 +37,9 @@ class Validation:
         ends = np.cumsum([len(batch) for batch in batches])
         # x, y and confidence. Rows of other workers stay 0, so that the sum over all is the whole table.
         answers = np.zeros((len(self._queries), self._pack.max_keypoints, 3))
-        model: Any = engine.module  # a PoseModel, which no nn.Module is typed as
-        model.eval()
+        engine.module.eval()
         for index, batch in zip(order, query_batches(self._pack, mine, group.device), strict=True):
-            pose = model.decode(engine(batch), batch)
+            pose = decoded(engine.module, engine(batch), batch)
             if index < len(batches):
                 rows = slice(ends[index] - len(batch), ends[index])
                 answers[rows, :, :2] = to_image(self._pack, batch, pose)
