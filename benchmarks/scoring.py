@@ -16,12 +16,12 @@ from figures import arguments, recording
 from posebed.catalog import installed
 from posebed.config import ScoringConfig
 from posebed.metrics.average_precision import image_statistic
+from posebed.metrics.coco.oks import evaluate
 from posebed.metrics.distances import per_query
 from posebed.predictions import Predictions
 from posebed.records import Category, Record
 from posebed.scoring.intervals import resampled
 from posebed.scoring.measuring import mean_statistic
-from posebed.scoring.oks import evaluate
 from posebed.scoring.scores import score_predictions
 
 CATEGORIES = 20

@@ -15,13 +15,13 @@ from posebed.data.splits import SPLIT
 from posebed.experiment import RUN
 from posebed.files import file_hash, read_json
 from posebed.listing import shortened
+from posebed.metrics.coco.suppression import DUPLICATE
 from posebed.places import LOCK_FILE, member_folder, prepared_folder, run_folder, split_folder
 from posebed.predictions import PREDICTIONS, Predictions, read_predictions
 from posebed.records import DEFAULT_SIGMA, PREPARED
 from posebed.scoring.members import combined
 from posebed.scoring.result import RESULT_FILE, Epoch, Provenance, Result, read_cost, read_curve, write_result
 from posebed.scoring.scores import score_predictions
-from posebed.scoring.suppression import DUPLICATE
 from posebed.spec_text import Stated
 from posestages.commands.preset_matching import repeat_of
 from posestages.stage import entry, usable_metrics

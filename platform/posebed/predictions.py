@@ -2,7 +2,7 @@
 
 ``Predictions`` holds the table as padded arrays; on disk it is Parquet, one row per prediction, with the categories
 in the file's metadata. In annotated boxes every prediction stands beside its truth. In a detector's boxes it has none:
-predictions without truth and truths without prediction are rows of their own, for ``oks`` to match.
+predictions without truth and truths without prediction are rows of their own, for ``metrics.coco.oks`` to match.
 Shape letters: N rows, K keypoints of the largest category.
 """
 

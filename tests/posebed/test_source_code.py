@@ -141,7 +141,7 @@ def test_the_platform_s_own_defaults_never_enter_as_code():
     code = SourceCode(("posebed", "posezoo")).reachable(["posezoo.kitpose", "posebed.training.loop"])
     assert "posebed.config" not in code
     assert {"posezoo.kitpose", "posezoo.blocks.kit", "posebed.data.augment", "posebed.training.zero"} <= set(code)
-    assert not {"posezoo.fmmp", "posebed.annotations.coco", "posebed.scoring.oks", "posezoo.presets"} & set(code)
+    assert not {"posezoo.fmmp", "posebed.annotations.coco", "posebed.metrics.coco.oks", "posezoo.presets"} & set(code)
 
 
 def test_following_imports_imports_nothing():

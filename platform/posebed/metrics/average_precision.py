@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from posebed.contracts import Metric, MetricSpec, Statistic, Units
+from posebed.metrics.coco.curves import weighted_curves
+from posebed.metrics.coco.oks import Evaluation, evaluate
+from posebed.metrics.coco.single_pose import average_precision
 from posebed.predictions import Predictions
-from posebed.scoring.curves import weighted_curves
-from posebed.scoring.oks import Evaluation, evaluate
-from posebed.scoring.single_pose import average_precision
 
 _MEAN = "averaged over the OKS thresholds 0.50, 0.55, ..., 0.95 and over categories"
 _PRECISION = "COCO's 101-point interpolated precision of instances by object keypoint similarity (OKS)"

@@ -122,7 +122,7 @@ def _most_queried(ground: Ground, read: Read) -> tuple[Result, Sequence[Predicti
 
 
 def _in_order(table: Predictions) -> Predictions:
-    """In the order in which ``oks`` takes instances of equal score, so that they stand alike in both."""
+    """In the order in which ``metrics.coco.oks`` takes instances of equal score, so that they stand alike in both."""
     return table.take(np.lexsort((table.record, table.episode, table.image)))
 
 

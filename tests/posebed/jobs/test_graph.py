@@ -409,7 +409,7 @@ def test_a_task_reaches_its_own_code_and_no_other_model():
 
     assert {"posebed.training.loop", "posezoo.simple_baseline"} <= code("train base seed 0") & code("search s")
     assert {"posebed.inference.predict", "posezoo.simple_baseline"} <= code("predict base seed 0")
-    assert "posebed.scoring.oks" in code("score base")
+    assert "posebed.metrics.coco.oks" in code("score base")
     for name in graph.tasks:
         assert not {"posebed.reporting.page", "posebed.jobs.schedule", "posezoo.fmmp", "posebed.config"} & code(name)
     assert not any(module.startswith("posezoo") for module in code("score base"))

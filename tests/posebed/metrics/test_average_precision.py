@@ -1,4 +1,4 @@
-"""OKS-AP as a metric; how instances are matched is tested beside ``scoring.oks``."""
+"""OKS-AP as a metric; how instances are matched is tested in ``test_oks``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawn tables of predictions and made-up results for the tests of scoring."""
+"""Made-up results for the tests of scoring."""
 
 from __future__ import annotations
 
@@ -7,15 +7,7 @@ from typing import Any
 
 import pytest
 
-from posebed.predictions import Predictions
-from posebed.scoring.drawn import drawn_predictions
 from posebed.scoring.result import Cost, Provenance, Result
-
-
-@pytest.fixture(scope="session")
-def drawn() -> Callable[..., Predictions]:
-    return drawn_predictions
-
 
 RESULT = Result(
     key="run",

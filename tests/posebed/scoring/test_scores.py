@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from posebed.catalog import installed
 from posebed.config import ScoringConfig
 from posebed.metrics import animal_kingdom, average_precision, distances
+from posebed.metrics.coco.oks import evaluate
 from posebed.predictions import Predictions
-from posebed.scoring.oks import evaluate
 from posebed.scoring.scores import Scores, score_predictions
 
 Drawn = Callable[..., Predictions]

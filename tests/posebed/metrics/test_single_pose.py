@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posebed.metrics.coco.oks import evaluate
+from posebed.metrics.coco.single_pose import average_precision
 from posebed.predictions import Predictions
-from posebed.scoring.oks import evaluate
-from posebed.scoring.single_pose import average_precision
 
 
 def by_evaluator(p: Predictions) -> list[float]:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
+from posebed.metrics.coco.suppression import DUPLICATE, distinct
 from posebed.predictions import Predictions
 from posebed.records import Category
-from posebed.scoring.suppression import DUPLICATE, distinct
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 """(T,) of OKS, as the evaluator has them."""

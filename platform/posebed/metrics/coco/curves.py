@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from posebed.scoring.oks import Matches
+from posebed.metrics.coco.oks import Matches
 
 
 def weighted_curves(matches: Matches, weights: np.ndarray) -> np.ndarray:

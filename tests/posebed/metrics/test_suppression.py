@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posebed.metrics.coco.suppression import distinct, oks_nms
 from posebed.predictions import Predictions
-from posebed.scoring.suppression import distinct, oks_nms
 
 SIGMAS = np.full(5, 0.05)
 

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posebed.metrics.average_precision import SPEC, category_statistic
+from posebed.metrics.coco.curves import weighted_curves
+from posebed.metrics.coco.oks import evaluate
+from posebed.metrics.coco.suppression import DUPLICATE
 from posebed.predictions import Predictions
 from posebed.records import Category, Record
-from posebed.scoring.curves import weighted_curves
 from posebed.scoring.intervals import centred
-from posebed.scoring.oks import evaluate
-from posebed.scoring.suppression import DUPLICATE
 
 Drawn = Callable[..., Predictions]
 seeds = st.integers(0, 2**32 - 1)

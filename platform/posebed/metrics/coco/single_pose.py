@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from posebed.metrics.coco.curves import weighted_curves
+from posebed.metrics.coco.oks import THRESHOLDS, Matches
 from posebed.predictions import Predictions
-from posebed.scoring.curves import weighted_curves
-from posebed.scoring.oks import THRESHOLDS, Matches
 
 
 def average_precision(predictions: Predictions) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""OKS, the matches of COCO's evaluation, and precision and recall from them."""
