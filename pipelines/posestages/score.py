@@ -112,7 +112,7 @@ def _inference_settings(about: dict[str, Any], model: Stated) -> dict[str, str]:
     return {
         "input": f"{height} x {width}",
         "crop": about["convention"],
-        **{name.replace("_", " "): str(about["config"][name]) for name in model.answering},
+        **{name.replace("_", " "): str(about["config"][name]) for name in model.answering if name in about["config"]},
         **{label: about[name] for name, label in STARTS.items() if about.get(name)},
     }
 

@@ -18,6 +18,7 @@ from posebed.data.crop import apply_affine, centre_and_extent, clip_box, crop_af
 from posebed.inference.trained_model import Trained
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 from posebed.records import Category, Record
+from posebed.training.pose_module import decoded
 
 # S shots, K keypoints, H W the crops' height and width
 
@@ -98,11 +99,10 @@ def pose_in_boxes(
     count = len(category.keypoints)
     for box in boxes:
         batch, affine = cropped(trained, picture, box, shown)
-        if shown and isinstance(batch, EpisodeBatch) and isinstance(model, SupportEncoder):
-            prediction = model.locate(batch, shown.support_features)
-        else:
-            prediction = model(batch)
-        pose = model.decode(prediction, batch)
+        features = shown.support_features if shown else None
+        looked_at_once = features is not None and isinstance(batch, EpisodeBatch) and isinstance(model, SupportEncoder)
+        prediction = model.locate(batch, features) if looked_at_once else model(batch)
+        pose = decoded(model, prediction, batch)
         xy = apply_affine(invert_affine(affine), pose.xy[0, :count].double().cpu().numpy())
         poses.append(
             Pose(
