@@ -100,8 +100,10 @@ def pose_in_boxes(
     for box in boxes:
         batch, affine = cropped(trained, picture, box, shown)
         features = shown.support_features if shown else None
-        looked_at_once = features is not None and isinstance(batch, EpisodeBatch) and isinstance(model, SupportEncoder)
-        prediction = model.locate(batch, features) if looked_at_once else model(batch)
+        if features is not None and isinstance(batch, EpisodeBatch) and isinstance(model, SupportEncoder):
+            prediction = model.locate(batch, features)
+        else:
+            prediction = model(batch)
         pose = decoded(model, prediction, batch)
         xy = apply_affine(invert_affine(affine), pose.xy[0, :count].double().cpu().numpy())
         poses.append(
