@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from posebed.config import SplitConfig
 from posebed.data.splits import divide
 from posebed.datasets.animal_kingdom import SKELETON, Options, read
+from posebed.testing import DatasetSuite
 
 NAMES = list(SKELETON.keypoints)
 FRAMES = [f"{clip}/{clip}_f00000{i}.jpg" for clip in ("AAAA", "BBBB") for i in range(2)]
@@ -80,6 +82,14 @@ def make(download: Any, tree: str, form: Any, seen: Sequence[int] = (20, 20, 20,
     for part in ("train", "test"):
         download.write(f"{tree}/{protocol}/{part}.json", form(FRAMES, seen))
     return download
+
+
+class TestContract(DatasetSuite):
+    dataset = "animal_kingdom"
+
+    @pytest.fixture
+    def example(self, download: Any) -> Path:
+        return make(download, "annotation_coco", coco_form).path
 
 
 def test_both_forms_say_the_same(download: Any) -> None:

@@ -17,6 +17,7 @@ from posebed.data.images import PictureFacts
 from posebed.data.test_episodes import Episode, official_episodes, read_episodes
 from posebed.datasets.mp100 import HELD_OUT, Options, read
 from posebed.records import Dataset, read_records, write_records
+from posebed.testing import DatasetSuite
 from posestages.prepare import prepare
 from posestages.split import split
 
@@ -78,6 +79,16 @@ def in_test(category: int, **changes: Any) -> Callable[[str, Content], None]:
             next(a for a in content["annotations"] if a["category_id"] == category).update(changes)
 
     return change
+
+
+@pytest.mark.services
+class TestContract(DatasetSuite):
+    """Of a hundred categories, each test reads three hundred records."""
+
+    dataset = "mp100"
+
+    def write_example(self, folder: Path) -> None:
+        make(folder)
 
 
 def test_the_official_lists_hold_every_category_out_once() -> None:
