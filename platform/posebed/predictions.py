@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from operator import index
 from pathlib import Path
 
 import numpy as np
@@ -206,8 +207,9 @@ class Predictions:
     def take(self, rows: np.ndarray) -> Predictions:
         """The rows of these numbers, in this order."""
         columns = {f.name: getattr(self, f.name) for f in fields(self)}
-        arrays = {name: column[rows] for name, column in columns.items() if isinstance(column, np.ndarray)}
-        return replace(self, **arrays, supports=tuple(self.supports[i] for i in rows))
+        arrays: dict[str, np.ndarray] = {n: c[rows] for n, c in columns.items() if isinstance(c, np.ndarray)}
+        # index(), not int(), which would take a mask for numbers.
+        return replace(self, **arrays, supports=tuple(self.supports[index(i)] for i in rows))
 
 
 def _positions(categories: Sequence[Category], keys: Sequence[str]) -> np.ndarray:
@@ -223,7 +225,7 @@ def _positions(categories: Sequence[Category], keys: Sequence[str]) -> np.ndarra
 def _real(categories: Sequence[Category], category: np.ndarray) -> np.ndarray:
     """(N, K) bool: the keypoint belongs to the row's category and is no padding."""
     sizes = np.array([len(c.keypoints) for c in categories], int)
-    return np.arange(sizes.max(initial=0)) < sizes[category, None]
+    return np.arange(int(sizes.max(initial=0))) < sizes[category, None]
 
 
 def _instance_score(confidence: np.ndarray, real: np.ndarray) -> np.ndarray:

@@ -122,7 +122,7 @@ def keypoint_shares(predictions: Predictions, right: np.ndarray, counts: np.ndar
     """
     table: dict[str, dict[str, float]] = {}
     for position in np.unique(predictions.category):
-        category, rows = predictions.categories[position], predictions.category == position
+        category, rows = predictions.categories[int(position)], predictions.category == position
         times = counts[rows].sum(0)
         hits = (right & counts)[rows].sum(0)
         table[category.key] = {name: float(hits[k] / times[k]) for k, name in enumerate(category.keypoints) if times[k]}

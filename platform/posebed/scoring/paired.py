@@ -147,7 +147,7 @@ def compared(answers: Answers, scoring: ScoringConfig, specs: Sequence[MetricSpe
     error = np.mean([np.mean([nme(table) for table in tables], axis=0) for tables in answers.tables], axis=0)
     return Comparison(
         runs=tuple(answers.runs[i] for i in order),
-        categories=tuple(queries.categories[c] for c in present),
+        categories=tuple(queries.categories[int(c)] for c in present),
         metrics=paired.metrics,
         values=values[order],
         spreads=np.array([_spread(np.array([of(whole)[0] for of in members[i]])) for i in order]),
@@ -160,7 +160,7 @@ def compared(answers: Answers, scoring: ScoringConfig, specs: Sequence[MetricSpe
 
 def _spread(values: np.ndarray) -> np.ndarray:
     """(M,) standard deviation over the members of a run, from their values (S, M)."""
-    return values.std(0, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)
+    return values.std(0, ddof=1) if len(values) > 1 else np.full(len(values[0]), np.nan)
 
 
 def _wins(headline: np.ndarray, category: np.ndarray, image: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from pydantic import model_validator
 
@@ -28,6 +28,12 @@ _LEADING = {"PCK@0.2": 2, "AP": 1}
 _COLUMNS = ("PCK@0.05", "mPCK@.05-.20", "mPCK@.05-.25", "NME", "AP")
 _UNITS = {"NME": "box sides", "EPE": "pixels"}
 """Of scores that were written before they said so themselves."""
+
+
+# Any: what a file holds is checked only later.
+def _is_written(data: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether these are the fields by name, as a file has them, and no section that is made already."""
+    return isinstance(data, Mapping)
 
 
 class Score(Section):
@@ -59,7 +65,7 @@ class Score(Section):
     @classmethod
     def _placed(cls, data: Any) -> Any:
         """Scores did not say before where they stand: all were of the engine's own metrics, which do."""
-        if not isinstance(data, Mapping) or "leads" in data:
+        if not _is_written(data) or "leads" in data:
             return data
         name = str(data.get("metric"))
         return {"leads": _LEADING.get(name, 0), "column": name in _COLUMNS, "unit": _UNITS.get(name, ""), **data}
@@ -198,7 +204,7 @@ class Result(Section):
     @classmethod
     def _one_seed(cls, data: Any) -> Any:
         """Results were of one seed before runs had several."""
-        if isinstance(data, Mapping) and "seeds" not in data and "seed" in data:
+        if _is_written(data) and "seeds" not in data and "seed" in data:
             return {**data, "seeds": (data["seed"],)}
         return data
 

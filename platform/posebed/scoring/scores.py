@@ -64,7 +64,7 @@ class Measures:
             of_images=of_images,
             of_categories=of_categories,
             images=len(images),
-            categories=tuple(p.categories[c] for c in present),
+            categories=tuple(p.categories[int(c)] for c in present),
             values=of_categories(np.ones((len(present), 1)))[0],
             moved=np.array([spec.centred for spec in specs for _ in spec.metrics]),
         )

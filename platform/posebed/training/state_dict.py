@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import TypeGuard
 
 import safetensors.torch
 import torch
@@ -25,19 +25,28 @@ def read_checkpoint(path: Path) -> State:
     """
     if not path.is_file():
         raise LookupError(f"weights must be a file, but {path} is none")
-    state: Any
+    content: object
     if path.suffix == ".safetensors":
-        state = safetensors.torch.load_file(path)
+        content = safetensors.torch.load_file(path)
     else:
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
         except UnpicklingError as error:
             raise ValueError(f"{path} must hold tensors alone, but holds objects that run code when read") from error
-    wrapper = next((w for w in _WRAPPERS if isinstance(state, Mapping) and isinstance(state.get(w), Mapping)), None)
-    state = state[wrapper] if wrapper else state
-    if not (isinstance(state, Mapping) and all(isinstance(t, Tensor) for t in state.values())):
+    state = content
+    if _is_mapping(content):
+        state = next((content[w] for w in _WRAPPERS if _is_mapping(content.get(w))), content)
+    if not _is_state(state):
         raise ValueError(f"{path} must hold a state dictionary, alone or under {', '.join(_WRAPPERS)}, but does not")
     return within(state, "module.")
+
+
+def _is_mapping(content: object) -> TypeGuard[Mapping[str, object]]:
+    return isinstance(content, Mapping)
+
+
+def _is_state(content: object) -> TypeGuard[State]:
+    return _is_mapping(content) and all(isinstance(t, Tensor) for t in content.values())
 
 
 _WRAPPERS = ("best_state_dict", "state_dict", "model")

@@ -44,6 +44,6 @@ class Validation:
                 rows = slice(ends[index] - len(batch), ends[index])
                 answers[rows, :, :2] = to_image(self._pack, batch, pose)
                 answers[rows, :, 2] = pose.weight.float().cpu().numpy()
-        whole = summed(torch.from_numpy(answers).to(group.device), group).cpu().numpy()
+        whole = summed(torch.as_tensor(answers).to(group.device), group).cpu().numpy()
         table = self._unanswered.answered(whole[..., :2], whole[..., 2])
         return value_of(train.judged_by, self._experiment.judge, table)

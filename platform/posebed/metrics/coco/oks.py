@@ -158,7 +158,7 @@ def _fates(oks: np.ndarray, scored: np.ndarray) -> np.ndarray:
         return fate
     free = np.ones((len(AREAS), len(THRESHOLDS), oks.shape[1]), bool)
     for i, similarity in enumerate(oks):
-        near = free & (similarity >= THRESHOLDS[:, None])
+        near: np.ndarray = free & (similarity >= THRESHOLDS[:, None])
         preferred = near & scored[:, None]
         near = np.where(preferred.any(-1, keepdims=True), preferred, near)
         # Among truths of equal similarity the evaluator takes the last.
