@@ -96,7 +96,8 @@ def test_other_shapes_are_reported(tmp_path: Path) -> None:
 
 
 def test_a_file_without_a_state_dictionary_is_refused(tmp_path: Path) -> None:
-    refused(tmp_path, [1, 2], ValueError, "must hold a state dictionary")
+    for content in ([1, 2], {0: torch.zeros(1)}, {"state_dict": {0: torch.zeros(1)}}):
+        refused(tmp_path, content, ValueError, "must hold a state dictionary")
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:

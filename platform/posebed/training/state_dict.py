@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TypeGuard
+from typing import TypeGuard, cast
 
 import safetensors.torch
 import torch
@@ -42,7 +42,10 @@ def read_checkpoint(path: Path) -> State:
 
 
 def _is_mapping(content: object) -> TypeGuard[Mapping[str, object]]:
-    return isinstance(content, Mapping)
+    # A pickle may name things by numbers.
+    return isinstance(content, Mapping) and all(
+        isinstance(name, str) for name in cast(Mapping[object, object], content)
+    )
 
 
 def _is_state(content: object) -> TypeGuard[State]:
