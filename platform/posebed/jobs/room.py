@@ -45,7 +45,7 @@ def _amounts(room: Room) -> tuple[float, float, float]:
 
 
 def together(rooms: Sequence[Room]) -> Room:
-    return Room(*(sum(_amounts(room)[i] for room in rooms) for i in range(3)))
+    return Room(sum(room.cpus for room in rooms), sum(room.gpus for room in rooms), sum(room.memory for room in rooms))
 
 
 def slots(share: Room, nodes: Sequence[Room]) -> int:
