@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,7 +51,8 @@ def together(rooms: Sequence[Room]) -> Room:
 
 def slots(share: Room, nodes: Sequence[Room]) -> int:
     """How many workers of this size the machines hold when they are empty; each has one machine."""
-    return sum(share.times_in(node) for node in nodes)
+    # Most machines of a large cluster are alike.
+    return sum(share.times_in(node) * count for node, count in Counter(nodes).items())
 
 
 def share_of(task: Task, nodes: Sequence[Room]) -> Room:
