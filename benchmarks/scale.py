@@ -238,7 +238,7 @@ def simulated(case: Case) -> Outcome:
 
 def cells(lossy: Outcome) -> str:
     if lossy.failed:
-        return f"{lossy.failed + lossy.skipped:,} of {lossy.tasks:,} tasks not done | | | | "
+        return f"{lossy.failed + lossy.skipped:,} of {lossy.tasks:,} tasks not done | – | – | – | –"
     ratios = f"{lossy.ratio:.2f} | {lossy.own:.2f}"
     return f"{lossy.hours:,.0f} | {ratios} | {lossy.idle:.0%} | {lossy.repeated:.0%}"
 
