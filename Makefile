@@ -46,8 +46,8 @@ lint: setup ## Check style and types
 	ruff format --check .
 	pyright
 
-# The two that are left out are modules of the others.
-BENCHMARKS := $(filter-out benchmarks/cases.py benchmarks/figures.py,$(wildcard benchmarks/*.py))
+# The three that are left out are modules of the others.
+BENCHMARKS := $(filter-out benchmarks/cases.py benchmarks/figures.py benchmarks/simulation.py,$(wildcard benchmarks/*.py))
 # Runs all, and fails at the end with the names of those that failed.
 run_each = failed=; for script in $(1); do echo "--- $$script"; python $$script $(2) || failed="$$failed $$script"; done; \
 	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 CHECKOUT = Path(__file__).parents[2]
-MODULES = {"cases.py", "figures.py"}
+MODULES = {"cases.py", "figures.py", "simulation.py"}
 SCRIPTS = sorted(path.name for path in (CHECKOUT / "benchmarks").glob("*.py") if path.name not in MODULES)
 FIGURE = re.compile(r"^figure (\S+) (\S.*)$", re.MULTILINE)
 

@@ -91,6 +91,7 @@ class Stops:
 
     def __init__(self) -> None:
         keys = _wanted_keys()
+        self.any = keys is not None
         self.everything = keys == []
         self._keys = {*(keys or ())}
 

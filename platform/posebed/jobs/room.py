@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,12 +46,13 @@ def _amounts(room: Room) -> tuple[float, float, float]:
 
 
 def together(rooms: Sequence[Room]) -> Room:
-    return Room(*(sum(_amounts(room)[i] for room in rooms) for i in range(3)))
+    return Room(sum(room.cpus for room in rooms), sum(room.gpus for room in rooms), sum(room.memory for room in rooms))
 
 
 def slots(share: Room, nodes: Sequence[Room]) -> int:
     """How many workers of this size the machines hold when they are empty; each has one machine."""
-    return sum(share.times_in(node) for node in nodes)
+    # Most machines of a large cluster are alike.
+    return sum(share.times_in(node) * count for node, count in Counter(nodes).items())
 
 
 def share_of(task: Task, nodes: Sequence[Room]) -> Room:

@@ -1,6 +1,7 @@
 """Runs what is not done of a graph on one Ray cluster, as many tasks at once as it holds.
 
-Ray places, queues, restarts and scales; here is decided which task is offered when, and what becomes of a failure.
+Ray places, queues, restarts and scales; ``offers.py`` decides which task is offered when and what becomes of those that
+fail; here the two are brought together.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from posebed.jobs.cluster import connect
 from posebed.jobs.estimate import Estimates
 from posebed.jobs.graph import Graph, Task
 from posebed.jobs.machines import Machines
+from posebed.jobs.offers import RESTARTS, Offer, Offers
 from posebed.jobs.outcomes import log_file, write_failure, write_record
 from posebed.jobs.progress import Progress, Publisher
 from posebed.jobs.requests import Stops, note_running, noted_interrupts
 from posebed.jobs.reservations import free_ownerless
-from posebed.jobs.room import Room, share_of, slots, together, trials_at_once
+from posebed.jobs.room import Room, together
 from posebed.jobs.view import View
 from posebed.jobs.worker import Done, Request
 
@@ -30,8 +32,6 @@ import ray  # isort: skip  # after cluster, which sets the variables that Ray re
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError  # isort: skip
 
 POLL_SECONDS = 0.2
-RESTARTS = 3
-"""How often a task starts again after losing its process."""
 IMPORTS = ("torch", "ray.train.torch", "posebed.training.zero", "posebed.training.loop", "posebed.inference.predict")
 """What a worker imports before its first task comes."""
 
@@ -81,19 +81,13 @@ class Schedule:
     def __init__(self, plan: Plan, estimates: Estimates, view: View) -> None:
         self._plan, self._view = plan, view
         self._tasks, self._limits = plan.graph.tasks, plan.params.limits
-        self._rank = estimates.remaining(plan.graph, plan.todo)
-        self._todo = {*plan.todo}
-        self._waiting = {name for name in self._tasks if name in self._todo}
+        rank = estimates.remaining(plan.graph, plan.todo)
         self._under: dict[str, Under] = {}
         self._actors = Actors(plan.imports)
-        self._losses: dict[str, int] = {}
         self._noted: list[str] = []
         self._began = time.monotonic()
-        self.failed: dict[str, str] = {}
-        """Name to reason."""
-        self.skipped: dict[str, str] = {}
-        """Name to the failed or stopped task that it needs."""
-        self.stopped: set[str] = set()
+        offers = self._offers = Offers(plan.graph, plan.todo, plan.params.searches, rank)
+        self.failed, self.skipped, self.stopped = offers.failed, offers.skipped, offers.stopped
 
     def run(self) -> None:
         """Do all tasks; what fails is noted, what depends on it is skipped. An interrupt stops all.
@@ -102,7 +96,7 @@ class Schedule:
             ValueError: the cluster does not start.
         """
         self._refuse()
-        if not self._waiting:
+        if not self._offers.waiting:
             return
         connect(self._plan.packages)
         # Any: Ray has no types for an actor's methods.
@@ -119,8 +113,8 @@ class Schedule:
             note_running([])
 
     def _look_until_done(self, interrupted: Callable[[], bool]) -> None:
-        while self._waiting or self._under:
-            self._skip_hopeless()
+        while self._offers.waiting or self._under:
+            self._offers.skip_hopeless()
             self._machines = Machines()
             free_ownerless()
             self._leave()
@@ -136,70 +130,53 @@ class Schedule:
     # --- offering
 
     def _offer(self) -> None:
-        """Start what is ready and fits, the longest way to the end first. A task that waits for room keeps those behind
-        it waiting, so that a large one has its turn."""
-        for name in sorted(self._ready(), key=lambda name: -self._rank[name]):
-            task = self._tasks[name]
-            share, count = share_of(task, self._machines.rooms), task.workers * self._at_once(task)
-            if count > (held := slots(share, self._machines.rooms)):
-                self._fail(task, self._too_large(share, count, held))
-            elif (share * count).fits(self._room()):
-                self._start(task, share, share * count)
+        """Start what is ready and fits, in the order of ``Offers.next``."""
+        free = self._room()
+        while offer := self._offers.next(self._machines.rooms, free):
+            if offer.too_large:
+                self._fail(offer.task, self._too_large(offer))
             else:
-                break
+                self._start(offer, free)
+                free -= offer.need
 
-    def _ready(self) -> list[str]:
-        return [
-            name
-            for name, task in self._tasks.items()
-            if name in self._waiting and all(need not in self._todo or self._is_done(need) for need in task.needs)
-        ]
-
-    def _is_done(self, name: str) -> bool:
-        return not any(name in names for names in (self._waiting, self._under, self.failed, self.skipped, self.stopped))
-
-    def _start(self, task: Task, share: Room, need: Room) -> None:
-        self._waiting.discard(task.name)
+    def _start(self, offer: Offer, free: Room) -> None:
+        task = offer.task
+        self._offers.start(task.name)
         task.record.unlink(missing_ok=True)
         own_process = task.kind == "search" or task.workers > 1
         find = self._actors.launcher if own_process else self._actors.warm
-        actor = find(need, self._room(), len(self._machines.staying) > 1)
+        actor = find(offer.need, free, len(self._machines.staying) > 1)
         request = Request(
             task=task,
             params=self._plan.params,
             catalog=self._plan.catalog,
             storage=os.environ.get("POSEBED_STORAGE"),
             publisher=Publisher(task.name, self._progress),
-            threads=int(share.cpus),
-            at_once=self._at_once(task),
+            threads=int(offer.share.cpus),
+            at_once=offer.at_once,
         )
         self._progress.start.remote(task.name)
         ref = actor.handle.do.remote(self._plan.perform, request, str(log_file(task)))
-        self._under[task.name] = Under(task=task, need=need, ref=ref, actor=actor, keeps=not own_process)
+        self._under[task.name] = Under(task=task, need=offer.need, ref=ref, actor=actor, keeps=not own_process)
 
     def _room(self) -> Room:
         taken = [under.need for under in self._under.values() if under.actor.node not in self._machines.leaving]
         return together(self._machines.staying) - together(taken)
 
-    def _at_once(self, task: Task) -> int:
-        """Trials of a search; 1 of any other task."""
-        if task.kind != "search":
-            return 1
-        searches = {task.name, *(n for n in (*self._waiting, *self._under) if self._tasks[n].kind == "search")}
-        rooms = self._machines.rooms
-        held = slots(share_of(task, rooms), rooms)
-        return trials_at_once(self._plan.params.searches[task.key], held, task.workers, len(searches))
-
-    def _too_large(self, share: Room, count: int, held: int) -> str:
-        each = "on one machine" if count == 1 else f"for each of {count} workers, of which it holds {held}"
-        return f"must fit into the cluster, which has {together(self._machines.rooms)}, but needs {share} {each}"
+    def _too_large(self, offer: Offer) -> str:
+        each = (
+            "on one machine"
+            if offer.count == 1
+            else f"for each of {offer.count} workers, of which it holds {offer.held}"
+        )
+        return f"must fit into the cluster, which has {together(self._machines.rooms)}, but needs {offer.share} {each}"
 
     def _show(self) -> None:
         try:
             ticks, news = ray.get(self._progress.read.remote())
         except RayError:
             return  # its machine was lost
-        self._view.update(ticks, news, self._under.keys(), len(self._waiting))
+        self._view.update(ticks, news, self._under.keys(), len(self._offers.waiting))
 
     def _note(self) -> None:
         if self._noted != (running := [*self._under]):
@@ -265,9 +242,10 @@ class Schedule:
             return
         if done.left:
             self._view.say(f"{under.task.name}: has kept a checkpoint and goes on elsewhere")
-            self._waiting.add(under.task.name)
+            self._offers.wait_again(under.task.name)
             return
         write_record(under.task, done.seconds)
+        self._offers.end(under.task.name)
         self._view.end(under.task, done.seconds)
         self._plan.done(under.task)
 
@@ -276,32 +254,21 @@ class Schedule:
         being announced. Idle actors may have been on the same machine, and would cost the next tasks a start each."""
         task = under.task
         self._actors.end_idle()
-        self._losses[task.name] = self._losses.get(task.name, 0) + (not under.leaving)
-        if self._losses[task.name] > RESTARTS:
+        if self._offers.lose(task.name, announced=under.leaving):
+            self._view.say(f"{task.name}: lost its process and starts again")
+        else:
             self._fail(task, f"lost its process {RESTARTS + 1} times, at last with: {how}")
-            return
-        self._view.say(f"{task.name}: lost its process and starts again")
-        self._waiting.add(task.name)
 
     def _fail(self, task: Task, reason: str) -> None:
-        self._waiting.discard(task.name)
-        self.failed[task.name] = reason
+        self._offers.fail(task.name, reason)
         write_failure(task, reason)
         self._view.fail(task, reason)
 
     def _refuse(self) -> None:
-        for task in (self._tasks[name] for name in sorted(self._waiting)):
+        for task in (self._tasks[name] for name in sorted(self._offers.waiting)):
             if task.refused:
                 self._fail(task, task.refused)
-        self._skip_hopeless()
-
-    def _skip_hopeless(self) -> None:
-        ended = {*self.failed, *self.skipped, *self.stopped}
-        for name in [*self._waiting]:
-            blocked = next((need for need in self._tasks[name].needs if need in ended), None)
-            if blocked:
-                self._waiting.discard(name)
-                self.skipped[name] = self.skipped.get(blocked, blocked)
+        self._offers.skip_hopeless()
 
     def _obey(self) -> None:
         """Stop what users want stopped and what is over its limit."""
@@ -316,19 +283,19 @@ class Schedule:
                 )
         if stops.everything or _over(self._limits.total_hours, self._began):
             self._stop_everything()
-        for name in [name for name in self._waiting if stops.want(self._tasks[name])]:
-            self._waiting.discard(name)
-            self.stopped.add(name)
+        wanted = [name for name in self._offers.waiting if stops.want(self._tasks[name])] if stops.any else []
+        for name in wanted:
+            self._offers.stop(name)
 
     def _stop_everything(self) -> None:
         for under in [*self._under.values()]:
             self._stop(under)
-        self.stopped |= self._waiting
-        self._waiting.clear()
+        for name in [*self._offers.waiting]:
+            self._offers.stop(name)
 
     def _stop(self, under: Under) -> None:
         self._end(under)
-        self.stopped.add(under.task.name)
+        self._offers.stop(under.task.name)
         self._view.say(f"{under.task.name}: stopped")
 
     def _end(self, under: Under) -> None:

@@ -1,0 +1,160 @@
+"""Which task is offered to the cluster when, and what becomes of tasks that are lost, fail or are stopped.
+
+Decides by the graph, the recorded seconds and the room that it is told of; knows no Ray, so that clusters of any size
+can be simulated with it (``benchmarks/scale.py``).
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from posebed.config import SearchConfig
+from posebed.jobs.graph import Graph, Task
+from posebed.jobs.room import Room, share_of, slots, trials_at_once
+
+RESTARTS = 3
+"""How often a task starts again after losing its process."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A task that is ready, and what it takes."""
+
+    task: Task
+    at_once: int
+    """Trials of a search; 1 of any other task."""
+    share: Room
+    """What one worker takes."""
+    held: int
+    """How many workers of this share the cluster holds when it is empty."""
+
+    @property
+    def count(self) -> int:
+        """Workers of all trials at once."""
+        return self.task.workers * self.at_once
+
+    @property
+    def need(self) -> Room:
+        return self.share * self.count
+
+    @property
+    def too_large(self) -> bool:
+        return self.count > self.held
+
+
+class Offers:
+    """Tasks that wait, and those that came to no good end. What is ready is kept in order, so that a decision looks at
+    the first task and at what depends on the one that ended, and not at all that wait.
+
+    Args:
+        todo: names of the tasks to do; what else they need was done before.
+        searches: settings of the searches, by key.
+        rank: of every task to do, the seconds from its start to the end of the longest chain of tasks that need it.
+
+    Attributes:
+        failed: name to reason.
+        skipped: name to the failed or stopped task that it needs.
+    """
+
+    def __init__(
+        self, graph: Graph, todo: Collection[str], searches: Mapping[str, SearchConfig], rank: Mapping[str, float]
+    ) -> None:
+        self._graph, self._searches = graph, searches
+        todo = {*todo}
+        self.waiting = {name for name in graph.tasks if name in todo}
+        self.failed: dict[str, str] = {}
+        self.skipped: dict[str, str] = {}
+        self.stopped: set[str] = set()
+        self._place = {name: (-rank[name], i, name) for i, name in enumerate(graph.tasks) if name in todo}
+        self._missing = {name: sum(need in todo for need in graph.tasks[name].needs) for name in self._place}
+        self._ready = sorted(self._place[name] for name in self.waiting if not self._missing[name])
+        self._searches_to_do = {name for name in self.waiting if graph.tasks[name].kind == "search"}
+        self._losses = Counter[str]()
+        self._ended_badly: list[str] = []
+
+    def next(self, nodes: Sequence[Room], free: Room) -> Offer | None:
+        """Of what is ready, the task with the longest way to the end. None while it must wait for room: it keeps those
+        behind it waiting, so that a large one has its turn. One that is too large for the cluster is to fail.
+
+        Args:
+            nodes: what each machine has.
+            free: of the machines that stay, what no task takes.
+        """
+        if not self._ready:
+            return None
+        task = self._graph.tasks[self._ready[0][-1]]
+        share = share_of(task, nodes)
+        held = slots(share, nodes)
+        offer = Offer(task, self._at_once(task, held), share, held)
+        return offer if offer.too_large or offer.need.fits(free) else None
+
+    def _at_once(self, task: Task, held: int) -> int:
+        if task.kind != "search":
+            return 1
+        return trials_at_once(self._searches[task.key], held, task.workers, len(self._searches_to_do))
+
+    def start(self, name: str) -> None:
+        """It is under way."""
+        self._withdraw(name)
+
+    def end(self, name: str) -> None:
+        """It was done: what waited for it alone is ready."""
+        self._searches_to_do.discard(name)
+        for other in self._graph.dependents[name]:
+            if other in self.waiting:
+                self._missing[other] -= 1
+                if not self._missing[other]:
+                    insort(self._ready, self._place[other])
+
+    def wait_again(self, name: str) -> None:
+        """It was under way and is to go on from its checkpoint."""
+        self.waiting.add(name)
+        insort(self._ready, self._place[name])
+
+    def lose(self, name: str, announced: bool) -> bool:
+        """The process of a task has ended. Whether it waits again: it does not where that has happened too often
+        without being announced."""
+        self._losses[name] += not announced
+        if self._losses[name] > RESTARTS:
+            return False
+        self.wait_again(name)
+        return True
+
+    def fail(self, name: str, reason: str) -> None:
+        self._withdraw(name)
+        self.failed[name] = reason
+        self._note_bad_end(name)
+
+    def stop(self, name: str) -> None:
+        self._withdraw(name)
+        self.stopped.add(name)
+        self._note_bad_end(name)
+
+    def skip_hopeless(self) -> None:
+        """Skip what needs a task that failed, was skipped or was stopped since the last call."""
+        ended = {*self.failed, *self.skipped, *self.stopped} if self._ended_badly else set[str]()
+        hopeless = {
+            name: next(need for need in self._graph.tasks[name].needs if need in ended)
+            for bad in self._ended_badly
+            for name in self._graph.dependents[bad]
+            if name in self.waiting
+        }
+        self._ended_badly = []
+        roots = {name: self.skipped.get(blocked, blocked) for name, blocked in hopeless.items()}
+        for name, root in roots.items():
+            self._withdraw(name)
+            self.skipped[name] = root
+            self._note_bad_end(name)
+
+    def _withdraw(self, name: str) -> None:
+        if name in self.waiting:
+            self.waiting.discard(name)
+            if not self._missing[name]:
+                self._ready.remove(self._place[name])
+
+    def _note_bad_end(self, name: str) -> None:
+        self._searches_to_do.discard(name)
+        self._ended_badly.append(name)
