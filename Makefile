@@ -60,9 +60,12 @@ figures: setup ## Run the benchmarks but replay.py, and write what they print in
 	@echo "==> Measuring the figures of the pages (set POSEBED_REAL for those on photographs)"
 	@$(call run_each,$(filter-out benchmarks/replay.py,$(BENCHMARKS)),--record)
 
-lock: .venv/installed ## Compile requirements.lock.txt anew from pyproject.toml
-	@echo "==> Compiling requirements.lock.txt"
-	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --all-extras --quiet pyproject.toml -o requirements.lock.txt
+COMPILE := .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --quiet
+
+lock: .venv/installed ## Compile requirements.lock.txt anew from pyproject.toml, and cluster/image.lock.txt to match it
+	@echo "==> Compiling requirements.lock.txt and cluster/image.lock.txt"
+	$(COMPILE) --all-extras pyproject.toml -o requirements.lock.txt
+	$(COMPILE) --constraint requirements.lock.txt cluster/image.in -o cluster/image.lock.txt
 
 .PHONY: help setup demo test faults services lint bench figures lock

@@ -27,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--real", default=os.environ.get("POSEBED_REAL"), help="folder of real annotated photographs")
     parser.addoption("--parity", default=os.environ.get("POSEBED_PARITY"), help="folder of reference numbers")
     parser.addoption("--cases", default=os.environ.get("POSEBED_CASES"), help="folder of small faulty inputs")
+    parser.addoption("--schemas", default=os.environ.get("POSEBED_SCHEMAS"), help="folder of KubeRay's resources")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,6 +61,12 @@ def parity(request: pytest.FixtureRequest) -> Path:
 def cases(request: pytest.FixtureRequest) -> Path:
     """One folder per small input that was once answered wrongly."""
     return _folder(request, "--cases")
+
+
+@pytest.fixture
+def schemas(request: pytest.FixtureRequest) -> Path:
+    """KubeRay's CustomResourceDefinitions, one file each: ray.io_rayclusters.yaml, ray.io_rayjobs.yaml."""
+    return _folder(request, "--schemas")
 
 
 PARAMS = """
