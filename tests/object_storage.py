@@ -163,7 +163,7 @@ def object_storage(folder: Path, host: str = "127.0.0.1", inside: Sequence[str] 
         for name in (*KEEPERS, "proxy"):
             command = [_place_of(f"swift-{name}-server"), str(folder / f"{name}.conf"), "-v"]
             stack.enter_context(_server([*inside, *command], folder / f"{name}.log"))
-        waited_for(storage.answers, 60, "the object storage")
+        waited_for(storage.answers, what="the object storage")
         yield storage
 
 
