@@ -67,6 +67,7 @@ class TaskLog(FolderLog):
             MachineLeaves: this was the last that is kept here.
         """
         super().keep(checkpoint, epoch)
+        self._publisher.kept(epoch.epoch)
         if self._leaving:
             raise MachineLeaves
 

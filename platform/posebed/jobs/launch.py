@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posebed.experiment import Experiment
-from posebed.jobs.cluster import Share, share_for, worker_variables
+from posebed.jobs.cluster import worker_variables
 from posebed.jobs.in_process import task_progress
+from posebed.jobs.losses import Losses
 from posebed.jobs.machines import living_nodes
 from posebed.jobs.progress import Publisher
+from posebed.jobs.room import Share
 from posebed.jobs.trial_messages import Report
 from posebed.scoring.result import Epoch
 from posebed.training.checkpoint_integrity import seal
@@ -29,22 +31,18 @@ import ray.train  # isort: skip
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback  # isort: skip
 from ray.train.torch import TorchConfig, TorchTrainer  # isort: skip
 
-RESTARTS = 3
-"""How often a job starts again by itself after losing a worker."""
 
-
-def launch(experiment: Experiment, publisher: Publisher, storage: str | None, cpus: int) -> Path:
+def launch(experiment: Experiment, publisher: Publisher, storage: str | None, share: Share) -> Path:
     """Train on several workers of the cluster; returns a new folder with ``best.safetensors``, ``last.safetensors``,
     ``curve.json``.
 
     Args:
         storage: folder or address that every node reaches; None for ``.posebed/ray`` on this machine.
-        cpus: of each worker, where the cluster has no accelerator.
+        share: what each worker takes.
 
     Raises:
-        ValueError: the cluster cannot hold the job, or needs a storage that its nodes share.
+        ValueError: the cluster needs a storage that its nodes share.
     """
-    share = share_for(experiment.train.workers, cpus)
     trainer = trainer_of(
         experiment, name=job_name(experiment), storage=storage or own_storage(), share=share, publisher=publisher
     )
@@ -93,9 +91,9 @@ def trainer_of(
         run_config=RunConfig(
             name=name,
             storage_path=storage,
-            failure_config=FailureConfig(max_failures=RESTARTS),
+            failure_config=FailureConfig(max_failures=-1),  # see Losses
             checkpoint_config=CheckpointConfig(num_to_keep=2),
-            callbacks=[*callbacks],
+            callbacks=[Losses(), *callbacks],
             worker_runtime_env={"env_vars": worker_variables(share.accelerator)},
         ),
     )
@@ -172,9 +170,12 @@ class RayLog:
             self._publisher.epoch(epoch)
 
     def keep(self, checkpoint: Path, epoch: Epoch) -> None:
-        seal(checkpoint, ray.train.get_context().get_world_rank())
+        rank = ray.train.get_context().get_world_rank()
+        seal(checkpoint, rank)
         kept = Checkpoint.from_directory(checkpoint)  # pyright: ignore[reportUnknownMemberType]
         ray.train.report(Report(epoch=epoch.epoch, validation=epoch.validation).for_tune(), checkpoint=kept)
+        if self._publisher and rank == 0:
+            self._publisher.kept(epoch.epoch)
 
     def warn(self, line: str) -> None:
         if self._publisher:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from posebed.experiment import Experiment
-from posebed.jobs.cluster import Share
+from posebed.jobs.room import Share
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from posebed.config import Params
 from posebed.jobs.failures import reason
 from posebed.jobs.graph import Task
 from posebed.jobs.progress import Publisher
+from posebed.jobs.room import Share
 
 import ray  # isort: skip
 
@@ -30,7 +31,8 @@ class Request:
     storage: str | None
     """Folder or address that every node reaches; None for ``.posebed/jobs`` on this machine."""
     publisher: Publisher
-    threads: int
+    share: Share
+    """What each of its workers takes."""
     at_once: int = 1
     """Of a search: trials at a time."""
 
