@@ -13,7 +13,7 @@ from posebed.experiment import Experiment
 from posebed.jobs.progress import Publisher, TaskProgress
 from posebed.jobs.worker import MachineLeaves
 from posebed.scoring.result import Epoch
-from posebed.training.log import FolderLog, Tick
+from posebed.training.log import FolderLog, Reached, Tick
 
 import ray  # isort: skip
 from ray.exceptions import RayError  # isort: skip
@@ -46,7 +46,7 @@ class TaskLog(FolderLog):
 
     def __init__(self, folder: Path, publisher: Publisher) -> None:
         super().__init__(folder, publisher.task)
-        self._publisher, self._leaving = publisher, False
+        self._publisher = publisher
 
     def tick(self, tick: Tick) -> None:
         self._publisher.tick(task_progress(tick))
@@ -55,21 +55,16 @@ class TaskLog(FolderLog):
         self._publisher.epoch(epoch)
 
     def leaving(self) -> bool:
-        self._leaving = False
         with suppress(RayError):  # the actor's own machine may have been lost
-            self._leaving = ray.get(self._publisher.leaving())
-        return self._leaving
+            return ray.get(self._publisher.leaving())
+        return False
 
-    def keep(self, checkpoint: Path, epoch: Epoch) -> None:
-        """Make the filled folder the newest checkpoint.
+    def left(self) -> None:
+        raise MachineLeaves
 
-        Raises:
-            MachineLeaves: this was the last that is kept here.
-        """
-        super().keep(checkpoint, epoch)
-        self._publisher.kept(epoch.epoch)
-        if self._leaving:
-            raise MachineLeaves
+    def keep(self, checkpoint: Path, reached: Reached) -> None:
+        super().keep(checkpoint, reached)
+        self._publisher.kept(reached.epochs + reached.part)
 
     def warn(self, line: str) -> None:
         self._publisher.line(line)

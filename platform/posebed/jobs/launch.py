@@ -21,9 +21,10 @@ from posebed.jobs.machines import living_nodes
 from posebed.jobs.progress import Publisher
 from posebed.jobs.room import Share
 from posebed.jobs.trial_messages import Report
+from posebed.jobs.worker import MachineLeaves
 from posebed.scoring.result import Epoch
 from posebed.training.checkpoint_integrity import seal
-from posebed.training.log import Tick, newest_undamaged
+from posebed.training.log import Reached, Tick, newest_undamaged
 from posebed.training.run_folder import FILES
 
 import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
@@ -169,13 +170,16 @@ class RayLog:
         if self._publisher:
             self._publisher.epoch(epoch)
 
-    def keep(self, checkpoint: Path, epoch: Epoch) -> None:
+    def left(self) -> None:
+        raise MachineLeaves  # a worker that returned would be taken for one that is done
+
+    def keep(self, checkpoint: Path, reached: Reached) -> None:
         rank = ray.train.get_context().get_world_rank()
         seal(checkpoint, rank)
         kept = Checkpoint.from_directory(checkpoint)  # pyright: ignore[reportUnknownMemberType]
-        ray.train.report(Report(epoch=epoch.epoch, validation=epoch.validation).for_tune(), checkpoint=kept)
+        ray.train.report(Report(epoch=reached.epochs, validation=reached.validation).for_tune(), checkpoint=kept)
         if self._publisher and rank == 0:
-            self._publisher.kept(epoch.epoch)
+            self._publisher.kept(reached.epochs + reached.part)
 
     def warn(self, line: str) -> None:
         if self._publisher:
