@@ -81,7 +81,7 @@ class Spaces:
     def end(self) -> None:
         if self.there:
             os.kill(self.first, signal.SIGKILL)
-        self._holder.wait()  # which is when all have ended
+        self._holder.communicate()  # until all have ended
 
 
 @dataclass
@@ -100,10 +100,8 @@ class Machine:
 
     def __post_init__(self) -> None:
         self.name, self.address, self._port = f"m{self.number}", f"{NETWORK}.{self.number}", f"port{self.number}"
-        card = shlex.split(
-            f"ip link add name {self._port} type veth peer name eth0 netns /proc/{self.spaces.first}/ns/net"
-        )
-        self.switch.told(*card)
+        far_end = f"/proc/{self.spaces.first}/ns/net"
+        self.switch.told(*f"ip link add name {self._port} type veth peer name eth0 netns {far_end}".split())
         self.switch.told("ip", "link", "set", self._port, "master", "br0", "up")
         self.spaces.told("sh", "-ec", "\n".join([*_network(self.name, self.address), *_files(self.project)]))
 
