@@ -69,7 +69,7 @@ class Job:
 @contextmanager
 def slurm() -> Iterator[None]:
     """Within it, ``SLURM_CONF`` names the cluster."""
-    folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))  # noqa: S108  # sockets' paths must be short
+    folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))  # sockets' paths must be short
     folder.chmod(0o755)
     key = folder / "munge.key"
     key.touch(0o600)

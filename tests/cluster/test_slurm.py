@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -94,3 +95,109 @@ def test_without_a_command_it_is_dvc_repro_on_all_nodes(runs: Path):
         "spread",
     }
     assert Path("report/index.html").is_file()
+
+
+MEET = """
+import os, pathlib, time
+import ray
+ray.init(logging_level="ERROR")
+print("mine:", len(ray.nodes()), "node,", ray.cluster_resources().get("GPU", 0), "accelerators")
+pathlib.Path("here-" + os.environ["SLURM_JOB_ID"]).touch()
+while not pathlib.Path("leave").exists():
+    time.sleep(0.1)
+"""
+JOIN = "import ray; ray.init(logging_level='ERROR'); print(len(ray.nodes()))"
+
+
+def folders() -> set[Path]:
+    return {*Path("/tmp").glob("posebed-*")}  # noqa: S108  # where the script puts Ray's files
+
+
+def join(address: str, token: str) -> subprocess.CompletedProcess[str]:
+    """Join the cluster as somebody who thinks that this is its token."""
+    environment = {**os.environ, "RAY_ADDRESS": address, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    return subprocess.run([sys.executable, "-c", JOIN], env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_two_jobs_on_one_machine_have_a_cluster_each_which_others_cannot_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("meet.py").write_text(MEET)
+    before = folders()
+    numbers = [submitted("--nodes=1", f"--gpus-per-node={n}", "--", "python", "meet.py") for n in (0, 1)]
+    waited_for(lambda: len([*Path().glob("here-*")]) == 2, PATIENCE, "".join(map(log, numbers)))
+
+    seen = [re.search(r"Ray runs at (\S+) on n[12]; .* lie in (\S+) there", log(number)) for number in numbers]
+    addresses, places = zip(*(found.groups() for found in seen if found), strict=True)
+    tokens = [(Path(place) / "token").read_text().strip() for place in places]
+    assert len({*addresses}) == len({*tokens}) == 2
+    assert folders() - before == {*map(Path, places)}
+    for place in map(Path, places):
+        assert place.stat().st_mode & 0o777 == 0o700 and (place / "token").stat().st_mode & 0o777 == 0o600
+    words = [word for process in psutil.process_iter() for word in command_of(process)]
+    assert not any(token in text for token in tokens for text in [*words, *map(log, numbers)])
+    assert join(addresses[0], tokens[0]).stdout == "1\n"
+    refused = join(addresses[0], tokens[1])
+    assert refused.returncode and "authentication" in refused.stderr.lower(), refused.stderr
+
+    Path("leave").touch()
+    printed = [ended(number) for number in numbers]
+    assert [re.search("mine: .*", text)[0] for text in printed] == [
+        "mine: 1 node, 0 accelerators",
+        "mine: 1 node, 1.0 accelerators",
+    ]
+    assert folders() <= before
+    assert not [p for p in psutil.process_iter() if any(place in word for place in places for word in command_of(p))]
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def reached() -> int:
+    """Epochs that the newest checkpoint of ``long`` holds."""
+    curves = [path for path in Path(".posebed").rglob("checkpoint/curve.json") if "long" in str(path)]
+    try:
+        return max((len(json.loads(curve.read_text())) for curve in curves), default=0)
+    except (OSError, ValueError):
+        return 0  # it is just being renamed
+
+
+def test_a_job_that_is_preempted_and_then_requeued_ends_with_the_weights_of_an_undisturbed_one(runs: Path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "posestages.train_without_ray", "long"]
+    subprocess.run(command, env=environment, check=True, timeout=PATIENCE)
+    undisturbed = weights("long")
+    Path("runs/long").rename("undisturbed")
+
+    number = submitted("--", "posebed", "run", "long")
+    waited_for(lambda: reached() >= 2, PATIENCE, f"two checkpoints:\n{log(number)}")
+    urgent = submitted("--partition=urgent", "--gpus-per-node=1", "--exclusive", "--", "true")
+    waited_for(lambda: job(number).restarts == 1, PATIENCE, f"preemption:\n{log(number)}")
+    first = reached()
+    assert first >= 2
+    ended(urgent)
+
+    waited_for(lambda: reached() >= first + 2, PATIENCE, f"two more checkpoints:\n{log(number)}")
+    assert tell("scontrol", "requeue", number) == ""
+    waited_for(lambda: job(number).restarts == 2, PATIENCE, "the second start")
+    printed = ended(number)
+    assert printed.count("keeping checkpoints") == printed.count("queued again") == 1
+    assert printed.count("Ray runs at") == 3
+    there = weights("long")
+    assert there.keys() == undisturbed.keys()
+    assert all(torch.equal(there[name], undisturbed[name]) for name in there)
+    assert Path("runs/long/result.json").is_file()
+
+
+def test_a_command_that_fails_ends_the_job_with_its_code_and_is_not_queued_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    number = submitted("--nodes=1", "--", "sh", "-c", "exit 7")
+    assert "the command ended with code 7" in ended(number, "FAILED")
+    assert "ExitCode=7:0" in tell("scontrol", "show", "job", number) and job(number).restarts == 0
