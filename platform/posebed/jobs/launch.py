@@ -33,19 +33,25 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, Sc
 from ray.train.torch import TorchConfig, TorchTrainer  # isort: skip
 
 
-def launch(experiment: Experiment, publisher: Publisher, storage: str | None, share: Share) -> Path:
+def launch(experiment: Experiment, publisher: Publisher, storage: str | None, share: Share, workers: int) -> Path:
     """Train on several workers of the cluster; returns a new folder with ``best.safetensors``, ``last.safetensors``,
     ``curve.json``.
 
     Args:
         storage: folder or address that every node reaches; None for ``.posebed/ray`` on this machine.
         share: what each worker takes.
+        workers: that there is room for.
 
     Raises:
         ValueError: the cluster needs a storage that its nodes share.
     """
     trainer = trainer_of(
-        experiment, name=job_name(experiment), storage=storage or own_storage(), share=share, publisher=publisher
+        experiment,
+        name=job_name(experiment),
+        storage=storage or own_storage(),
+        share=share,
+        publisher=publisher,
+        workers=workers,
     )
     checkpoint = trainer.fit().checkpoint
     if checkpoint is None:
@@ -74,18 +80,22 @@ def trainer_of(
     share: Share,
     callbacks: Sequence[UserCallback] = (),
     publisher: Publisher | None = None,
+    workers: int | None = None,
 ) -> TorchTrainer:
     """The experiment as a Ray Train job that is not started yet; a job of the same name in its storage is resumed.
 
     Args:
         publisher: to which rank 0 tells how far it is, if to any.
+        workers: that there is room for; by default the most. Where the training does with fewer, it goes on with what
+            there is when it loses some, and Ray looks every minute whether they are back.
     """
+    most, fewest = workers or experiment.train.most_workers, experiment.train.fewest_workers
     return TorchTrainer(
         _work,
         train_loop_config={"work": _Work(experiment, publisher, threads=share.cpus)},
         torch_config=TorchConfig(backend=None if share.accelerator else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=experiment.train.workers,
+            num_workers=(fewest, most) if fewest < most else most,
             use_gpu=share.accelerator,
             resources_per_worker={"CPU": share.cpus} | ({"GPU": 1} if share.accelerator else {}),
         ),

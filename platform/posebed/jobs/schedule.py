@@ -160,6 +160,7 @@ class Schedule:
             publisher=Publisher(task.name, self._progress),
             share=Share(cpus=int(offer.share.cpus), accelerator=offer.share.gpus > 0),
             at_once=offer.at_once,
+            workers=offer.workers,
         )
         self._progress.start.remote(task.name)
         ref = actor.handle.do.remote(self._plan.perform, request, str(log_file(task)))
