@@ -43,6 +43,11 @@ class Offer:
         return self.share * self.count
 
     @property
+    def places(self) -> list[Room]:
+        """What each of the workers takes."""
+        return [self.share] * self.count
+
+    @property
     def too_large(self) -> bool:
         return self.count > self.held
 
@@ -124,6 +129,19 @@ class Offers:
                 return _widened(offer, now, free) if offer.need.fits(free) else None
             self.missing = self.missing or offer
         return None
+
+    def places(self, limit: int) -> list[Room]:
+        """What the workers of all tasks that are ready take, in the order of offers, up to so many workers."""
+        places: list[Room] = []
+        held: dict[Room, int] = {}
+        for *_, name in self._ready:
+            task = self._graph.tasks[name]
+            share = share_of(task, self.most)
+            held[share] = held.get(share) or slots(share, self.most)
+            places += [share] * (task.workers * self._at_once(task, held[share]))
+            if len(places) >= limit:
+                break
+        return places[:limit]
 
     def _at_once(self, task: Task, held: int) -> int:
         if task.kind != "search":

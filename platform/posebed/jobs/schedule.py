@@ -15,6 +15,7 @@ from typing import Any, cast
 from posebed.catalog import Catalog
 from posebed.config import Params
 from posebed.jobs.actors import Actor, Actors, ready
+from posebed.jobs.autoscaling import MOST, Demand, expected_machines
 from posebed.jobs.cluster import connect
 from posebed.jobs.estimate import Estimates
 from posebed.jobs.graph import Graph, Task
@@ -48,6 +49,8 @@ class Under:
 
     task: Task
     need: Room
+    places: Sequence[Room]
+    """What each of its workers takes."""
     ref: ray.ObjectRef[Done]
     actor: Actor
     keeps: bool
@@ -85,6 +88,7 @@ class Schedule:
         self._under: dict[str, Under] = {}
         self._actors = Actors(plan.imports)
         self._noted: list[str] = []
+        self._demand = Demand()
         self._missed: Offer | None = None
         self._began = time.monotonic()
         offers = self._offers = Offers(plan.graph, plan.todo, plan.params.searches, rank)
@@ -94,11 +98,12 @@ class Schedule:
         """Do all tasks; what fails is noted, what depends on it is skipped. An interrupt stops all.
 
         Raises:
-            ValueError: the cluster does not start.
+            ValueError: the cluster does not start, or it is said wrongly which machines it may come to have.
         """
         self._refuse()
         if not self._offers.waiting:
             return
+        self._offers.expect(expected_machines())
         connect(self._plan.packages)
         # Any: Ray has no types for an actor's methods.
         self._progress: Any = ray.remote(num_cpus=0, max_restarts=-1)(Progress).remote()
@@ -111,6 +116,7 @@ class Schedule:
             for under in self._under.values():
                 under.actor.end()
             self._actors.end_idle()
+            self._demand.ask([])
             note_running([])
 
     def _look_until_done(self, interrupted: Callable[[], bool]) -> None:
@@ -140,6 +146,7 @@ class Schedule:
             else:
                 self._start(offer, free)
                 free -= offer.need
+        self._ask()
         missing = self._offers.missing
         if missing and (self._missed is None or missing.need != self._missed.need):
             self._view.say(self._waits(missing))
@@ -164,7 +171,15 @@ class Schedule:
         )
         self._progress.start.remote(task.name)
         ref = actor.handle.do.remote(self._plan.perform, request, str(log_file(task)))
-        self._under[task.name] = Under(task=task, need=offer.need, ref=ref, actor=actor, keeps=not own_process)
+        self._under[task.name] = Under(
+            task=task, need=offer.need, places=offer.places, ref=ref, actor=actor, keeps=not own_process
+        )
+
+    def _ask(self) -> None:
+        """Ask a cluster that grows by itself for what is under way and, if nothing stops it, for what is ready."""
+        under = [place for one in self._under.values() for place in one.places]
+        ready = [] if self._machines.own_leaves else self._offers.places(MOST)
+        self._demand.ask([*under, *ready] if ready else [])
 
     def _room(self) -> Room:
         taken = [under.need for under in self._under.values() if under.actor.node not in self._machines.leaving]
