@@ -67,7 +67,7 @@ class Demand:
         asked = [*places[:MOST]]
         due = asked and time.monotonic() - self._since > REPEAT_SECONDS
         if asked != self._asked or due:
-            ray.autoscaler.sdk.request_resources(bundles=[_bundle(place) for place in asked])
+            ray.autoscaler.sdk.request_resources(bundles=[_bundle(place) for place in asked])  # pyright: ignore[reportUnknownMemberType]
             self._asked, self._since = asked, time.monotonic()
 
 
