@@ -119,8 +119,8 @@ class Schedule:
         """Do all tasks; what fails is noted, what depends on it is skipped. An interrupt stops all.
 
         Raises:
-            ValueError: the cluster does not start, a machine has other versions of packages, or it is said wrongly which
-                machines it may come to have.
+            ValueError: the cluster does not start, a machine has other versions of packages, or it is said wrongly
+                which machines it may come to have.
         """
         self._refuse()
         if not self._offers.waiting:
