@@ -101,6 +101,20 @@ class Storage:
 
         return self._patiently(tried, f"list {folder}")
 
+    def files(self, folder: str) -> list[str]:
+        """Paths of all files in and below a folder, from it, sorted; none where there is no such folder."""
+
+        def tried() -> list[str]:
+            start = f"{self.path(folder)}/"
+            found = cast(dict[str, dict[str, object]], self.system.find(self.path(folder), detail=True))
+            return sorted(
+                path.removeprefix(start)
+                for path, about in found.items()
+                if about["type"] == "file" and path.startswith(start) and not path.endswith("/")
+            )
+
+        return self._patiently(tried, f"list {folder}")
+
     def remove(self, name: str) -> None:
         """Remove a file or a folder with all that it holds, if it is there."""
 

@@ -52,6 +52,7 @@ def test_what_was_put_is_given_back_and_gone_once_removed(
     stored.get(name, tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == content
     assert parts[0] in stored.names("new")
+    assert stored.files("new") == ["/".join(parts)]
     stored.remove("new")
     assert stored.size(name) is None
 
@@ -61,6 +62,7 @@ def test_what_is_not_there_has_no_size_no_names_and_is_no_loss_to_remove(stored:
     stored.check()
     assert stored.size("nothing") is None
     assert stored.names("nothing") == []
+    assert stored.files("nothing") == []
     stored.remove("nothing")
     with pytest.raises(StorageError, match="must give nothing, but that fails with"):
         stored.get("nothing", tmp_path / "back")

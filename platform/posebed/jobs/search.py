@@ -135,6 +135,8 @@ def run_search(search: Search, workplace: Workplace, share: Share, at_once: int,
         run_config=tune.RunConfig(
             name=name,
             storage_path=str(tune_folder),
+            # Trials keep their own: Tune would write its own from every machine into the folder of this one.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=[_Heartbeat(algorithm, watchers)],
             verbose=0,
         ),

@@ -31,18 +31,20 @@ class StoredCheckpoints:
         there = self._storage.names(self._name)
         # Two machines that both take the training for theirs, as after a cut link, never write into one folder.
         newest = f"{self._name}/{_number(there[-1]) + 1 if there else 0:06}-{secrets.token_hex(4)}"
-        files = sorted(path for path in checkpoint.iterdir() if path.is_file())
+        files = sorted(path for path in checkpoint.rglob("*") if path.is_file())
         for path in sorted(files, key=lambda path: path.match(SEAL.format(rank="*"))):
-            self._storage.put(path, f"{newest}/{path.name}")
+            self._storage.put(path, f"{newest}/{path.relative_to(checkpoint).as_posix()}")
         for former in there[: 1 - KEPT]:
             self._storage.remove(f"{self._name}/{former}")
 
     def fetch(self, folder: Path, warn: Callable[[str], None]) -> bool:
         """Copy the newest undamaged checkpoint to a folder, which it replaces; whether there is one."""
         for name in reversed(self._storage.names(self._name)):
+            if not (files := self._storage.files(f"{self._name}/{name}")):
+                continue  # some servers keep the folder of files that were removed
             shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            for file in self._storage.names(f"{self._name}/{name}"):
+            for file in files:
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 self._storage.get(f"{self._name}/{name}/{file}", folder / file)
             if not (broken := damage(folder)):
                 return True

@@ -17,8 +17,8 @@ def stored(tmp_path: Path) -> StoredCheckpoints:
 
 
 def checkpoint(folder: Path, content: str) -> Path:
-    folder.mkdir()
-    (folder / "engine").write_text(content)
+    (folder / "engine").mkdir(parents=True)  # as engines do
+    (folder / "engine/state").write_text(content)
     seal(folder, rank=0)
     return folder
 
@@ -33,7 +33,7 @@ def test_the_newest_is_fetched_and_few_are_kept(stored: StoredCheckpoints, tmp_p
         stored.put(checkpoint(tmp_path / f"made-{number}", str(number)))
         assert len(kept(tmp_path)) <= KEPT
         assert stored.fetch(tmp_path / "back", print)
-        assert (tmp_path / "back/engine").read_text() == str(number)
+        assert (tmp_path / "back/engine/state").read_text() == str(number)
 
 
 @pytest.mark.parametrize("harm", ["content", "seal"])
@@ -44,12 +44,12 @@ def test_one_that_is_damaged_or_whose_writer_was_killed_is_passed_over(
         stored.put(checkpoint(tmp_path / f"made-{number}", str(number)))
     newest = kept(tmp_path)[-1]
     if harm == "content":
-        (newest / "engine").write_text("damaged")
+        (newest / "engine/state").write_text("damaged")
     else:
         (newest / SEAL.format(rank=0)).unlink()
     said: list[str] = []
     assert stored.fetch(tmp_path / "back", said.append)
-    assert (tmp_path / "back/engine").read_text() == "0"
+    assert (tmp_path / "back/engine/state").read_text() == "0"
     assert "is damaged in" in said[0]
 
 
