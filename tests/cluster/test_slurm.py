@@ -173,6 +173,7 @@ def test_a_job_that_is_preempted_and_then_requeued_ends_with_the_weights_of_an_u
     subprocess.run(command, env=environment, check=True, timeout=PATIENCE)
     undisturbed = weights("long")
     Path("runs/long").rename("undisturbed")
+    shutil.rmtree(".posebed")
 
     number = submitted("--", "posebed", "run", "long")
     waited_for(lambda: reached() >= 2, PATIENCE, f"two checkpoints:\n{log(number)}")
