@@ -13,8 +13,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from waiting import waited_for
 
+NODES = ("n1", "n2")
+IDLE = {f"{node} idle" for node in NODES}
 DAEMONS = ("munged", "slurmctld", "slurmd")
 CONFIGURATION = """
 ClusterName=posebed
@@ -71,28 +75,35 @@ def slurm() -> Iterator[None]:
     """Within it, ``SLURM_CONF`` names the cluster."""
     folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))  # sockets' paths must be short
     folder.chmod(0o755)
-    key = folder / "munge.key"
-    key.touch(0o600)
-    key.write_bytes(secrets.token_bytes(128))
-    ports = dict(zip(("controller", "first", "second"), _free_ports(3), strict=True))
-    text = CONFIGURATION.format(host=socket.gethostname().partition(".")[0], folder=folder, **ports)
-    configuration = folder / "slurm.conf"
-    configuration.write_text(text)
-    (folder / "gres.conf").write_text(DEVICES)
-    os.environ["SLURM_CONF"] = str(configuration)
-    with ExitStack() as ends:
-        ends.callback(os.environ.pop, "SLURM_CONF")
+    _configure(folder)
+    configuration = str(folder / "slurm.conf")
+    files = {"--socket": "munge.socket", "--key-file": "munge.key", "--pid-file": "munge.pid", "--seed-file": "seed"}
+    munge = [f"{option}={folder / name}" for option, name in files.items()]
+    log = folder / "daemons.log"
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as ends:
+        patch.setenv("SLURM_CONF", configuration)
         ends.callback(shutil.rmtree, folder, ignore_errors=True)
-        names = {f"{name.replace('-', '_')}": folder / f"munge.{name}" for name in ("socket", "pid-file", "seed-file")}
-        options = [f"--{name.replace('_', '-')}={path}" for name, path in names.items()]
-        ends.enter_context(_daemon(folder, "munged", "--foreground", "--force", f"--key-file={key}", *options))
+        ends.enter_context(_daemon(log, "munged", "--foreground", "--force", *munge))
         waited_for((folder / "munge.socket").exists, what="munged")
-        ends.enter_context(_daemon(folder, "slurmctld", "-D", "-f", str(configuration)))
-        for node in ("n1", "n2"):
-            ends.enter_context(_daemon(folder, "slurmd", "-D", "-N", node, "-f", str(configuration)))
-        waited_for(lambda: tell("sinfo", "-h", "-N", "-o", "%T").split() == ["idle"] * 4, what="idle nodes")
+        ends.enter_context(_daemon(log, "slurmctld", "-D", "-f", configuration))
+        for node in NODES:
+            ends.enter_context(_daemon(log, "slurmd", "-D", "-N", node, "-f", configuration))
+        try:
+            waited_for(lambda: {*tell("sinfo", "-h", "-N", "-o", "%N %T").splitlines()} == IDLE, what="idle nodes")
+        except AssertionError as error:
+            raise AssertionError(log.read_text()[-5000:]) from error
         ends.callback(_end_jobs)
         yield
+
+
+def _configure(folder: Path) -> None:
+    (folder / "munge.key").touch(0o600)
+    (folder / "munge.key").write_bytes(secrets.token_bytes(128))
+    host = socket.gethostname().partition(".")[0]
+    controller, first, second = _free_ports(3)
+    text = CONFIGURATION.format(host=host, folder=folder, controller=controller, first=first, second=second)
+    (folder / "slurm.conf").write_text(text)
+    (folder / "gres.conf").write_text(DEVICES)
 
 
 def _free_ports(count: int) -> list[int]:
@@ -104,9 +115,9 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def _daemon(folder: Path, *words: str) -> Iterator[None]:
-    with (folder / "daemons.log").open("a") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=log)
+def _daemon(log: Path, *words: str) -> Iterator[None]:
+    with log.open("a") as file:
+        process = subprocess.Popen(words, stdout=file, stderr=file)
     try:
         yield
     finally:
