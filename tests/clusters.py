@@ -25,6 +25,13 @@ from processes import family  # isort: skip
 from waiting import waited_for  # isort: skip
 
 STORE = 80 * 2**20
+PATIENTLY = """
+from ray.scripts.scripts import main
+from posebed.jobs.local_cluster import patient_start
+with patient_start():
+    main()
+"""
+"""The command ``ray``, for a busy machine."""
 
 
 @contextmanager
@@ -91,7 +98,7 @@ def growing_cluster(folder: Path, cpus: int, kinds: Mapping[str, dict[str, Any]]
         "rsync_filter": [],
     }
     (folder / "autoscaling.json").write_text(json.dumps(config))
-    start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--port={port}", f"--num-cpus={cpus}"]
+    start = [sys.executable, "-c", PATIENTLY, "start", "--head", f"--port={port}", f"--num-cpus={cpus}"]
     start += [f"--object-store-memory={STORE}", "--block", "--disable-usage-stats", "--include-dashboard=false"]
     start += [f"--autoscaling-config={folder / 'autoscaling.json'}", f"--temp-dir={tempfile.mkdtemp(prefix='grows-')}"]
     settings = {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1"}
