@@ -119,7 +119,7 @@ class Schedule:
         """Do all tasks; what fails is noted, what depends on it is skipped. An interrupt stops all.
 
         Raises:
-            ValueError: the cluster does not start, a machine of it has other versions of packages, or it is said wrongly
+            ValueError: the cluster does not start, a machine of it has other versions, or it is said wrongly
                 which machines it may come to have.
         """
         self._refuse()
