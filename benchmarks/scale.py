@@ -10,6 +10,7 @@ Usage: python benchmarks/scale.py [--quick | --record] [--gpus N ...] [--trials 
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import random
 import resource
@@ -23,6 +24,7 @@ from figures import arguments, recording
 from simulation import PER_NODE, Simulation, Work
 
 from posebed.catalog import installed
+from posebed.config import TrainConfig
 from posebed.identity import Identity
 from posebed.jobs.graph import Task, name_of
 
@@ -60,8 +62,10 @@ those counted has."""
 FEW_SHOT = 1_400
 """Instances on 20 pictures of each species of AP-10K."""
 SEEDS, SEARCHES = 3, 10
-CHECKPOINT = 10
-"""Epochs between checkpoints, as TrainConfig has them."""
+CHECKPOINT = TrainConfig().checkpoint_every
+"""Epochs between checkpoints."""
+SECONDS = TrainConfig().checkpoint_seconds or math.inf
+"""After which one is kept in any case."""
 RUNGS = ((10, 1 / 3), (30, 1 / 3), (90, 1 / 3))
 """Epochs at which asha looks, and the share of trials that go on."""
 ANSWER = 1 / 3
@@ -96,6 +100,10 @@ class Training:
     def seconds(self) -> float:
         return self.epochs * self.epoch
 
+    def interval(self, between: float) -> float:
+        """Seconds between two checkpoints, of which one is kept after so many in any case."""
+        return min(CHECKPOINT * self.epoch, between)
+
     @property
     def asked(self) -> int:
         return SAMPLES[self.source][1]
@@ -118,7 +126,7 @@ def published() -> list[Training]:
     return sorted(trainings, key=lambda training: training.start is not None)
 
 
-def add_run(work: Work, training: Training, copy: int, checkpoint: int, rng: random.Random) -> None:
+def add_run(work: Work, training: Training, copy: int, between: float, rng: random.Random) -> None:
     key = f"{training.key}-{copy}"
 
     def add(kind: str, seed: int | None, needs: Sequence[str], seconds: float, interval: float = 0.0) -> str:
@@ -129,19 +137,19 @@ def add_run(work: Work, training: Training, copy: int, checkpoint: int, rng: ran
     predictions: list[str] = []
     for seed in range(SEEDS):
         start = [name_of("train", f"{training.start}-{copy}", seed)] if training.start else []
-        train = add("train", seed, start, training.seconds, checkpoint * training.epoch)
+        train = add("train", seed, start, training.seconds, training.interval(between))
         answers = LOADING + training.asked / BATCH * training.step * ANSWER
         predictions.append(add("predict", seed, [train], answers))
     add("score", None, predictions, SEEDS * training.asked * SCORING)
 
 
-def add_search(work: Work, training: Training, trials: int, at_once: int, checkpoint: int, rng: random.Random) -> None:
+def add_search(work: Work, training: Training, trials: int, at_once: int, between: float, rng: random.Random) -> None:
     """The first trial, with the run's own setting, is seen to its end."""
     epochs = [training.epochs, *(trial_epochs(training.epochs, rng) for _ in range(trials - 1))]
     recorded = max(max(epochs), sum(epochs) / at_once) * training.epoch
     seconds = [varied(count * training.epoch, rng) for count in epochs]
     task = Task("search", training.model, None, Identity(), (), training.model)
-    work.add(task, recorded, seconds, checkpoint * training.epoch)
+    work.add(task, recorded, seconds, training.interval(between))
 
 
 def trial_epochs(most: int, rng: random.Random) -> int:
@@ -180,7 +188,8 @@ class Case:
     gpus: int
     losses: bool = False
     announced: bool = True
-    checkpoint: int = CHECKPOINT
+    between: float = SECONDS
+    """Seconds after which a checkpoint is kept in any case."""
     copies: int = 1
     trials: int = 256
     seed: int = 0
@@ -191,11 +200,11 @@ class Case:
         work = Work()
         for copy in range(self.copies):
             for training in self.trainings:
-                add_run(work, training, copy, self.checkpoint, rng)
+                add_run(work, training, copy, self.between, rng)
         for model, _ in Counter(training.model for training in self.trainings).most_common(SEARCHES):
             own = sorted((t for t in self.trainings if t.model == model), key=lambda training: training.seconds)
             at_once = max(1, self.gpus // SEARCHES)
-            add_search(work, own[len(own) // 2], self.trials, at_once, self.checkpoint, rng)
+            add_search(work, own[len(own) // 2], self.trials, at_once, self.between, rng)
         return work
 
     def outcome(self) -> Outcome:
@@ -272,8 +281,8 @@ def main() -> None:
         for gpus in options.gpus:
             calm = simulated(Case(trainings, gpus, **shared))
             figure(f"scale/{gpus}/calm", f"{calm.hours:,.0f} | {calm.ratio:.2f} | {calm.idle:.0%}")
-            for name, checkpoint in (("lossy", CHECKPOINT), ("every-epoch", 1)):
-                lossy = simulated(Case(trainings, gpus, losses=True, checkpoint=checkpoint, **shared))
+            for name, between in (("lossy", SECONDS), ("by-epochs", math.inf)):
+                lossy = simulated(Case(trainings, gpus, losses=True, between=between, **shared))
                 figure(f"scale/{gpus}/{name}", cells(lossy))
             silent = simulated(Case(trainings, gpus, losses=True, announced=False, **shared))
             figure(f"scale/{gpus}/silent", f"{silent.failed:,} | {silent.skipped:,}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -25,6 +26,13 @@ from processes import family  # isort: skip
 from waiting import waited_for  # isort: skip
 
 STORE = 80 * 2**20
+PATIENTLY = """
+from ray.scripts.scripts import main
+from posebed.jobs.local_cluster import patient_start
+with patient_start():
+    main()
+"""
+"""The command ``ray``, for a busy machine."""
 
 
 @contextmanager
@@ -59,6 +67,7 @@ def growing_cluster(folder: Path, cpus: int, kinds: Mapping[str, dict[str, Any]]
     with socket.socket() as free:
         free.bind(("", 0))
         port = free.getsockname()[1]
+    short = tempfile.mkdtemp(prefix="grows-")  # for the paths of sockets
     address = f"{ray.util.get_node_ip_address()}:{port}"
     described = {name: {"node_config": {}, "min_workers": 0, **kind} for name, kind in kinds.items()}
     head = {"resources": {"CPU": cpus}, "node_config": {}, "max_workers": 0}
@@ -91,9 +100,9 @@ def growing_cluster(folder: Path, cpus: int, kinds: Mapping[str, dict[str, Any]]
         "rsync_filter": [],
     }
     (folder / "autoscaling.json").write_text(json.dumps(config))
-    start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--port={port}", f"--num-cpus={cpus}"]
+    start = [sys.executable, "-c", PATIENTLY, "start", "--head", f"--port={port}", f"--num-cpus={cpus}"]
     start += [f"--object-store-memory={STORE}", "--block", "--disable-usage-stats", "--include-dashboard=false"]
-    start += [f"--autoscaling-config={folder / 'autoscaling.json'}", f"--temp-dir={tempfile.mkdtemp(prefix='grows-')}"]
+    start += [f"--autoscaling-config={folder / 'autoscaling.json'}", f"--temp-dir={short}"]
     settings = {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1"}
     environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"} | settings
     with (folder / "growing.log").open("wb") as log:
@@ -108,6 +117,7 @@ def growing_cluster(folder: Path, cpus: int, kinds: Mapping[str, dict[str, Any]]
             for member in (*family(process.pid), process):
                 member.kill()
             process.wait()
+            shutil.rmtree(short, ignore_errors=True)
 
 
 @contextmanager

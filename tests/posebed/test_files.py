@@ -375,6 +375,7 @@ ELSEWHERE = {
     ("pipelines/posestages/commands/dry_run.py", "imwrite"): "noise in a temporary folder that ends with the command",
     ("platform/posebed/training/run_folder.py", "save_file"): "weights, into a folder that is not finished yet",
     ("platform/posebed/training/engine.py", "save"): "a checkpoint of torch, into a folder that is not finished yet",
+    ("platform/posebed/training/begun_epoch.py", "save"): "what is done of an epoch, beside that checkpoint",
     ("platform/posebed/training/zero.py", "save_checkpoint"): "as that of torch, by DeepSpeed",
     ("platform/posebed/jobs/worker.py", "open"): "lines are appended to a log",
     ("platform/posebed/jobs/outcomes.py", "open"): "what a task printed elsewhere is appended to its log",

@@ -6,6 +6,7 @@ fingerprint, so that the same command after a kill continues the same job.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Generator, Sequence
@@ -51,6 +52,9 @@ def launch(experiment: Experiment, publisher: Publisher, workplace: Workplace, s
     Raises:
         ValueError: the cluster needs a storage that its nodes share.
     """
+    if workers > experiment.train.fewest_workers:
+        # Just after a loss Ray counts the lost machine too; it counts again when there was no place for so long.
+        os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = "30"
     trainer = trainer_of(
         experiment, name=experiment.job, workplace=workplace, share=share, publisher=publisher, workers=workers
     )

@@ -90,6 +90,8 @@ class Offers:
         self.stopped: set[str] = set()
         self.most: Sequence[Room] = ()
         self.missing: Offer | None = None
+        self._nodes: Sequence[Room] = ()
+        self._held: dict[Room, tuple[int, int]] = {}  # many tasks are alike, and so are many looks
         self._place = {name: (-rank[name], i, name) for i, name in enumerate(graph.tasks) if name in todo}
         self._missing = {name: sum(need in todo for need in graph.tasks[name].needs) for name in self._place}
         self._ready = sorted(self._place[name] for name in self.waiting if not self._missing[name])
@@ -102,7 +104,7 @@ class Offers:
         """The cluster has these machines, or may come to have them: what they hold together is not too large for it."""
         most = Counter(self.most) | Counter(nodes)
         if most.total() > len(self.most):
-            self.most = [*most.elements()]
+            self.most, self._held = [*most.elements()], {}
 
     def next(self, nodes: Sequence[Room], free: Room) -> Offer | None:
         """Of what is ready, the task with the longest way to the end. None while it must wait for room: it keeps those
@@ -113,15 +115,16 @@ class Offers:
             nodes: what each machine has that stays.
             free: of these, what no task takes.
         """
-        self.expect(nodes)
+        if nodes != self._nodes:
+            self.expect(nodes)
+            self._nodes, self._held = nodes, {}
         self.missing = None
-        known: dict[Room, tuple[int, int]] = {}  # many tasks are alike
         for *_, name in self._ready:
             task = self._graph.tasks[name]
             share = share_of(task, self.most)
-            if share not in known:
-                known[share] = slots(share, nodes), slots(share, self.most)
-            now, most = known[share]
+            if share not in self._held:
+                self._held[share] = slots(share, nodes), slots(share, self.most)
+            now, most = self._held[share]
             offer = Offer(task, self._at_once(task, now), task.fewest or task.workers, share, held=most)
             if offer.too_large:
                 return offer

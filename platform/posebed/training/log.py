@@ -60,7 +60,7 @@ class Log(Protocol):
 
     def leaving(self) -> bool:
         """Whether a machine of this training will be taken away, so that a checkpoint is wanted whether due or not;
-        asked every few seconds, on rank 0."""
+        every few seconds, every rank calls it at the same step and is answered alike."""
         ...
 
     def left(self) -> None:

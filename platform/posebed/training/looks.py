@@ -20,7 +20,7 @@ class Wanted(IntEnum):
 
 
 class Looks:
-    """The first worker looks every few seconds, and says after how many steps all meet for the next look.
+    """All look at the same step, every few seconds: the first worker says after how many steps all meet again.
 
     Args:
         every: seconds between checkpoints; None where only those at the ends of epochs are wanted.
@@ -38,20 +38,18 @@ class Looks:
 
     def now(self) -> Wanted:
         """Every worker calls it."""
-        answer = (self._wanted(), self._steps_to_next()) if self._group.rank == 0 else (0, 0)
-        wanted, self._next = told_by_first(answer, self._group)
+        due, self._next = told_by_first((self._due(), self._steps_to_next()), self._group)
         self._steps, self._looked = 0, time.monotonic()
-        return Wanted(wanted)
+        if self._log.leaving():
+            return Wanted.LEAVE
+        return Wanted.CHECKPOINT if due else Wanted.NOTHING
 
     def kept(self) -> None:
         """A checkpoint was kept, or tried to be."""
         self._kept = time.monotonic()
 
-    def _wanted(self) -> Wanted:
-        if self._log.leaving():
-            return Wanted.LEAVE
-        due = self._every is not None and time.monotonic() - self._kept >= self._every
-        return Wanted.CHECKPOINT if due else Wanted.NOTHING
+    def _due(self) -> bool:
+        return self._every is not None and time.monotonic() - self._kept >= self._every
 
     def _steps_to_next(self) -> int:
         """At the pace since the last look; never many more than then, since the first steps are slow or fast."""

@@ -67,7 +67,7 @@ def test_a_cluster_without_accelerators_grows_for_what_needs_them_and_shrinks_ag
         try:
             both = trains("a", "b")
             large = task("train", "large", gpus=1, cpus=4, workers=3)
-            script = {one.name: [("meet", 2)] for one in both}
+            script = {one.name: [("meet", 3)] for one in both}
             schedule, lines = scheduled([*both, large, task("score", "plain")], script)
             assert schedule.failed.keys() == {large.name} and all_done(both), "three were never expected"
             assert len({spans()[one.name].node for one in both}) == 2

@@ -208,7 +208,7 @@ SHARED = """
     model: simple_baseline
     split: quads
     pack: small
-    train: {workers: 2, engine: torch, epochs: 3, draws: 1600}
+    train: {workers: 2, engine: torch, epochs: 2, draws: 800}
 """
 
 
@@ -226,7 +226,6 @@ def test_a_job_of_several_workers_leaves_a_machine_at_once_and_goes_on_from_with
     driver = start("shared", RAY_ADDRESS=cluster.address, POSEBED_STORAGE=str(storage))
     waited_for(lambda: len(titled(family(os.getpid()), "RayTrainWorker")) == 2, "workers")
     workers = titled(family(os.getpid()), "RayTrainWorker")
-    time.sleep(15)  # so that they train
     raylets = {node.all_processes["raylet"][0].process.pid: node for node in cluster.list_all_nodes()}
     add_node(cluster, {"num_cpus": 1})
     reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
@@ -236,7 +235,7 @@ def test_a_job_of_several_workers_leaves_a_machine_at_once_and_goes_on_from_with
     waited_for(lambda: any(storage.rglob("begun-1.pt")), "a checkpoint within an epoch")
     waited_for(lambda: gone(workers), "an end of the workers")
     finish(driver)
-    assert epochs("shared") == [1, 2, 3]
+    assert epochs("shared") == [1, 2]
     there = weights("shared")
     without_ray("shared", workers=2)
     assert_equal(there, weights("shared"))
