@@ -30,6 +30,7 @@ from posebed.space import Choice, LogUniform, Space, Steps, Unconditional, When,
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
+os.environ.setdefault("PGCONNECT_TIMEOUT", "20")  # seconds; Postgres' drivers wait minutes for a machine that is silent
 
 Distribution = CategoricalDistribution | FloatDistribution
 
@@ -66,23 +67,34 @@ def open_storage() -> optuna.storages.BaseStorage:
     cut may cost the last of them, a kill none.
 
     Raises:
-        ValueError: the database cannot be opened; the message names no password.
+        ValueError: the database cannot be opened, or its tables are of another version; the message names no password.
     """
     from sqlalchemy import event
     from sqlalchemy.exc import SQLAlchemyError
 
     address = os.environ.get(STORAGE, "")
+    place = f"{STORAGE} must be the address of" if address else "studies must lie in"
+    shown = shown_address(address) or str(OWN_STORAGE)
     try:
         # Two that make the tables of an empty database at once would hinder each other.
         with locked(OWN_STORAGE):
-            if address:
-                return optuna.storages.RDBStorage(address)
-            own = {"connect_args": {"timeout": 60}}
-            storage = optuna.storages.RDBStorage(f"sqlite:///{OWN_STORAGE}", engine_kwargs=own)
+            own = {} if address else {"connect_args": {"timeout": 60}}
+            storage = optuna.storages.RDBStorage(
+                address or f"sqlite:///{OWN_STORAGE}", engine_kwargs=own, skip_compatibility_check=True
+            )
+        version, ours = storage.get_current_version(), storage.get_head_version()
     except (SQLAlchemyError, ImportError, OSError) as error:
-        place = f"{STORAGE} must be the address of" if address else "studies must lie in"
-        cause = without_secrets(f"{shown_address(address) or OWN_STORAGE}: {error}", address)
+        cause = without_secrets(f"{shown}: {getattr(error, 'orig', error)}", address)
         raise ValueError(f"{place} a database that can be opened, but opening fails: {cause}") from None
+    if version != ours:
+        older = version in storage.get_all_versions()
+        way = "`optuna storage upgrade --storage ADDRESS` upgrades it" if older else "use the program that made it"
+        raise ValueError(
+            f"{place} a database of Optuna {optuna.__version__}, whose tables have version {ours}, but {shown} has "
+            f"{'the older' if older else 'an unknown'} version {version}; {way}, or another database"
+        )
+    if address:
+        return storage
 
     def quick(connection: Any, _: Any) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
