@@ -59,11 +59,11 @@ run_storage() {
   rm "$keys" # stays readable as an open file, so that no secret is left on the disk
   port() { echo $((STORAGE_PORT + $1)); }
   # What lies behind the gateway asks for no key, and so listens on the loopback alone.
-  exec weed server -dir="$files" -ip=127.0.0.1 -ip.bind=127.0.0.1 -master.telemetry=false -volume.max=0 -filer \
+  exec weed server -dir="$files" -ip=127.0.0.1 -ip.bind=127.0.0.1 -master.telemetry=false -filer \
     -master.port="$(port 1)" -volume.port="$(port 2)" -filer.port="$(port 3)" -s3.port.grpc="$(port 4)" \
     -master.port.grpc="$(port 5)" -volume.port.grpc="$(port 6)" -filer.port.grpc="$(port 7)" \
     -s3 -s3.port="$STORAGE_PORT" -s3.ip.bind="$SERVICES_HOST" -s3.config=/dev/fd/3 -s3.iam=false \
-    -s3.port.iceberg=0 -s3.port.lance=0 -volume.preStopSeconds=1
+    -s3.port.iceberg=0 -s3.port.lance=0 -volume.preStopSeconds=1 -volume.max=0 -master.volumeSizeLimitMB=1024
 }
 
 print_keys() { # each of the two opens its own bucket alone
