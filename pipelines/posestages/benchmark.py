@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,11 @@ from posebed.files import Kind, write_json, write_text
 from posebed.jobs.graph import ABSENT, Graph, GraphMaker, Task
 from posebed.jobs.outcomes import Outcomes, State, Status
 from posebed.jobs.requests import only_command
+from posebed.jobs.shelf import Shelf
 from posebed.places import PARAMS, RUNS
 from posebed.source_code import SourceCode
+from posebed.storage import Storage
+from posestages.reads import reads
 from posestages.stage import PACKAGES, catalog_here, run_stage, usable_metrics
 
 METRICS = Path("metrics.json")
@@ -96,7 +99,8 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
     seconds = sum(estimates.seconds(graph.tasks[name]) for name in todo)
     with LiveTracking(graph.tasks) as tracking, View(len(todo), seconds, tracking.epoch) as view:
         packages = _packages(project.catalog, [graph.tasks[name] for name in todo])
-        plan = Plan(graph, todo, project.params, project.catalog, perform, packages, tracking.done)
+        shelf = _shelf(project, [graph.tasks[name] for name in todo], view.say)
+        plan = Plan(graph, todo, project.params, project.catalog, perform, packages, tracking.done, shelf)
         schedule = Schedule(plan, estimates, view)
         schedule.run()
     print(view.breakdown())
@@ -105,6 +109,21 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
         **{name: f"skipped, since it needs {needed}" for name, needed in schedule.skipped.items()},
         **dict.fromkeys(sorted(schedule.stopped), "stopped"),
     }
+
+
+def _shelf(project: Project, todo: Sequence[Task], say: Callable[[str], None]) -> Shelf | None:
+    """With what the tasks read, where a storage is set: then no machine of the cluster needs the project's folder.
+
+    Raises:
+        ValueError: the storage cannot be used.
+    """
+    storage = Storage.of_environment()
+    if storage is None:
+        return None
+    storage.check()
+    shelf = Shelf(storage, lambda task: reads(task, project.params))
+    shelf.fill(todo, say)
+    return shelf
 
 
 def _packages(catalog: Catalog, tasks: Sequence[Task]) -> list[str]:

@@ -43,21 +43,23 @@ def train(request: Request) -> None:
     if experiment.train.workers > 1:
         from posebed.jobs.launch import forget, launch
 
-        outcome = launch(experiment, request.publisher, request.storage, request.threads)
+        outcome = launch(experiment, request.publisher, request.workplace, request.threads)
         write_trained(task.folder, outcome, experiment, short)
         shutil.rmtree(outcome)
-        forget(experiment, request.storage)
+        forget(experiment.job, request.workplace)
         return
     from posebed.jobs.in_process import TaskLog, train_in_process
 
-    home = Path(request.storage or ".posebed/jobs") / f"{task.key}-{task.seed}-{experiment.fingerprint[:16]}"
-    log = TaskLog(home, request.publisher)
+    home, stored = Path(".posebed/jobs") / experiment.job, request.workplace.stored_checkpoints(experiment.job)
+    log = TaskLog(home, request.publisher, stored)
     train_in_process(experiment, log, request.threads)
     with log.latest() as checkpoint:
         if checkpoint is None:
             raise RuntimeError(f"{task.name} must leave a checkpoint, but left none")
         write_trained(task.folder, checkpoint, experiment, short)
     shutil.rmtree(home, ignore_errors=True)
+    if stored:
+        stored.remove()
 
 
 def write_untrained(experiment: Experiment) -> None:
@@ -142,7 +144,7 @@ def search(request: Request) -> None:
     opened = open_search(experiment, settings, request.catalog.sampler(settings.sampler))
     view = SearchProgress(settings.budget, opened.trials(), request.publisher)
     with SearchMirror(result_of(opened, {}), request.publisher.line) as tracking:
-        run_search(opened, request.storage, request.at_once, [view, tracking])
+        run_search(opened, request.workplace, request.at_once, [view, tracking])
     result = result_of(opened, _origin(experiment))
     with writing_folder(run_folder(experiment.key)) as folder:
         write_search(result, folder)

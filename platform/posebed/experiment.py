@@ -165,6 +165,11 @@ class Experiment:
             )
 
     @property
+    def job(self) -> str:
+        """Name of the folder of its checkpoints while it trains."""
+        return f"{self.key}-{self.seed}-{self.fingerprint[:16]}"
+
+    @property
     def fingerprint(self) -> str:
         """Hash of everything that decides the weights: equal fingerprints train to equal weights."""
         return self.identity.hash
@@ -238,12 +243,12 @@ def decide(
         split=run.split,
         pack=run.pack,
         shots=episodes.shots if episodes and task is Task.CATEGORY_AGNOSTIC else 0,
-        split_folder=split_folder.absolute(),
-        pack_folder=pack_folder.absolute(),
+        split_folder=split_folder,
+        pack_folder=pack_folder,
         boxes=boxes,
         preset=run.preset,
         init_from=start,
-        init_folder=init_folder and init_folder.absolute(),
+        init_folder=init_folder,
         params_from=run.params_from if isinstance(run, RunConfig) else None,
         identity=identity or Identity(),
     )

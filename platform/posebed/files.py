@@ -146,6 +146,14 @@ def writing_folder(out: Path) -> Generator[Path]:
                     raise
 
 
+@contextmanager
+def scratch_folder(path: Path) -> Generator[Path]:
+    """A new folder beside ``path`` under a name of its own, which is removed at the end of the block. What killed
+    processes left of theirs is removed when the next one is made."""
+    with _unfinished(path, Path.mkdir) as folder:
+        yield folder
+
+
 def remove(path: Path) -> None:
     """Remove a file or folder if it is there. It loses its name first: nobody finds a folder that is half removed."""
     aside = _hidden(path)

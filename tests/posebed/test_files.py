@@ -377,6 +377,7 @@ ELSEWHERE = {
     ("platform/posebed/training/engine.py", "save"): "a checkpoint of torch, into a folder that is not finished yet",
     ("platform/posebed/training/zero.py", "save_checkpoint"): "as that of torch, by DeepSpeed",
     ("platform/posebed/jobs/worker.py", "open"): "lines are appended to a log",
+    ("platform/posebed/jobs/outcomes.py", "open"): "what a task printed elsewhere is appended to its log",
     ("platform/posebed/data/pack.py", "open_memmap"): "crops, into a folder that is not finished yet",
     ("platform/posebed/testing/datasets.py", "write_bytes"): "damage, into the folder of a test",
 }

@@ -14,6 +14,7 @@ from posebed.jobs.worker import Worker
 
 import ray  # isort: skip
 from ray.exceptions import RayError  # isort: skip
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # isort: skip
 
 
 AnswerT = TypeVar("AnswerT")
@@ -44,10 +45,11 @@ class Actor:
 class Actors:
     """Args:
     imports: modules that a warm actor imports before its first task comes.
+    in_project: whether warm actors work in the project's folder, which then lies at the same path everywhere.
     """
 
-    def __init__(self, imports: tuple[str, ...]) -> None:
-        self._imports = imports
+    def __init__(self, imports: tuple[str, ...], in_project: bool = True) -> None:
+        self._imports, self._in_project = imports, in_project
         self._idle: list[Actor] = []
 
     def warm(self, need: Room, left: Room, several: bool) -> Actor:
@@ -63,12 +65,14 @@ class Actors:
                 return actor
         self._make_room(need, left, several)
         memory = {"memory": need.memory} if need.memory else {}
-        return _start(need, worker_variables(need.gpus > 0), self._imports, num_gpus=need.gpus, **memory)
+        folder = Path.cwd() if self._in_project else None
+        return _start(folder, need, worker_variables(need.gpus > 0), self._imports, num_gpus=need.gpus, **memory)
 
     def launcher(self, need: Room, left: Room, several: bool) -> Actor:
-        """An actor for a task whose work is done by actors of its own, which find the room that they need."""
+        """An actor for a task whose work is done by actors of its own, which find the room that they need. It is on
+        this machine and in the project's folder, whose files it may need."""
         self._make_room(need, left, several)
-        return _start(Room(0), worker_variables(False), ())
+        return _start(Path.cwd(), Room(0), worker_variables(False), (), scheduling_strategy=here())
 
     def _make_room(self, need: Room, left: Room, several: bool) -> None:
         """End idle actors as long as they are in the way; of several machines, all may be on the one that has room."""
@@ -98,8 +102,14 @@ class Actors:
             self.end_idle()
 
 
-def _start(need: Room, variables: dict[str, str], imports: Sequence[str], **options: Any) -> Actor:
-    handle: Any = ray.remote(num_cpus=need.cpus, **options)(Worker).remote(str(Path.cwd()), variables)
+def here() -> Any:  # as Ray types its options
+    """For actors that live on this process's machine alone."""
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+def _start(folder: Path | None, need: Room, variables: dict[str, str], imports: Sequence[str], **options: Any) -> Actor:
+    place = None if folder is None else str(folder)
+    handle: Any = ray.remote(num_cpus=need.cpus, **options)(Worker).remote(place, variables)
     node = handle.node.remote()
     handle.prepare.remote(imports)
     return Actor(handle, need, node)

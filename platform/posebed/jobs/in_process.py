@@ -14,6 +14,7 @@ from posebed.jobs.progress import Publisher, TaskProgress
 from posebed.jobs.worker import MachineLeaves
 from posebed.scoring.result import Epoch
 from posebed.training.log import FolderLog, Tick
+from posebed.training.stored_checkpoints import StoredCheckpoints
 
 import ray  # isort: skip
 from ray.exceptions import RayError  # isort: skip
@@ -44,8 +45,8 @@ def train_in_process(experiment: Experiment, log: TaskLog, threads: int) -> Sequ
 class TaskLog(FolderLog):
     """Checkpoints in a folder of the task's own, progress to the publisher."""
 
-    def __init__(self, folder: Path, publisher: Publisher) -> None:
-        super().__init__(folder, publisher.task)
+    def __init__(self, folder: Path, publisher: Publisher, stored: StoredCheckpoints | None = None) -> None:
+        super().__init__(folder, publisher.task, stored)
         self._publisher, self._leaving = publisher, False
 
     def tick(self, tick: Tick) -> None:

@@ -13,12 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
+
 from posebed.experiment import Experiment
 from posebed.jobs.cluster import Share, share_for, worker_variables
 from posebed.jobs.in_process import task_progress
 from posebed.jobs.machines import living_nodes
 from posebed.jobs.progress import Publisher
 from posebed.jobs.trial_messages import Report
+from posebed.jobs.workplace import JOBS, FetchedFiles, SharedProject, Workplace
 from posebed.scoring.result import Epoch
 from posebed.training.checkpoint_integrity import seal
 from posebed.training.log import Tick, newest_undamaged
@@ -29,25 +32,25 @@ import ray.train  # isort: skip
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback  # isort: skip
 from ray.train.torch import TorchConfig, TorchTrainer  # isort: skip
 
+OWN = Path(".posebed/ray")
+"""Where jobs keep their checkpoints in the project's folder."""
 RESTARTS = 3
 """How often a job starts again by itself after losing a worker."""
 
 
-def launch(experiment: Experiment, publisher: Publisher, storage: str | None, cpus: int) -> Path:
+def launch(experiment: Experiment, publisher: Publisher, workplace: Workplace, cpus: int) -> Path:
     """Train on several workers of the cluster; returns a new folder with ``best.safetensors``, ``last.safetensors``,
     ``curve.json``.
 
     Args:
-        storage: folder or address that every node reaches; None for ``.posebed/ray`` on this machine.
+        workplace: of the workers.
         cpus: of each worker, where the cluster has no accelerator.
 
     Raises:
         ValueError: the cluster cannot hold the job, or needs a storage that its nodes share.
     """
     share = share_for(experiment.train.workers, cpus)
-    trainer = trainer_of(
-        experiment, name=job_name(experiment), storage=storage or own_storage(), share=share, publisher=publisher
-    )
+    trainer = trainer_of(experiment, name=experiment.job, workplace=workplace, share=share, publisher=publisher)
     checkpoint = trainer.fit().checkpoint
     if checkpoint is None:
         raise RuntimeError(f"the job of {experiment.name} must leave a checkpoint, but left none")
@@ -63,6 +66,7 @@ class _Work:
     """What every worker is given."""
 
     experiment: Experiment
+    workplace: Workplace
     publisher: Publisher | None
     threads: int
 
@@ -71,7 +75,8 @@ def trainer_of(
     experiment: Experiment,
     *,
     name: str,
-    storage: str,
+    workplace: Workplace,
+    group: str = "",
     share: Share,
     callbacks: Sequence[UserCallback] = (),
     publisher: Publisher | None = None,
@@ -79,11 +84,13 @@ def trainer_of(
     """The experiment as a Ray Train job that is not started yet; a job of the same name in its storage is resumed.
 
     Args:
+        group: folder of the storage that the job lies in, beside others of the same search.
         publisher: to which rank 0 tells how far it is, if to any.
     """
+    storage, filesystem = _checkpoints(workplace, group)
     return TorchTrainer(
         _work,
-        train_loop_config={"work": _Work(experiment, publisher, threads=share.cpus)},
+        train_loop_config={"work": _Work(experiment, workplace, publisher, threads=share.cpus)},
         torch_config=TorchConfig(backend=None if share.accelerator else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=experiment.train.workers,
@@ -93,6 +100,7 @@ def trainer_of(
         run_config=RunConfig(
             name=name,
             storage_path=storage,
+            storage_filesystem=filesystem,
             failure_config=FailureConfig(max_failures=RESTARTS),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             callbacks=[*callbacks],
@@ -101,23 +109,29 @@ def trainer_of(
     )
 
 
-def job_name(experiment: Experiment) -> str:
-    return f"{experiment.key}-{experiment.seed}-{experiment.fingerprint[:16]}"
+def forget(name: str, workplace: Workplace) -> None:
+    """Remove the checkpoints of a finished job, or of a group of them."""
+    if isinstance(workplace, SharedProject):
+        shutil.rmtree(workplace.folder / OWN / name, ignore_errors=True)
+    else:
+        workplace.storage.remove(f"{JOBS}/{name}")
 
 
-def forget(experiment: Experiment, storage: str | None) -> None:
-    """Remove a finished job's checkpoints from this machine's own storage; a shared one is its owner's to clear."""
-    if storage is None:
-        shutil.rmtree(Path(own_storage()) / job_name(experiment), ignore_errors=True)
+def _checkpoints(workplace: Workplace, group: str) -> tuple[str, FileSystem | None]:
+    """Where the checkpoints of jobs of a group lie: path and file system.
 
-
-def own_storage() -> str:
+    Raises:
+        ValueError: the cluster has several machines, but no storage.
+    """
+    if isinstance(workplace, FetchedFiles):
+        storage, folder = workplace.storage, f"{JOBS}/{group}".rstrip("/")
+        return storage.path(folder), None if storage.local else PyFileSystem(FSSpecHandler(storage.system))
     if len({node.address for node in living_nodes()}) > 1:
         raise ValueError(
             "POSEBED_STORAGE must name a folder or address that every node reaches, since the cluster has several "
             "machines, but it is not set"
         )
-    return str(Path(".posebed/ray").absolute())
+    return str((workplace.folder / OWN / group).absolute()), None
 
 
 def _work(config: dict[str, _Work]) -> None:
@@ -128,7 +142,8 @@ def _work(config: dict[str, _Work]) -> None:
 
     work = config["work"]
     torch.set_num_threads(work.threads)
-    train(work.experiment, RayLog(work.publisher))
+    with work.workplace.entered():
+        train(work.experiment, RayLog(work.publisher))
 
 
 class RayLog:

@@ -138,6 +138,13 @@ def log_file(task: Task) -> Path:
     return LOGS / f"{_file_name(task)}.log"
 
 
+def add_to_log(task: Task, text: str) -> None:
+    """Append what a task printed on another machine."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with log_file(task).open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
 def _failure_file(task: Task) -> Path:
     return FAILURES / f"{_file_name(task)}.json"
 

@@ -6,27 +6,31 @@ fail; here the two are brought together.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from posebed.catalog import Catalog
 from posebed.config import Params
-from posebed.jobs.actors import Actor, Actors, ready
+from posebed.jobs.actors import Actor, Actors, here, ready
 from posebed.jobs.cluster import connect
 from posebed.jobs.estimate import Estimates
+from posebed.jobs.failures import reason
 from posebed.jobs.graph import Graph, Task
 from posebed.jobs.machines import Machines
 from posebed.jobs.offers import RESTARTS, Offer, Offers
-from posebed.jobs.outcomes import log_file, write_failure, write_record
+from posebed.jobs.outcomes import add_to_log, log_file, write_failure, write_record
 from posebed.jobs.progress import Progress, Publisher
 from posebed.jobs.requests import Stops, note_running, noted_interrupts
 from posebed.jobs.reservations import free_ownerless
 from posebed.jobs.room import Room, together
+from posebed.jobs.shelf import Shelf
 from posebed.jobs.view import View
 from posebed.jobs.worker import Done, Request
+from posebed.jobs.workplace import SharedProject
 
 import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError  # isort: skip
@@ -58,6 +62,15 @@ class Under:
 
 
 @dataclass(frozen=True)
+class Coming:
+    """A task that was done, and whose outcome is on its way into the project."""
+
+    task: Task
+    done: Done
+    fetch: Future[None]
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a command is to do."""
 
@@ -71,6 +84,8 @@ class Plan:
     """Import packages that the workers of a foreign cluster are sent."""
     done: Callable[[Task], None] = lambda task: None
     """Called on this process for every task that was done."""
+    shelf: Shelf | None = None
+    """Filled with what the tasks read, where the cluster's machines do not have the project's folder."""
     imports: tuple[str, ...] = IMPORTS
     """Modules that a worker imports before its first task comes."""
 
@@ -83,7 +98,11 @@ class Schedule:
         self._tasks, self._limits = plan.graph.tasks, plan.params.limits
         rank = estimates.remaining(plan.graph, plan.todo)
         self._under: dict[str, Under] = {}
-        self._actors = Actors(plan.imports)
+        self._coming: list[Coming] = []
+        self._shelf = plan.shelf
+        self._actors = Actors(plan.imports, in_project=self._shelf is None)
+        # Weights are fetched beside everything else, and by few at a time, since all come to this machine.
+        self._fetching = ThreadPoolExecutor(4)
         self._noted: list[str] = []
         self._began = time.monotonic()
         offers = self._offers = Offers(plan.graph, plan.todo, plan.params.searches, rank)
@@ -100,7 +119,7 @@ class Schedule:
             return
         connect(self._plan.packages)
         # Any: Ray has no types for an actor's methods.
-        self._progress: Any = ray.remote(num_cpus=0, max_restarts=-1)(Progress).remote()
+        self._progress: Any = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here())(Progress).remote()
         try:
             with noted_interrupts() as interrupted:
                 self._look_until_done(interrupted)
@@ -110,10 +129,11 @@ class Schedule:
             for under in self._under.values():
                 under.actor.end()
             self._actors.end_idle()
+            self._fetching.shutdown(cancel_futures=True)
             note_running([])
 
     def _look_until_done(self, interrupted: Callable[[], bool]) -> None:
-        while self._offers.waiting or self._under:
+        while self._offers.waiting or self._under or self._coming:
             self._offers.skip_hopeless()
             self._machines = Machines()
             free_ownerless()
@@ -150,7 +170,7 @@ class Schedule:
             task=task,
             params=self._plan.params,
             catalog=self._plan.catalog,
-            storage=os.environ.get("POSEBED_STORAGE"),
+            workplace=self._shelf.workplace(task) if self._shelf else SharedProject(Path.cwd()),
             publisher=Publisher(task.name, self._progress),
             threads=int(offer.share.cpus),
             at_once=offer.at_once,
@@ -176,10 +196,13 @@ class Schedule:
             ticks, news = ray.get(self._progress.read.remote())
         except RayError:
             return  # its machine was lost
-        self._view.update(ticks, news, self._under.keys(), len(self._offers.waiting))
+        self._view.update(ticks, news, self._running(), len(self._offers.waiting))
+
+    def _running(self) -> list[str]:
+        return [*self._under, *(coming.task.name for coming in self._coming)]
 
     def _note(self) -> None:
-        if self._noted != (running := [*self._under]):
+        if self._noted != (running := self._running()):
             note_running(running)
             self._noted = running
 
@@ -217,6 +240,9 @@ class Schedule:
                 self._broke(under, error)
             else:
                 self._ended(under, done)
+        for coming in [coming for coming in self._coming if coming.fetch.done()]:
+            self._coming.remove(coming)
+            self._came(coming)
         if not refs:
             time.sleep(POLL_SECONDS)
 
@@ -232,22 +258,42 @@ class Schedule:
             self._fail(under.task, f"{type(error).__name__}: {why[:300]}")
 
     def _ended(self, under: Under, done: Done) -> None:
+        """A process has ended its task and is free; what it wrote in a folder of its own is brought home."""
         self._view.worked(done.seconds)
+        task = under.task
         if under.keeps:
             self._actors.give_back(under.actor)
         else:
             under.actor.end()
+        if done.log:
+            add_to_log(task, done.log)
         if done.failed:
-            self._fail(under.task, done.failed)
-            return
-        if done.left:
-            self._view.say(f"{under.task.name}: has kept a checkpoint and goes on elsewhere")
-            self._offers.wait_again(under.task.name)
-            return
-        write_record(under.task, done.seconds)
-        self._offers.end(under.task.name)
-        self._view.end(under.task, done.seconds)
-        self._plan.done(under.task)
+            self._fail(task, done.failed)
+        elif done.left:
+            self._view.say(f"{task.name}: has kept a checkpoint and goes on elsewhere")
+            self._offers.wait_again(task.name)
+        elif self._shelf and under.keeps:
+            fetch = self._fetching.submit(self._shelf.bring_home, task, done.files)
+            self._coming.append(Coming(task, done, fetch))
+        else:
+            self._finish(task, done)
+
+    def _came(self, coming: Coming) -> None:
+        try:
+            coming.fetch.result()
+        except (OSError, ValueError) as error:
+            self._fail(coming.task, reason(error))
+        else:
+            self._finish(coming.task, coming.done)
+
+    def _finish(self, task: Task, done: Done) -> None:
+        """The task's outcome lies in the project."""
+        if self._shelf:
+            self._shelf.add(done.files)
+        write_record(task, done.seconds)
+        self._offers.end(task.name)
+        self._view.end(task, done.seconds)
+        self._plan.done(task)
 
     def _lost(self, under: Under, how: str) -> None:
         """The process of a task has ended: it goes on from its checkpoint, unless that has happened too often without
@@ -259,10 +305,10 @@ class Schedule:
         else:
             self._fail(task, f"lost its process {RESTARTS + 1} times, at last with: {how}")
 
-    def _fail(self, task: Task, reason: str) -> None:
-        self._offers.fail(task.name, reason)
-        write_failure(task, reason)
-        self._view.fail(task, reason)
+    def _fail(self, task: Task, why: str) -> None:
+        self._offers.fail(task.name, why)
+        write_failure(task, why)
+        self._view.fail(task, why)
 
     def _refuse(self) -> None:
         for task in (self._tasks[name] for name in sorted(self._offers.waiting)):

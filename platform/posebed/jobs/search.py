@@ -12,25 +12,24 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
 from optuna.samplers import BaseSampler
 
-from posebed.address import shown_address
 from posebed.config import SearchConfig
 from posebed.contracts import SamplerSpec
 from posebed.experiment import Experiment
 from posebed.jobs.cluster import Share, share_for, worker_variables
-from posebed.jobs.launch import own_storage
+from posebed.jobs.launch import OWN, forget
 from posebed.jobs.machines import living_nodes
 from posebed.jobs.room import together
 from posebed.jobs.schedulers import scheduler_of
 from posebed.jobs.search_space import own_setting, space_of
 from posebed.jobs.study import importance, open_storage, open_study, study_name, trial_of, trials_of
 from posebed.jobs.suggest import Running, StudySearch
-from posebed.jobs.trial_messages import Assignment
+from posebed.jobs.trial_messages import Assignment, trial_name
+from posebed.jobs.workplace import Workplace
 from posebed.scoring.search_result import SearchResult, Trial
 from posebed.space import Choice, Dimension, LogUniform, Space, Steps, When
 
@@ -107,11 +106,11 @@ def open_search(experiment: Experiment, settings: SearchConfig, proposer: Sample
     )
 
 
-def run_search(search: Search, storage: str | None, at_once: int, watchers: Sequence[Watcher]) -> None:
+def run_search(search: Search, workplace: Workplace, at_once: int, watchers: Sequence[Watcher]) -> None:
     """Try settings until the budget is spent.
 
     Args:
-        storage: folder that every node reaches; None for ``.posebed/ray`` on this machine.
+        workplace: of the trials.
         at_once: trials at a time, at most.
 
     Raises:
@@ -119,11 +118,8 @@ def run_search(search: Search, storage: str | None, at_once: int, watchers: Sequ
             interrupted.
     """
     place = places(search)
-    if storage and "://" in storage:
-        raise ValueError(f"POSEBED_STORAGE must name a folder where a search runs, but is {shown_address(storage)}")
-    home = Path(storage or own_storage()) / search.study.study_name
-    name = f"{search.study.study_name}-{int(time.time())}"
-    algorithm = _algorithm(search, place, home, watchers)
+    name, tune_folder = f"{search.study.study_name}-{int(time.time())}", (OWN / "tune").absolute()
+    algorithm = _algorithm(search, place, workplace, watchers)
     tuner = tune.Tuner(
         tune.with_resources(search.trainable, place.resources),  # pyright: ignore[reportUnknownMemberType]
         tune_config=tune.TuneConfig(
@@ -138,7 +134,7 @@ def run_search(search: Search, storage: str | None, at_once: int, watchers: Sequ
         ),
         run_config=tune.RunConfig(
             name=name,
-            storage_path=str(home.parent / "tune"),
+            storage_path=str(tune_folder),
             callbacks=[_Heartbeat(algorithm, watchers)],
             verbose=0,
         ),
@@ -151,8 +147,8 @@ def run_search(search: Search, storage: str | None, at_once: int, watchers: Sequ
             f"{search.experiment.key} must spend its budget, but was interrupted after {len(search.trials())} trials; "
             "the same command goes on with it"
         )
-    shutil.rmtree(home, ignore_errors=True)
-    shutil.rmtree(home.parent / "tune" / name, ignore_errors=True)
+    forget(search.study.study_name, workplace)
+    shutil.rmtree(tune_folder / name, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -183,14 +179,15 @@ def places(search: Search) -> Places:
     return Places({"CPU": cpus}, int(total.cpus // cpus), share)
 
 
-def _algorithm(search: Search, place: Places, home: Path, watchers: Sequence[Watcher]) -> StudySearch:
-    variables = worker_variables(place.share.accelerator)
+def _algorithm(search: Search, place: Places, workplace: Workplace, watchers: Sequence[Watcher]) -> StudySearch:
+    variables, study = worker_variables(place.share.accelerator), search.study.study_name
 
     def configured(varied: Experiment, number: int) -> dict[str, Any]:
         assigned = Assignment(
             experiment=varied,
             number=number,
-            folder=home / f"trial-{number}",
+            workplace=workplace,
+            study=study,
             share=place.share,
             cost=search.settings.cost,
             variables=variables,
@@ -198,7 +195,7 @@ def _algorithm(search: Search, place: Places, home: Path, watchers: Sequence[Wat
         return assigned.for_tune()
 
     def ended(number: int) -> None:
-        shutil.rmtree(home / f"trial-{number}", ignore_errors=True)
+        forget(f"{study}/{trial_name(number)}", workplace)
         trial = trial_of(search.study, search.space, number)
         for watcher in watchers:
             watcher.trial(trial)

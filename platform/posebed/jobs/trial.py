@@ -9,6 +9,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 from posebed.experiment import Experiment
@@ -75,6 +76,7 @@ class WarmTrial(tune.Trainable):
         os.environ.update(assigned.variables)  # before DeepSpeed is imported
         import torch
 
+        from posebed.jobs.launch import OWN
         from posebed.jobs.trial_log import TrialLog
         from posebed.training.loop import epochs
 
@@ -82,10 +84,14 @@ class WarmTrial(tune.Trainable):
         torch.set_num_threads(assigned.share.cpus)
         self._assigned, self._reached = assigned, 0
         self._measured_cost: float | None = None
-        self._log = TrialLog(assigned.folder, assigned.experiment.key, SAVE_SECONDS)
+        self._uses.enter_context(assigned.workplace.entered())
+        job = f"{assigned.study}/{assigned.name}"
+        stored = assigned.workplace.stored_checkpoints(job)
+        self._log = TrialLog(OWN / job, assigned.experiment.key, SAVE_SECONDS, stored)
         self._training = epochs(assigned.experiment, self._log)
 
     _training: Iterator[Epoch] | None = None
+    _uses = ExitStack()
 
     def _next_validation(self) -> Epoch:
         """Train on to the next epoch that ends with a validation."""
@@ -97,6 +103,7 @@ class WarmTrial(tune.Trainable):
         if self._training is not None:
             self._training = None
             gc.collect()
+        self._uses.close()
 
 
 def train_with_workers(config: dict[str, Any]) -> None:
@@ -111,8 +118,9 @@ def train_with_workers(config: dict[str, Any]) -> None:
             _tell(Report(cost=cost_of(assigned.experiment, assigned.cost)))
         trainer_of(
             assigned.experiment,
-            name=assigned.folder.name,
-            storage=str(assigned.folder.parent),
+            name=assigned.name,
+            workplace=assigned.workplace,
+            group=assigned.study,
             share=assigned.share,
             callbacks=[TuneReportCallback()],
         ).fit()

@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 
 from posebed.training.log import FolderLog
+from posebed.training.stored_checkpoints import StoredCheckpoints
 
 
 class TrialLog(FolderLog):
-    def __init__(self, folder: Path, title: str, seconds: float) -> None:
-        super().__init__(folder, title)
+    def __init__(self, folder: Path, title: str, seconds: float, stored: StoredCheckpoints | None = None) -> None:
+        super().__init__(folder, title, stored)
         self.notes: list[str] = []
         """What went wrong and did not stop the training."""
         self._seconds, self._last = seconds, time.monotonic()

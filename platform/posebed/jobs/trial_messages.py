@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from posebed.experiment import Experiment
 from posebed.jobs.cluster import Share
+from posebed.jobs.workplace import Workplace
+
+
+def trial_name(number: int) -> str:
+    return f"trial-{number}"
 
 
 @dataclass(frozen=True)
@@ -17,14 +21,20 @@ class Assignment:
 
     experiment: Experiment
     number: int
-    folder: Path
-    """Its own."""
+    workplace: Workplace
+    study: str
+    """Its name."""
     share: Share
     """Of each worker."""
     cost: str | None
     """Name of the second objective."""
     variables: Mapping[str, str]
     """Of the environment."""
+
+    @property
+    def name(self) -> str:
+        """Of the trial, among those of its study."""
+        return trial_name(self.number)
 
     def for_tune(self) -> dict[str, Any]:
         return dict(vars(self))

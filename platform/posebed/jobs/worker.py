@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import sys
 import time
 import traceback
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from posebed.catalog import Catalog
 from posebed.config import Params
+from posebed.contents import Files, put
 from posebed.jobs.failures import reason
 from posebed.jobs.graph import Task
 from posebed.jobs.progress import Publisher
+from posebed.jobs.workplace import SharedProject, Workplace
+from posebed.storage import VARIABLE
 
 import ray  # isort: skip
+
+LOG_BYTES = 200_000
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,8 @@ class Request:
     task: Task
     params: Params
     catalog: Catalog
-    storage: str | None
-    """Folder or address that every node reaches; None for ``.posebed/jobs`` on this machine."""
+    workplace: Workplace
+    """Where its trainings work, in this process or in others."""
     publisher: Publisher
     threads: int
     at_once: int = 1
@@ -44,6 +50,10 @@ class Done:
     """Why, in one line; empty where it did not."""
     left: bool = False
     """It has not ended, but is to go on elsewhere."""
+    files: Files = field(default_factory=dict[str, str])
+    """What it wrote, where that lies in the storage."""
+    log: str = ""
+    """What it printed, where that is not yet in the project's folder: the end of it, if it is long."""
 
 
 class MachineLeaves(Exception):
@@ -51,13 +61,22 @@ class MachineLeaves(Exception):
 
 
 class Worker:
-    def __init__(self, folder: str, variables: Mapping[str, str]) -> None:
+    def __init__(self, folder: str | None, variables: Mapping[str, str]) -> None:
         """Args:
-        folder: of the project, which becomes the working directory.
+        folder: of the project, which becomes the working directory; None where each task brings its own.
         variables: of the environment, set before anything is imported.
         """
-        os.chdir(folder)
+        self._in_project, self._unfit = folder is not None, ""
         os.environ.update(variables)
+        if folder is None:
+            return
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            self._unfit = (
+                f"the project's folder {folder} must be on every machine, or {VARIABLE} name a storage that all reach, "
+                f"but {platform.node()} has no such folder ({error.strerror})"
+            )
 
     def node(self) -> str:
         """Of the cluster, in hexadecimal digits."""
@@ -70,16 +89,32 @@ class Worker:
 
     def do(self, perform: Callable[[Request], None], request: Request, log: str) -> Done:
         """Do one task. What goes wrong with it is returned, so that only the loss of this process is an error."""
-        started, failed, left = time.perf_counter(), "", False
-        with _printed_to(Path(log)):
-            try:
-                perform(request)
-            except MachineLeaves:
-                left = True
-            except Exception as error:
-                traceback.print_exc()
-                failed = reason(error)
-        return Done(seconds=time.perf_counter() - started, failed=failed, left=left)
+        if self._unfit:
+            return Done(seconds=0.0, failed=self._unfit)
+        started, failed, left, printed = time.perf_counter(), "", False, ""
+        files: Files = {}
+        try:
+            with contextlib.nullcontext() if self._in_project else request.workplace.entered():
+                try:
+                    with _printed_to(Path(log)):
+                        perform(request)
+                        files = self._put_written(request)
+                finally:
+                    if not self._in_project:
+                        printed = _end_of(Path(log))
+        except MachineLeaves:
+            left = True
+        except Exception as error:
+            failed = reason(error)
+        return Done(seconds=time.perf_counter() - started, failed=failed, left=left, files=files, log=printed)
+
+    def _put_written(self, request: Request) -> Files:
+        """Into the storage, if there is one, for the tasks that need it."""
+        if isinstance(request.workplace, SharedProject):
+            return {}
+        if self._in_project:
+            return put(request.workplace.storage, [request.task.folder])
+        return request.workplace.put_written()
 
 
 @contextlib.contextmanager
@@ -89,5 +124,18 @@ def _printed_to(log: Path) -> Generator[None]:
     with log.open("a", encoding="utf-8", buffering=1) as file:
         print(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} ---", file=file)
         with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-            yield
-            sys.stdout.flush()
+            try:
+                yield
+            except MachineLeaves:
+                raise
+            except Exception:
+                traceback.print_exc()
+                raise
+            finally:
+                sys.stdout.flush()
+
+
+def _end_of(log: Path) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LOG_BYTES))
+        return file.read().decode(errors="replace")

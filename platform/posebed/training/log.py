@@ -18,6 +18,7 @@ from rich.text import Text
 
 from posebed.scoring.result import Epoch
 from posebed.training.checkpoint_integrity import damage, seal
+from posebed.training.stored_checkpoints import StoredCheckpoints
 
 
 @dataclass(frozen=True)
@@ -119,10 +120,14 @@ class _Left(TimeRemainingColumn):
 
 
 class FolderLog:
-    """Checkpoints in a local folder that all ranks share; a progress bar where there is a terminal."""
+    """Checkpoints in a local folder that all ranks share; a progress bar where there is a terminal.
 
-    def __init__(self, folder: Path, title: str) -> None:
-        self._folder, self._rank = folder, int(os.environ.get("RANK", "0"))
+    Args:
+        stored: where each is copied to, and found when this machine has none.
+    """
+
+    def __init__(self, folder: Path, title: str, stored: StoredCheckpoints | None = None) -> None:
+        self._folder, self._rank, self._stored = folder, int(os.environ.get("RANK", "0")), stored
         self.leads = self._rank == 0
         """Whether this is the worker that writes."""
         self.bar = Bar(title, show=self.leads and sys.stderr.isatty())
@@ -131,7 +136,11 @@ class FolderLog:
     def latest(self) -> Generator[Path | None]:
         # A kill between the two renames of keep() leaves only the former one under its other name.
         there = [self._folder / name for name in ("checkpoint", "checkpoint.former") if (self._folder / name).is_dir()]
-        yield newest_undamaged(there, self.warn)
+        newest = newest_undamaged(there, self.warn)
+        if newest is None and self._stored:
+            fetched = self._folder / "checkpoint.fetched"
+            newest = fetched if self._stored.fetch(fetched, self.warn) else None
+        yield newest
 
     def due(self) -> bool:
         return True
@@ -164,6 +173,8 @@ class FolderLog:
             shutil.rmtree(former, ignore_errors=True)
             newest.rename(former)
         checkpoint.rename(newest)
+        if self._stored:
+            self._stored.put(newest)
 
     def warn(self, line: str) -> None:
         self.bar.say(line)

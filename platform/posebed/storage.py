@@ -1,0 +1,176 @@
+"""What machines without a common file system share: any address that fsspec opens, such as ``s3://bucket/folder``.
+
+Credentials are found by the libraries behind the address, from their usual variables and files; none is kept here.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from posebed.address import shown_address, without_secrets
+from posebed.files import writing
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+VARIABLE = "POSEBED_STORAGE"
+PATIENCE_SECONDS = 120.0
+"""A storage that does not answer is tried again for so long: servers are restarted, and links are cut for a while."""
+_LONGEST_WAIT = 8.0
+
+AnswerT = TypeVar("AnswerT")
+
+
+class StorageError(OSError, ValueError):
+    """A sentence on what the storage refused."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Files by name; slashes in names make folders."""
+
+    address: str
+
+    @classmethod
+    def of_environment(cls) -> Storage | None:
+        """That of ``POSEBED_STORAGE``, if it is set; a folder is named from this machine's root."""
+        address = os.environ.get(VARIABLE)
+        if not address:
+            return None
+        return cls(address if "://" in address else str(Path(address).absolute()))
+
+    def check(self) -> None:
+        """Write, read and remove a small file.
+
+        Raises:
+            StorageError: one of these fails.
+        """
+        name, content = f"check-{secrets.token_hex(8)}", b"posebed"
+
+        def tried() -> bytes:
+            self._write(content, name)
+            found = self.system.cat_file(self.path(name))
+            self.system.rm_file(self.path(name))
+            return bytes(cast(bytes, found))
+
+        if self._told(tried, "be written and read") != content:
+            raise StorageError(f"{self} must give back what was written to it, but gives something else")
+
+    def put(self, file: Path, name: str) -> None:
+        """Copy a local file there, replacing what has that name."""
+
+        def tried() -> None:
+            if self.local:
+                with writing(Path(self.path(name))) as unfinished:
+                    self.system.put_file(str(file), str(unfinished))
+            else:
+                self.system.put_file(str(file), self.path(name))
+
+        self._patiently(tried, f"take {name}")
+
+    def get(self, name: str, file: Path) -> None:
+        """Copy a file from there over a local one."""
+        self._patiently(lambda: self.system.get_file(self.path(name), str(file)), f"give {name}")
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; None where there is none."""
+
+        def tried() -> int | None:
+            try:
+                return int(self.system.info(self.path(name))["size"])
+            except FileNotFoundError:
+                return None
+
+        return self._patiently(tried, f"tell of {name}")
+
+    def names(self, folder: str) -> list[str]:
+        """Names of files and folders in a folder, sorted; none where there is no such folder."""
+
+        def tried() -> list[str]:
+            try:
+                return sorted(Path(path).name for path in self.system.ls(self.path(folder), detail=False))
+            except FileNotFoundError:
+                return []
+
+        return self._patiently(tried, f"list {folder}")
+
+    def remove(self, name: str) -> None:
+        """Remove a file or a folder with all that it holds, if it is there."""
+
+        def tried() -> None:
+            if self.system.exists(self.path(name)):
+                self.system.rm(self.path(name), recursive=True)
+
+        self._patiently(tried, f"remove {name}")
+
+    def path(self, name: str) -> str:
+        """As ``system`` calls a file."""
+        return f"{self._opened[1]}/{name}"
+
+    @property
+    def system(self) -> AbstractFileSystem:
+        return self._opened[0]
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a folder of this machine, perhaps one that others mount as well."""
+        from fsspec.implementations.local import LocalFileSystem
+
+        return isinstance(self.system, LocalFileSystem)
+
+    @cached_property
+    def _opened(self) -> tuple[AbstractFileSystem, str]:
+        from fsspec.core import url_to_fs
+
+        # Listings that are kept would miss what other machines write, and an instance that is kept new credentials.
+        options = {"use_listings_cache": False, "skip_instance_cache": True}
+        system, root = self._told(lambda: url_to_fs(self.address, **options), "be opened")
+        return system, root.rstrip("/")
+
+    def _write(self, content: bytes, name: str) -> None:
+        if self.local:
+            Path(self.path(name)).parent.mkdir(parents=True, exist_ok=True)
+        self.system.pipe_file(self.path(name), content)
+
+    def _patiently(self, action: Callable[[], AnswerT], what: str) -> AnswerT:
+        """The action's answer, which is tried again for a while where the storage does not answer."""
+        until, wait = time.monotonic() + PATIENCE_SECONDS, 0.5
+        while True:
+            try:
+                return action()
+            except (FileNotFoundError, PermissionError, ImportError) as error:
+                raise self._error(error, what) from error
+            except Exception as error:  # fsspec's file systems raise whatever the libraries below them do
+                if isinstance(error, StorageError) or time.monotonic() > until:
+                    raise self._error(error, what) from error
+            time.sleep(wait)
+            wait = min(2 * wait, _LONGEST_WAIT)
+
+    def _told(self, action: Callable[[], AnswerT], what: str) -> AnswerT:
+        """The action's answer, tried once."""
+        try:
+            return action()
+        except Exception as error:
+            raise self._error(error, what) from error
+
+    def _error(self, error: Exception, what: str) -> StorageError:
+        if isinstance(error, StorageError):
+            return error
+        cause = without_secrets(error or type(error).__name__, self.address)
+        return StorageError(
+            f"{self} must {what}, but that fails with: {cause}; {VARIABLE} names a folder or an address such as "
+            "s3://bucket/folder"
+        )
+
+    def __str__(self) -> str:
+        return f"the storage {shown_address(self.address)}"
+
+    def __reduce__(self) -> tuple[type[Storage], tuple[str]]:
+        return Storage, (self.address,)  # each machine opens it with its own credentials
