@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -69,3 +71,32 @@ def tracking_server(folder: Path, port: int) -> Iterator[str]:
     words += ["--backend-store-uri", f"sqlite:///{folder}/tracked.db", "--artifacts-destination", str(folder / "kept")]
     with serving(words, port, folder / "server.log"):
         yield f"http://127.0.0.1:{port}"
+
+
+class _TakesNothing(BaseHTTPRequestHandler):
+    """Tells that there is no experiment, and fails at all else."""
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200 if self.path.endswith("/experiments/search") else 500)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    do_GET = do_POST = _answer
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing is printed."""
+
+
+@contextmanager
+def tracker_that_takes_nothing() -> Iterator[str]:
+    """The address of a tracker that lets everybody in and then fails at all that it is to write."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _TakesNothing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -66,7 +66,8 @@ run_storage() {
     -s3.port.iceberg=0 -s3.port.lance=0 -volume.preStopSeconds=1 -volume.max=0 -master.volumeSizeLimitMB=1024
 }
 
-print_keys() { # each of the two opens its own bucket alone
+print_keys() {
+  # Each of the two opens its own bucket alone.
   cat << JSON
 {"identities": [
   {"name": "mlflow", "credentials": [{"accessKey": "mlflow", "secretKey": "$MLFLOW_STORAGE_SECRET"}],

@@ -1,5 +1,5 @@
-"""cluster/services by its own commands: a real Postgres, a real object storage and a real MLflow server with accounts, and
-a project whose runs and search use them."""
+"""cluster/services by its own commands: a real Postgres, object storage and MLflow server with accounts, and a project
+whose runs and search use them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(1800)]
 
 SERVICES = Path(__file__).parents[2] / "cluster/services"
 SCRIPT = SERVICES / "services.sh"
-BLOCK = 8
-"""Ports that the object storage takes."""
+BEHIND = 7
+"""Ports behind its own that the object storage takes."""
 ENTRY = {
     "model": "simple_baseline",
     "split": "quads",
@@ -78,7 +78,10 @@ class Services:
 
     @property
     def variables(self) -> dict[str, str]:
-        return {**self.tracker, "POSEBED_STUDIES": self.database()}
+        """All that a command is told of the services."""
+        storage = {"POSEBED_STORAGE": "s3://posebed/project", "AWS_ENDPOINT_URL": self.settings["STORAGE_URL"]}
+        storage |= {"AWS_ACCESS_KEY_ID": "posebed", "AWS_SECRET_ACCESS_KEY": self.settings["POSEBED_STORAGE_SECRET"]}
+        return {**self.tracker, **storage, "AWS_DEFAULT_REGION": "us-east-1", "POSEBED_STUDIES": self.database()}
 
     def storage(self, key: str) -> Any:
         """The object storage, by the key of that name."""
@@ -109,7 +112,7 @@ def services() -> Iterator[Services]:
             assert done.returncode == 0, done.stderr
             return done.stdout.strip()
 
-        ports = {"POSTGRES_PORT": free_port(), "MLFLOW_PORT": free_port(), "STORAGE_PORT": free_port(BLOCK)}
+        ports = {"POSTGRES_PORT": free_port(), "MLFLOW_PORT": free_port(), "STORAGE_PORT": free_port(BEHIND)}
         own = {name: str(port) for name, port in ports.items()} | {"SERVICES_DATA": str(folder / "data")}
         own["STORAGE_URL"] = f"http://127.0.0.1:{own['STORAGE_PORT']}"
         printed = dict(line.split("=", 1) for line in script("secrets").splitlines() if not line.startswith("#"))
@@ -166,6 +169,8 @@ def test_two_runs_and_a_search_leave_everything_in_the_services(hunting: Path, s
     assert sum(one["Key"].endswith("/result.json") for one in kept) == 2
     study = optuna.load_study(study_name=search.study, storage=services.database())
     assert [trial.state.is_finished() for trial in study.trials] == [True] * 6
+    shared = services.storage("posebed").list_objects_v2(Bucket="posebed", Prefix="project/")
+    assert shared["KeyCount"], "what workers read lies there"
 
     again = posebed_process("run")
     assert again.returncode == 0 and "nothing to do" in again.stdout

@@ -109,9 +109,10 @@ def must_answer() -> None:
         ValueError: it does not answer, or does not know the user.
     """
     if reason := out_of_reach():
+        address = shown_address(tracking_uri())
         raise ValueError(
-            f"MLFLOW_TRACKING_URI must be the address of a tracker that lets us in, but {shown_address(tracking_uri())} does not: "
-            f"{reason}; where it is not set, runs are tracked in {DEFAULT_URI}"
+            f"MLFLOW_TRACKING_URI must be the address of a tracker that lets us in, but {address} does not: {reason}; "
+            f"where it is not set, runs are tracked in {DEFAULT_URI}"
         )
 
 
