@@ -69,7 +69,11 @@ class Services:
     def tracker(self) -> dict[str, str]:
         """Variables of whoever has the account."""
         address = f"http://127.0.0.1:{self.settings['MLFLOW_PORT']}"
-        user = {"MLFLOW_TRACKING_USERNAME": "ann", "MLFLOW_TRACKING_PASSWORD": self.password}
+        user = {
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": "120",
+            "MLFLOW_TRACKING_USERNAME": "ann",
+            "MLFLOW_TRACKING_PASSWORD": self.password,
+        }
         return {"MLFLOW_TRACKING_URI": address, **user}
 
     def database(self, name: str = "studies", role: str = "searcher", password: str | None = None) -> str:
