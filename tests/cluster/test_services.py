@@ -149,7 +149,7 @@ def hunting(project: Path, services: Services, monkeypatch: pytest.MonkeyPatch) 
 def with_search(project: Path, trials: int) -> None:
     place = project / "params.yaml"
     params = yaml.safe_load(place.read_text())
-    params["runs"].pop("prototypes")
+    params["runs"].pop("prototypes", None)
     params["searches"] = {"hunt": ENTRY | {"budget": {"trials": trials}}}
     place.write_text(yaml.safe_dump(params))
 
