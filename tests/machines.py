@@ -48,9 +48,12 @@ def missing() -> str:
 class Spaces:
     """Namespaces that end, with all processes in them, when they are killed or this process ends."""
 
-    def __init__(self, kinds: Sequence[str]) -> None:
-        self._kinds = kinds
-        own = ["unshare", *(f"--{kind}" for kind in kinds), *(["--mount-proc"] if "pid" in kinds else [])]
+    def __init__(self, entered: Sequence[str] = ALL) -> None:
+        """Args:
+        entered: the kinds that commands enter; what they need of the others is that outside.
+        """
+        self._entered = entered
+        own = ["unshare", *(f"--{kind}" for kind in ALL), "--mount-proc"]
         # The first process of a machine buries what others leave behind.
         stay = ["sh", "-c", "echo ready; while :; do sleep 3600; done"]
         words = ["setpriv", "--pdeathsig", "KILL", *own, "--fork", "--kill-child", *stay]
@@ -63,7 +66,11 @@ class Spaces:
     @property
     def inside(self) -> tuple[str, ...]:
         """Words before a command that is to run in them."""
-        return ("nsenter", f"--target={self.first}", *(f"--{kind}" for kind in self._kinds), "--")
+        return ("nsenter", f"--target={self.first}", *(f"--{kind}" for kind in self._entered), "--")
+
+    @property
+    def there(self) -> bool:
+        return self._holder.poll() is None
 
     def told(self, *words: str) -> str:
         """What a short command prints that must not fail."""
@@ -72,9 +79,9 @@ class Spaces:
         return done.stdout
 
     def end(self) -> None:
-        if self._holder.poll() is None:
+        if self.there:
             os.kill(self.first, signal.SIGKILL)
-        self._holder.wait()  # which is when all have ended
+        self._holder.communicate()  # until all have ended
 
 
 @dataclass
@@ -89,12 +96,12 @@ class Machine:
     number: int
     switch: Spaces
     project: Path | None = None
-    spaces: Spaces = field(default_factory=lambda: Spaces(ALL))
+    spaces: Spaces = field(default_factory=Spaces)
 
     def __post_init__(self) -> None:
         self.name, self.address, self._port = f"m{self.number}", f"{NETWORK}.{self.number}", f"port{self.number}"
-        card = shlex.split(f"ip link add name {self._port} type veth peer name eth0 netns {self.spaces.first}")
-        self.switch.told(*card)
+        far_end = f"/proc/{self.spaces.first}/ns/net"
+        self.switch.told(*f"ip link add name {self._port} type veth peer name eth0 netns {far_end}".split())
         self.switch.told("ip", "link", "set", self._port, "master", "br0", "up")
         self.spaces.told("sh", "-ec", "\n".join([*_network(self.name, self.address), *_files(self.project)]))
 
@@ -116,6 +123,11 @@ class Machine:
     def hide(self, folder: Path) -> None:
         """Let a folder be empty for whatever starts there from now on."""
         self.spaces.told("mount", "-t", "tmpfs", "none", str(folder))
+
+    @property
+    def on(self) -> bool:
+        """Whether it has power."""
+        return self.spaces.there
 
     def kill(self) -> None:
         """End all processes at once, and the network card with them, as when the power fails."""
@@ -177,7 +189,7 @@ class Machines:
 @contextmanager
 def machines(count: int = 2, project: Path | None = None) -> Iterator[Machines]:
     """So many machines, of which the first alone has the project."""
-    switch = Spaces(("net",))
+    switch = Spaces(("net", "pid"))  # servers there keep their files where tests find them
     network = Machines(switch)
     try:
         for words in ("link add name br0 type bridge", f"address add {SWITCH}/24 dev br0", "link set br0 up"):

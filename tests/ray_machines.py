@@ -1,15 +1,16 @@
-"""Ray clusters over several machines."""
+"""Ray clusters over several machines, and a storage that all of them reach."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from machines import Done, Machine, Machines, machines
+from machines import SWITCH, Done, Machine, Machines, machines
+from object_storage import ObjectStorage, object_storage
 from waiting import waited_for
 
 PORT = 6379
@@ -25,11 +26,14 @@ POSEBED = (sys.executable, "-c", "from posestages.cli import main; main()")
 
 @dataclass
 class RayMachines:
-    """A head and others, each a node of so many processors."""
+    """A head, where commands are given, and others; each is a node."""
 
     network: Machines
-    cpus: int
-    logs: Path
+    folder: Path
+    """For what Ray prints when it starts."""
+    storage: ObjectStorage | None = None
+    variables: dict[str, str] = field(default_factory=dict[str, str])
+    """Of the environment on every machine."""
 
     @property
     def head(self) -> Machine:
@@ -37,51 +41,61 @@ class RayMachines:
 
     @property
     def others(self) -> list[Machine]:
-        return self.network.others
+        """Those that have power."""
+        return [machine for machine in self.network.others if machine.on]
 
     @property
     def address(self) -> str:
         return f"{self.head.address}:{PORT}"
 
-    def add(self) -> Machine:
-        """One node more."""
+    def add(self, cpus: int) -> Machine:
+        """One machine more, with Ray."""
         machine = self.network.add()
-        self.join(machine)
+        self.join(machine, cpus)
         return machine
 
-    def join(self, machine: Machine) -> None:
+    def join(self, machine: Machine, cpus: int) -> None:
         """Start Ray there, as the head where it is the first machine.
 
         Raises:
             AssertionError: it does not start.
         """
-        first = machine is self.head
-        role = ["--head", f"--port={PORT}", "--include-dashboard=false"] if first else [f"--address={self.address}"]
-        words = ["start", *role, f"--num-cpus={self.cpus}", f"--object-store-memory={STORE}"]
+        role = [f"--address={self.address}"]
+        if machine is self.head:
+            role = ["--head", f"--port={PORT}", "--include-dashboard=false"]
+        words = ["start", *role, f"--num-cpus={cpus}", f"--object-store-memory={STORE}"]
         words += [f"--node-ip-address={machine.address}", "--block", "--disable-usage-stats"]
-        log = self.logs / f"{machine.name}.log"
-        node = machine.start(sys.executable, "-c", START, *words, log=log)
-        waited_for(lambda: node.poll() is not None or "Ray runtime started" in log.read_text(), 180, "Ray")
+        log = self.folder / f"{machine.name}.log"
+        node = machine.start(sys.executable, "-c", START, *words, cwd=Path("/"), log=log, **self.variables)
+        waited_for(lambda: node.poll() is not None or "Ray runtime started" in log.read_text(), 240, "Ray")
         assert node.poll() is None, log.read_text()
 
-    def run(self, *words: str | Path, cwd: Path = Path("/"), seconds: float = 600, **variables: str) -> Done:
-        """Run a command on the head that finds the cluster."""
-        return self.head.run(*words, cwd=cwd, seconds=seconds, RAY_ADDRESS=self.address, **variables)
+    def run(self, *words: str | Path, cwd: Path, seconds: float = 900, **variables: str) -> Done:
+        """Run a command on the head that finds the cluster and the storage."""
+        return self.head.run(*words, cwd=cwd, seconds=seconds, **self._own(variables))
 
     def start(self, *words: str | Path, cwd: Path, log: Path, **variables: str) -> subprocess.Popen[str]:
-        """Start a command on the head that finds the cluster."""
-        return self.head.start(*words, cwd=cwd, log=log, RAY_ADDRESS=self.address, **variables)
+        """Start a command on the head that finds the cluster and the storage."""
+        return self.head.start(*words, cwd=cwd, log=log, **self._own(variables))
+
+    def _own(self, variables: Mapping[str, str]) -> dict[str, str]:
+        return {"RAY_ADDRESS": self.address, **self.variables, **variables}
 
 
 @contextmanager
-def ray_machines(count: int, logs: Path, cpus: int = 2, project: Path | None = None) -> Iterator[RayMachines]:
-    """A cluster of so many machines, of which the head alone has the project.
+def ray_machines(cpus: Sequence[int], folder: Path, project: Path | None = None, s3: str = "") -> Iterator[RayMachines]:
+    """A cluster of machines with so many processors, of which the first alone has the project.
 
     Args:
-        logs: folder for what Ray prints when it starts.
+        folder: for files of servers.
+        s3: name of a bucket of object storage that is the storage of all.
     """
-    with machines(count, project) as network:
-        cluster = RayMachines(network, cpus, logs)
-        for machine in network.all:
-            cluster.join(machine)
+    with ExitStack() as stack:
+        network = stack.enter_context(machines(len(cpus), project))
+        cluster = RayMachines(network, folder)
+        if s3:
+            cluster.storage = stack.enter_context(object_storage(folder / "s3", SWITCH, network.switch.inside))
+            cluster.variables |= {**cluster.storage.variables, "POSEBED_STORAGE": cluster.storage.bucket(s3)}
+        for machine, processors in zip(network.all, cpus, strict=True):
+            cluster.join(machine, processors)
         yield cluster
