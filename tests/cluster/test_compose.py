@@ -100,3 +100,11 @@ def test_no_secret_stands_in_the_files_and_no_two_are_alike():
                 assert f"{variable}: ${{{variable}:?}}" in TEXT, name
     ignored = subprocess.run(["git", "check-ignore", "-q", "services.env"], cwd=SERVICES)
     assert ignored.returncode == 0
+
+
+def test_the_page_gives_every_command_of_the_script_and_names_every_file():
+    script = (SERVICES / "services.sh").read_text()
+    words = {"secrets", *re.findall(r"^  (\w+)\) ", script, re.MULTILINE)}
+    assert len(words) == 6 and words == {*re.findall(r"services/services\.sh (\w+)", PAGE)}
+    for path in SERVICES.iterdir():
+        assert path.name in PAGE, path.name
