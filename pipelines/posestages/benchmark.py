@@ -6,6 +6,7 @@ Usage: python -m posestages.benchmark
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -63,7 +64,8 @@ def run_tasks(keys: Sequence[str] = ()) -> dict[str, str]:
 
     Raises:
         LookupError: there is no run or search of that name.
-        ValueError: data was not prepared, another command is under way, or the cluster does not start.
+        ValueError: data was not prepared, another command is under way, the tracker or the studies cannot be opened, or
+            the cluster does not start.
     """
     # What another command does meanwhile would be done once more.
     with only_command():
@@ -72,6 +74,7 @@ def run_tasks(keys: Sequence[str] = ()) -> dict[str, str]:
         todo = project.todo(graph)
         for name in todo:
             _must_have_data(graph.tasks[name])
+        _must_have_services([graph.tasks[name] for name in todo])
         try:
             if todo:
                 return _do(project, graph, todo)
@@ -141,6 +144,18 @@ def _must_have_data(task: Task) -> None:
             raise ValueError(
                 f"{task.name} must find {kind} {key}, but it was not made yet; `dvc repro {kind}@{key}` makes it"
             )
+
+
+def _must_have_services(tasks: Sequence[Task]) -> None:
+    """A wrong address or password is told before any work starts. A service that is lost later stops nothing."""
+    if tasks and os.environ.get("MLFLOW_TRACKING_URI"):
+        from posebed.reporting.mlflow_client import must_answer
+
+        must_answer()
+    if any(task.kind == "search" for task in tasks):
+        from posebed.jobs.study import open_storage
+
+        open_storage()
 
 
 def write_metrics(params: Params) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from posebed.jobs.requests import running_tasks
 from posebed.scoring.result import read_result
+from servers import tracker_that_takes_nothing
 from waiting import waited_for
 
 pytestmark = pytest.mark.services
@@ -187,13 +188,14 @@ def test_the_tracker_has_every_run_and_another_is_filled_by_one_command(reproduc
     assert tracked(another) == {r.fingerprint: written_by_stages[r.fingerprint] for r in results}
 
 
-def test_a_tracker_out_of_reach_loses_no_result_and_a_failed_run_leaves_a_report(reproduced: Path):
+def test_a_tracker_that_fails_loses_no_result_and_a_failed_run_leaves_a_report(reproduced: Path):
     before = read_result(reproduced / "runs/floor/result.json")
     (reproduced / "runs/floor/task.json").unlink()
     silent = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "2"}
     wide = "baseline: {model: simple_baseline, split: quads, pack: small, config: {channels: 0}}"
-    with changed(reproduced / "params.yaml", "baseline: {model: simple_baseline, split: quads, pack: small}", wide):
-        done = run("dvc", "repro", MLFLOW_TRACKING_URI="http://127.0.0.1:9", **silent)
+    narrow = changed(reproduced / "params.yaml", "baseline: {model: simple_baseline, split: quads, pack: small}", wide)
+    with narrow, tracker_that_takes_nothing() as tracker:
+        done = run("dvc", "repro", MLFLOW_TRACKING_URI=tracker, **silent)
     assert done.returncode != 0
     words = done.stdout + done.stderr
     assert "not tracked" in words and "floor: " in words

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ from posebed.space import Choice, LogUniform, Space, Steps, Unconditional, When,
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
+os.environ.setdefault("PGCONNECT_TIMEOUT", "20")  # seconds; Postgres' drivers wait minutes for a machine that is silent
 
 Distribution = CategoricalDistribution | FloatDistribution
 
@@ -66,23 +68,24 @@ def open_storage() -> optuna.storages.BaseStorage:
     cut may cost the last of them, a kill none.
 
     Raises:
-        ValueError: the database cannot be opened; the message names no password.
+        ValueError: the database cannot be opened, or its tables are of another version; the message names no password.
     """
     from sqlalchemy import event
     from sqlalchemy.exc import SQLAlchemyError
 
     address = os.environ.get(STORAGE, "")
+    place = f"{STORAGE} must be the address of" if address else "studies must lie in"
+    shown = shown_address(address) or str(OWN_STORAGE)
     try:
         # Two that make the tables of an empty database at once would hinder each other.
         with locked(OWN_STORAGE):
-            if address:
-                return optuna.storages.RDBStorage(address)
-            own = {"connect_args": {"timeout": 60}}
-            storage = optuna.storages.RDBStorage(f"sqlite:///{OWN_STORAGE}", engine_kwargs=own)
+            storage = _opened(address, {}) if address else _opened(f"sqlite:///{OWN_STORAGE}", {"timeout": 60})
+        _must_be_ours(storage, place, shown)
     except (SQLAlchemyError, ImportError, OSError) as error:
-        place = f"{STORAGE} must be the address of" if address else "studies must lie in"
-        cause = without_secrets(f"{shown_address(address) or OWN_STORAGE}: {error}", address)
+        cause = without_secrets(f"{shown}: {getattr(error, 'orig', error)}", address)
         raise ValueError(f"{place} a database that can be opened, but opening fails: {cause}") from None
+    if address:
+        return storage
 
     def quick(connection: Any, _: Any) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -91,6 +94,38 @@ def open_storage() -> optuna.storages.BaseStorage:
     event.listen(storage.engine, "connect", quick)
     storage.engine.dispose()  # connections that were opened before are opened anew
     return storage
+
+
+def _opened(address: str, arguments: Mapping[str, Any]) -> optuna.storages.RDBStorage:
+    """The storage, whatever the version of its tables.
+
+    Commands on other machines, with which there is no common lock, may make its first tables at the same moment: the
+    database refuses all but one, and the others find them made when they try again.
+    """
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+    def opened() -> optuna.storages.RDBStorage:
+        engine = {"connect_args": dict(arguments)}
+        return optuna.storages.RDBStorage(address, engine_kwargs=engine, skip_compatibility_check=True)
+
+    for pause_seconds in (0.5, 1.0, 2.0):
+        try:
+            return opened()
+        except (IntegrityError, ProgrammingError):
+            time.sleep(pause_seconds)
+    return opened()
+
+
+def _must_be_ours(storage: optuna.storages.RDBStorage, place: str, shown: str) -> None:
+    version, ours = storage.get_current_version(), storage.get_head_version()
+    if version == ours:
+        return
+    older = version in storage.get_all_versions()
+    way = "`optuna storage upgrade --storage ADDRESS` upgrades it" if older else "use the program that made it"
+    raise ValueError(
+        f"{place} a database of Optuna {optuna.__version__}, whose tables have version {ours}, but {shown} has "
+        f"{'the older' if older else 'an unknown'} version {version}; {way}, or another database"
+    )
 
 
 def study_name(experiment: Experiment, space: Space, cost: str | None) -> str:

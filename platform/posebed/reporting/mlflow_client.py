@@ -29,6 +29,11 @@ DEFAULT_URI = "sqlite:///mlflow.db"
 LOCK = Path(".posebed/tracker")
 """Its lock is held while the database of this folder is opened."""
 
+UNKNOWN_USER = (
+    "the tracker asks for a user and a password that it knows, which MLFLOW_TRACKING_USERNAME and "
+    "MLFLOW_TRACKING_PASSWORD give"
+)
+
 
 class TrackerError(Exception):
     """A call of the tracker failed; the message is one line without user name and password."""
@@ -97,6 +102,20 @@ def out_of_reach(uri: str | None = None) -> str:
     return ""
 
 
+def must_answer() -> None:
+    """Ask the tracker for something small.
+
+    Raises:
+        ValueError: it does not answer, or does not know the user.
+    """
+    if reason := out_of_reach():
+        address = shown_address(tracking_uri())
+        raise ValueError(
+            f"MLFLOW_TRACKING_URI must be the address of a tracker that lets us in, but {address} does not: {reason}; "
+            f"where it is not set, runs are tracked in {DEFAULT_URI}"
+        )
+
+
 def _guarded(call: Callable[..., Any], uri: str) -> Callable[..., Any]:
     @wraps(call)
     def guarded(*arguments: Any, **named: Any) -> Any:
@@ -114,4 +133,6 @@ def _failures(uri: str) -> Iterator[None]:
         raise
     except Exception as error:  # of MLflow, and of whichever database, store or network lies behind it
         text = str(error) if isinstance(error, MlflowException) else f"{type(error).__name__}: {error}"
+        if isinstance(error, MlflowException) and error.get_http_status_code() == 401:
+            text = UNKNOWN_USER
         raise TrackerError(without_secrets(text, uri)) from error

@@ -6,12 +6,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from posebed.scoring.search_result import Measured, SearchResult, Trial, read_se
 from posebed.training.log import FolderLog
 from posebed.training.loop import epochs
 from processes import family, gone, titled
+from servers import free_port, tracking_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3000)]
 
@@ -115,32 +114,6 @@ def assert_each_once(result: SearchResult, expected: Mapping[int, list[float]]) 
         assert [m.validation for m in trial.curve] == expected[trial.number], trial.number
     best = max(expected, key=lambda number: expected[number][-1])
     assert result.best.validation == expected[best][-1]
-
-
-@contextmanager
-def tracking_server(folder: Path, port: int) -> Iterator[str]:
-    words = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    words += ["--backend-store-uri", f"sqlite:///{folder}/tracked.db", "--artifacts-destination", str(folder / "kept")]
-    with (folder / "server.log").open("ab") as log:
-        server = subprocess.Popen(words, stdout=log, stderr=log)
-    try:
-        waited_for(lambda: _answers(port), "the tracking server", folder / "server.log")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        for process in (*family(server.pid), server):
-            process.kill()
-        server.wait()
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as place:
-        return place.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        return place.getsockname()[1]
 
 
 def tracked(uri: str) -> tuple[list[Any], dict[str, Any]]:
