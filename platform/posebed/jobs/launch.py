@@ -24,7 +24,8 @@ from posebed.jobs.progress import Publisher
 from posebed.jobs.room import Share
 from posebed.jobs.trial_messages import Report
 from posebed.jobs.worker import MachineLeaves
-from posebed.jobs.workplace import JOBS, FetchedFiles, SharedProject, Workplace
+from posebed.jobs.workplace import FetchedFiles, SharedProject, Workplace
+from posebed.leases import JOBS
 from posebed.places import RAY_JOBS
 from posebed.scoring.result import Epoch
 from posebed.training.checkpoint_integrity import seal
