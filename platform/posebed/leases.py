@@ -75,7 +75,11 @@ def read_lease(storage: Storage, name: str) -> Lease:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / Path(name).name
         storage.get(name, file)
-        return read_section(Lease, file, LEASE)
+        try:
+            return read_section(Lease, file, LEASE)
+        except ValueError as error:
+            told = str(error).replace(str(file), name)
+            raise ValueError(f"nothing is removed from {storage}, as {told}; or remove that file there") from None
 
 
 def lease_of(storage: Storage, project: str) -> Lease:

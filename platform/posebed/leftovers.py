@@ -36,21 +36,29 @@ class Cleared:
 
     kind: str
     name: str
+    """Empty where something else failed than its removal."""
     size: int | None
     failed: str = ""
     """Why it could not be removed."""
 
 
 def clear(leftovers: Iterable[Leftover], dry_run: bool) -> Iterator[Cleared]:
-    """Remove them, or only name them; what cannot be removed is told."""
-    for leftover in leftovers:
-        failed = ""
-        try:
-            if not dry_run:
-                leftover.remove()
-        except (OSError, ValueError) as error:
-            failed = str(error)
-        yield Cleared(leftover.kind, leftover.name, leftover.size, failed)
+    """Remove them, or only name them; what cannot be removed or looked for is told."""
+    try:
+        for leftover in leftovers:
+            yield _cleared(leftover, dry_run)
+    except (OSError, ValueError) as error:
+        yield Cleared("", "", None, str(error))
+
+
+def _cleared(leftover: Leftover, dry_run: bool) -> Cleared:
+    failed = ""
+    try:
+        if not dry_run:
+            leftover.remove()
+    except (OSError, ValueError) as error:
+        failed = str(error)
+    return Cleared(leftover.kind, leftover.name, leftover.size, failed)
 
 
 def lines(cleared: Iterable[Cleared], dry_run: bool) -> Iterator[str]:
@@ -59,7 +67,7 @@ def lines(cleared: Iterable[Cleared], dry_run: bool) -> Iterator[str]:
     kinds: defaultdict[str, list[Cleared]] = defaultdict(list)
     for one in cleared:
         if one.failed:
-            yield f"{one.name} must be removed, but that fails with: {one.failed}"
+            yield f"{one.name} must be removed, but that fails with: {one.failed}" if one.name else one.failed
         else:
             if dry_run:
                 yield f"  {one.name}{_size(one.size)}"

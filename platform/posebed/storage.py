@@ -123,7 +123,8 @@ class Storage:
 
         def tried() -> list[StoredFile]:
             found = cast("dict[str, dict[str, Any]]", self.system.find(self.path(folder), detail=True))
-            return [self._stored(path, about) for path, about in found.items()]
+            # Of an empty folder, some tell that it is one.
+            return [self._stored(path, about) for path, about in found.items() if about["type"] == "file"]
 
         return self._patiently(tried, f"list {folder}")
 

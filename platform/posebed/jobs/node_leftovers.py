@@ -32,12 +32,8 @@ def clear_nodes(days: float, dry_run: bool, packages: Sequence[str]) -> Iterator
     except (ConnectionError, RuntimeError) as error:
         yield Cleared("", "leftovers of the cluster's machines", None, " ".join(str(error).split()))
         return
-    task = ray.remote(num_cpus=0, max_retries=0)(clear_cache)
-    asked = [
-        (node.address, task.options(scheduling_strategy=on(node.name)).remote(days, dry_run)) for node in living_nodes()
-    ]
     known: set[str] = set()
-    for address, ref in asked:
+    for address, ref in [(node.address, _asked(node.name, days, dry_run)) for node in living_nodes()]:
         try:
             told = ray.get(ref, timeout=NODE_SECONDS)
         except RayError as error:
@@ -48,3 +44,7 @@ def clear_nodes(days: float, dry_run: bool, packages: Sequence[str]) -> Iterator
             if name not in known:  # two nodes on one machine have one cache
                 known.add(name)
                 yield Cleared(one.kind, name, one.size, one.failed)
+
+
+def _asked(node: str, days: float, dry_run: bool) -> ray.ObjectRef[list[Cleared]]:
+    return ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=on(node))(clear_cache).remote(days, dry_run)
