@@ -285,7 +285,7 @@ def test_the_caches_of_a_clusters_machines_are_cleared(project: Path, tmp_path: 
     cached.write_text("cached")
     os.utime(cached, (0, 0))
     with cluster_of({"num_cpus": 1}, {"num_cpus": 1}) as cluster:
-        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address or "")
         named = posebed_process("gc", "--dry-run")
         assert named.returncode == 0, named.stderr
         assert cached.is_file() and named.stdout.count(str(cached)) == 1
