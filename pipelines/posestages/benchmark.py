@@ -22,7 +22,7 @@ from posebed.jobs.requests import only_command
 from posebed.jobs.shelf import Shelf
 from posebed.places import PARAMS, RUNS
 from posebed.source_code import SourceCode
-from posebed.storage import Storage
+from posebed.storage import Storage, StorageError
 from posestages.reads import reads
 from posestages.stage import PACKAGES, catalog_here, run_stage, usable_metrics
 
@@ -103,6 +103,7 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
         plan = Plan(graph, todo, project.params, project.catalog, perform, packages, tracking.done, shelf)
         schedule = Schedule(plan, estimates, view)
         schedule.run()
+        _renew(shelf)
     print(view.breakdown())
     return {
         **schedule.failed,
@@ -124,6 +125,15 @@ def _shelf(project: Project, todo: Sequence[Task], say: Callable[[str], None]) -
     shelf = Shelf(storage, lambda task: reads(task, project.params))
     shelf.fill(todo, say)
     return shelf
+
+
+def _renew(shelf: Shelf | None) -> None:
+    """Tell the storage what is needed of it after the last task."""
+    try:
+        if shelf:
+            shelf.renew()
+    except StorageError as error:  # what the tasks did stands
+        print(error, file=sys.stderr)
 
 
 def _packages(catalog: Catalog, tasks: Sequence[Task]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Commands about the tasks of the parameters: run, search, status, accept, stop, logs, migrate."""
+"""Commands about the tasks of the parameters: run, search, status, accept, stop, logs, gc, migrate."""
 
 from __future__ import annotations
 
@@ -171,6 +171,21 @@ def results() -> None:
     from posestages.report import results_table
 
     console.print(results_table(read_params(PARAMS)), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only name what would be removed.")] = False,
+    days: Annotated[
+        int, typer.Option(min=1, help="What other projects or this machine may still need is kept so long unused.")
+    ] = 7,
+) -> None:
+    """Remove what no result, no entry of params.yaml and no task that is not done needs: jobs, studies, packs, and
+    caches; in the project, the storage and on every machine. Ends with 1 where something could not be removed."""
+    from posestages.commands.gc import gc as collect
+
+    if not collect(days, dry_run, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)):
+        raise typer.Exit(1)
 
 
 @app.command()

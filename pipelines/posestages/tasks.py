@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 from posebed import provenance
 from posebed.catalog import Catalog
@@ -15,7 +14,15 @@ from posebed.files import file_hash, writing_folder
 from posebed.jobs.graph import training_identity_of
 from posebed.jobs.progress import TaskProgress
 from posebed.jobs.worker import Request
-from posebed.places import LOCK_FILE, member_folder, pack_folder, prepared_folder, run_folder, split_folder
+from posebed.places import (
+    LOCK_FILE,
+    PROCESS_JOBS,
+    member_folder,
+    pack_folder,
+    prepared_folder,
+    run_folder,
+    split_folder,
+)
 from posestages.experiments import check, member_experiment
 
 
@@ -50,7 +57,7 @@ def train(request: Request) -> None:
         return
     from posebed.jobs.in_process import TaskLog, train_in_process
 
-    home, stored = Path(".posebed/jobs") / experiment.job, request.workplace.stored_checkpoints(experiment.job)
+    home, stored = PROCESS_JOBS / experiment.job, request.workplace.stored_checkpoints(experiment.job)
     log = TaskLog(home, request.publisher, stored)
     train_in_process(experiment, log, request.share.cpus)
     with log.latest() as checkpoint:

@@ -14,12 +14,11 @@ from posebed.experiment import Experiment
 from posebed.files import locked
 from posebed.jobs.graph import name_of
 from posebed.jobs.outcomes import write_record
+from posebed.places import LOCAL_JOBS
 from posestages.benchmark import read_project
 from posestages.experiments import check, member_experiment
 from posestages.stage import entry, run
 from posestages.tasks import write_untrained
-
-CHECKPOINTS = Path(".posebed/local")
 
 
 def train_without_ray(key: str, seed: int | None = None) -> None:
@@ -54,7 +53,7 @@ def _train(experiment: Experiment, out: Path, short: list[str]) -> None:
     from posebed.training.loop import train
     from posebed.training.run_folder import write_trained
 
-    checkpoints = CHECKPOINTS / f"{experiment.key}-{experiment.seed}-{experiment.fingerprint[:16]}"
+    checkpoints = LOCAL_JOBS / experiment.job
     log = FolderLog(checkpoints, experiment.name)
     with locked(checkpoints, wait=False) if log.leads else nullcontext():
         with log.bar:

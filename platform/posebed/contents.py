@@ -38,13 +38,21 @@ def put(storage: Storage, paths: Iterable[Path], project: Path = Path()) -> File
     Raises:
         StorageError: the storage does not take one.
     """
-    files: dict[str, str] = {}
-    for path in sorted(_files_of(project, paths)):
-        content = file_hash(project / path)
+    files = hashed(paths, project)
+    store(storage, files, project)
+    return files
+
+
+def store(storage: Storage, files: Files, project: Path = Path()) -> None:
+    """Put those files of a project into the storage that it has not got yet. Raises as ``put``."""
+    for path, content in files.items():
         if storage.size(place_of(content)) != (project / path).stat().st_size:  # else it is there, and whole
             storage.put(project / path, place_of(content))
-        files[path.as_posix()] = content
-    return files
+
+
+def hashed(paths: Iterable[Path], project: Path = Path()) -> Files:
+    """The files at these places of a project, which may be folders, by their paths in it."""
+    return {path.as_posix(): file_hash(project / path) for path in sorted(_files_of(project, paths))}
 
 
 def _files_of(project: Path, paths: Iterable[Path]) -> set[Path]:
@@ -148,6 +156,18 @@ def remove_unused(place: Path) -> bool:
         finally:
             os.close(descriptor)
     return not place.exists()
+
+
+def in_use(place: Path) -> bool:
+    """Whether somebody uses a content of a cache, as far as the file system knows locks; else it counts as used."""
+    with suppress(OSError):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return False
+        finally:
+            os.close(descriptor)
+    return place.exists()
 
 
 def _default_bytes() -> float:

@@ -154,12 +154,35 @@ def scratch_folder(path: Path) -> Generator[Path]:
         yield folder
 
 
-def remove(path: Path) -> None:
-    """Remove a file or folder if it is there. It loses its name first: nobody finds a folder that is half removed."""
+def remove(path: Path) -> bool:
+    """Remove a file or folder if it is there; whether all of it is gone. It loses its name first: nobody finds a folder
+    that is half removed."""
     aside = _hidden(path)
     with suppress(FileNotFoundError):
         path.rename(aside)
         _delete(aside)
+    return not os.path.lexists(aside)
+
+
+def abandoned(folder: Path) -> list[Path]:
+    """The unfinished files and folders that killed writers left in a folder, sorted."""
+    return sorted(path for path in _unfinished_in(folder) if _if_free(path, lambda: None))
+
+
+def remove_abandoned(path: Path) -> bool:
+    """Remove one of them, unless a writer holds it by now; whether all of it is gone."""
+    _if_free(path, lambda: _delete(path))
+    return not os.path.lexists(path)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder; links are not followed."""
+    if path.is_symlink() or not path.is_dir():
+        with suppress(FileNotFoundError):
+            return path.lstat().st_size
+        return 0
+    files = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
+    return sum(size_of(file) for file in files)
 
 
 @contextmanager
@@ -240,19 +263,36 @@ def _made(path: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
 
 def _remove_leftovers(path: Path) -> None:
     """Remove what killed writers of this path left."""
-    form = re.compile(re.escape(_hidden_start(path)) + r"[0-9a-f]{16}\.part")
-    with os.scandir(path.parent) as entries:
-        names = [entry.name for entry in entries if form.fullmatch(entry.name)]
-    for name in names:
-        leftover = path.with_name(name)
-        with suppress(OSError):  # it is gone by now, or somebody else's to remove
-            lock = os.open(leftover, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            try:
-                free = _try_lock(lock)
-                if free or (free is None and time.time() - os.fstat(lock).st_mtime > _DAY):
-                    _delete(leftover)
-            finally:
-                os.close(lock)
+    for leftover in _unfinished_in(path.parent, re.escape(_hidden_start(path))):
+        remove_abandoned(leftover)
+
+
+def _unfinished_in(folder: Path, start: str = r"\..*\.") -> list[Path]:
+    """What in a folder has a temporary name.
+
+    Args:
+        start: of the name, as a regular expression.
+    """
+    form = re.compile(start + r"[0-9a-f]{16}\.part", re.DOTALL)
+    try:
+        with os.scandir(folder) as entries:
+            return [folder / entry.name for entry in entries if form.fullmatch(entry.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _if_free(unfinished: Path, action: Callable[[], None]) -> bool:
+    """Do something with what has no living writer, whose lock is held meanwhile; whether it was done."""
+    with suppress(OSError):  # it is gone by now, or somebody else's
+        lock = os.open(unfinished, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            free = _try_lock(lock)
+            if free or (free is None and time.time() - os.fstat(lock).st_mtime > _DAY):
+                action()
+                return True
+        finally:
+            os.close(lock)
+    return False
 
 
 def _try_lock(descriptor: int) -> bool | None:

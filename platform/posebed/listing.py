@@ -15,6 +15,11 @@ def clipped(text: str, most: int = 100) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
+def amount(size: int) -> str:
+    """Bytes in words."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
 def shortened(names: Iterable[object], most: int = 10, none: str = "none") -> str:
     """The first ``most`` names, each cut to 100 characters, and the number of further ones."""
     listed = [str(name) for name in names]

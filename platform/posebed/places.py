@@ -7,6 +7,9 @@ from pathlib import Path
 PARAMS = Path("params.yaml")
 RUNS = Path("runs")
 LOCK_FILE = Path("requirements.lock.txt")
+PROCESS_JOBS, RAY_JOBS, LOCAL_JOBS = Path(".posebed/jobs"), Path(".posebed/ray"), Path(".posebed/local")
+"""Checkpoints of what is not done yet: of trainings in one process, of trials and of trainings by Ray's workers, and of
+trainings without Ray."""
 
 
 def menagerie_folder(key: str) -> Path:

@@ -9,10 +9,12 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from posebed.address import shown_address, without_secrets
 from posebed.files import writing
@@ -24,12 +26,27 @@ VARIABLE = "POSEBED_STORAGE"
 PATIENCE_SECONDS = 120.0
 """A storage that does not answer is tried again for so long: servers are restarted, and links are cut for a while."""
 _LONGEST_WAIT = 8.0
+CHECKS = "checks"
+"""Folder of the small files that are there for a moment."""
+_MODIFIED = ("mtime", "LastModified", "last_modified")
+"""What file systems call the time of a file's last change when they list it, in seconds or as a date."""
 
 AnswerT = TypeVar("AnswerT")
 
 
 class StorageError(OSError, ValueError):
     """A sentence on what the storage refused."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that the storage has."""
+
+    name: str
+    size: int
+    """In bytes."""
+    modified: float
+    """When it was written, by the storage's clock, in seconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +69,7 @@ class Storage:
         Raises:
             StorageError: one of these fails.
         """
-        name, content = f"check-{secrets.token_hex(8)}", b"posebed"
+        name, content = f"{CHECKS}/{secrets.token_hex(8)}", b"posebed"
 
         def tried() -> bytes:
             self._write(content, name)
@@ -101,19 +118,43 @@ class Storage:
 
         return self._patiently(tried, f"list {folder}")
 
-    def files(self, folder: str) -> list[str]:
-        """Paths of all files in and below a folder, from it, sorted; none where there is no such folder."""
+    def files(self, folder: str) -> list[StoredFile]:
+        """All files in and below a folder; none where there is no such folder."""
 
-        def tried() -> list[str]:
-            start = f"{self.path(folder)}/"
-            found = cast(dict[str, dict[str, object]], self.system.find(self.path(folder), detail=True))
-            return sorted(
-                path.removeprefix(start)
-                for path, about in found.items()
-                if about["type"] == "file" and path.startswith(start) and not path.endswith("/")
-            )
+        def tried() -> list[StoredFile]:
+            found = cast("dict[str, dict[str, Any]]", self.system.find(self.path(folder), detail=True))
+            # Of an empty folder, some tell that it is one.
+            return [self._stored(path, about) for path, about in found.items() if about["type"] == "file"]
 
         return self._patiently(tried, f"list {folder}")
+
+    def _stored(self, path: str, about: dict[str, Any]) -> StoredFile:
+        told = next((about[name] for name in _MODIFIED if about.get(name)), None)
+        modified: float | datetime = self.system.modified(path) if told is None else told
+        seconds = modified.timestamp() if isinstance(modified, datetime) else float(modified)
+        return StoredFile(path.removeprefix(self.path("")), int(about["size"]), seconds)
+
+    def now(self) -> float:
+        """The time by the storage's clock, in seconds since 1970: clocks of machines may differ from it."""
+        name = f"{CHECKS}/{secrets.token_hex(8)}"
+
+        def tried() -> float:
+            self._write(b"now", name)
+            path = self.path(name)
+            modified = self._stored(path, self.system.info(path)).modified
+            self.system.rm_file(path)
+            return modified
+
+        return self._patiently(tried, "tell the time")
+
+    def remove_file(self, name: str) -> None:
+        """Remove a file, if it is there; a single request, for those who remove many."""
+
+        def tried() -> None:
+            with suppress(FileNotFoundError):
+                self.system.rm_file(self.path(name))
+
+        self._patiently(tried, f"remove {name}")
 
     def remove(self, name: str) -> None:
         """Remove a file or a folder with all that it holds, if it is there."""

@@ -24,6 +24,8 @@ FLOORS = (
     {"address", "config", "files", "listing", "pose", "predictions", "provenance", "records", "space", "yamlfile"},
     {"storage"},
     {"contents"},
+    {"leftovers"},
+    {"leases"},
     {"identity", "source_code"},
     {"catalog", "contracts", "entries", "spec_text"},
     {"experiment"},

@@ -87,6 +87,16 @@ class Task:
         """The file that says with which identity it was done."""
         return self.folder / "task.json"
 
+    @property
+    def job(self) -> str | None:
+        """Name of its folder of checkpoints, where it has any: of a training as in its experiment; of a search and of
+        what is refused, whose hash is not known, without the hash at the end."""
+        if self.kind == "search":
+            return SEARCH + self.key
+        if self.kind == "train":
+            return f"{self.key}-{self.seed}" + ("" if self.refused else f"-{self.identity.hash[:16]}")
+        return None
+
 
 def name_of(kind: str, key: str, seed: int | None = None) -> str:
     return f"{kind} {key}" if seed is None else f"{kind} {key} seed {seed}"

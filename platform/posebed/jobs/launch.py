@@ -25,7 +25,9 @@ from posebed.jobs.progress import Publisher
 from posebed.jobs.room import Share
 from posebed.jobs.trial_messages import Report
 from posebed.jobs.worker import MachineLeaves
-from posebed.jobs.workplace import JOBS, FetchedFiles, SharedProject, Workplace
+from posebed.jobs.workplace import FetchedFiles, SharedProject, Workplace
+from posebed.leases import JOBS
+from posebed.places import RAY_JOBS
 from posebed.scoring.result import Epoch
 from posebed.training.checkpoint_integrity import seal
 from posebed.training.log import Reached, Tick, newest_undamaged
@@ -35,9 +37,6 @@ import ray  # isort: skip  # after cluster, which sets the variables that Ray re
 import ray.train  # isort: skip
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback  # isort: skip
 from ray.train.torch import TorchConfig, TorchTrainer  # isort: skip
-
-OWN = Path(".posebed/ray")
-"""Where jobs keep their checkpoints in the project's folder."""
 
 
 def launch(experiment: Experiment, publisher: Publisher, workplace: Workplace, share: Share, workers: int) -> Path:
@@ -123,7 +122,7 @@ def trainer_of(
 def forget(name: str, workplace: Workplace) -> None:
     """Remove the checkpoints of a finished job, or of a group of them."""
     if isinstance(workplace, SharedProject):
-        shutil.rmtree(workplace.folder / OWN / name, ignore_errors=True)
+        shutil.rmtree(workplace.folder / RAY_JOBS / name, ignore_errors=True)
     else:
         workplace.storage.remove(f"{JOBS}/{name}")
 
@@ -142,7 +141,7 @@ def _checkpoints(workplace: Workplace, group: str) -> tuple[str, FileSystem | No
             "POSEBED_STORAGE must name a folder or address that every node reaches, since the cluster has several "
             "machines, but it is not set"
         )
-    return str((workplace.folder / OWN / group).absolute()), None
+    return str((workplace.folder / RAY_JOBS / group).absolute()), None
 
 
 def _work(config: dict[str, _Work]) -> None:

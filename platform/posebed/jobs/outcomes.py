@@ -93,7 +93,7 @@ class Outcomes:
 def write_record(task: Task, seconds: float) -> None:
     """Note that the task was done; its outcome must be there."""
     _write(task.record, Record(task.identity, seconds, datetime.now(UTC).isoformat(timespec="seconds")))
-    _failure_file(task).unlink(missing_ok=True)
+    failure_file(task).unlink(missing_ok=True)
 
 
 def accept(task: Task, because: str) -> None:
@@ -126,11 +126,11 @@ def _write(path: Path, record: Record) -> None:
 
 def write_failure(task: Task, reason: str) -> None:
     content = {"task": task.name, "identity": task.identity.hash, "reason": reason, "log": log_file(task).as_posix()}
-    write_json(content, _failure_file(task), FAILURE)
+    write_json(content, failure_file(task), FAILURE)
 
 
 def read_failure(task: Task) -> Mapping[str, str] | None:
-    path = _failure_file(task)
+    path = failure_file(task)
     return read_json(path, FAILURE) if path.is_file() else None
 
 
@@ -145,7 +145,7 @@ def add_to_log(task: Task, text: str) -> None:
         file.write(text)
 
 
-def _failure_file(task: Task) -> Path:
+def failure_file(task: Task) -> Path:
     return FAILURES / f"{_file_name(task)}.json"
 
 

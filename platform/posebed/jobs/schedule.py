@@ -154,6 +154,8 @@ class Schedule:
             self._note()
             self._collect()
             self._obey()
+            if self._shelf:
+                self._shelf.renew_when_due(self._fetching)
             if interrupted():
                 self._stop_everything()
             self._show()
@@ -320,7 +322,7 @@ class Schedule:
     def _finish(self, task: Task, done: Done) -> None:
         """The task's outcome lies in the project."""
         if self._shelf:
-            self._shelf.add(done.files)
+            self._shelf.add(task, done.files)
         write_record(task, done.seconds)
         self._offers.end(task.name)
         self._view.end(task, done.seconds)

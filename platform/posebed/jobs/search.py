@@ -21,7 +21,7 @@ from posebed.config import SearchConfig
 from posebed.contracts import SamplerSpec
 from posebed.experiment import Experiment
 from posebed.jobs.cluster import worker_variables
-from posebed.jobs.launch import OWN, forget
+from posebed.jobs.launch import forget
 from posebed.jobs.machines import living_nodes
 from posebed.jobs.room import Share, together
 from posebed.jobs.schedulers import scheduler_of
@@ -30,6 +30,7 @@ from posebed.jobs.study import importance, open_storage, open_study, study_name,
 from posebed.jobs.suggest import Running, StudySearch
 from posebed.jobs.trial_messages import Assignment, trial_name
 from posebed.jobs.workplace import Workplace
+from posebed.places import RAY_JOBS
 from posebed.scoring.search_result import SearchResult, Trial
 from posebed.space import Choice, Dimension, LogUniform, Space, Steps, When
 
@@ -118,7 +119,7 @@ def run_search(search: Search, workplace: Workplace, share: Share, at_once: int,
         ValueError: the cluster needs a storage that its nodes share; or the search was interrupted.
     """
     place = places(search, share)
-    name, tune_folder = f"{search.study.study_name}-{int(time.time())}", (OWN / "tune").absolute()
+    name, tune_folder = f"{search.study.study_name}-{int(time.time())}", (RAY_JOBS / "tune").absolute()
     algorithm = _algorithm(search, place, workplace, watchers)
     tuner = tune.Tuner(
         tune.with_resources(search.trainable, place.resources),  # pyright: ignore[reportUnknownMemberType]

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from pathlib import Path, PurePosixPath
 
-from posebed.contents import Files, fetch, put
+from posebed.contents import Files, fetch, hashed, store
 from posebed.files import writing_folder
 from posebed.jobs.graph import Task
 from posebed.jobs.workplace import FetchedFiles
+from posebed.leases import RENEWED_AFTER, Lease, project_identity, write_lease
 from posebed.storage import Storage
 
 
 class Shelf:
-    """Args:
-    reads: the files and folders of the project that a task reads.
+    """Holds a lease on these files and on the checkpoints of tasks that are not done, for the project in the working
+    directory.
+
+    Args:
+        reads: the files and folders of the project that a task reads.
     """
 
     def __init__(self, storage: Storage, reads: Callable[[Task], Iterable[Path]]) -> None:
         self._storage, self._reads = storage, reads
+        self._project = project_identity()
         self._files: dict[str, str] = {}
+        self._todo: dict[str, Task] = {}
+        self._renewed = time.monotonic()
 
     def fill(self, todo: Iterable[Task], say: Callable[[str], None]) -> None:
         """Put what tasks read and others among them do not write first.
@@ -27,13 +36,35 @@ class Shelf:
         Raises:
             StorageError: the storage does not take it.
         """
-        todo = [*todo]
-        written = {task.folder for task in todo}
-        wanted = {path: None for task in todo for path in self._reads(task) if path not in written}
-        for path in wanted:
-            if path.exists():
-                say(f"{path.as_posix()}: into {self._storage}, where it is not there yet")
-                self._files |= put(self._storage, [path])
+        self._todo = {task.name: task for task in todo}
+        written = {task.folder for task in self._todo.values()}
+        wanted = {path: None for task in self._todo.values() for path in self._reads(task) if path not in written}
+        files = {path: hashed([path]) for path in wanted if path.exists()}
+        self._files = {path: content for those in files.values() for path, content in those.items()}
+        # The lease comes first: what is already there must not be removed from now on.
+        self.renew()
+        for path, those in files.items():
+            say(f"{path.as_posix()}: into {self._storage}, where it is not there yet")
+            store(self._storage, those)
+
+    def renew(self) -> None:
+        """Renew the lease.
+
+        Raises:
+            StorageError: the storage does not take it.
+        """
+        self._renewed = time.monotonic()
+        write_lease(self._storage, self._project, self._lease())
+
+    def renew_when_due(self, pool: Executor) -> None:
+        """Renew it beside what this process does. Where that fails, the next one follows long before it expires."""
+        if time.monotonic() - self._renewed > RENEWED_AFTER:
+            self._renewed = time.monotonic()
+            pool.submit(write_lease, self._storage, self._project, self._lease())
+
+    def _lease(self) -> Lease:
+        jobs = (task.job for task in self._todo.values())
+        return Lease(contents=frozenset(self._files.values()), jobs=frozenset(job for job in jobs if job))
 
     def workplace(self, task: Task) -> FetchedFiles:
         """Where the task finds what it reads, on any machine."""
@@ -55,9 +86,10 @@ class Shelf:
         else:
             fetch(self._storage, files, Path())
 
-    def add(self, files: Files) -> None:
-        """They were put there."""
+    def add(self, task: Task, files: Files) -> None:
+        """The task was done, and what it wrote was put there."""
         self._files |= files
+        self._todo.pop(task.name, None)
 
 
 def _below(path: str, places: set[str]) -> bool:

@@ -25,6 +25,7 @@ from posebed.address import shown_address, without_secrets
 from posebed.config import SearchConfig, Section
 from posebed.experiment import Experiment
 from posebed.files import locked
+from posebed.leases import project_identity
 from posebed.listing import shortened
 from posebed.scoring.search_result import Measured, State, Trial
 from posebed.space import Choice, LogUniform, Space, Steps, Unconditional, When, holds
@@ -45,6 +46,8 @@ STATES: dict[TrialState, State] = {
 }
 NOTE = "posebed"
 """Attribute of a trial."""
+PROJECT = "project"
+"""Attribute of a study: identity of the project that made it."""
 
 
 class Note(Section):
@@ -159,6 +162,7 @@ def open_study(
     directions = [StudyDirection.MAXIMIZE, *([StudyDirection.MINIMIZE] if settings.cost else [])]
     study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
     if not study.get_trials(deepcopy=False):
+        study.set_user_attr(PROJECT, project_identity())
         study.enqueue_trial({n: _label(value) for n, value in own_setting.items()})
         for source in settings.warm_start:
             _learn(study, storage, source, space)

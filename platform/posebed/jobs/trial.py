@@ -15,6 +15,7 @@ from typing import Any
 from posebed.experiment import Experiment
 from posebed.jobs.failures import reason
 from posebed.jobs.trial_messages import Assignment, Report
+from posebed.places import RAY_JOBS
 from posebed.scoring.result import Epoch
 
 from ray import tune  # isort: skip
@@ -76,7 +77,6 @@ class WarmTrial(tune.Trainable):
         os.environ.update(assigned.variables)  # before DeepSpeed is imported
         import torch
 
-        from posebed.jobs.launch import OWN
         from posebed.jobs.trial_log import TrialLog
         from posebed.training.loop import epochs
 
@@ -87,7 +87,7 @@ class WarmTrial(tune.Trainable):
         self._uses.enter_context(assigned.workplace.entered())
         job = f"{assigned.study}/{assigned.name}"
         stored = assigned.workplace.stored_checkpoints(job)
-        self._log = TrialLog(OWN / job, assigned.experiment.key, SAVE_SECONDS, stored)
+        self._log = TrialLog(RAY_JOBS / job, assigned.experiment.key, SAVE_SECONDS, stored)
         self._training = epochs(assigned.experiment, self._log)
 
     _training: Iterator[Epoch] | None = None

@@ -10,11 +10,9 @@ from pathlib import Path
 
 from posebed.contents import Cache, Files, inside, put
 from posebed.files import scratch_folder
+from posebed.leases import JOBS
 from posebed.storage import Storage
 from posebed.training.stored_checkpoints import StoredCheckpoints
-
-JOBS = "jobs"
-"""Folder of the storage with the checkpoints of jobs, each in one of its own."""
 
 
 @dataclass(frozen=True)

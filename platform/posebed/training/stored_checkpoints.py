@@ -44,8 +44,9 @@ class StoredCheckpoints:
                 continue  # some servers keep the folder of files that were removed
             shutil.rmtree(folder, ignore_errors=True)
             for file in files:
-                (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                self._storage.get(f"{self._name}/{name}/{file}", folder / file)
+                place = folder / file.name.removeprefix(f"{self._name}/{name}/")
+                place.parent.mkdir(parents=True, exist_ok=True)
+                self._storage.get(file.name, place)
             if not (broken := damage(folder)):
                 return True
             warn(f"the checkpoint {name} of {self._name} is damaged in {broken} and is passed over")
