@@ -154,7 +154,8 @@ class StudySearch(Searcher):
                 self._refuse(optuna_trial, str(error))
                 continue
             self._optuna_trials[trial_id] = optuna_trial
-            self.running[trial_id] = _begun(optuna_trial, params, varied, again)
+            self.running[trial_id] = trial = _begun(optuna_trial, params, varied, again)
+            note(optuna_trial, trial.described())
             return self._configure(varied, optuna_trial.number)
         # While some are under way, one of them may yet be lost and have to be started again.
         return None if self.running else Searcher.FINISHED
