@@ -25,7 +25,7 @@ from posebed.config import read_params
 from posebed.experiment import decide
 from posebed.jobs.cluster import connect
 from posebed.jobs.search import Search, open_search, result_of, run_search
-from posebed.reporting.search_tracking import SearchMirror
+from posebed.reporting.search_mirror import MirrorProcess
 from posebed.scoring.search_result import Trial
 from posestages.stage import PACKAGES
 
@@ -94,8 +94,12 @@ class Memory:
     def __init__(self) -> None:
         self.driver: list[float] = []
         self.actors: list[float] = []
+        self._next = 0.0
 
     def trial(self, trial: Trial) -> None:
+        if time.monotonic() < self._next:  # looking at all processes takes longer than a trial of one line
+            return
+        self._next = time.monotonic() + 2
         mine = psutil.Process()
         actors = [p for p in mine.children(recursive=True) if _first(p).startswith(("ray::WarmTrial", "ray::OneLine"))]
         self.driver.append(mine.memory_info().rss / 2**20)
@@ -128,7 +132,7 @@ def opened(key: str) -> Search:
 def seconds_of(search: Search, memory: Memory) -> float:
     """The wall time of a search, with its mirror in MLflow, once the cluster is there."""
     started = time.perf_counter()
-    with SearchMirror(result_of(search, {})) as mirror:
+    with MirrorProcess(result_of(search, {})) as mirror:
         run_search(search, None, os.cpu_count() or 1, [mirror, memory])
     return time.perf_counter() - started
 

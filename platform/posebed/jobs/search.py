@@ -40,6 +40,8 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_RESULT_BUFFER_LENGTH", "1")
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
+# The study is what outlives the process: Tune's own state, which it would write every ten seconds, is never restored.
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")
 # A trial with several workers waits for its job and hears of no stop: its process is ended then, and with it the job.
 os.environ.setdefault("TUNE_FORCE_TRIAL_CLEANUP_S", "5")
 os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")

@@ -1,8 +1,8 @@
 """The MLflow mirror of searches: a parent run per study, a child per trial.
 
-The study is the truth. Trials are written by a thread of the driver once they have ended, so that a slow tracker holds
-up no search; what it could not take is written at the end, or by `posebed track`. A finished search lies with its
-parent as the files that it also is in a folder.
+The study is the truth. Trials are written once they have ended, by a process beside the search (``search_mirror``), so
+that a slow tracker holds up no search; what it could not take is written at the end, or by `posebed track`. A finished
+search lies with its parent as the files that it also is in a folder.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _milliseconds(time: str) -> int:
 
 
 class SearchMirror:
-    """Hands ended trials to the tracker on a thread of its own. A tracker that fails stops no search."""
+    """Hands ended trials to the tracker on a thread of its own, so that a slow tracker keeps none waiting."""
 
     def __init__(self, search: SearchResult, warn: Callable[[str], object] = print) -> None:
         """
