@@ -15,9 +15,9 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 
 
 class _KeepsPlaces:
-    """A process that becomes free takes the next trial. Tune's own schedulers give it one whose process is starting, and
-    that process ends when it has started: where trials are shorter than a start, one process would train them all.
-    No trial is ever paused, and those that wait are started by Tune itself."""
+    """A process that becomes free takes the next trial. Tune's own schedulers give it one whose process is starting;
+    that one ends when it has started, and where trials are shorter than a start, one process trains them all. No trial
+    is ever paused, and those that wait are started by Tune itself."""
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
         return None
