@@ -16,10 +16,13 @@ from typing import IO, Any
 
 from posebed.scoring.search_result import SearchResult, Trial
 
+END = "\n"
+"""The line that ends a search; without it the search was killed."""
+
 
 class MirrorProcess:
-    """Hands ended trials to the tracker. Neither a tracker that fails nor the end of the process stops a search; where
-    the search is killed, the process writes what it was given, and ends."""
+    """Hands ended trials to the tracker. Neither a tracker that fails nor the end of the process stops a search. Where
+    the search is killed the process ends with it, since a successor would write the same trials."""
 
     def __init__(self, search: SearchResult, warn: Callable[[str], object] = print) -> None:
         """
@@ -47,6 +50,7 @@ class MirrorProcess:
 
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):  # it has ended before
+            self._lines.write(END)
             self._lines.close()
         self._listener.join()
         if self._process.wait():
@@ -74,12 +78,15 @@ class MirrorProcess:
 
 
 def main() -> None:
-    """Read a search and then the trials that end, one JSON per line, and write them to the tracker."""
+    """Read a search and then the trials that end, one JSON per line, and write them to the tracker. What it prints are
+    warnings."""
     from posebed.reporting.search_tracking import SearchMirror
 
     search = SearchResult.model_validate_json(sys.stdin.readline())
     with SearchMirror(search, _say) as mirror:
-        for line in sys.stdin:
+        for line in iter(sys.stdin.readline, END):
+            if not line:
+                os._exit(1)  # at once: the mirror would write all that waits
             mirror.trial(Trial.model_validate_json(line))
 
 
