@@ -141,8 +141,7 @@ def run_search(search: Search, storage: str | None, at_once: int, watchers: Sequ
         run_config=tune.RunConfig(
             name=name,
             storage_path=str(home.parent / "tune"),
-            callbacks=[_Heartbeat(algorithm, watchers)],
-            verbose=0,
+            verbose=0,  # no callbacks either: to count them, Ray would import MLflow and other trackers
         ),
     )
     logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)  # it misses Tune's own files
@@ -205,6 +204,10 @@ def _algorithm(search: Search, place: Places, home: Path, watchers: Sequence[Wat
         for watcher in watchers:
             watcher.trial(trial)
 
+    def heard(trials: Sequence[Running]) -> None:
+        for watcher in watchers:
+            watcher.running(trials)
+
     return StudySearch(
         experiment=search.experiment,
         space=search.space,
@@ -213,22 +216,8 @@ def _algorithm(search: Search, place: Places, home: Path, watchers: Sequence[Wat
         sampler=search.sampler(),
         configure=configured,
         ended=ended,
+        heard=heard,
     )
-
-
-class _Heartbeat(tune.Callback):
-    """Tells the watchers how far the running trials are, whenever Tune hears of one."""
-
-    def __init__(self, algorithm: StudySearch, watchers: Sequence[Watcher]) -> None:
-        self._algorithm, self._watchers = algorithm, watchers
-
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:  # as Ray types it
-        for watcher in self._watchers:
-            watcher.running(tuple(self._algorithm.running.values()))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Ray writes its callbacks down for a restore that is never made."""
-        return {}
 
 
 def result_of(search: Search, origin: dict[str, str]) -> SearchResult:

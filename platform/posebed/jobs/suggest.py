@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,18 +112,20 @@ class StudySearch(Searcher):
         sampler: BaseSampler,
         configure: Callable[[Experiment, int], dict[str, Any]],
         ended: Callable[[int], None],
+        heard: Callable[[Sequence[Running]], None] = lambda trials: None,
     ) -> None:
         """
         Args:
             configure: from a trial's experiment and number to what its actor is given.
             ended: called with the number of every trial that ended.
+            heard: called with the trials under way whenever one has started or told something.
         """
         super().__init__(metric="validation", mode="max")
         study.sampler = sampler
         self._study, self._space_of_trials, self._experiment = study, space, experiment
         self._budget: BudgetConfig = settings.budget
         self._has_cost_objective = settings.cost is not None
-        self._configure, self._ended = configure, ended
+        self._configure, self._ended, self._heard = configure, ended, heard
         self._optuna_trials: dict[str, optuna.Trial] = {}
         self.running: dict[str, Running] = {}
         self._lost: list[tuple[optuna.Trial, Running]] = []
@@ -156,6 +158,7 @@ class StudySearch(Searcher):
             self._optuna_trials[trial_id] = optuna_trial
             self.running[trial_id] = trial = _begun(optuna_trial, params, varied, again)
             note(optuna_trial, trial.described())
+            self._heard(tuple(self.running.values()))
             return self._configure(varied, optuna_trial.number)
         # While some are under way, one of them may yet be lost and have to be started again.
         return None if self.running else Searcher.FINISHED
@@ -194,6 +197,7 @@ class StudySearch(Searcher):
             if not self._has_cost_objective:
                 optuna_trial.report(newest.validation, newest.epoch)
             note(optuna_trial, trial.described())
+        self._heard(tuple(self.running.values()))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if trial_id not in self.running:
