@@ -283,21 +283,24 @@ def test_trials_with_several_workers_are_stopped_early_and_free_them(project: Pa
 
 def test_trials_shorter_than_the_start_of_a_process_are_trained_by_all_of_them(project: Path):
     class Short(tune.Trainable):
-        """Takes longer to start than for all trials together."""
+        """The second process takes as long to start as the first takes for many trials."""
 
         def setup(self, config: dict[str, Any]) -> None:
-            time.sleep(3)
+            first = not list(project.glob("started-*"))
             (project / f"started-{os.getpid()}").touch()
+            time.sleep(0 if first else 6)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             return True
 
         def step(self) -> dict[str, Any]:
+            time.sleep(0.3)
+            (project / f"trained-{os.getpid()}").touch()
             return {"epoch": 6, "validation": 0.5, "seconds": 0.1, "done": True}
 
         def save_checkpoint(self, checkpoint_dir: str) -> None: ...
 
-    written(project, budget={"trials": 12})
+    written(project, budget={"trials": 80})
     search = open_search(*searched_experiment("faulty"))
     with cluster_of({"num_cpus": 2}) as cluster:
         ray.init(address=cluster.address)
@@ -305,5 +308,6 @@ def test_trials_shorter_than_the_start_of_a_process_are_trained_by_all_of_them(p
             run_search(replace(search, trainable=Short), None, 2, [])
         finally:
             ray.shutdown()
-    assert [trial.state for trial in search.trials()] == ["complete"] * 12
+    assert [trial.state for trial in search.trials()] == ["complete"] * 80
     assert len(list(project.glob("started-*"))) == 2, "no process is ended as soon as it has started"
+    assert len(list(project.glob("trained-*"))) == 2
