@@ -161,12 +161,17 @@ def level(memory: Memory) -> None:
 
 def lines(number: int, figure: Callable[[str, str], None]) -> None:
     search, memory = replace(opened("lines"), trainable=OneLine), Memory()
+    begun = time.process_time()
     ours = seconds_of(search, memory)
+    between = time.process_time()
     plain = plain_tune(number)
+    ended = time.process_time()
     print(f"{number} trials of one line: ours {ours:.1f} s, plain Ray Tune {plain:.1f} s")
     print("  at most 1.5 times is wanted")
     figure("search/bookkeeping", f"{ours / plain:.1f} times")
     figure("search/bookkeeping-per-trial", f"{(ours - plain) / number:.2f} s")
+    figure("search/processor", f"{(between - begun) / number:.2f} s")
+    figure("search/processor-plain", f"{(ended - between) / number:.2f} s")
     level(memory)
 
 
