@@ -230,7 +230,9 @@ class StudySearch(Searcher):
         """A trial whose process or machine was lost starts again, from its checkpoint if it has one."""
         line = f"its process was lost after epoch {trial.epoch}; it starts again"
         trial.notes += (line,)
-        self._lost.append((self._optuna_trials.pop(trial_id), self.running.pop(trial_id)))
+        optuna_trial = self._optuna_trials.pop(trial_id)
+        note(optuna_trial, trial.described())
+        self._lost.append((optuna_trial, self.running.pop(trial_id)))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study holds what must outlive this process."""
