@@ -138,7 +138,7 @@ def search(request: Request) -> None:
     from posebed.jobs.search import open_search, result_of, run_search
     from posebed.jobs.search_progress import SearchProgress
     from posebed.reporting.search_figures import write_figures
-    from posebed.reporting.search_tracking import SearchMirror
+    from posebed.reporting.search_mirror import MirrorProcess
     from posebed.scoring.search_result import write_search
 
     task, settings = request.task, request.params.searches[request.task.key]
@@ -150,7 +150,7 @@ def search(request: Request) -> None:
         request.publisher.line(line)
     opened = open_search(experiment, settings, request.catalog.sampler(settings.sampler))
     view = SearchProgress(settings.budget, opened.trials(), request.publisher)
-    with SearchMirror(result_of(opened, {}), request.publisher.line) as tracking:
+    with MirrorProcess(result_of(opened, {}), request.publisher.line) as tracking:
         run_search(opened, request.workplace, request.share, request.at_once, [view, tracking])
     result = result_of(opened, _origin(experiment))
     with writing_folder(run_folder(experiment.key)) as folder:

@@ -14,7 +14,16 @@ from posebed.scoring.search_result import Measured, Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler  # isort: skip
 
 
-class _SparesFirst:
+class _KeepsPlaces:
+    """A process that becomes free takes the next trial. Tune's own schedulers give it one whose process is starting;
+    that one ends when it has started, and where trials are shorter than a start, one process trains them all. No trial
+    is ever paused, and those that wait are started by Tune itself."""
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        return None
+
+
+class _SparesFirst(_KeepsPlaces):
     """The run's own setting, to which the others are compared, is seen to its end."""
 
     # Any: the schedulers below are what is above this class, and Ray has no type for reports.
@@ -29,6 +38,9 @@ class _Halving(_SparesFirst, ASHAScheduler): ...
 
 
 class _Median(_SparesFirst, MedianStoppingRule): ...
+
+
+class _Endless(_KeepsPlaces, FIFOScheduler): ...
 
 
 def scheduler_of(settings: SearchConfig, epochs: int, trials: Sequence[Trial]) -> TrialScheduler:
@@ -57,7 +69,7 @@ def scheduler_of(settings: SearchConfig, epochs: int, trials: Sequence[Trial]) -
             min_time_slice=never,
         )
     else:
-        return FIFOScheduler()
+        return _Endless()
     for trial in trials:
         if not trial.source and trial.curve:
             _remember(scheduler, trial)

@@ -40,6 +40,8 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_RESULT_BUFFER_LENGTH", "1")
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
+# The study is what outlives the process: Tune's own state, which it would write every ten seconds, is never restored.
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")
 # A trial with several workers waits for its job and hears of no stop: its process is ended then, and with it the job.
 os.environ.setdefault("TUNE_FORCE_TRIAL_CLEANUP_S", "5")
 os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
@@ -138,8 +140,7 @@ def run_search(search: Search, workplace: Workplace, share: Share, at_once: int,
             storage_path=str(tune_folder),
             # Trials keep their own: Tune would write its own from every machine into the folder of this one.
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            callbacks=[_Heartbeat(algorithm, watchers)],
-            verbose=0,
+            verbose=0,  # no callbacks either: to count them, Ray would import MLflow and other trackers
         ),
     )
     logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)  # it misses Tune's own files
@@ -202,6 +203,10 @@ def _algorithm(search: Search, place: Places, workplace: Workplace, watchers: Se
         for watcher in watchers:
             watcher.trial(trial)
 
+    def heard(trials: Sequence[Running]) -> None:
+        for watcher in watchers:
+            watcher.running(trials)
+
     return StudySearch(
         experiment=search.experiment,
         space=search.space,
@@ -210,22 +215,8 @@ def _algorithm(search: Search, place: Places, workplace: Workplace, watchers: Se
         sampler=search.sampler(),
         configure=configured,
         ended=ended,
+        heard=heard,
     )
-
-
-class _Heartbeat(tune.Callback):
-    """Tells the watchers how far the running trials are, whenever Tune hears of one."""
-
-    def __init__(self, algorithm: StudySearch, watchers: Sequence[Watcher]) -> None:
-        self._algorithm, self._watchers = algorithm, watchers
-
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:  # as Ray types it
-        for watcher in self._watchers:
-            watcher.running(tuple(self._algorithm.running.values()))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Ray writes its callbacks down for a restore that is never made."""
-        return {}
 
 
 def result_of(search: Search, origin: dict[str, str]) -> SearchResult:

@@ -25,6 +25,7 @@ from posebed.address import shown_address, without_secrets
 from posebed.config import SearchConfig, Section
 from posebed.experiment import Experiment
 from posebed.files import locked
+from posebed.jobs.study_storage import StudyStorage
 from posebed.leases import project_identity
 from posebed.listing import shortened
 from posebed.scoring.search_result import Measured, State, Trial
@@ -160,7 +161,8 @@ def open_study(
             f"from must name a study of the storage, but {lost[0]!r} is none; there is {shortened(there)}"
         )
     directions = [StudyDirection.MAXIMIZE, *([StudyDirection.MINIMIZE] if settings.cost else [])]
-    study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+    optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+    study = optuna.load_study(storage=StudyStorage(storage, name), study_name=name)
     if not study.get_trials(deepcopy=False):
         study.set_user_attr(PROJECT, project_identity())
         study.enqueue_trial({n: _label(value) for n, value in own_setting.items()})
@@ -269,7 +271,7 @@ def noted(trial: optuna.Trial | FrozenTrial) -> Note:
 
 
 def note(trial: optuna.Trial, about: Note) -> None:
-    """Keep what is known of a trial, in one change of the storage."""
+    """Keep what is known of a trial: a search that is killed after this finds the trial again."""
     trial.set_user_attr(NOTE, _attribute(about))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,18 +114,20 @@ class StudySearch(Searcher):
         sampler: BaseSampler,
         configure: Callable[[Experiment, int], dict[str, Any]],
         ended: Callable[[int], None],
+        heard: Callable[[Sequence[Running]], None] = lambda trials: None,
     ) -> None:
         """
         Args:
             configure: from a trial's experiment and number to what its actor is given.
             ended: called with the number of every trial that ended.
+            heard: called with the trials under way whenever one has started or told something.
         """
         super().__init__(metric="validation", mode="max")
         study.sampler = sampler
         self._study, self._space_of_trials, self._experiment = study, space, experiment
         self._budget: BudgetConfig = settings.budget
         self._has_cost_objective = settings.cost is not None
-        self._configure, self._ended = configure, ended
+        self._configure, self._ended, self._heard = configure, ended, heard
         self._optuna_trials: dict[str, optuna.Trial] = {}
         self.running: dict[str, Running] = {}
         self._lost: list[tuple[optuna.Trial, Running]] = []
@@ -156,7 +158,9 @@ class StudySearch(Searcher):
                 self._refuse(optuna_trial, str(error))
                 continue
             self._optuna_trials[trial_id] = optuna_trial
-            self.running[trial_id] = _begun(optuna_trial, params, varied, again)
+            self.running[trial_id] = trial = _begun(optuna_trial, params, varied, again)
+            note(optuna_trial, trial.described())
+            self._heard(tuple(self.running.values()))
             return self._configure(varied, optuna_trial.number)
         # While some are under way, one of them may yet be lost and have to be started again.
         return None if self.running else Searcher.FINISHED
@@ -195,6 +199,7 @@ class StudySearch(Searcher):
             if not self._has_cost_objective:
                 optuna_trial.report(newest.validation, newest.epoch)
             note(optuna_trial, trial.described())
+        self._heard(tuple(self.running.values()))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if trial_id not in self.running:
@@ -227,7 +232,9 @@ class StudySearch(Searcher):
         """A trial whose process or machine was lost starts again, from its checkpoint if it has one."""
         line = f"its process was lost after epoch {trial.epoch}; it starts again"
         trial.notes += (line,)
-        self._lost.append((self._optuna_trials.pop(trial_id), self.running.pop(trial_id)))
+        optuna_trial = self._optuna_trials.pop(trial_id)
+        note(optuna_trial, trial.described())
+        self._lost.append((optuna_trial, self.running.pop(trial_id)))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study holds what must outlive this process."""

@@ -1,8 +1,8 @@
 """The MLflow mirror of searches: a parent run per study, a child per trial.
 
-The study is the truth. Trials are written by a thread of the driver once they have ended, so that a slow tracker holds
-up no search; what it could not take is written at the end, or by `posebed track`. A finished search lies with its
-parent as the files that it also is in a folder.
+The study is the truth. Trials are written once they have ended, by a process beside the search (``search_mirror``), so
+that a slow tracker holds up no search; what it could not take is written at the end, or by `posebed track`. A finished
+search lies with its parent as the files that it also is in a folder.
 """
 
 from __future__ import annotations
@@ -71,11 +71,13 @@ class SearchTracker:
                 self._done.add(str(trial.number))
 
     def _log(self, trial: Trial) -> None:
+        facts = {"state": trial.state, "failed": trial.failed, "notes": " ".join(trial.notes), "from": trial.source}
+        facts = {name: value[:8000] for name, value in facts.items() if value}
         begun = self._unfinished.get(str(trial.number))
         run = begun or self._client.create_run(
             self._experiment,
             start_time=_milliseconds(trial.started),
-            tags=self._tags | {PARENT: self._parent, TRIAL: str(trial.number)},
+            tags=self._tags | {PARENT: self._parent, TRIAL: str(trial.number)} | facts,
             run_name=f"{self._search.key} trial {trial.number}",
         )
         self._unfinished[str(trial.number)] = run
@@ -85,12 +87,11 @@ class SearchTracker:
         metrics = [Metric(validation, m.validation, end, m.epoch) for m in curve]
         metrics += [Metric("device_seconds", m.device_seconds, end, m.epoch) for m in curve]
         metrics += [] if trial.cost is None else [Metric(self._search.cost, trial.cost, end, 0)]
-        facts = {"state": trial.state, "failed": trial.failed, "notes": " ".join(trial.notes), "from": trial.source}
         self._client.log_batch(
             identity,
             metrics=metrics,
             params=[Param(name, str(value)[:6000]) for name, value in trial.params.items()],
-            tags=[RunTag(name, value[:8000]) for name, value in facts.items() if value],
+            tags=[RunTag(name, value) for name, value in facts.items()] if begun else [],
         )
         self._client.set_terminated(identity, ENDS[trial.state], end)
 
@@ -148,7 +149,7 @@ def _milliseconds(time: str) -> int:
 
 
 class SearchMirror:
-    """Hands ended trials to the tracker on a thread of its own. A tracker that fails stops no search."""
+    """Hands ended trials to the tracker on a thread of its own, so that a slow tracker keeps none waiting."""
 
     def __init__(self, search: SearchResult, warn: Callable[[str], object] = print) -> None:
         """

@@ -10,22 +10,27 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import psutil
 import pytest
 import torch
 
 from clusters import add_node, cluster_of
 from experiments import searched_experiment
-from posebed.jobs.search import Search, open_search
-from posebed.jobs.study import Note, note, suggest
+from posebed.jobs.search import Search, open_search, run_search
+from posebed.jobs.study import Note, note, open_storage, suggest
 from posebed.scoring.search_result import Measured, SearchResult, Trial, read_search
 from posebed.training.log import FolderLog
 from posebed.training.loop import epochs
 from processes import family, gone, titled
 from servers import free_port, tracking_server
+
+import ray  # isort: skip
+from ray import tune  # isort: skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3000)]
 
@@ -38,7 +43,8 @@ SETTINGS = [
 
 
 def written(project: Path, settings: Sequence[Mapping[str, Any]] = SETTINGS, **more: Any) -> Search:
-    """A search of the project, whose study already knows all settings that are to be tried after the run's own."""
+    """A search of the project, whose study already knows all settings that are to be tried after the run's own. It
+    shows what other processes write."""
     entry: dict[str, Any] = {
         "model": "simple_baseline",
         "split": "quads",
@@ -56,7 +62,7 @@ def written(project: Path, settings: Sequence[Mapping[str, Any]] = SETTINGS, **m
     search = open_search(*searched_experiment("faulty"))
     for setting in settings[1:]:
         search.study.enqueue_trial(dict(setting))
-    return search
+    return replace(search, study=optuna.load_study(study_name=search.study.study_name, storage=open_storage()))
 
 
 def start(log: Path, **environment: str) -> subprocess.Popen[bytes]:
@@ -246,3 +252,35 @@ def test_trials_with_several_workers_are_stopped_early_and_free_them(project: Pa
     assert stopped.cost and stopped.cost == whole.cost
     assert whole.device_seconds > 0
     assert not list(Path(".posebed/ray").rglob("trial-*"))
+
+
+def test_trials_shorter_than_the_start_of_a_process_are_trained_by_all_of_them(project: Path):
+    class Short(tune.Trainable):
+        """The second process takes as long to start as the first takes for many trials."""
+
+        def setup(self, config: dict[str, Any]) -> None:
+            first = not list(project.glob("started-*"))
+            (project / f"started-{os.getpid()}").touch()
+            time.sleep(0 if first else 6)
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            return True
+
+        def step(self) -> dict[str, Any]:
+            time.sleep(0.3)
+            (project / f"trained-{os.getpid()}").touch()
+            return {"epoch": 6, "validation": 0.5, "seconds": 0.1, "done": True}
+
+        def save_checkpoint(self, checkpoint_dir: str) -> None: ...
+
+    written(project, budget={"trials": 80})
+    search = open_search(*searched_experiment("faulty"))
+    with cluster_of({"num_cpus": 2}) as cluster:
+        ray.init(address=cluster.address)
+        try:
+            run_search(replace(search, trainable=Short), None, 2, [])
+        finally:
+            ray.shutdown()
+    assert [trial.state for trial in search.trials()] == ["complete"] * 80
+    assert len(list(project.glob("started-*"))) == 2, "no process is ended as soon as it has started"
+    assert len(list(project.glob("trained-*"))) == 2

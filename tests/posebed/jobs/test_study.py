@@ -380,6 +380,14 @@ def test_a_trial_that_loses_its_process_starts_again_under_its_number():
     assert "its process was lost after epoch 1; it starts again" in trial.notes
 
 
+def test_a_loss_is_remembered_though_the_search_is_killed_before_the_trial_starts_again():
+    tune = Tune(opened(budget={"trials": 2}), lose={0: 1})
+    tune.run(steps=2)
+    again = opened(budget={"trials": 2})
+    Tune(again).run()
+    assert "its process was lost after epoch 1; it starts again" in by_number(again)[0].notes
+
+
 def test_a_trial_that_loses_its_process_again_and_again_fails():
     search = opened(budget={"trials": 2})
     tune = Tune(search, lose={0: 9}).run()

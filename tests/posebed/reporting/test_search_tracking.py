@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 
 from posebed.reporting import search_tracking
 from posebed.reporting.mlflow_client import TrackerError
+from posebed.reporting.search_mirror import END, MirrorProcess
 from posebed.reporting.search_tracking import EXPERIMENT, PARENT, TRIAL, SearchMirror, SearchTracker, tracked_searches
 from posebed.scoring.search_result import SearchResult
 
 pytestmark = pytest.mark.slow
 
 Make = Callable[..., SearchResult]
+Mirror = type[SearchMirror] | type[MirrorProcess]
 TRIALS: list[Any] = [
     {"validation": 0.4, "cost": 7.5},
     {"validation": 0.3, "epochs": 1, "state": "pruned"},
@@ -127,22 +132,24 @@ def test_finished_searches_are_read_back_as_they_were(uri: str, search: Make):
     assert sorted(tracked_searches(uri), key=lambda s: s.key) == searches
 
 
-def test_the_mirror_writes_what_was_there_before_and_what_ends(uri: str, search: Make):
+@pytest.mark.parametrize("made", [SearchMirror, MirrorProcess])
+def test_the_mirror_writes_what_was_there_before_and_what_ends(uri: str, search: Make, made: Mirror):
     whole = search(trials=TRIALS, cost="gflops")
-    with SearchMirror(whole.model_copy(update={"trials": whole.trials[:1]})) as mirror:
+    with made(whole.model_copy(update={"trials": whole.trials[:1]})) as mirror:
         for trial in whole.trials[1:]:
             mirror.trial(trial)
     assert tracked(uri)[1].keys() == {"0", "1", "2", "3"}
 
 
+@pytest.mark.parametrize("made", [SearchMirror, MirrorProcess])
 def test_a_tracker_out_of_reach_stops_nothing_and_is_filled_later(
-    uri: str, search: Make, monkeypatch: pytest.MonkeyPatch
+    uri: str, search: Make, monkeypatch: pytest.MonkeyPatch, made: Mirror
 ):
     whole, warnings = search(trials=TRIALS, cost="gflops"), list[str]()
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        with SearchMirror(whole.model_copy(update={"trials": ()}), warnings.append) as mirror:
+        with made(whole.model_copy(update={"trials": ()}), warnings.append) as mirror:
             for trial in whole.trials[:3]:
                 mirror.trial(trial)
     assert len(warnings) == 1 and "could not be tracked" in warnings[0]
@@ -166,4 +173,25 @@ def test_a_tracker_that_comes_back_is_given_what_waited(uri: str, search: Make, 
             mirror.trial(trial)
         reachable.append(True)
         mirror.trial(whole.trials[3])
+    assert tracked(uri)[1].keys() == {"0", "1", "2", "3"}
+
+
+def test_the_process_of_a_mirror_that_is_killed_stops_nothing_and_is_told(uri: str, search: Make):
+    whole, warnings = search(trials=TRIALS, cost="gflops"), list[str]()
+    with MirrorProcess(whole.model_copy(update={"trials": ()}), warnings.append) as mirror:
+        (process,) = [p for p in psutil.Process().children() if "posebed.reporting.search_mirror" in p.cmdline()]
+        process.kill()
+        for trial in whole.trials:
+            mirror.trial(trial)
+    assert warnings == ["trials could not all be tracked and are written later: the tracker's process ended early"]
+
+
+def test_the_process_of_a_mirror_ends_with_a_search_that_is_killed(uri: str, search: Make):
+    """Before it has written anything: a successor would write the same."""
+    words = [sys.executable, "-m", "posebed.reporting.search_mirror"]
+    text = search(trials=TRIALS, cost="gflops").model_dump_json() + "\n"
+    cut = subprocess.run(words, input=text, text=True, capture_output=True, timeout=300)
+    assert cut.returncode == 1
+    whole = subprocess.run(words, input=text + END, text=True, capture_output=True, timeout=300)
+    assert (whole.returncode, whole.stdout) == (0, "")
     assert tracked(uri)[1].keys() == {"0", "1", "2", "3"}
