@@ -55,7 +55,7 @@ runs:
   alone: {model: simple_baseline, split: quads, pack: small}
   episodes: {model: proto_net, split: held-out, pack: small}
   found: {model: simple_baseline, split: quads, pack: small, params_from: rates, seeds: [1], train: {engine: torch}}
-  spread: {model: simple_baseline, split: quads, pack: small, train: {workers: 2, epochs: 6, optimizer: sgd, lr: 0.01}}
+  spread: {model: simple_baseline, split: quads, pack: small, train: {workers: 2, epochs: 4, optimizer: sgd, lr: 0.01}}
 """
 TRIED = (0.02, 0.0005, 0.01, 0.05, 0.005)
 """Learning rates of the search after the run's own. A study knows them beforehand, since what a sampler proposes
