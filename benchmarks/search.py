@@ -24,12 +24,14 @@ from posebed.catalog import installed
 from posebed.config import read_params
 from posebed.experiment import decide
 from posebed.jobs.cluster import connect
+from posebed.jobs.room import Share
 from posebed.jobs.search import Search, open_search, result_of, run_search
 from posebed.reporting.search_tracking import SearchMirror
 from posebed.scoring.search_result import Trial
 from posestages.stage import PACKAGES
 
 import optuna  # isort: skip
+import ray  # isort: skip
 from ray import tune  # isort: skip
 from ray.tune.search.optuna import OptunaSearch  # isort: skip
 
@@ -129,7 +131,8 @@ def seconds_of(search: Search, memory: Memory) -> float:
     """The wall time of a search, with its mirror in MLflow, once the cluster is there."""
     started = time.perf_counter()
     with SearchMirror(result_of(search, {})) as mirror:
-        run_search(search, None, os.cpu_count() or 1, [mirror, memory])
+        share = Share(cpus=1, accelerator=ray.cluster_resources().get("GPU", 0) > 0)
+        run_search(search, None, share, os.cpu_count() or 1, [mirror, memory])
     return time.perf_counter() - started
 
 

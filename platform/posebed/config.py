@@ -136,6 +136,10 @@ class AugmentConfig(Section):
     """Brightness, contrast and per-channel gain vary by up to this share."""
 
 
+UNDECIDING = frozenset({"checkpoint_seconds"})
+"""Fields of TrainConfig that decide no number."""
+
+
 class TrainConfig(Section):
     """How a model is trained. A model's own SPEC sets its paper's values; params.yaml overrides them."""
 
@@ -174,6 +178,9 @@ class TrainConfig(Section):
     """Share batch statistics between workers, so that their number changes no result."""
     checkpoint_every: Positive = 10
     """Epochs between checkpoints; validation takes place with each."""
+    checkpoint_seconds: Annotated[float, Field(gt=0)] | None = 600.0
+    """Seconds after which a checkpoint is kept in any case, within an epoch too, so that a lost machine costs no more;
+    null where those of ``checkpoint_every`` are enough. It decides no number, and nothing is trained again for it."""
     judged_by: str = "PCK@0.2"
     """The metric on the validation part that chooses the best epoch, and that a search raises."""
     augment: AugmentConfig = AugmentConfig()

@@ -6,7 +6,7 @@ import hashlib
 import os
 import platform
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,15 @@ def commit() -> tuple[str, bool]:
 
 
 def software() -> dict[str, str]:
-    return {"python": platform.python_version()} | {name: version(name) for name in SOFTWARE}
+    """Versions of Python and of the packages on which numbers depend; ``none`` of one that is not there."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in SOFTWARE}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
 
 
 def hardware() -> str:

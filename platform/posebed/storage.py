@@ -129,8 +129,9 @@ class Storage:
     def _opened(self) -> tuple[AbstractFileSystem, str]:
         from fsspec.core import url_to_fs
 
-        # Listings that are kept would miss what other machines write.
-        system, root = self._told(lambda: url_to_fs(self.address, use_listings_cache=False), "be opened")
+        # Listings that are kept would miss what other machines write, and an instance that is kept new credentials.
+        options = {"use_listings_cache": False, "skip_instance_cache": True}
+        system, root = self._told(lambda: url_to_fs(self.address, **options), "be opened")
         return system, root.rstrip("/")
 
     def _write(self, content: bytes, name: str) -> None:

@@ -22,6 +22,8 @@ BELOW = {
 }
 FLOORS = (
     {"address", "config", "files", "listing", "pose", "predictions", "provenance", "records", "space", "yamlfile"},
+    {"storage"},
+    {"contents"},
     {"identity", "source_code"},
     {"catalog", "contracts", "entries", "spec_text"},
     {"experiment"},
@@ -36,6 +38,7 @@ HOMES = {
     "deepspeed": {"training/zero.py"},
     "optuna": {"jobs", "samplers"},
     "pytest": {"testing"},
+    "fsspec": {"storage.py"},
     "mlflow": {"reporting/mlflow_client.py", "reporting/tracking.py", "reporting/search_tracking.py"},
 }
 

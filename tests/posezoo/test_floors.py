@@ -20,7 +20,9 @@ from posebed.contracts import Setting
 from posebed.data.crop import apply_affine
 from posebed.data.pack import Pack
 from posebed.data.splits import read_split
+from posebed.jobs.room import Share
 from posebed.jobs.worker import Request
+from posebed.jobs.workplace import SharedProject
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 from posebed.records import Category
 from posebed.scoring.result import read_curve
@@ -170,7 +172,8 @@ def test_floors_are_computed_without_a_cluster_and_predict_in_both_families(with
     project = read_project()
     for key in (f"{name}-{split}" for name in FLOORS for split in ("quads", "held-out")):
         task = project.graph.tasks[f"train {key} seed 0"]
-        train(Request(task, project.params, project.catalog, None, publisher=None, threads=1))
+        here = SharedProject(Path.cwd())
+        train(Request(task, project.params, project.catalog, here, {}, publisher=None, share=Share(1, False)))
         predict_member(key, 0, CATALOG)
         assert read_curve(with_floors / f"runs/{key}/seed-0/train/curve.json") == []
         assert (with_floors / f"runs/{key}/seed-0/predicted/predictions.parquet").is_file()

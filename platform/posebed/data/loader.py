@@ -67,16 +67,18 @@ def training_batches(
     rank: int = 0,
     world: int = 1,
     device: torch.device | str = "cpu",
+    first_step: int = 0,
 ) -> Loader[Batch]:
     """One worker's micro batches of one epoch, augmented.
 
     The epoch passes through the rows once, or to the number of ``train.draws``, in a new order. Rows that fill no
-    whole batch at the end are left out; too few for a single batch are repeated.
+    whole batch at the end are left out; too few for a single batch are repeated. Batches before ``first_step`` are
+    passed over.
     """
     rng = np.random.default_rng((seed, epoch, 0))
     wanted = max(train.draws or len(rows), train.batch_size)
     order = np.concatenate([rng.permutation(rows) for _ in range(math.ceil(wanted / len(rows)))])[:wanted]
-    return _training(pack, order[:, None], train, (seed, epoch), rank, world, device)
+    return _training(pack, order[:, None], train, (seed, epoch), rank, world, device, first_step)
 
 
 def training_episode_batches(
@@ -90,11 +92,12 @@ def training_episode_batches(
     rank: int = 0,
     world: int = 1,
     device: torch.device | str = "cpu",
+    first_step: int = 0,
 ) -> Loader[Batch]:
     """As ``training_batches``, with episodes from ``draw_training_episodes``; supports and query are each augmented."""
     rng = np.random.default_rng((seed, epoch, 0))
     episodes = draw_training_episodes(pack, rows, shots, rng, count=train.draws, at_least=train.batch_size)
-    return _training(pack, episodes, train, (seed, epoch), rank, world, device)
+    return _training(pack, episodes, train, (seed, epoch), rank, world, device, first_step)
 
 
 def evaluation_batches(pack: Pack, parts: Sequence[np.ndarray], device: torch.device | str = "cpu") -> Loader[Batch]:
@@ -117,6 +120,7 @@ def _training(
     rank: int,
     world: int,
     device: torch.device | str,
+    first_step: int,
 ) -> Loader[Batch]:
     """Tuples (n, S + 1) of rows cut into batches, the workers' slices of each, and micro batches."""
     device = torch.device(device)
@@ -131,7 +135,7 @@ def _training(
     steps, each = len(tuples) // train.batch_size, tuples.shape[1]
 
     def batches() -> Iterator[Batch]:
-        for step in range(steps):
+        for step in range(first_step, steps):
             draws = draw(np.random.default_rng((*seeds, 1 + step)), train.batch_size * each)
             whole = tuples[step * train.batch_size : (step + 1) * train.batch_size]
             for part in range(rank * accumulation, (rank + 1) * accumulation):
@@ -139,4 +143,4 @@ def _training(
                 own = draws[part * micro * each : (part + 1) * micro * each]
                 yield batch(pack, mine, augmented(pack, bodies, mine.ravel(), train.augment, own, device))
 
-    return Loader(batches, steps * accumulation)
+    return Loader(batches, (steps - first_step) * accumulation)

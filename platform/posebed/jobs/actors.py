@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from posebed.jobs.cluster import worker_variables
+from posebed.jobs.machines import here
 from posebed.jobs.room import Room, together
 from posebed.jobs.worker import Worker
 
 import ray  # isort: skip
 from ray.exceptions import RayError  # isort: skip
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # isort: skip
 
 
 AnswerT = TypeVar("AnswerT")
@@ -100,11 +100,6 @@ class Actors:
         its machine may have been lost after it was chosen, and the idle would keep the last one's room for good."""
         if not together([actor.need for actor in self._idle]).fits(left) or any(actor.waits for actor in busy):
             self.end_idle()
-
-
-def here() -> Any:  # as Ray types its options
-    """For actors that live on this process's machine alone."""
-    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 def _start(folder: Path | None, need: Room, variables: dict[str, str], imports: Sequence[str], **options: Any) -> Actor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ if not os.environ.get("RAY_ADDRESS") and "RAY_AUTH_MODE" not in os.environ:
 import ray
 
 from posebed.jobs.local_cluster import start_cluster
-from posebed.jobs.machines import living_nodes
 from posebed.source_code import place_of
 from posebed.yamlfile import read_yaml
 
@@ -75,33 +73,3 @@ def runtime_env(packages: Sequence[str]) -> dict[str, Any]:
 def _places(packages: Sequence[str]) -> list[Path]:
     """Folder or file of each."""
     return [place for package in packages if (place := place_of(package))]
-
-
-@dataclass(frozen=True)
-class Share:
-    """What one worker asks of the cluster."""
-
-    cpus: int
-    accelerator: bool
-
-
-def share_for(workers: int, cpus: int) -> Share:
-    """What each of so many workers takes: an accelerator, or this many processors where the cluster has none.
-
-    Raises:
-        ValueError: the cluster has too few accelerators, or too few processors where it has no accelerator.
-    """
-    rooms = [node.room for node in living_nodes()]
-    accelerators, processors = sum(int(room.gpus) for room in rooms), sum(int(room.cpus) for room in rooms)
-    if accelerators:
-        if workers > accelerators:
-            raise ValueError(
-                f"train.workers must be at most the cluster's {accelerators} accelerators, but is {workers}"
-            )
-        return Share(cpus=1, accelerator=True)
-    if workers * cpus > processors:
-        raise ValueError(
-            f"train.workers x resources.cpus must be at most the cluster's {processors} processors, but is {workers} x "
-            f"{cpus}"
-        )
-    return Share(cpus=cpus, accelerator=False)

@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from posebed.catalog import Catalog
-from posebed.config import SEARCH, Params, ResourcesConfig, RunConfig, SearchConfig, TrainConfig, TrainingConfig, merged
+from posebed.config import (
+    SEARCH,
+    UNDECIDING,
+    Params,
+    ResourcesConfig,
+    RunConfig,
+    SearchConfig,
+    TrainConfig,
+    TrainingConfig,
+    merged,
+)
 from posebed.contracts import MetricSpec
 from posebed.experiment import layers_of
 from posebed.identity import Identity, content_hash, flattened
@@ -257,7 +267,8 @@ class GraphMaker:
         """By value: what is written, over the defaults of ``TrainConfig``. A model's own defaults enter as its code,
         hence a value that is written although it is the default is noted: the model may have had another."""
         config, train, boxes = layers_of(self._params, self._params.place_of(key)[0], run, self._catalog, {})
-        defaults = TrainConfig().model_dump(mode="json")
+        train = {name: value for name, value in train.items() if name not in UNDECIDING}
+        defaults = TrainConfig().model_dump(mode="json", exclude={*UNDECIDING})
         return flattened(
             {
                 "model": run.model,

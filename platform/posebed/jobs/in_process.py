@@ -13,7 +13,7 @@ from posebed.experiment import Experiment
 from posebed.jobs.progress import Publisher, TaskProgress
 from posebed.jobs.worker import MachineLeaves
 from posebed.scoring.result import Epoch
-from posebed.training.log import FolderLog, Tick
+from posebed.training.log import FolderLog, Reached, Tick
 from posebed.training.stored_checkpoints import StoredCheckpoints
 
 import ray  # isort: skip
@@ -47,7 +47,7 @@ class TaskLog(FolderLog):
 
     def __init__(self, folder: Path, publisher: Publisher, stored: StoredCheckpoints | None = None) -> None:
         super().__init__(folder, publisher.task, stored)
-        self._publisher, self._leaving = publisher, False
+        self._publisher = publisher
 
     def tick(self, tick: Tick) -> None:
         self._publisher.tick(task_progress(tick))
@@ -56,20 +56,16 @@ class TaskLog(FolderLog):
         self._publisher.epoch(epoch)
 
     def leaving(self) -> bool:
-        self._leaving = False
         with suppress(RayError):  # the actor's own machine may have been lost
-            self._leaving = ray.get(self._publisher.leaving())
-        return self._leaving
+            return ray.get(self._publisher.leaving())
+        return False
 
-    def keep(self, checkpoint: Path, epoch: Epoch) -> None:
-        """Make the filled folder the newest checkpoint.
+    def left(self) -> None:
+        raise MachineLeaves
 
-        Raises:
-            MachineLeaves: this was the last that is kept here.
-        """
-        super().keep(checkpoint, epoch)
-        if self._leaving:
-            raise MachineLeaves
+    def keep(self, checkpoint: Path, reached: Reached) -> None:
+        super().keep(checkpoint, reached)
+        self._publisher.kept(reached.epochs + reached.part)
 
     def warn(self, line: str) -> None:
         self._publisher.line(line)

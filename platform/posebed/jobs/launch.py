@@ -16,15 +16,18 @@ from pathlib import Path
 from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
 
 from posebed.experiment import Experiment
-from posebed.jobs.cluster import Share, share_for, worker_variables
+from posebed.jobs.cluster import worker_variables
 from posebed.jobs.in_process import task_progress
+from posebed.jobs.losses import Losses
 from posebed.jobs.machines import living_nodes
 from posebed.jobs.progress import Publisher
+from posebed.jobs.room import Share
 from posebed.jobs.trial_messages import Report
+from posebed.jobs.worker import MachineLeaves
 from posebed.jobs.workplace import JOBS, FetchedFiles, SharedProject, Workplace
 from posebed.scoring.result import Epoch
 from posebed.training.checkpoint_integrity import seal
-from posebed.training.log import Tick, newest_undamaged
+from posebed.training.log import Reached, Tick, newest_undamaged
 from posebed.training.run_folder import FILES
 
 import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
@@ -34,22 +37,19 @@ from ray.train.torch import TorchConfig, TorchTrainer  # isort: skip
 
 OWN = Path(".posebed/ray")
 """Where jobs keep their checkpoints in the project's folder."""
-RESTARTS = 3
-"""How often a job starts again by itself after losing a worker."""
 
 
-def launch(experiment: Experiment, publisher: Publisher, workplace: Workplace, cpus: int) -> Path:
+def launch(experiment: Experiment, publisher: Publisher, workplace: Workplace, share: Share) -> Path:
     """Train on several workers of the cluster; returns a new folder with ``best.safetensors``, ``last.safetensors``,
     ``curve.json``.
 
     Args:
         workplace: of the workers.
-        cpus: of each worker, where the cluster has no accelerator.
+        share: what each worker takes.
 
     Raises:
-        ValueError: the cluster cannot hold the job, or needs a storage that its nodes share.
+        ValueError: the cluster needs a storage that its nodes share.
     """
-    share = share_for(experiment.train.workers, cpus)
     trainer = trainer_of(experiment, name=experiment.job, workplace=workplace, share=share, publisher=publisher)
     checkpoint = trainer.fit().checkpoint
     if checkpoint is None:
@@ -101,9 +101,9 @@ def trainer_of(
             name=name,
             storage_path=storage,
             storage_filesystem=filesystem,
-            failure_config=FailureConfig(max_failures=RESTARTS),
+            failure_config=FailureConfig(max_failures=-1),  # see Losses
             checkpoint_config=CheckpointConfig(num_to_keep=2),
-            callbacks=[*callbacks],
+            callbacks=[Losses(), *callbacks],
             worker_runtime_env={"env_vars": worker_variables(share.accelerator)},
         ),
     )
@@ -186,10 +186,16 @@ class RayLog:
         if self._publisher:
             self._publisher.epoch(epoch)
 
-    def keep(self, checkpoint: Path, epoch: Epoch) -> None:
-        seal(checkpoint, ray.train.get_context().get_world_rank())
+    def left(self) -> None:
+        raise MachineLeaves  # a worker that returned would be taken for one that is done
+
+    def keep(self, checkpoint: Path, reached: Reached) -> None:
+        rank = ray.train.get_context().get_world_rank()
+        seal(checkpoint, rank)
         kept = Checkpoint.from_directory(checkpoint)  # pyright: ignore[reportUnknownMemberType]
-        ray.train.report(Report(epoch=epoch.epoch, validation=epoch.validation).for_tune(), checkpoint=kept)
+        ray.train.report(Report(epoch=reached.epochs, validation=reached.validation).for_tune(), checkpoint=kept)
+        if self._publisher and rank == 0:
+            self._publisher.kept(reached.epochs + reached.part)
 
     def warn(self, line: str) -> None:
         if self._publisher:

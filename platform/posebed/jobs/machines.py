@@ -9,6 +9,7 @@ from typing import Any, cast
 from posebed.jobs.room import Room
 
 import ray  # isort: skip
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # isort: skip
 from ray._private.state import state  # isort: skip  # no public call names the nodes that drain
 
 
@@ -27,6 +28,16 @@ def living_nodes() -> list[Node]:
     """Those that the cluster has now."""
     told = cast(list[dict[str, Any]], ray.nodes())  # Ray has no type for what it tells of a node
     return [Node(n["NodeID"], n["NodeManagerAddress"], _room(n["Resources"])) for n in told if n["Alive"]]
+
+
+def on(node: str) -> Any:  # as Ray types its options
+    """The scheduling strategy for what is to run on one node alone."""
+    return NodeAffinitySchedulingStrategy(node, soft=False)
+
+
+def here() -> Any:
+    """The same for this process's node."""
+    return on(ray.get_runtime_context().get_node_id())
 
 
 class Machines:

@@ -16,7 +16,7 @@ from posebed.jobs.graph import Graph, Task
 from posebed.jobs.room import Room, share_of, slots, trials_at_once
 
 RESTARTS = 3
-"""How often a task starts again after losing its process."""
+"""How often in a row a task starts again after losing its process, without getting any further in between."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Offer:
     share: Room
     """What one worker takes."""
     held: int
-    """How many workers of this share the cluster holds when it is empty."""
+    """How many workers of this share the cluster holds when it is empty and as large as it ever was."""
 
     @property
     def count(self) -> int:
@@ -57,6 +57,8 @@ class Offers:
     Attributes:
         failed: name to reason.
         skipped: name to the failed or stopped task that it needs.
+        most: of machines of each size the most that the cluster had at one time, or may come to have.
+        missing: in the last look, the first task that waits for machines which the cluster has not now.
     """
 
     def __init__(
@@ -68,28 +70,47 @@ class Offers:
         self.failed: dict[str, str] = {}
         self.skipped: dict[str, str] = {}
         self.stopped: set[str] = set()
+        self.most: Sequence[Room] = ()
+        self.missing: Offer | None = None
         self._place = {name: (-rank[name], i, name) for i, name in enumerate(graph.tasks) if name in todo}
         self._missing = {name: sum(need in todo for need in graph.tasks[name].needs) for name in self._place}
         self._ready = sorted(self._place[name] for name in self.waiting if not self._missing[name])
         self._searches_to_do = {name for name in self.waiting if graph.tasks[name].kind == "search"}
         self._losses = Counter[str]()
+        self._kept: dict[str, float] = {}
         self._ended_badly: list[str] = []
+
+    def expect(self, nodes: Sequence[Room]) -> None:
+        """The cluster has these machines, or may come to have them: what they hold together is not too large for it."""
+        most = Counter(self.most) | Counter(nodes)
+        if most.total() > len(self.most):
+            self.most = [*most.elements()]
 
     def next(self, nodes: Sequence[Room], free: Room) -> Offer | None:
         """Of what is ready, the task with the longest way to the end. None while it must wait for room: it keeps those
-        behind it waiting, so that a large one has its turn. One that is too large for the cluster is to fail.
+        behind it waiting, so that a large one has its turn. One that waits for machines that are away lets them pass,
+        since nobody knows when these come. One that is too large for the cluster is to fail.
 
         Args:
-            nodes: what each machine has.
-            free: of the machines that stay, what no task takes.
+            nodes: what each machine has that stays.
+            free: of these, what no task takes.
         """
-        if not self._ready:
-            return None
-        task = self._graph.tasks[self._ready[0][-1]]
-        share = share_of(task, nodes)
-        held = slots(share, nodes)
-        offer = Offer(task, self._at_once(task, held), share, held)
-        return offer if offer.too_large or offer.need.fits(free) else None
+        self.expect(nodes)
+        self.missing = None
+        known: dict[Room, tuple[int, int]] = {}  # many tasks are alike
+        for *_, name in self._ready:
+            task = self._graph.tasks[name]
+            share = share_of(task, self.most)
+            if share not in known:
+                known[share] = slots(share, nodes), slots(share, self.most)
+            now, most = known[share]
+            offer = Offer(task, self._at_once(task, now), share, held=most)
+            if offer.too_large:
+                return offer
+            if offer.count <= now:
+                return offer if offer.need.fits(free) else None
+            self.missing = self.missing or offer
+        return None
 
     def _at_once(self, task: Task, held: int) -> int:
         if task.kind != "search":
@@ -114,9 +135,16 @@ class Offers:
         self.waiting.add(name)
         insort(self._ready, self._place[name])
 
+    def keep(self, name: str, amount: float) -> None:
+        """So much of a task need not be done again, in a unit of the task's own. Where that is more than ever before,
+        its losses so far have cost it nothing that counts."""
+        if amount > self._kept.get(name, 0.0):
+            self._kept[name] = amount
+            self._losses.pop(name, None)
+
     def lose(self, name: str, announced: bool) -> bool:
         """The process of a task has ended. Whether it waits again: it does not where that has happened too often
-        without being announced."""
+        without being announced and without anything new being kept."""
         self._losses[name] += not announced
         if self._losses[name] > RESTARTS:
             return False

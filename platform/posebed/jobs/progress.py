@@ -35,6 +35,18 @@ class News:
     """Something to be shown above the bars."""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What the driver is told."""
+
+    ticks: dict[str, TaskProgress]
+    """By task how far it is."""
+    kept: dict[str, float]
+    """By task how much of it need not be done again, as ``Publisher.kept`` told."""
+    news: list[News]
+    """Since they were last read."""
+
+
 class Progress:
     """Holds how far every task is, and the epochs and lines that the driver has not read yet. When its machine is lost,
     it starts again without them."""
@@ -42,6 +54,7 @@ class Progress:
     def __init__(self) -> None:
         self._ticks: dict[str, TaskProgress] = {}
         self._news: list[News] = []
+        self._kept: dict[str, float] = {}
         self._leaving: set[str] = set()
 
     def tick(self, task: str, tick: TaskProgress) -> None:
@@ -49,6 +62,9 @@ class Progress:
 
     def add(self, news: News) -> None:
         self._news.append(news)
+
+    def keep(self, task: str, amount: float) -> None:
+        self._kept[task] = amount
 
     def leave(self, task: str) -> None:
         """The machine on which a task runs will be taken away."""
@@ -61,10 +77,9 @@ class Progress:
     def leaving(self, task: str) -> bool:
         return task in self._leaving
 
-    def read(self) -> tuple[dict[str, TaskProgress], list[News]]:
-        """How far each task is, and the news since they were last read."""
+    def read(self) -> Reading:
         news, self._news = self._news, []
-        return self._ticks, news
+        return Reading(self._ticks, self._kept, news)
 
 
 @dataclass(frozen=True)
@@ -80,6 +95,10 @@ class Publisher:
 
     def epoch(self, epoch: Epoch) -> None:
         self.actor.add.remote(News(self.task, epoch=epoch.model_dump()))
+
+    def kept(self, amount: float) -> None:
+        """So much need not be done again if the task is lost: in a unit of its own, more the further it is."""
+        self.actor.keep.remote(self.task, amount)
 
     def line(self, line: str) -> None:
         self.actor.add.remote(News(self.task, line=line))

@@ -45,6 +45,15 @@ def _amounts(room: Room) -> tuple[float, float, float]:
     return room.cpus, room.gpus, room.memory
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one worker of a task is given."""
+
+    cpus: int
+    """Processors, and threads."""
+    accelerator: bool
+
+
 def together(rooms: Sequence[Room]) -> Room:
     return Room(sum(room.cpus for room in rooms), sum(room.gpus for room in rooms), sum(room.memory for room in rooms))
 

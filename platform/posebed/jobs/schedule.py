@@ -11,22 +11,24 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from posebed import provenance
 from posebed.catalog import Catalog
 from posebed.config import Params
-from posebed.jobs.actors import Actor, Actors, here, ready
+from posebed.jobs.actors import Actor, Actors, ready
 from posebed.jobs.cluster import connect
 from posebed.jobs.estimate import Estimates
 from posebed.jobs.failures import reason
 from posebed.jobs.graph import Graph, Task
-from posebed.jobs.machines import Machines
+from posebed.jobs.machines import Machines, here
+from posebed.jobs.nodes_fit import check_nodes
 from posebed.jobs.offers import RESTARTS, Offer, Offers
 from posebed.jobs.outcomes import add_to_log, log_file, write_failure, write_record
-from posebed.jobs.progress import Progress, Publisher
+from posebed.jobs.progress import Progress, Publisher, Reading
 from posebed.jobs.requests import Stops, note_running, noted_interrupts
 from posebed.jobs.reservations import free_ownerless
-from posebed.jobs.room import Room, together
+from posebed.jobs.room import Room, Share, together
 from posebed.jobs.shelf import Shelf
 from posebed.jobs.view import View
 from posebed.jobs.worker import Done, Request
@@ -99,11 +101,12 @@ class Schedule:
         rank = estimates.remaining(plan.graph, plan.todo)
         self._under: dict[str, Under] = {}
         self._coming: list[Coming] = []
-        self._shelf = plan.shelf
+        self._shelf, self._software = plan.shelf, provenance.software()
         self._actors = Actors(plan.imports, in_project=self._shelf is None)
         # Weights are fetched beside everything else, and by few at a time, since all come to this machine.
         self._fetching = ThreadPoolExecutor(4)
         self._noted: list[str] = []
+        self._missed: Offer | None = None
         self._began = time.monotonic()
         offers = self._offers = Offers(plan.graph, plan.todo, plan.params.searches, rank)
         self.failed, self.skipped, self.stopped = offers.failed, offers.skipped, offers.stopped
@@ -112,12 +115,14 @@ class Schedule:
         """Do all tasks; what fails is noted, what depends on it is skipped. An interrupt stops all.
 
         Raises:
-            ValueError: the cluster does not start.
+            ValueError: the cluster does not start, or a machine of it has other versions of packages.
         """
         self._refuse()
         if not self._offers.waiting:
             return
         connect(self._plan.packages)
+        for line in check_nodes():
+            self._view.say(line)
         # Any: Ray has no types for an actor's methods.
         self._progress: Any = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here())(Progress).remote()
         try:
@@ -152,12 +157,17 @@ class Schedule:
     def _offer(self) -> None:
         """Start what is ready and fits, in the order of ``Offers.next``."""
         free = self._room()
-        while offer := self._offers.next(self._machines.rooms, free):
+        self._offers.expect(self._machines.rooms)
+        while offer := self._offers.next(self._machines.staying, free):
             if offer.too_large:
                 self._fail(offer.task, self._too_large(offer))
             else:
                 self._start(offer, free)
                 free -= offer.need
+        missing = self._offers.missing
+        if missing and (self._missed is None or missing.need != self._missed.need):
+            self._view.say(self._waits(missing))
+        self._missed = missing
 
     def _start(self, offer: Offer, free: Room) -> None:
         task = offer.task
@@ -172,7 +182,8 @@ class Schedule:
             catalog=self._plan.catalog,
             workplace=self._shelf.workplace(task) if self._shelf else SharedProject(Path.cwd()),
             publisher=Publisher(task.name, self._progress),
-            threads=int(offer.share.cpus),
+            software=self._software,
+            share=Share(cpus=int(offer.share.cpus), accelerator=offer.share.gpus > 0),
             at_once=offer.at_once,
         )
         self._progress.start.remote(task.name)
@@ -184,19 +195,22 @@ class Schedule:
         return together(self._machines.staying) - together(taken)
 
     def _too_large(self, offer: Offer) -> str:
-        each = (
-            "on one machine"
-            if offer.count == 1
-            else f"for each of {offer.count} workers, of which it holds {offer.held}"
-        )
-        return f"must fit into the cluster, which has {together(self._machines.rooms)}, but needs {offer.share} {each}"
+        holds = "" if offer.count == 1 else f", of which it holds {offer.held}"
+        most = together(self._offers.most)
+        return f"must fit into the cluster, which has at most {most}, but needs {_wanted(offer)}{holds}"
+
+    def _waits(self, offer: Offer) -> str:
+        have = together(self._machines.staying)
+        return f"{offer.task.name}: waits for machines; it needs {_wanted(offer)}, and those that are there have {have}"
 
     def _show(self) -> None:
         try:
-            ticks, news = ray.get(self._progress.read.remote())
+            told = cast("Reading", ray.get(self._progress.read.remote()))
         except RayError:
             return  # its machine was lost
-        self._view.update(ticks, news, self._running(), len(self._offers.waiting))
+        for name, amount in told.kept.items():
+            self._offers.keep(name, amount)
+        self._view.update(told.ticks, told.news, self._running(), len(self._offers.waiting))
 
     def _running(self) -> list[str]:
         return [*self._under, *(coming.task.name for coming in self._coming)]
@@ -296,14 +310,15 @@ class Schedule:
         self._plan.done(task)
 
     def _lost(self, under: Under, how: str) -> None:
-        """The process of a task has ended: it goes on from its checkpoint, unless that has happened too often without
-        being announced. Idle actors may have been on the same machine, and would cost the next tasks a start each."""
+        """The process of a task has ended: it goes on from its checkpoint, unless that has happened too often in a row.
+        Idle actors may have been on the same machine, and would cost the next tasks a start each."""
         task = under.task
+        self._show()  # it may have kept something just before
         self._actors.end_idle()
         if self._offers.lose(task.name, announced=under.leaving):
             self._view.say(f"{task.name}: lost its process and starts again")
         else:
-            self._fail(task, f"lost its process {RESTARTS + 1} times, at last with: {how}")
+            self._fail(task, f"lost its process {RESTARTS + 1} times without getting any further, at last with: {how}")
 
     def _fail(self, task: Task, why: str) -> None:
         self._offers.fail(task.name, why)
@@ -349,6 +364,10 @@ class Schedule:
         self._view.worked(time.monotonic() - under.since)
         under.actor.end()
         del self._under[under.task.name]
+
+
+def _wanted(offer: Offer) -> str:
+    return f"{offer.share} {'on one machine' if offer.count == 1 else f'for each of {offer.count} workers'}"
 
 
 def _over(hours: float | None, since: float) -> bool:

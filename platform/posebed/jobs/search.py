@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import optuna
@@ -20,10 +20,10 @@ from optuna.samplers import BaseSampler
 from posebed.config import SearchConfig
 from posebed.contracts import SamplerSpec
 from posebed.experiment import Experiment
-from posebed.jobs.cluster import Share, share_for, worker_variables
+from posebed.jobs.cluster import worker_variables
 from posebed.jobs.launch import OWN, forget
 from posebed.jobs.machines import living_nodes
-from posebed.jobs.room import together
+from posebed.jobs.room import Share, together
 from posebed.jobs.schedulers import scheduler_of
 from posebed.jobs.search_space import own_setting, space_of
 from posebed.jobs.study import importance, open_storage, open_study, study_name, trial_of, trials_of
@@ -106,18 +106,18 @@ def open_search(experiment: Experiment, settings: SearchConfig, proposer: Sample
     )
 
 
-def run_search(search: Search, workplace: Workplace, at_once: int, watchers: Sequence[Watcher]) -> None:
+def run_search(search: Search, workplace: Workplace, share: Share, at_once: int, watchers: Sequence[Watcher]) -> None:
     """Try settings until the budget is spent.
 
     Args:
         workplace: of the trials.
+        share: what each worker of a trial takes.
         at_once: trials at a time, at most.
 
     Raises:
-        ValueError: the cluster cannot hold a trial, or needs a storage that its nodes share; or the search was
-            interrupted.
+        ValueError: the cluster needs a storage that its nodes share; or the search was interrupted.
     """
-    place = places(search)
+    place = places(search, share)
     name, tune_folder = f"{search.study.study_name}-{int(time.time())}", (OWN / "tune").absolute()
     algorithm = _algorithm(search, place, workplace, watchers)
     tuner = tune.Tuner(
@@ -162,21 +162,20 @@ class Places:
     """Of each worker."""
 
 
-def places(search: Search) -> Places:
+def places(search: Search, share: Share) -> Places:
     """A trial with one worker trains in its actor, on a part of an accelerator if so wanted. One with several starts
     workers that Tune knows nothing of: its own actor takes next to nothing (Tune refuses nothing at all), and only so
     many run as there is room for."""
     workers = search.experiment.train.workers
-    cpus, gpus = search.settings.resources.cpus, search.settings.resources.gpus
-    share = share_for(workers, cpus)
+    gpus = search.settings.resources.gpus
     total = together([node.room for node in living_nodes()])
     if workers > 1:
         room = total.gpus if share.accelerator else total.cpus // share.cpus
         return Places({"memory": 1}, max(1, int(room // workers)), share)
     if share.accelerator:
         at_once = min(int(total.gpus / gpus + 1e-9), int(total.cpus))
-        return Places({"CPU": 1, "GPU": gpus}, at_once, replace(share, cpus=1))
-    return Places({"CPU": cpus}, int(total.cpus // cpus), share)
+        return Places({"CPU": 1, "GPU": gpus}, max(1, at_once), share)
+    return Places({"CPU": share.cpus}, max(1, int(total.cpus // share.cpus)), share)
 
 
 def _algorithm(search: Search, place: Places, workplace: Workplace, watchers: Sequence[Watcher]) -> StudySearch:

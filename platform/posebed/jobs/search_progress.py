@@ -31,6 +31,7 @@ class SearchProgress:
 
     def running(self, trials: Sequence[Running]) -> None:
         used = spent(self._ended)
+        self._publisher.kept(used["epochs"] + sum(t.epoch for t in trials))
         nearest = max(self._limits, key=lambda name: used[name] / self._limits[name])
         under = ", ".join(f"trial {t.number} at epoch {t.epoch}/{t.epochs}" for t in trials[:3])
         text = f"{self._best_in_words()}; {under}"

@@ -41,6 +41,7 @@ class Running:
     notes: tuple[str, ...] = ()
     failed: str = ""
     losses: int = 0
+    """Of its process, since it last came further."""
     reported: float = field(default_factory=time.monotonic)
 
     @property
@@ -76,6 +77,7 @@ class Running:
             return False
         best = max([validation, *(m.validation for m in self.curve[-1:])])
         self.curve.append(Measured(epoch=epoch, validation=best, device_seconds=self.device_seconds))
+        self.losses = 0
         return True
 
 
@@ -101,7 +103,7 @@ class StudySearch(Searcher):
     """
 
     RESTARTS = 3
-    """How often a trial starts again after losing its process."""
+    """How often in a row a trial starts again after losing its process, without coming any further in between."""
 
     def __init__(
         self,
@@ -204,7 +206,7 @@ class StudySearch(Searcher):
             trial.losses += 1
             if trial.losses <= self.RESTARTS:
                 return self._again(trial_id, trial)
-            trial.failed = f"its process was lost {trial.losses} times"
+            trial.failed = f"its process was lost {trial.losses} times without coming any further"
         if self._has_cost_objective and trial.cost is None and trial.epoch >= trial.epochs and not trial.failed:
             trial.failed = "its cost must be measured, but was not"
         note(optuna_trial, trial.described())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from posebed.experiment import Experiment
-from posebed.jobs.cluster import Share
+from posebed.jobs.room import Share
 from posebed.jobs.workplace import Workplace
 
 

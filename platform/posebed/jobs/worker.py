@@ -12,12 +12,15 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from posebed import provenance
 from posebed.catalog import Catalog
 from posebed.config import Params
 from posebed.contents import Files, put
 from posebed.jobs.failures import reason
 from posebed.jobs.graph import Task
+from posebed.jobs.nodes_fit import differences
 from posebed.jobs.progress import Publisher
+from posebed.jobs.room import Share
 from posebed.jobs.workplace import SharedProject, Workplace
 from posebed.storage import VARIABLE
 
@@ -35,8 +38,11 @@ class Request:
     catalog: Catalog
     workplace: Workplace
     """Where its trainings work, in this process or in others."""
+    software: Mapping[str, str]
+    """Versions in the command's environment."""
     publisher: Publisher
-    threads: int
+    share: Share
+    """What each of its workers takes."""
     at_once: int = 1
     """Of a search: trials at a time."""
 
@@ -89,8 +95,9 @@ class Worker:
 
     def do(self, perform: Callable[[Request], None], request: Request, log: str) -> Done:
         """Do one task. What goes wrong with it is returned, so that only the loss of this process is an error."""
-        if self._unfit:
-            return Done(seconds=0.0, failed=self._unfit)
+        unfit = self._unfit or differences(provenance.software(), request.software, platform.node())
+        if unfit:
+            return Done(seconds=0.0, failed=unfit)
         started, failed, left, printed = time.perf_counter(), "", False, ""
         files: Files = {}
         try:

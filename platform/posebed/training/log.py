@@ -34,6 +34,21 @@ class Tick:
     images_per_second: float
 
 
+@dataclass(frozen=True)
+class Reached:
+    """How far a training was when it kept a checkpoint."""
+
+    epochs: int
+    """That are done."""
+    part: float = 0.0
+    """Of the next one."""
+    validation: float | None = None
+    """Of the last epoch that is done, where no other is begun and it was measured."""
+
+    def __str__(self) -> str:
+        return f"within epoch {self.epochs + 1}" if self.part else f"of epoch {self.epochs}"
+
+
 class Log(Protocol):
     def latest(self) -> AbstractContextManager[Path | None]:
         """The newest undamaged checkpoint to resume from."""
@@ -44,9 +59,13 @@ class Log(Protocol):
         ...
 
     def leaving(self) -> bool:
-        """Whether this machine will be taken away, so that a checkpoint is wanted whether due or not; every rank calls
-        it and is answered alike."""
+        """Whether a machine of this training will be taken away, so that a checkpoint is wanted whether due or not;
+        asked every few seconds, on rank 0."""
         ...
+
+    def left(self) -> None:
+        """A checkpoint was kept since ``leaving``; every rank calls it. What is raised here ends the training, which is
+        to go on elsewhere."""
 
     def fresh(self) -> AbstractContextManager[Path]:
         """An empty folder for this rank's share of a checkpoint."""
@@ -58,7 +77,7 @@ class Log(Protocol):
     def epoch(self, epoch: Epoch) -> None:
         """One finished epoch; called on rank 0."""
 
-    def keep(self, checkpoint: Path, epoch: Epoch) -> None:
+    def keep(self, checkpoint: Path, reached: Reached) -> None:
         """Make the filled folder the newest checkpoint; every rank calls it."""
 
     def warn(self, line: str) -> None:
@@ -148,6 +167,8 @@ class FolderLog:
     def leaving(self) -> bool:
         return False
 
+    def left(self) -> None: ...
+
     @contextmanager
     def fresh(self) -> Generator[Path]:
         unfinished = self._folder / "checkpoint.part"
@@ -163,7 +184,7 @@ class FolderLog:
     def epoch(self, epoch: Epoch) -> None:
         self.bar.line(epoch)
 
-    def keep(self, checkpoint: Path, epoch: Epoch) -> None:
+    def keep(self, checkpoint: Path, reached: Reached) -> None:
         dist.barrier()
         if self._rank:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psutil
 import torch
@@ -15,8 +15,10 @@ from posebed.data.pack import Pack
 from posebed.data.splits import Split, read_split
 from posebed.experiment import Experiment
 from posebed.scoring.result import Epoch, read_curve, write_curve
+from posebed.training.begun_epoch import BegunEpoch
 from posebed.training.engine import Engine, open_engine
-from posebed.training.log import Log, Tick
+from posebed.training.log import Log, Reached, Tick
+from posebed.training.looks import Looks, Wanted
 from posebed.training.pose_module import losses_of
 from posebed.training.process_group import ProcessGroup, device_name, join_process_group, summed
 from posebed.training.run_folder import read_weights, write_weights
@@ -38,8 +40,9 @@ def epochs(experiment: Experiment, log: Log) -> Iterator[Epoch]:
     of the checkpoint come at once. Stop iterating to stop training.
 
     A checkpoint holds the engine's state, ``last.safetensors``, ``best.safetensors`` (highest validation) and
-    ``curve.json``. Weights, order and augmentation follow from the seed and the epoch alone, so that a run that
-    was killed and resumed ends in the same weights as one that was not.
+    ``curve.json``; one that is kept within an epoch also what is done of it. Weights, order and augmentation follow
+    from seed, epoch and step alone, so that a run that was killed and resumed ends in the same weights as one that was
+    not.
     """
     group = join_process_group()
     pack, split = Pack.open(experiment.pack_folder), read_split(experiment.split_folder)
@@ -48,26 +51,33 @@ def epochs(experiment: Experiment, log: Log) -> Iterator[Epoch]:
     model, _ = initial_model(experiment, pack.setting())
     engine = open_engine(model, settings, spec.learning_rates(experiment.config), group)
     validation = Validation(experiment, pack, split)
-    run = _Run(experiment=experiment, engine=engine, pack=pack, split=split, group=group, log=log)
-    curve, best = _resume(engine, log)
-    yield from curve
-    for epoch in range(len(curve) + 1, settings.epochs + 1):
-        line = _train_epoch(run, epoch)
-        checkpoint = epoch % settings.checkpoint_every == 0 or epoch == settings.epochs
-        if checkpoint:
+    looks = Looks(log, group, settings.checkpoint_seconds)
+    run = _Run(experiment=experiment, engine=engine, pack=pack, split=split, group=group, log=log, looks=looks)
+    begun = _resume(run)
+    yield from [*run.curve]
+    for epoch in range(len(run.curve) + 1, settings.epochs + 1):
+        line = _train_epoch(run, epoch, begun)
+        begun = BegunEpoch()
+        validated = epoch % settings.checkpoint_every == 0 or epoch == settings.epochs
+        if validated:
             line = line.model_copy(update={"validation": validation(engine, group)})
-        curve.append(line)
+        run.curve.append(line)
+        if validated and _is_best(run.curve):
+            run.best = engine.weights()
         if group.rank == 0:
             log.epoch(line)
-        leaving = epoch < settings.epochs and log.leaving()
-        if leaving or (checkpoint and log.due()):
-            best = _save(run, curve, best)
+        wanted = looks.now() if epoch < settings.epochs else Wanted.NOTHING
+        if wanted or (validated and log.due()):
+            _save(run, begun, wanted)
         yield line
 
 
-@dataclass(frozen=True)
+Weights = dict[str, Tensor]
+
+
+@dataclass
 class _Run:
-    """What stays as it is from the first epoch to the last."""
+    """A training: what stays as it is from the first epoch to the last, and how far it is."""
 
     experiment: Experiment
     engine: Engine
@@ -75,20 +85,26 @@ class _Run:
     split: Split
     group: ProcessGroup
     log: Log
+    looks: Looks
+    curve: list[Epoch] = field(default_factory=list[Epoch])
+    best: Weights | None = None
+    """The weights with the highest validation so far, on rank 0."""
 
 
-def _train_epoch(run: _Run, epoch: int) -> Epoch:
+def _train_epoch(run: _Run, epoch: int, begun: BegunEpoch) -> Epoch:
+    """Train an epoch, from where it is begun, to its end."""
     experiment, engine, group = run.experiment, run.engine, run.group
     settings = experiment.train
     # Layers such as dropout draw from torch's global generator and from no other.
     torch.manual_seed((experiment.seed * 100_003 + epoch) * 1_009 + group.rank)  # pyright: ignore[reportUnknownMemberType]
-    stream = training_stream(experiment, run.pack, run.split, group, epoch)
-    micro_steps, accumulation = len(stream), settings.accumulation()
+    begun.set_generators(group)
+    accumulation = settings.accumulation()
+    stream = training_stream(experiment, run.pack, run.split, group, epoch, first_step=begun.steps)
+    micro_steps = begun.steps * accumulation + len(stream)
     steps = micro_steps // accumulation * settings.epochs
-    total: dict[str, Tensor] = {}
-    images, rate, started, ticked = 0, 0.0, time.perf_counter(), 0.0
+    waited, rate, started, ticked = begun.waited, 0.0, time.perf_counter() - begun.seconds, 0.0
     engine.module.train()
-    for index, batch in enumerate(stream):
+    for index, batch in enumerate(stream, begun.steps * accumulation):
         step = ((epoch - 1) * micro_steps + index) // accumulation
         rate = set_rate(engine.optimizer, rate_factor(step, steps, settings))
         losses = losses_of(engine.module, engine(batch), batch)
@@ -96,33 +112,29 @@ def _train_epoch(run: _Run, epoch: int) -> Epoch:
         engine.backward(loss)
         engine.step()
         for name, value in losses.items():
-            total[name] = total.get(name, 0) + value.detach()
-        images += len(batch) * group.size
-        if group.rank == 0 and (now := time.perf_counter()) - ticked > TICK_SECONDS:
-            ticked, done = now, (epoch - 1) * micro_steps + index + 1
-            speed = images / (now - started)
-            run.log.tick(
-                Tick(
-                    epoch=epoch,
-                    epochs=settings.epochs,
-                    step=done,
-                    steps=micro_steps * settings.epochs,
-                    loss=loss.item(),
-                    images_per_second=speed,
-                )
-            )
+            begun.add(name, value.detach())
+        now = time.perf_counter()
+        begun.seconds, begun.waited = now - started, waited + stream.waited
+        if group.rank == 0 and now - ticked > TICK_SECONDS:
+            ticked, speed = now, (index + 1) * len(batch) * group.size / begun.seconds
+            done, total = (epoch - 1) * micro_steps + index + 1, micro_steps * settings.epochs
+            run.log.tick(Tick(epoch, settings.epochs, done, total, loss=loss.item(), images_per_second=speed))
+        if (index + 1) % accumulation == 0:
+            begun.steps += 1
+            if index + 1 < micro_steps and (wanted := run.looks.after_step()):
+                _save(run, begun, wanted, part=(index + 1) / micro_steps)
+    mean = summed(torch.stack([v.double() for v in begun.sums.values()]), group) / (micro_steps * group.size)
+    means = {name: value.item() for name, value in zip(begun.sums, mean, strict=True)}
     seconds = time.perf_counter() - started
-    mean = summed(torch.stack([v.double() for v in total.values()]), group) / (micro_steps * group.size)
-    means = {name: value.item() for name, value in zip(total, mean, strict=True)}
     return Epoch(
         epoch=epoch,
         loss=_finite(experiment, epoch, means),
         losses=means,
         learning_rate=rate,
-        judged_by=run.experiment.train.judged_by,
+        judged_by=settings.judged_by,
         seconds=seconds,
-        images_per_second=images / seconds,
-        waiting=min(1.0, stream.waited / seconds),
+        images_per_second=micro_steps // accumulation * settings.batch_size / seconds,
+        waiting=min(1.0, begun.waited / seconds),
         device=f"{group.size} x {device_name(group.device)}",
         system=_system(),
     )
@@ -151,40 +163,48 @@ def _system() -> dict[str, float]:
     return used
 
 
-Weights = dict[str, Tensor]
-
-
-def _resume(engine: Engine, log: Log) -> tuple[list[Epoch], Weights | None]:
-    with log.latest() as folder:
+def _resume(run: _Run) -> BegunEpoch:
+    """Go back to the newest checkpoint, if there is one; returns what is done of the epoch that it was kept in."""
+    with run.log.latest() as folder:
         if folder is None:
-            return [], None
-        engine.load(folder)
-        return read_curve(folder / "curve.json"), read_weights(folder / "best.safetensors")
+            return BegunEpoch()
+        run.engine.load(folder)
+        run.curve = read_curve(folder / "curve.json")
+        run.best = read_weights(folder / "best.safetensors") if run.group.rank == 0 else None
+        return BegunEpoch.read(folder, run.group)
 
 
-def _save(run: _Run, curve: list[Epoch], best: Weights | None) -> Weights | None:
-    """Keep a checkpoint and return the best weights so far (on rank 0).
+def _save(run: _Run, begun: BegunEpoch, wanted: Wanted, part: float = 0.0) -> None:
+    """Keep a checkpoint; where the training is to leave, end it then.
 
     One that cannot be written, as on a full disk, costs nothing but itself: the next is tried in its turn. Several
     workers would wait for one another, and a last one is the outcome, so there the error stands.
+
+    Args:
+        part: of the begun epoch that is done.
     """
-    experiment, engine, log, group = run.experiment, run.engine, run.log, run.group
-    weights = engine.weights()
-    if weights is not None and (best is None or _is_best(curve)):
-        best = weights
+    log, group = run.log, run.group
+    reached = Reached(len(run.curve), part, validation=None if part else run.curve[-1].validation)
+    weights = run.engine.weights()
     try:
         with log.fresh() as folder:
-            engine.save(folder)
-            if weights is not None and best is not None:
+            run.engine.save(folder)
+            if part:
+                begun.write(folder, group)
+            if weights is not None:
                 write_weights(weights, folder / "last.safetensors")
-                write_weights(best, folder / "best.safetensors")
-                write_curve(curve, folder / "curve.json")
-            log.keep(folder, curve[-1])
+                write_weights(run.best or weights, folder / "best.safetensors")
+                write_curve(run.curve, folder / "curve.json")
+            log.keep(folder, reached)
     except (OSError, RuntimeError, SafetensorError) as error:
-        if group.size > 1 or curve[-1].epoch == experiment.train.epochs:
+        if group.size > 1 or reached.epochs == run.experiment.train.epochs:
             raise
-        log.warn(f"{experiment.key}: the checkpoint of epoch {curve[-1].epoch} could not be written: {error}")
-    return best if group.rank == 0 else None
+        log.warn(f"{run.experiment.key}: the checkpoint {reached} could not be written: {error}")
+        return
+    finally:
+        run.looks.kept()
+    if wanted is Wanted.LEAVE:
+        log.left()
 
 
 def _is_best(curve: list[Epoch]) -> bool:

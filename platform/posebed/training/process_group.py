@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,15 @@ def summed(values: torch.Tensor, group: ProcessGroup) -> torch.Tensor:
     if group.size > 1:
         dist.all_reduce(values)
     return values
+
+
+def told_by_first(values: Sequence[int], group: ProcessGroup) -> list[int]:
+    """What the first worker says, on every worker; those of the others count for nothing."""
+    if group.size == 1:
+        return [*values]
+    told = torch.tensor(values, device=group.device)
+    dist.broadcast(told, src=0)
+    return told.tolist()
 
 
 def device_name(device: torch.device) -> str:

@@ -17,8 +17,10 @@ from posebed.pose import Batch
 from posebed.training.process_group import ProcessGroup
 
 
-def training_stream(experiment: Experiment, pack: Pack, split: Split, group: ProcessGroup, epoch: int) -> Loader[Batch]:
-    """Micro batches of one epoch for this worker."""
+def training_stream(
+    experiment: Experiment, pack: Pack, split: Split, group: ProcessGroup, epoch: int, first_step: int = 0
+) -> Loader[Batch]:
+    """Micro batches of one epoch for this worker, from an optimizer step on, counted from 0."""
     rows = training_rows(pack, split)
     episodic = experiment.task is Task.CATEGORY_AGNOSTIC
     batches = partial(training_episode_batches, shots=experiment.training_shots) if episodic else training_batches
@@ -31,6 +33,7 @@ def training_stream(experiment: Experiment, pack: Pack, split: Split, group: Pro
         rank=group.rank,
         world=group.size,
         device=group.device,
+        first_step=first_step,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +13,7 @@ from posebed.jobs.estimate import Estimates
 from posebed.jobs.graph import Graph, Task
 from posebed.jobs.offers import RESTARTS, Offers
 from posebed.jobs.outcomes import State, Status
-from posebed.jobs.room import Room
+from posebed.jobs.room import Room, together
 
 NODES = [Room(8, 2), Room(8, 2)]
 FREE = Room(16, 4)
@@ -89,6 +88,34 @@ def test_what_the_empty_cluster_cannot_hold_is_offered_as_too_large_whatever_is_
     assert offer and offer.too_large and (offer.count, offer.held) == (5, 4)
 
 
+@given(st.data())
+def test_a_task_that_the_cluster_once_held_waits_for_its_machines_and_lets_others_pass(data: st.DataObject):
+    """Machines come and go. A task fails only where there were never enough at a time, none is given processors once
+    there were accelerators, and of those that the living machines hold the first is offered."""
+    kinds = [Room(4), Room(4, 2), Room(8, 1)]
+    tasks = [task("train", f"t{i}", workers=data.draw(st.integers(1, 5))) for i in range(data.draw(st.integers(1, 5)))]
+    offers = offers_of(*tasks)
+    most = dict.fromkeys(kinds, 0)
+    for _ in range(data.draw(st.integers(1, 6))):
+        nodes = data.draw(st.lists(st.sampled_from(kinds), max_size=3))
+        now = {kind: nodes.count(kind) for kind in kinds}
+        most = {kind: max(count, now[kind]) for kind, count in most.items()}
+        share = Room(1, 1) if any(kind.gpus for kind, count in most.items() if count) else Room(1)
+        held, ever = (sum(share.times_in(kind) * count for kind, count in counts.items()) for counts in (now, most))
+        waiting = [t for t in tasks if t.name in offers.waiting]
+        first = next((t for t in waiting if t.workers > ever or t.workers <= held), None)
+        offer = offers.next(nodes, together(nodes))
+        assert (offer and offer.task) == first
+        passed = next(iter(waiting[: waiting.index(first)] if first else waiting), None)
+        assert (offers.missing and offers.missing.task) == passed
+        if offer:
+            assert offer.share == share and offer.too_large == (offer.task.workers > ever)
+            if offer.too_large:
+                offers.fail(offer.task.name, "too large")
+            else:
+                offers.start(offer.task.name)
+
+
 def test_searches_share_the_cluster_with_those_that_are_still_to_do():
     offers = offers_of(task("search", "a"), task("search", "b"))
     for expected in (2, 4):
@@ -98,12 +125,20 @@ def test_searches_share_the_cluster_with_those_that_are_still_to_do():
         offers.end(offer.task.name)
 
 
-@pytest.mark.parametrize("announced", [True, False])
-def test_only_losses_without_notice_are_counted(announced: bool):
+@given(st.lists(st.sampled_from(["lost", "announced", "further", "again"]), max_size=30))
+def test_a_task_fails_at_the_fourth_loss_in_a_row_without_getting_any_further(happenings: list[str]):
+    """It gets further, or keeps again what it had kept before; a loss that is announced does not count."""
     offers = offers_of(one := task("train", "one"))
-    waits: list[bool] = []
-    for _ in range(RESTARTS + 1):
+    kept, in_a_row = 0, 0
+    for what in happenings:
         offers.start(one.name)
-        waits.append(offers.lose(one.name, announced))
-    assert waits == [True] * RESTARTS + [announced]
-    assert (one.name in offers.waiting) == announced
+        if what in ("further", "again"):
+            kept += what == "further"
+            offers.keep(one.name, kept)
+            in_a_row = 0 if what == "further" else in_a_row
+            continue
+        in_a_row += what == "lost"
+        waits = offers.lose(one.name, announced=what == "announced")
+        assert waits == (in_a_row <= RESTARTS) == (one.name in offers.waiting)
+        if not waits:
+            break

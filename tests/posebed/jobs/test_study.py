@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,8 @@ class Tune:
     """Numbers of trials to what goes wrong with them."""
     lose: Mapping[int, int] = field(default_factory=dict[int, int])
     """Numbers of trials to how often they lose their process after the first epoch."""
+    lose_after: Mapping[int, Sequence[int]] = field(default_factory=dict[int, Sequence[int]])
+    """Numbers of trials to the epochs after which they lose their process, one loss after the other."""
     started: list[int] = field(default_factory=list[int])
     ended: list[int] = field(default_factory=list[int])
 
@@ -111,6 +113,7 @@ class Tune:
         )
         self._live: dict[str, Iterator[dict[str, Any]]] = {}
         self._losses = dict(self.lose)
+        self._losses_after = {number: [*epochs] for number, epochs in self.lose_after.items()}
         self._names = iter(f"t{i}" for i in range(10_000))
 
     def run(self, steps: int | None = None) -> Tune:
@@ -141,6 +144,9 @@ class Tune:
                 yield {"failed": self.fail[number], "seconds": 1.0, "done": True}
             if epoch > 1 and self._losses.get(number):
                 self._losses[number] -= 1
+                yield {"lost": True}
+            if self._losses_after.get(number, [])[:1] == [epoch - 1]:
+                del self._losses_after[number][0]
                 yield {"lost": True}
             done = epoch == min(EPOCHS, self.stop.get(number, EPOCHS))
             result = {"epoch": epoch, "validation": validation(experiment, epoch), "seconds": 2.0, "failed": ""}
@@ -379,8 +385,16 @@ def test_a_trial_that_loses_its_process_again_and_again_fails():
     tune = Tune(search, lose={0: 9}).run()
     assert tune.started.count(0) == StudySearch.RESTARTS + 1
     trial = by_number(search)[0]
-    assert (trial.state, trial.failed) == ("failed", "its process was lost 4 times")
+    assert (trial.state, trial.failed) == ("failed", "its process was lost 4 times without coming any further")
     assert by_number(search)[1].state == "complete"
+
+
+@pytest.mark.parametrize(("after", "state"), [((1, 1, 1, 2, 2, 2, 3, 3, 3), "complete"), ((2, 1, 2, 1, 3), "failed")])
+def test_losses_of_a_trial_are_counted_since_it_last_came_further(after: Sequence[int], state: str):
+    search = opened(budget={"trials": 1})
+    tune = Tune(search, lose_after={0: after}).run()
+    assert by_number(search)[0].state == state
+    assert tune.started.count(0) == (len(after) + 1 if state == "complete" else StudySearch.RESTARTS + 1)
 
 
 def test_another_study_is_learnt_from_and_counts_for_nothing():

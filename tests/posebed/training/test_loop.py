@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,9 +15,10 @@ import torch
 from safetensors.torch import load_file
 
 from experiments import experiment_of
+from posebed.catalog import installed
 from posebed.experiment import Experiment
-from posebed.scoring.result import Epoch, read_curve
-from posebed.training.log import FolderLog, Tick
+from posebed.scoring.result import Epoch
+from posebed.training.log import FolderLog, Reached, Tick
 from posebed.training.loop import train
 
 
@@ -86,37 +89,99 @@ class MachineLeaves(Exception):
 
 
 class LeavingLog(FolderLog):
-    """Its machine will be taken away from an epoch on."""
+    """Its machine will be taken away at its n-th look, which comes after every step and at the end of every epoch."""
 
-    def __init__(self, folder: Path, epoch: int) -> None:
+    def __init__(self, folder: Path, looks: int) -> None:
         super().__init__(folder, "leaving")
-        self._epoch, self._leaving = epoch, False
-
-    def epoch(self, epoch: Epoch) -> None:
-        self._leaving = epoch.epoch >= self._epoch
+        self._left = looks
+        self.kept: list[Reached] = []
 
     def leaving(self) -> bool:
-        return self._leaving
+        self._left -= 1
+        return self._left < 0
 
-    def keep(self, checkpoint: Path, epoch: Epoch) -> None:
-        super().keep(checkpoint, epoch)
-        if self._leaving:
-            raise MachineLeaves
+    def left(self) -> None:
+        raise MachineLeaves
+
+    def keep(self, checkpoint: Path, reached: Reached) -> None:
+        super().keep(checkpoint, reached)
+        self.kept.append(reached)
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 3, 4])
-def test_a_run_that_leaves_its_machine_after_any_epoch_ends_in_the_same_weights(project: Path, epoch: int):
-    """Every second epoch is validated, and so has a chance to be the best; the others are not."""
-    experiment = changed(experiment_of("baseline"), epochs=5, checkpoint_every=2)
-    curve = train(experiment, FolderLog(project / "whole", "whole"))
-    with pytest.raises(MachineLeaves):
-        train(experiment, LeavingLog(project / "left", epoch))
-    assert len(read_curve(project / "left/checkpoint/curve.json")) == epoch
-    resumed = train(experiment, FolderLog(project / "left", "left"))
+@pytest.fixture
+def always_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("posebed.training.looks.LOOK_SECONDS", 0.0)
+
+
+def assert_as_undisturbed(project: Path, left: list[Epoch], whole: list[Epoch]) -> None:
     for file in ("last", "best"):
-        whole, left = (load_file(project / run / f"checkpoint/{file}.safetensors") for run in ("whole", "left"))
-        assert_equal(whole, left)
-    assert [(line.loss, line.validation) for line in resumed] == [(line.loss, line.validation) for line in curve]
+        assert_equal(*(load_file(project / run / f"checkpoint/{file}.safetensors") for run in ("whole", "left")))
+    told = ("loss", "losses", "validation", "learning_rate")
+    assert [[getattr(line, name) for name in told] for line in left] == [
+        [getattr(line, name) for name in told] for line in whole
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "settings"),
+    [
+        ("baseline", {"engine": "torch"}),
+        ("baseline", {"engine": "deepspeed", "micro_batch": 2}),
+        ("baseline", {"engine": "deepspeed", "zero": 2}),
+        ("prototypes", {"engine": "torch", "micro_batch": 2, "augment": {"rotation": 40, "flip": 0.5}}),
+        ("masked", {"engine": "torch"}),
+    ],
+)
+def test_a_run_that_leaves_its_machine_at_any_step_ends_in_the_same_weights(
+    project: Path, always_looking: None, key: str, settings: dict[str, object]
+):
+    """Every second epoch is validated, and so has a chance to be the best; the others are not. The model ``masked``
+    draws from torch's generator in every step."""
+    if key == "masked":
+        file = project / "params.yaml"
+        masked = {"model": "sdpnet", "split": "held-out", "pack": "small", "train": {"batch_size": 4, "draws": 16}}
+        masked["config"] = dict(installed().model("sdpnet").small)
+        file.write_text(file.read_text() + f"  masked: {json.dumps(masked)}\n")
+    experiment = changed(experiment_of(key), epochs=3, checkpoint_every=2, **settings)
+    whole = train(experiment, FolderLog(project / "whole", "whole"))
+    looks, places = 0, set[str]()
+    while looks < 40:
+        shutil.rmtree(project / "left", ignore_errors=True)
+        log = LeavingLog(project / "left", looks)
+        try:
+            train(experiment, log)
+        except MachineLeaves:
+            pass
+        else:
+            break
+        places.add(str(log.kept[-1]))
+        resumed = train(experiment, LeavingLog(project / "left", 99))
+        assert_as_undisturbed(project, resumed, whole)
+        looks += 1 if looks < 2 else 3
+    assert {"within epoch 1", "of epoch 1", "within epoch 3"} <= places
+
+
+@pytest.mark.parametrize("words", [1, 2, 5, 8, 12])
+def test_a_run_that_keeps_a_checkpoint_after_every_step_and_is_killed_goes_on_from_the_last_one(
+    project: Path, always_looking: None, words: int
+):
+    experiment = changed(experiment_of("baseline"), epochs=2, checkpoint_every=2)
+    whole = train(experiment, FolderLog(project / "whole", "whole"))
+    often = changed(experiment, checkpoint_seconds=1e-9)
+    with pytest.raises(Killed):
+        train(often, DyingLog(project / "left", words))
+    assert_as_undisturbed(project, train(often, FolderLog(project / "left", "left")), whole)
+
+
+def test_seconds_between_checkpoints_decide_how_many_are_kept(project: Path, always_looking: None):
+    def kept(seconds: float | None) -> list[str]:
+        log = LeavingLog(project / str(seconds), 99)
+        train(changed(experiment_of("baseline"), epochs=2, checkpoint_every=2, checkpoint_seconds=seconds), log)
+        return [str(reached) for reached in log.kept]
+
+    assert kept(None) == kept(1e9) == ["of epoch 2"]
+    often = kept(1e-9)
+    assert often[-1] == "of epoch 2" and {"within epoch 1", "of epoch 1", "within epoch 2"} <= {*often}
 
 
 def test_the_best_weights_are_those_of_the_highest_validation(project: Path):

@@ -1,0 +1,68 @@
+"""Checkpoints in the storage: the newest undamaged one is found on another machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from posebed.storage import Storage
+from posebed.training.checkpoint_integrity import SEAL, seal
+from posebed.training.stored_checkpoints import KEPT, StoredCheckpoints
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> StoredCheckpoints:
+    return StoredCheckpoints(Storage(str(tmp_path / "storage")), "jobs/one")
+
+
+def checkpoint(folder: Path, content: str) -> Path:
+    folder.mkdir()
+    (folder / "engine").write_text(content)
+    seal(folder, rank=0)
+    return folder
+
+
+def kept(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "storage/jobs/one").iterdir())
+
+
+def test_the_newest_is_fetched_and_few_are_kept(stored: StoredCheckpoints, tmp_path: Path):
+    assert not stored.fetch(tmp_path / "back", print)
+    for number in range(5):
+        stored.put(checkpoint(tmp_path / f"made-{number}", str(number)))
+        assert len(kept(tmp_path)) <= KEPT
+        assert stored.fetch(tmp_path / "back", print)
+        assert (tmp_path / "back/engine").read_text() == str(number)
+
+
+@pytest.mark.parametrize("harm", ["content", "seal"])
+def test_one_that_is_damaged_or_whose_writer_was_killed_is_passed_over(
+    stored: StoredCheckpoints, tmp_path: Path, harm: str
+):
+    for number in range(2):
+        stored.put(checkpoint(tmp_path / f"made-{number}", str(number)))
+    newest = kept(tmp_path)[-1]
+    if harm == "content":
+        (newest / "engine").write_text("damaged")
+    else:
+        (newest / SEAL.format(rank=0)).unlink()
+    said: list[str] = []
+    assert stored.fetch(tmp_path / "back", said.append)
+    assert (tmp_path / "back/engine").read_text() == "0"
+    assert "is damaged in" in said[0]
+
+
+def test_two_machines_that_both_go_on_do_not_mix_their_files(stored: StoredCheckpoints, tmp_path: Path):
+    one, other = checkpoint(tmp_path / "one", "one"), checkpoint(tmp_path / "other", "other")
+    stored.put(one)
+    names = {path.name for path in kept(tmp_path)}
+    stored.put(other)
+    assert len({path.name.partition("-")[2] for path in kept(tmp_path)}) == 2
+    assert names < {path.name for path in kept(tmp_path)}
+
+
+def test_nothing_stays_once_it_is_removed(stored: StoredCheckpoints, tmp_path: Path):
+    stored.put(checkpoint(tmp_path / "made", "x"))
+    stored.remove()
+    assert not (tmp_path / "storage/jobs/one").exists()
