@@ -18,4 +18,5 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 os.environ |= {"CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu"}  # results are compared to the last bit
-os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+if "RAY_AUTH_TOKEN" not in os.environ:
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}

@@ -25,6 +25,8 @@ DOWN_SECONDS = (1.0, 8.0)
 """For which what was killed stays away."""
 REDRAWN_SECONDS = (0.5, 3.0)
 """After which a kill is tried again that would have hit no work."""
+COSTS_SECONDS = 0.5
+"""Between two looks at what is under way again: they look at all processes."""
 LONGEST_SECONDS = 1500.0
 """Of a round."""
 MOST_COMMANDS = 60
@@ -147,6 +149,7 @@ class _Stage:
         self._world.give_command()
         began = self._began = time.monotonic()
         self._due = began + self._coming[0].gap if self._coming else float("inf")
+        looked = began
         while not self._ended():
             if time.monotonic() - began > LONGEST_SECONDS or self._world.commands > MOST_COMMANDS:
                 raise RuntimeError(
@@ -156,7 +159,9 @@ class _Stage:
                 )
             self._bring_back()
             self.watch.look()
-            self._note_costs()
+            if time.monotonic() - looked > COSTS_SECONDS:
+                looked = time.monotonic()
+                self._note_costs()
             if time.monotonic() >= self._due:
                 self._kill()
             time.sleep(0.1)

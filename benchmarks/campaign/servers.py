@@ -113,7 +113,8 @@ def storage(folder: Path) -> Iterator[tuple[Server, ObjectStorage]]:
     with object_storage(folder) as opened:
         started = [process for process in psutil.Process().children() if process not in before]
         started = [process for process in started if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
-        server = Server([process.cmdline() for process in started], opened.answers, folder / "again.log")
+        port = int(opened.endpoint.rpartition(":")[2])
+        server = Server([process.cmdline() for process in started], lambda: listens(port), folder / "again.log")
         server.processes = started
         try:
             yield server, opened

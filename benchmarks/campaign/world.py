@@ -145,7 +145,7 @@ def world(folder: Path, template: Path, empty_tracker: Path, kinds: Mapping[str,
         else:
             settings["POSEBED_STORAGE"] = str(folder / "storage")
         stack.enter_context(variables(settings))
-        head = {"num_cpus": 0, "temp_dir": str(short / "ray"), "object_store_memory": STORE}
+        head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": str(short / "ray"), "object_store_memory": STORE}
         cluster = stack.enter_context(cluster_of(head, *[{"num_cpus": 1}] * NODES))
         servers.all_answer([*started.values()])
         made = World(folder, short, mark, cluster, started, {**settings, "RAY_ADDRESS": str(cluster.address)})
