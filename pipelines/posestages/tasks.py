@@ -40,10 +40,10 @@ def train(request: Request) -> None:
 
     from posebed.training.run_folder import write_trained
 
-    if experiment.train.workers > 1:
+    if experiment.train.most_workers > 1:
         from posebed.jobs.launch import forget, launch
 
-        outcome = launch(experiment, request.publisher, request.workplace, request.share)
+        outcome = launch(experiment, request.publisher, request.workplace, request.share, request.workers)
         write_trained(task.folder, outcome, experiment, short)
         shutil.rmtree(outcome)
         forget(experiment.job, request.workplace)

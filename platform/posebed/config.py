@@ -6,6 +6,7 @@ and all mistakes are reported at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
@@ -136,6 +137,19 @@ class AugmentConfig(Section):
     """Brightness, contrast and per-channel gain vary by up to this share."""
 
 
+class WorkersConfig(Section):
+    """Workers of a training that goes on with fewer while machines are away, and takes more when it starts again."""
+
+    min: Positive
+    max: Positive
+
+    @model_validator(mode="after")
+    def _ordered(self) -> WorkersConfig:
+        if self.min >= self.max:
+            raise ValueError(f"workers.min must be below workers.max, but they are {self.min} and {self.max}")
+        return self
+
+
 UNDECIDING = frozenset({"checkpoint_seconds"})
 """Fields of TrainConfig that decide no number."""
 
@@ -148,13 +162,15 @@ class TrainConfig(Section):
     batch_size: Positive = 64
     """Images per optimizer step, over all workers."""
     micro_batch: Positive | None = None
-    """Images that one worker holds at a time; by default batch_size / workers, without accumulation."""
+    """Images that one worker holds at a time; by default as many as make up the batch without accumulation, or, where
+    the number of workers may change, as many as do so for all numbers."""
     draws: Positive | None = None
     """Training samples of one epoch. By default every record once, or, for episodes, as many of each
     category as the largest has."""
     shots: Positive | None = None
     """Support images per training episode; by default as many as the split's test episodes show."""
-    workers: Positive = 1
+    workers: Positive | WorkersConfig = 1
+    """How many share every batch; ``{min: 2, max: 4}`` trains with as many of them as there is room for."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: Annotated[float, Field(gt=0)] = 5e-4
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -185,20 +201,43 @@ class TrainConfig(Section):
     """The metric on the validation part that chooses the best epoch, and that a search raises."""
     augment: AugmentConfig = AugmentConfig()
 
-    def accumulation(self) -> int:
-        """Micro batches per optimizer step on each worker."""
-        per_worker, rest = divmod(self.batch_size, self.workers)
-        micro = self.micro_batch or per_worker
-        if rest or per_worker % micro:
+    @property
+    def most_workers(self) -> int:
+        return self.workers if isinstance(self.workers, int) else self.workers.max
+
+    @property
+    def fewest_workers(self) -> int:
+        return self.workers if isinstance(self.workers, int) else self.workers.min
+
+    def accumulation(self, workers: int | None = None) -> int:
+        """Micro batches per optimizer step on each worker.
+
+        Args:
+            workers: how many there are now, where their number may change; by default the most.
+        """
+        shared = math.lcm(*range(self.fewest_workers, self.most_workers + 1))
+        micro = self.micro_batch or self.batch_size // shared
+        if not micro or self.batch_size % (micro * shared):
+            numbers = "workers" if isinstance(self.workers, int) else "every number of workers"
             raise ValueError(
-                f"batch_size must be a multiple of micro_batch x workers, but {self.batch_size} is not a multiple "
-                f"of {micro} x {self.workers} = {micro * self.workers}"
+                f"batch_size must be a multiple of micro_batch x {numbers}, but {self.batch_size} is not a multiple "
+                f"of {micro or 1} x {shared} = {(micro or 1) * shared}"
             )
-        return per_worker // micro
+        now = self.workers if isinstance(self.workers, int) else workers or self.most_workers
+        return self.batch_size // (micro * now)
 
     @model_validator(mode="after")
     def _batch_divides(self) -> TrainConfig:
         self.accumulation()
+        return self
+
+    @model_validator(mode="after")
+    def _shards_are_of_one_number(self) -> TrainConfig:
+        if self.zero and self.engine == "deepspeed" and not isinstance(self.workers, int):
+            raise ValueError(
+                "zero must be 0 where the number of workers may change, since DeepSpeed loads shards of other stages "
+                f"for one number alone, but is {self.zero}"
+            )
         return self
 
 

@@ -220,6 +220,8 @@ def decide(
         train = train.model_copy(update={"epochs": 0})
     if train.engine == "deepspeed" and train.zero > spec.max_zero:
         raise ValueError(f"{place}.train.zero must be at most {spec.max_zero} for {run.model}, but is {train.zero}")
+    if isinstance(run, SearchConfig) and not isinstance(train.workers, int):
+        raise ValueError(f"{place}.train.workers must be one number in a search, but is {train.workers}")
     start = run.init_from if isinstance(run, RunConfig) else None
     if not (train.epochs or start or spec.compute):
         raise ValueError(f"{place}.train.epochs must be 1 or more, as it starts from no other run, but is 0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -197,6 +198,35 @@ def test_micro_batches_of_all_workers_make_up_the_batch(batch: int, workers: int
         assert "must be a multiple" in str(error)
     else:
         assert steps * workers * micro == batch
+
+
+@given(st.integers(1, 96), st.integers(1, 4), st.integers(1, 4), st.none() | st.integers(1, 8))
+def test_micro_batches_of_every_number_of_workers_make_up_the_batch(
+    batch: int, fewest: int, more: int, micro: int | None
+):
+    """They are as large for all numbers, so that a worker normalises over as many pictures."""
+    numbers = range(fewest, fewest + more + 1)
+    try:
+        train = TrainConfig(batch_size=batch, workers={"min": numbers[0], "max": numbers[-1]}, micro_batch=micro)
+    except ValidationError as error:
+        assert any(batch % (number * (micro or 1)) for number in numbers)
+        assert "must be a multiple of micro_batch x every number of workers" in str(error)
+    else:
+        sizes = {batch / (train.accumulation(number) * number) for number in numbers}
+        assert sizes == {micro or batch // math.lcm(*numbers)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"workers": {"min": 2, "max": 2}}, "workers.min must be below workers.max, but they are 2 and 2"),
+        ({"workers": {"min": 1, "max": 2}, "zero": 1}, "zero must be 0 where the number of workers may change"),
+        ({"checkpoint_seconds": 0}, "greater than 0"),
+    ],
+)
+def test_settings_of_machines_that_come_and_go_are_refused_where_they_cannot_hold(settings: dict[str, Any], words: str):
+    with pytest.raises(ValidationError, match=words):
+        TrainConfig(**settings)
 
 
 def test_later_layers_win_key_by_key():

@@ -125,7 +125,7 @@ def _training(
     """Tuples (n, S + 1) of rows cut into batches, the workers' slices of each, and micro batches."""
     device = torch.device(device)
     bodies = Bodies.of(pack.categories, pack.max_keypoints)
-    accumulation = train.accumulation()
+    accumulation = train.accumulation(world)
     micro, rest = divmod(train.batch_size, world * accumulation)
     if rest:
         raise ValueError(

@@ -58,6 +58,9 @@ class Task:
     epochs: int | None = None
     """Of its run; None where the model's own settings decide."""
     workers: int = 1
+    """The most that it takes."""
+    fewest: int = 0
+    """Workers that it can do with; 0 where it takes all or none."""
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
     refused: str = ""
     """Why it cannot be done, whatever is done before, in a sentence: its model or preset is gone or broken."""
@@ -242,7 +245,7 @@ class GraphMaker:
         needs: tuple[str, ...],
         refused: str = "",
     ) -> str:
-        workers = identity.settings.get("train.workers", 1) if kind in ("train", "search") else 1
+        workers = _workers(identity) if kind in ("train", "search") else (1, 0)
         epochs = self._epochs(key, run) if kind == "train" and not refused else None
         task = Task(
             kind=kind,
@@ -252,7 +255,8 @@ class GraphMaker:
             needs=needs,
             model=run.model,
             epochs=epochs,
-            workers=workers,
+            workers=workers[0],
+            fewest=workers[1],
             resources=run.resources,
             refused=refused,
         )
@@ -314,6 +318,14 @@ class GraphMaker:
         if folder not in self._contents:
             self._contents[folder] = content_hash(folder, names) if (folder / names[0]).is_file() else ABSENT
         return self._contents[folder]
+
+
+def _workers(identity: Identity) -> tuple[int, int]:
+    """The most workers of a training, and the fewest where that is another number."""
+    settings = identity.settings
+    if "train.workers.max" in settings:
+        return settings["train.workers.max"], settings.get("train.workers.min", 1)
+    return settings.get("train.workers", 1), 0
 
 
 def _equal_values(settings: dict[str, Any], others: dict[str, Any]) -> list[str]:

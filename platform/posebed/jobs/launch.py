@@ -39,18 +39,21 @@ OWN = Path(".posebed/ray")
 """Where jobs keep their checkpoints in the project's folder."""
 
 
-def launch(experiment: Experiment, publisher: Publisher, workplace: Workplace, share: Share) -> Path:
+def launch(experiment: Experiment, publisher: Publisher, workplace: Workplace, share: Share, workers: int) -> Path:
     """Train on several workers of the cluster; returns a new folder with ``best.safetensors``, ``last.safetensors``,
     ``curve.json``.
 
     Args:
         workplace: of the workers.
         share: what each worker takes.
+        workers: that there is room for.
 
     Raises:
         ValueError: the cluster needs a storage that its nodes share.
     """
-    trainer = trainer_of(experiment, name=experiment.job, workplace=workplace, share=share, publisher=publisher)
+    trainer = trainer_of(
+        experiment, name=experiment.job, workplace=workplace, share=share, publisher=publisher, workers=workers
+    )
     checkpoint = trainer.fit().checkpoint
     if checkpoint is None:
         raise RuntimeError(f"the job of {experiment.name} must leave a checkpoint, but left none")
@@ -80,20 +83,24 @@ def trainer_of(
     share: Share,
     callbacks: Sequence[UserCallback] = (),
     publisher: Publisher | None = None,
+    workers: int | None = None,
 ) -> TorchTrainer:
     """The experiment as a Ray Train job that is not started yet; a job of the same name in its storage is resumed.
 
     Args:
         group: folder of the storage that the job lies in, beside others of the same search.
         publisher: to which rank 0 tells how far it is, if to any.
+        workers: that there is room for; by default the most. Where the training does with fewer, it goes on with what
+            there is when it loses some, and Ray looks every minute whether they are back.
     """
     storage, filesystem = _checkpoints(workplace, group)
+    most, fewest = workers or experiment.train.most_workers, experiment.train.fewest_workers
     return TorchTrainer(
         _work,
         train_loop_config={"work": _Work(experiment, workplace, publisher, threads=share.cpus)},
         torch_config=TorchConfig(backend=None if share.accelerator else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=experiment.train.workers,
+            num_workers=(fewest, most) if fewest < most else most,
             use_gpu=share.accelerator,
             resources_per_worker={"CPU": share.cpus} | ({"GPU": 1} if share.accelerator else {}),
         ),

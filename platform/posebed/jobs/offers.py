@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from posebed.config import SearchConfig
 from posebed.jobs.graph import Graph, Task
@@ -26,6 +26,8 @@ class Offer:
     task: Task
     at_once: int
     """Trials of a search; 1 of any other task."""
+    workers: int
+    """Of each trial, or of the task."""
     share: Room
     """What one worker takes."""
     held: int
@@ -34,15 +36,31 @@ class Offer:
     @property
     def count(self) -> int:
         """Workers of all trials at once."""
-        return self.task.workers * self.at_once
+        return self.workers * self.at_once
 
     @property
     def need(self) -> Room:
         return self.share * self.count
 
     @property
+    def places(self) -> list[Room]:
+        """What each of the workers takes."""
+        return [self.share] * self.count
+
+    @property
     def too_large(self) -> bool:
         return self.count > self.held
+
+
+def _widened(offer: Offer, held: int, free: Room) -> Offer:
+    """With as many workers as there is room for.
+
+    Args:
+        held: workers of this share that the machines hold when they are empty.
+    """
+    task = offer.task
+    workers = min(task.workers, held, offer.share.times_in(free)) if task.fewest else task.workers
+    return replace(offer, workers=workers)
 
 
 class Offers:
@@ -104,13 +122,26 @@ class Offers:
             if share not in known:
                 known[share] = slots(share, nodes), slots(share, self.most)
             now, most = known[share]
-            offer = Offer(task, self._at_once(task, now), share, held=most)
+            offer = Offer(task, self._at_once(task, now), task.fewest or task.workers, share, held=most)
             if offer.too_large:
                 return offer
             if offer.count <= now:
-                return offer if offer.need.fits(free) else None
+                return _widened(offer, now, free) if offer.need.fits(free) else None
             self.missing = self.missing or offer
         return None
+
+    def places(self, limit: int) -> list[Room]:
+        """What the workers of all tasks that are ready take, in the order of offers, up to so many workers."""
+        places: list[Room] = []
+        held: dict[Room, int] = {}
+        for *_, name in self._ready:
+            task = self._graph.tasks[name]
+            share = share_of(task, self.most)
+            held[share] = held.get(share) or slots(share, self.most)
+            places += [share] * (task.workers * self._at_once(task, held[share]))
+            if len(places) >= limit:
+                break
+        return places[:limit]
 
     def _at_once(self, task: Task, held: int) -> int:
         if task.kind != "search":

@@ -17,6 +17,7 @@ from posebed import provenance
 from posebed.catalog import Catalog
 from posebed.config import Params
 from posebed.jobs.actors import Actor, Actors, ready
+from posebed.jobs.autoscaling import MOST, Demand, expected_machines
 from posebed.jobs.cluster import connect
 from posebed.jobs.estimate import Estimates
 from posebed.jobs.failures import reason
@@ -54,6 +55,8 @@ class Under:
 
     task: Task
     need: Room
+    places: Sequence[Room]
+    """What each of its workers takes."""
     ref: ray.ObjectRef[Done]
     actor: Actor
     keeps: bool
@@ -106,6 +109,7 @@ class Schedule:
         # Weights are fetched beside everything else, and by few at a time, since all come to this machine.
         self._fetching = ThreadPoolExecutor(4)
         self._noted: list[str] = []
+        self._demand = Demand()
         self._missed: Offer | None = None
         self._began = time.monotonic()
         offers = self._offers = Offers(plan.graph, plan.todo, plan.params.searches, rank)
@@ -115,11 +119,13 @@ class Schedule:
         """Do all tasks; what fails is noted, what depends on it is skipped. An interrupt stops all.
 
         Raises:
-            ValueError: the cluster does not start, or a machine of it has other versions of packages.
+            ValueError: the cluster does not start, a machine of it has other versions of packages, or it is said wrongly
+                which machines it may come to have.
         """
         self._refuse()
         if not self._offers.waiting:
             return
+        self._offers.expect(expected_machines())
         connect(self._plan.packages)
         for line in check_nodes():
             self._view.say(line)
@@ -135,6 +141,7 @@ class Schedule:
                 under.actor.end()
             self._actors.end_idle()
             self._fetching.shutdown(cancel_futures=True)
+            self._demand.ask([])
             note_running([])
 
     def _look_until_done(self, interrupted: Callable[[], bool]) -> None:
@@ -164,6 +171,7 @@ class Schedule:
             else:
                 self._start(offer, free)
                 free -= offer.need
+        self._ask()
         missing = self._offers.missing
         if missing and (self._missed is None or missing.need != self._missed.need):
             self._view.say(self._waits(missing))
@@ -185,10 +193,19 @@ class Schedule:
             software=self._software,
             share=Share(cpus=int(offer.share.cpus), accelerator=offer.share.gpus > 0),
             at_once=offer.at_once,
+            workers=offer.workers,
         )
         self._progress.start.remote(task.name)
         ref = actor.handle.do.remote(self._plan.perform, request, str(log_file(task)))
-        self._under[task.name] = Under(task=task, need=offer.need, ref=ref, actor=actor, keeps=not own_process)
+        self._under[task.name] = Under(
+            task=task, need=offer.need, places=offer.places, ref=ref, actor=actor, keeps=not own_process
+        )
+
+    def _ask(self) -> None:
+        """Ask a cluster that grows by itself for what is under way and, if nothing stops it, for what is ready."""
+        under = [place for one in self._under.values() for place in one.places]
+        ready = [] if self._machines.own_leaves else self._offers.places(MOST)
+        self._demand.ask([*under, *ready] if ready else [])
 
     def _room(self) -> Room:
         taken = [under.need for under in self._under.values() if under.actor.node not in self._machines.leaving]

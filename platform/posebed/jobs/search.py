@@ -100,7 +100,7 @@ def open_search(experiment: Experiment, settings: SearchConfig, proposer: Sample
     space = space_of(experiment, settings)
     name = study_name(experiment, space, settings.cost)
     study = open_study(name, open_storage(), space=space, own_setting=own_setting(experiment, space), settings=settings)
-    trainable = train_with_workers if experiment.train.workers > 1 else WarmTrial
+    trainable = train_with_workers if experiment.train.most_workers > 1 else WarmTrial
     return Search(
         experiment=experiment, settings=settings, space=space, study=study, trainable=trainable, proposer=proposer
     )
@@ -166,7 +166,7 @@ def places(search: Search, share: Share) -> Places:
     """A trial with one worker trains in its actor, on a part of an accelerator if so wanted. One with several starts
     workers that Tune knows nothing of: its own actor takes next to nothing (Tune refuses nothing at all), and only so
     many run as there is room for."""
-    workers = search.experiment.train.workers
+    workers = search.experiment.train.most_workers
     gpus = search.settings.resources.gpus
     total = together([node.room for node in living_nodes()])
     if workers > 1:
@@ -242,7 +242,7 @@ def result_of(search: Search, origin: dict[str, str]) -> SearchResult:
         cost=settings.cost or "",
         trials=search.trials(),
         importance=importance(search.study),
-        workers=experiment.train.workers,
+        workers=experiment.train.most_workers,
         origin=origin,
     )
 

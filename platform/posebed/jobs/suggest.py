@@ -89,7 +89,7 @@ def _begun(optuna_trial: optuna.Trial, params: Mapping[str, Any], varied: Experi
         number=optuna_trial.number,
         params=params,
         epochs=varied.train.epochs,
-        workers=varied.train.workers,
+        workers=varied.train.most_workers,
         curve=[*before.curve],
         device_seconds=before.device_seconds,
         notes=(*before.notes, *notes),

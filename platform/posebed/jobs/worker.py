@@ -45,6 +45,8 @@ class Request:
     """What each of its workers takes."""
     at_once: int = 1
     """Of a search: trials at a time."""
+    workers: int = 1
+    """That there is room for."""
 
 
 @dataclass(frozen=True)

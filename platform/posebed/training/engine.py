@@ -108,7 +108,7 @@ class TorchEngine:
     ) -> None:
         self.module, self.optimizer, self._group = model, optimizer, group
         self._forward = DistributedDataParallel(model) if group.size > 1 else model
-        self._accumulation, self._clip, self._counted = train.accumulation(), train.clip, 0
+        self._accumulation, self._clip, self._counted = train.accumulation(group.size), train.clip, 0
         self._bfloat16 = uses_bfloat16(train.precision, group.device)
 
     def __call__(self, batch: Batch) -> Any:

@@ -98,7 +98,7 @@ def _train_epoch(run: _Run, epoch: int, begun: BegunEpoch) -> Epoch:
     # Layers such as dropout draw from torch's global generator and from no other.
     torch.manual_seed((experiment.seed * 100_003 + epoch) * 1_009 + group.rank)  # pyright: ignore[reportUnknownMemberType]
     begun.set_generators(group)
-    accumulation = settings.accumulation()
+    accumulation = settings.accumulation(group.size)
     stream = training_stream(experiment, run.pack, run.split, group, epoch, first_step=begun.steps)
     micro_steps = begun.steps * accumulation + len(stream)
     steps = micro_steps // accumulation * settings.epochs

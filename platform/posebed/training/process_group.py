@@ -64,7 +64,7 @@ def told_by_first(values: Sequence[int], group: ProcessGroup) -> list[int]:
         return [*values]
     told = torch.tensor(values, device=group.device)
     dist.broadcast(told, src=0)
-    return told.tolist()
+    return [int(value) for value in told]
 
 
 def device_name(device: torch.device) -> str:

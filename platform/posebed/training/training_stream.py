@@ -39,7 +39,7 @@ def training_stream(
 
 def steps_per_epoch(experiment: Experiment, pack: Pack, split: Split) -> int:
     """Optimizer steps of one epoch."""
-    group = ProcessGroup(0, experiment.train.workers, torch.device("cpu"))
+    group = ProcessGroup(0, experiment.train.most_workers, torch.device("cpu"))
     return len(training_stream(experiment, pack, split, group, 1)) // experiment.train.accumulation()
 
 

@@ -29,7 +29,7 @@ class Validation:
     def __call__(self, engine: Engine, group: ProcessGroup) -> float:
         """Every worker predicts its share and knows the value."""
         train = self._experiment.train
-        batches = grouped(self._queries, max(1, train.batch_size // group.size // train.accumulation()))
+        batches = grouped(self._queries, max(1, train.batch_size // group.size // train.accumulation(group.size)))
         # Every worker predicts equally many batches, as sharded weights need all of them at every forward pass: some
         # repeat a batch of another worker, and do not count it.
         order = range(group.rank, -(-len(batches) // group.size) * group.size, group.size)

@@ -46,7 +46,7 @@ class DeepSpeedEngine:
     ) -> None:
         logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
         self._group, self._stage = group, train.zero
-        accumulation = train.accumulation()
+        accumulation = train.accumulation(group.size)
         settings = {
             "train_batch_size": train.batch_size,
             "train_micro_batch_size_per_gpu": train.batch_size // group.size // accumulation,

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 import waiting
-from clusters import cluster_of
+from clusters import add_node, cluster_of
 from processes import family, gone, titled
 
 pytestmark = pytest.mark.slow
@@ -44,9 +44,10 @@ def finish(process: subprocess.Popen[bytes]) -> None:
     assert process.wait(PATIENCE) == 0
 
 
-def without_ray(key: str) -> None:
+def without_ray(key: str, workers: int = 1) -> None:
     # As many threads as a task takes, since sums are rounded by how they are divided.
-    command = [sys.executable, "-m", "posestages.train_without_ray", key]
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", str(workers), "--standalone"]
+    command = [sys.executable, *(torchrun if workers > 1 else []), "-m", "posestages.train_without_ray", key]
     subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, timeout=PATIENCE)
 
 
@@ -172,6 +173,73 @@ def test_a_cluster_of_two_nodes_does_every_kind_of_task_with_the_code_it_is_sent
     assert Path("runs/spread/result.json").is_file()
     without_ray("spread")
     assert_equal(there, weights("spread"), atol=2e-5)
+
+
+CHANGING = """
+  changing:
+    model: simple_baseline
+    split: quads
+    pack: small
+    train: {workers: {min: 1, max: 2}, engine: torch, epochs: 12, checkpoint_every: 1, draws: 160}
+"""
+
+
+@pytest.mark.faults
+def test_a_run_that_may_do_with_fewer_workers_goes_on_when_a_machine_is_lost_and_not_replaced(
+    project: Path, cluster: Any
+):
+    with (project / "params.yaml").open("a") as file:
+        file.write(CHANGING)
+    storage = project / "storage"
+    driver = start("changing", RAY_ADDRESS=cluster.address, POSEBED_STORAGE=str(storage))
+    waited_for(lambda: any(storage.rglob("curve.json")), "a checkpoint")
+    raylets = {node.all_processes["raylet"][0].process.pid: node for node in cluster.list_all_nodes()}
+    workers = titled(family(os.getpid()), "RayTrainWorker")
+    assert len(workers) == 2
+    cluster.remove_node(raylets[workers[0].ppid()], allow_graceful=False)
+    finish(driver)
+    curve = json.loads(Path("runs/changing/seed-0/train/curve.json").read_text())
+    assert [line["epoch"] for line in curve] == list(range(1, 13))
+    assert curve[-1]["device"] == "1 x cpu"
+
+
+SHARED = """
+  shared:
+    model: simple_baseline
+    split: quads
+    pack: small
+    train: {workers: 2, engine: torch, epochs: 3, draws: 1600}
+"""
+
+
+@pytest.mark.faults
+def test_a_job_of_several_workers_leaves_a_machine_at_once_and_goes_on_from_within_its_epoch(
+    project: Path, cluster: Any
+):
+    """Its first checkpoint would come after hundreds of steps; the machine leaves before, and another one comes."""
+    from ray._raylet import GcsClient
+    from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+
+    with (project / "params.yaml").open("a") as file:
+        file.write(SHARED)
+    storage = project / "storage"
+    driver = start("shared", RAY_ADDRESS=cluster.address, POSEBED_STORAGE=str(storage))
+    waited_for(lambda: len(titled(family(os.getpid()), "RayTrainWorker")) == 2, "workers")
+    workers = titled(family(os.getpid()), "RayTrainWorker")
+    time.sleep(15)  # so that they train
+    raylets = {node.all_processes["raylet"][0].process.pid: node for node in cluster.list_all_nodes()}
+    add_node(cluster, {"num_cpus": 1})
+    reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+    at = int((time.time() + 600) * 1000)
+    leaving = raylets[workers[0].ppid()]
+    assert GcsClient(address=cluster.address).drain_node(leaving.node_id, reason, "spot", at)[0]
+    waited_for(lambda: any(storage.rglob("begun-1.pt")), "a checkpoint within an epoch")
+    waited_for(lambda: gone(workers), "an end of the workers")
+    finish(driver)
+    assert epochs("shared") == [1, 2, 3]
+    there = weights("shared")
+    without_ray("shared", workers=2)
+    assert_equal(there, weights("shared"))
 
 
 def test_workers_of_a_foreign_cluster_run_the_code_that_was_shipped(project: Path, two_nodes: str):

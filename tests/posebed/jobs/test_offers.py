@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,6 +115,17 @@ def test_a_task_that_the_cluster_once_held_waits_for_its_machines_and_lets_other
                 offers.fail(offer.task.name, "too large")
             else:
                 offers.start(offer.task.name)
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 4))
+def test_a_task_whose_workers_may_change_is_offered_as_soon_as_its_fewest_fit_and_takes_what_there_is(
+    fewest: int, more: int, gpus: int
+):
+    changing = replace(task("train", "changing", workers=fewest + more), fewest=fewest)
+    offer = offers_of(changing).next(NODES, Room(16, gpus))
+    assert (offer is not None) == (gpus >= fewest)
+    if offer:
+        assert offer.workers == offer.count == min(fewest + more, gpus) and offer.need == Room(1, 1) * offer.count
 
 
 def test_searches_share_the_cluster_with_those_that_are_still_to_do():

@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 from experiments import experiment_of
 from posebed.catalog import installed
 from posebed.experiment import Experiment
-from posebed.scoring.result import Epoch
+from posebed.scoring.result import Epoch, read_curve
 from posebed.training.log import FolderLog, Reached, Tick
 from posebed.training.loop import train
+from posestages.train_without_ray import CHECKPOINTS
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -140,8 +141,9 @@ def test_a_run_that_leaves_its_machine_at_any_step_ends_in_the_same_weights(
     if key == "masked":
         file = project / "params.yaml"
         masked = {"model": "sdpnet", "split": "held-out", "pack": "small", "train": {"batch_size": 4, "draws": 16}}
-        masked["config"] = dict(installed().model("sdpnet").small)
-        file.write_text(file.read_text() + f"  masked: {json.dumps(masked)}\n")
+        masked["config"] = {**installed().model("sdpnet").small, "slots": 17}
+        known = file.read_text().replace("models:\n", "models:\n  sdpnet: {}\n")
+        file.write_text(known + f"  masked: {json.dumps(masked)}\n")
     experiment = changed(experiment_of(key), epochs=3, checkpoint_every=2, **settings)
     whole = train(experiment, FolderLog(project / "whole", "whole"))
     looks, places = 0, set[str]()
@@ -157,7 +159,7 @@ def test_a_run_that_leaves_its_machine_at_any_step_ends_in_the_same_weights(
         places.add(str(log.kept[-1]))
         resumed = train(experiment, LeavingLog(project / "left", 99))
         assert_as_undisturbed(project, resumed, whole)
-        looks += 1 if looks < 2 else 3
+        looks += 1 if looks < 4 else 3
     assert {"within epoch 1", "of epoch 1", "within epoch 3"} <= places
 
 
@@ -221,3 +223,32 @@ def test_two_workers_end_where_one_with_the_doubled_batch_does(project: Path, ze
         return load_file(project / f"runs/spread{workers}/seed-0/train/last.safetensors")
 
     assert_equal(trained(1), trained(2), atol=2e-5)
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("engine", ["torch", "deepspeed"])
+@pytest.mark.parametrize("looks", [2, 7])
+def test_a_run_goes_on_with_another_number_of_workers_from_within_an_epoch(
+    project: Path, monkeypatch: pytest.MonkeyPatch, engine: str, looks: int
+):
+    """To the same parameters: each worker normalises its own micro batch, which is as large for any number of them."""
+    sgd = "optimizer: sgd, lr: 0.01, sync_batchnorm: false, checkpoint_every: 1, augment: {flip: 0.5, rotation: 20}"
+    settings = f"train: {{workers: {{min: 1, max: 2}}, engine: {engine}, epochs: 2, {sgd}}}"
+    run = f"{{model: simple_baseline, split: quads, pack: small, {settings}}}"
+    (project / "params.yaml").write_text(f"{(project / 'params.yaml').read_text()}  changing: {run}\n")
+    experiment = experiment_of("changing")
+    whole = train(experiment, FolderLog(project / "whole", "whole"))
+    monkeypatch.setattr("posebed.training.looks.LOOK_SECONDS", 0.0)
+    with pytest.raises(MachineLeaves):
+        train(experiment, LeavingLog(CHECKPOINTS / f"changing-0-{experiment.fingerprint[:16]}", looks))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    command += ["-m", "posestages.train_without_ray", "changing"]
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    folder = project / "runs/changing/seed-0/train"
+    learnt = load_file(folder / "last.safetensors")
+    names = [name for name in learnt if "running" not in name and "num_batches" not in name]
+    former = weights(project / "whole")
+    assert_equal({name: learnt[name] for name in names}, {name: former[name] for name in names}, atol=2e-5)
+    curve = read_curve(folder / "curve.json")
+    assert [line.loss for line in curve] == pytest.approx([line.loss for line in whole], rel=1e-4)
+    assert curve[-1].device == "2 x cpu"
