@@ -60,7 +60,7 @@ class Log(Protocol):
 
     def leaving(self) -> bool:
         """Whether a machine of this training will be taken away, so that a checkpoint is wanted whether due or not;
-        asked every few seconds, on rank 0."""
+        every rank calls it every few seconds, and the answer on rank 0 counts."""
         ...
 
     def left(self) -> None:

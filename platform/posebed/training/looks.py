@@ -38,7 +38,8 @@ class Looks:
 
     def now(self) -> Wanted:
         """Every worker calls it."""
-        answer = (self._wanted(), self._steps_to_next()) if self._group.rank == 0 else (0, 0)
+        leaving = self._log.leaving()  # on every worker: Ray Train answers none before all have asked
+        answer = (self._wanted(leaving), self._steps_to_next()) if self._group.rank == 0 else (0, 0)
         wanted, self._next = told_by_first(answer, self._group)
         self._steps, self._looked = 0, time.monotonic()
         return Wanted(wanted)
@@ -47,8 +48,8 @@ class Looks:
         """A checkpoint was kept, or tried to be."""
         self._kept = time.monotonic()
 
-    def _wanted(self) -> Wanted:
-        if self._log.leaving():
+    def _wanted(self, leaving: bool) -> Wanted:
+        if leaving:
             return Wanted.LEAVE
         due = self._every is not None and time.monotonic() - self._kept >= self._every
         return Wanted.CHECKPOINT if due else Wanted.NOTHING
