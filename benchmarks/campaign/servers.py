@@ -74,7 +74,8 @@ def tracker(folder: Path) -> tuple[Server, str]:
     port = free_port()
     words = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     words += ["--backend-store-uri", f"sqlite:///{folder}/tracked.db", "--artifacts-destination", str(folder / "kept")]
-    return Server([words], lambda: listens(port), folder / "server.log"), f"http://127.0.0.1:{port}"
+    settings = {"env": {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}}
+    return Server([words], lambda: listens(port), folder / "server.log", settings), f"http://127.0.0.1:{port}"
 
 
 def database(folder: Path) -> tuple[Server, str]:
