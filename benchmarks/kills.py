@@ -102,8 +102,8 @@ def fight(folder: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
                     progress.advance(bar)
                     console.print(f"round {number}, second {kill.second:.0f}: {sentence(kill)}", highlight=False)
 
-                expected = rounds[0]["outcomes"] if rounds else None
-                _play(folder, place, coming[past:] if rounds else [], servers, expected, told)
+                undisturbed = rounds[0] if rounds else None
+                _play(folder, place, coming[past:] if rounds else [], servers, undisturbed, told)
             one = read_json(place, ROUND)
             rounds.append(one)
             progress.update(bar, completed=sum(len(other["kills"]) for other in rounds))
@@ -115,12 +115,12 @@ def fight(folder: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _play(
-    folder: Path, place: Path, coming: Sequence[Any], servers: Mapping[str, bool], expected: Any, told: Any
+    folder: Path, place: Path, coming: Sequence[Any], servers: Mapping[str, bool], undisturbed: Any, told: Any
 ) -> None:
     home = folder / place.stem
     shutil.rmtree(home, ignore_errors=True)  # of a round that was interrupted
     home.mkdir()
-    played = play(home, folder / "project", folder / "empty.db", coming, servers, expected, told)
+    played = play(home, folder / "project", folder / "empty.db", coming, servers, undisturbed, told)
     write_json(played.as_json(), place, ROUND)
     if not played.violations:
         shutil.rmtree(home)

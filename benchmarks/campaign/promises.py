@@ -20,14 +20,19 @@ from campaign.project import ONE_WORKER, RUNS, SEARCH, TRIALS
 from campaign.world import World, own_processes
 from posebed.files import file_hash
 from posebed.jobs.outcomes import State
+from posebed.scoring.result import RESULT_FILE, read_result
 from posebed.scoring.search_result import read_search
 
 _JOBS = """
 from posebed.jobs.workplace import JOBS
 from posebed.storage import Storage
-print(*Storage.of_environment().names(JOBS))
+storage = Storage.of_environment()
+there = storage.system.exists(storage.path(JOBS))
+print(*(storage.system.find(storage.path(JOBS)) if there else ()))
 """
 Outcomes = dict[str, Any]  # as JSON has it
+Identity = tuple[str | None, str | None, str | None]
+"""Of a run in the tracker: the fingerprint of a result, or a study and the number of a trial."""
 PATIENCE_SECONDS = 30.0
 """In which processes end whose command has ended."""
 
@@ -118,21 +123,28 @@ def tracked_once(world: World) -> Iterator[str]:
     if (ended := world.commanded("track")).returncode:
         yield f"posebed track must end with 0, but ended with {ended.returncode}: {ended.stdout[-500:]}"
     yield from _doubled(world)
-    names = {run.data.tags["mlflow.runName"] for run in _tracked(world) if run.info.status == "FINISHED"}
-    wanted = {*RUNS, f"search@{SEARCH}", *(f"search@{SEARCH} trial {number}" for number in range(TRIALS))}
-    if missing := wanted - names:
+    study = read_search(world.project / f"runs/search@{SEARCH}").study
+    results = {key: read_result(world.project / "runs" / key / RESULT_FILE) for key in RUNS}
+    wanted: dict[Identity, str] = {(result.fingerprint, None, None): key for key, result in results.items()}
+    wanted |= {(None, study, None): "the search"}
+    wanted |= {(None, study, str(number)): f"trial {number}" for number in range(TRIALS)}
+    whole = {_identity(run) for run in _tracked(world) if run.info.status == "FINISHED"}
+    if missing := [wanted[identity] for identity in wanted.keys() - whole]:
         yield f"the tracker must have every run and trial in full, but lacks {', '.join(sorted(missing))}"
 
 
 def _doubled(world: World) -> Iterator[str]:
+    for identity, count in Counter(_identity(run) for run in _tracked(world)).items():
+        if count > 1:
+            yield f"the tracker must have every run once, but has {count} of {identity}"
+
+
+def _identity(run: Any) -> Identity:
     from posebed.reporting.search_tracking import STUDY, TRIAL
     from posebed.reporting.tracking import FINGERPRINT
 
-    tags = (FINGERPRINT, STUDY, TRIAL)
-    counted = Counter(tuple(run.data.tags.get(tag) for tag in tags) for run in _tracked(world))
-    for identity, count in counted.items():
-        if count > 1:
-            yield f"the tracker must have every run once, but has {count} of {dict(zip(tags, identity, strict=True))}"
+    fingerprint, study, trial = (run.data.tags.get(tag) for tag in (FINGERPRINT, STUDY, TRIAL))
+    return fingerprint, study, trial
 
 
 def _tracked(world: World) -> list[Any]:

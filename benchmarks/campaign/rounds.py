@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from campaign.world import NODES, World, world
 from waiting import waited_for
 
 KINDS = ("driver", "worker", "node", "tracker", "storage", "database")
-GAP_SECONDS = (2.0, 22.0)
-"""Between one kill and the next."""
+GAPS = (0.02, 0.25)
+"""Between one kill and the next, as shares of the undisturbed round."""
 DOWN_SECONDS = (1.0, 8.0)
 """For which what was killed stays away."""
 REDRAWN_SECONDS = (0.5, 3.0)
@@ -38,6 +38,7 @@ class Drawn:
 
     kind: str
     gap: float
+    """Seconds since the one before, or that share of the undisturbed round."""
     down: float
     which: float
     """0 to 1: of several victims, the one at that part of their list."""
@@ -77,7 +78,7 @@ def drawn_kills(seed: int, count: int, kinds: Sequence[str]) -> list[Drawn]:
     made: list[Drawn] = []
     while len(made) < count:
         for kind in draw.sample(kinds, len(kinds)):
-            made.append(Drawn(kind, draw.uniform(*GAP_SECONDS), draw.uniform(*DOWN_SECONDS), draw.random()))
+            made.append(Drawn(kind, draw.uniform(*GAPS), draw.uniform(*DOWN_SECONDS), draw.random()))
     return made[:count]
 
 
@@ -87,18 +88,20 @@ def play(
     empty_tracker: Path,
     coming: Sequence[Drawn],
     kinds: Mapping[str, bool],
-    expected: Mapping[str, Any] | None,
+    undisturbed: Mapping[str, Any] | None,
     on_kill: Callable[[Kill], object],
 ) -> Round:
     """Play one round with as many of the coming kills as fit into it.
 
     Args:
-        expected: outcomes of the undisturbed round; None where this is that one.
+        undisturbed: that round, as JSON; None where this is it.
     """
-    played = Round()
+    played, expected = Round(), undisturbed["outcomes"] if undisturbed else None
+    length = undisturbed["seconds"] if undisturbed else 0.0
+    coming = [replace(drawn, gap=drawn.gap * length) for drawn in coming]
     with world(folder, template, empty_tracker, kinds) as made:
         enqueue_trials(made.project)
-        stage = _Stage(made, played, list(coming), on_kill)
+        stage = _Stage(made, played, coming, on_kill)
         try:
             stage.run()
         except RuntimeError as error:

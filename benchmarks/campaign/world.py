@@ -8,9 +8,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +44,6 @@ class World:
     """Variables of the command."""
     driver: subprocess.Popen[bytes] | None = None
     commands: int = 0
-    _nodes: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
-    _joining: list[Future[Any]] = field(default_factory=list[Future[Any]])
 
     @property
     def project(self) -> Path:
@@ -92,21 +89,17 @@ class World:
         self.cluster.remove_node(node, allow_graceful=False)
 
     def add_node(self) -> None:
-        """In the background, since that takes seconds in which others may be killed."""
-        self._joining.append(self._nodes.submit(add_node, self.cluster, {"num_cpus": 1}))
+        """It joins the cluster a little later."""
+        add_node(self.cluster, {"num_cpus": 1, "wait": False})
 
     @property
     def nodes_whole(self) -> bool:
-        for joining in [one for one in self._joining if one.done()]:
-            joining.result()
-            self._joining.remove(joining)
-        return not self._joining and len(self.cluster.worker_nodes) == NODES
+        return len(self.cluster.worker_nodes) == NODES
 
     def end(self) -> None:
         if self.driver and self.driver.poll() is None:
             self.driver.kill()
             self.driver.wait()
-        self._nodes.shutdown()
 
 
 def _works(process: psutil.Process) -> bool:
