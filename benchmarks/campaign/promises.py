@@ -28,11 +28,14 @@ from posebed.jobs.workplace import JOBS
 from posebed.storage import Storage
 storage = Storage.of_environment()
 there = storage.system.exists(storage.path(JOBS))
-print(*(storage.system.find(storage.path(JOBS)) if there else ()))
+files = storage.system.find(storage.path(JOBS), detail=True) if there else {}
+print(*(name for name, about in files.items() if about["size"]))  # a removed folder may leave its empty name
 """
 Outcomes = dict[str, Any]  # as JSON has it
 Identity = tuple[str | None, str | None, str | None]
 """Of a run in the tracker: the fingerprint of a result, or a study and the number of a trial."""
+LEARNT = ("epoch", "loss", "losses", "validation", "learning_rate")
+"""Of an epoch, what does not depend on the machine's speed."""
 PATIENCE_SECONDS = 30.0
 """In which processes end whose command has ended."""
 
@@ -57,7 +60,7 @@ def _run(folder: Path) -> Outcomes:
     found: Outcomes = {
         score["metric"]: [score[name] for name in ("value", "low", "high")] for score in result["scores"]
     }
-    found["curve"] = [{n: v for n, v in line.items() if n != "seconds"} for line in result["curve"]]
+    found["curve"] = [[line[name] for name in LEARNT] for line in result["curve"]]
     if folder.name in ONE_WORKER:
         for path in sorted(folder.glob("seed-*/train/*.safetensors")):
             found[f"{path.parent.parent.name} {path.name}"] = file_hash(path)
