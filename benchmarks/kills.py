@@ -52,7 +52,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     rounds = fight(folder, settings)
-    console = Console()
+    console = Console(width=120)
     console.print(table(rounds))
     for line in summary(rounds, folder):
         console.print(line, highlight=False, soft_wrap=True)
@@ -90,7 +90,7 @@ def fight(folder: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     coming = drawn_kills(settings["seed"], settings["kills"], [kind for kind in KINDS if servers.get(kind, True)])
     rounds: list[dict[str, Any]] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("kills", total=settings["kills"])
         while not rounds or sum(len(one["kills"]) for one in rounds) < settings["kills"]:
@@ -136,10 +136,17 @@ def table(rounds: Sequence[Mapping[str, Any]]) -> Table:
     """Per kind of victim: how often, during which tasks, and what it cost."""
     kills = [Kill(**kill) for one in rounds for kill in one["kills"]]
     shown = Table(title=f"{len(kills)} kills in {len(rounds) - 1} rounds")
-    for heading in ("killed", "times", "while under way: a search", "train", "predict", "score"):
-        shown.add_column(heading, justify="left" if heading == "killed" else "right")
-    shown.add_column("seconds into a task", justify="right")
-    shown.add_column("seconds until all was under way again", justify="right")
+    shown.add_column("killed")
+    for heading in (
+        "times",
+        "during a search",
+        "train",
+        "predict",
+        "score",
+        "seconds into it",
+        "seconds until it went on",
+    ):
+        shown.add_column(heading, justify="right")
     for kind in dict.fromkeys(kill.kind for kill in kills):
         own = [kill for kill in kills if kill.kind == kind]
         during = Counter(task for kill in own for task in {name.split()[0] for name in kill.under_way})

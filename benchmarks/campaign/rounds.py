@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ import psutil
 from campaign import promises
 from campaign.project import ended_trials, enqueue_trials
 from campaign.watch import Watch
-from campaign.world import NODES, World, world
+from campaign.world import NODES, World, short_folder, world
 from waiting import waited_for
 
 KINDS = ("driver", "worker", "node", "tracker", "storage", "database")
@@ -99,17 +100,23 @@ def play(
     played, expected = Round(), undisturbed["outcomes"] if undisturbed else None
     length = undisturbed["seconds"] if undisturbed else 0.0
     coming = [replace(drawn, gap=drawn.gap * length) for drawn in coming]
-    with world(folder, template, empty_tracker, kinds) as made:
-        enqueue_trials(made.project)
-        stage = _Stage(made, played, coming, on_kill)
-        try:
-            stage.run()
-        except RuntimeError as error:
-            played.violations.append(str(error))
-        else:
-            played.violations += [*stage.watch.violations, *_broken(made, played, expected, stage.ended)]
-        played.commands = made.commands
-    played.violations += promises.no_strays(made)
+    short = short_folder(str(folder))
+    try:
+        with world(folder, short, template, empty_tracker, kinds) as made:
+            enqueue_trials(made.project)
+            stage = _Stage(made, played, coming, on_kill)
+            try:
+                stage.run()
+            except RuntimeError as error:
+                played.violations.append(str(error))
+            else:
+                played.violations += [*stage.watch.violations, *_broken(made, played, expected, stage.ended)]
+            played.commands = made.commands
+        played.violations += promises.no_strays(made)
+        if played.violations:
+            shutil.copytree(short / "ray/session_latest/logs", folder / "ray-logs")
+    finally:
+        shutil.rmtree(short, ignore_errors=True)
     return played
 
 

@@ -31,7 +31,7 @@ NODES = 2
 class World:
     """Args:
     folder: of the round.
-    short: for what needs a short path, or holds passwords; is removed with the round.
+    short: for what needs a short path, or holds passwords; whoever plays the round removes it at its end.
     """
 
     folder: Path
@@ -110,11 +110,11 @@ def _works(process: psutil.Process) -> bool:
 
 
 @contextmanager
-def world(folder: Path, template: Path, empty_tracker: Path, kinds: Mapping[str, bool]) -> Iterator[World]:
+def world(folder: Path, short: Path, template: Path, empty_tracker: Path, kinds: Mapping[str, bool]) -> Iterator[World]:
     """Copy the project and start everything.
 
     Args:
-        folder: of the round; is made.
+        folder: of the round.
         empty_tracker: a database of MLflow with its tables.
         kinds: whether there is a server of ``database`` and of ``storage``.
     """
@@ -122,7 +122,6 @@ def world(folder: Path, template: Path, empty_tracker: Path, kinds: Mapping[str,
     shutil.copytree(template, folder / "project")
     shutil.copy(empty_tracker, folder / "tracked.db")
     with ExitStack() as stack:
-        short = stack.enter_context(_short_folder(mark))
         for name in ("cache", "tmp"):
             (short / name).mkdir()
         common = {MARK: mark, "POSEBED_CACHE": short / "cache", "TMPDIR": short / "tmp", "OMP_NUM_THREADS": "1"}
@@ -146,16 +145,13 @@ def world(folder: Path, template: Path, empty_tracker: Path, kinds: Mapping[str,
         yield made
 
 
-@contextmanager
-def _short_folder(mark: str) -> Iterator[Path]:
-    """Others may pass through it: a server of Postgres is of a user of its own."""
-    folder = Path("/tmp") / f"kills-{hashlib.sha256(mark.encode()).hexdigest()[:8]}"  # noqa: S108  # sockets have short paths
+def short_folder(mark: str) -> Path:
+    """A new, empty folder for a round. Others may pass through it: a server of Postgres is of a user of its own."""
+    place = Path("/tmp")  # noqa: S108  # sockets have short paths
+    folder = place / f"kills-{hashlib.sha256(mark.encode()).hexdigest()[:8]}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(0o711)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 def own_processes(mark: str) -> list[psutil.Process]:
