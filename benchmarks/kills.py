@@ -20,8 +20,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from campaign.kills import KINDS, Kill, drawn_kills
 from campaign.project import prepare
-from campaign.rounds import KINDS, Kill, drawn_kills, play
+from campaign.rounds import play
 from campaign.servers import postgres, storage_missing
 from campaign.world import own_processes
 from rich.console import Console
@@ -74,7 +75,7 @@ def begin(folder: Path, settings: Mapping[str, Any]) -> None:
     if known != settings:
         raise ValueError(f"{place} must be of the same settings, but is of {known}; name another folder")
     write_json(settings, place, CAMPAIGN)
-    for process in own_processes(str(folder)):  # of a campaign that was killed itself
+    for process in own_processes(f"{folder}/"):  # of a campaign that was killed itself
         process.kill()
     prepare(folder / "project")
     if not (folder / "empty.db").is_file():

@@ -24,8 +24,8 @@ def campaign() -> Iterator[Any]:
     """The package of the campaign's parts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
+        import campaign.kills
         import campaign.promises
-        import campaign.rounds
         import campaign.watch
 
         yield campaign
@@ -35,9 +35,9 @@ KINDS = ["driver", "worker", "node"]
 
 
 def test_kills_follow_from_the_seed_and_every_kind_comes_as_often(campaign: Any):
-    drawn = campaign.rounds.drawn_kills(3, 30, KINDS)
-    assert drawn == campaign.rounds.drawn_kills(3, 30, KINDS) != campaign.rounds.drawn_kills(4, 30, KINDS)
-    assert drawn[:20] == campaign.rounds.drawn_kills(3, 20, KINDS)
+    drawn = campaign.kills.drawn_kills(3, 30, KINDS)
+    assert drawn == campaign.kills.drawn_kills(3, 30, KINDS) != campaign.kills.drawn_kills(4, 30, KINDS)
+    assert drawn[:20] == campaign.kills.drawn_kills(3, 20, KINDS)
     assert Counter(kill.kind for kill in drawn) == dict.fromkeys(KINDS, 10)
     assert len({kill.gap for kill in drawn}) == 30
 
