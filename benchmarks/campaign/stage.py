@@ -139,7 +139,7 @@ class Stage:
             busy = sorted(made.busy(), key=lambda process: process.pid)
             with suppress(psutil.Error, IndexError):
                 victim = busy[int(drawn.which * len(busy))]
-                title = " ".join(victim.cmdline())
+                title = " ".join(victim.cmdline()).strip()
                 victim.kill()
                 return title
             return None
