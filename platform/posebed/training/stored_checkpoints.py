@@ -40,9 +40,12 @@ class StoredCheckpoints:
     def fetch(self, folder: Path, warn: Callable[[str], None]) -> bool:
         """Copy the newest undamaged checkpoint to a folder, which it replaces; whether there is one."""
         for name in reversed(self._storage.names(self._name)):
+            files = self._storage.names(f"{self._name}/{name}")
+            if not files:
+                continue  # a folder may outlive its files
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            for file in self._storage.names(f"{self._name}/{name}"):
+            for file in files:
                 self._storage.get(f"{self._name}/{name}/{file}", folder / file)
             if not (broken := damage(folder)):
                 return True

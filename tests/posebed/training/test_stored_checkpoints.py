@@ -53,6 +53,18 @@ def test_one_that_is_damaged_or_whose_writer_was_killed_is_passed_over(
     assert "is damaged in" in said[0]
 
 
+def test_an_empty_folder_in_the_place_of_the_newest_is_passed_over(stored: StoredCheckpoints, tmp_path: Path):
+    """As a killed writer leaves it that has made a folder and put nothing into it yet."""
+    stored.put(checkpoint(tmp_path / "made", "0"))
+    (tmp_path / "storage/jobs/one/000001-ab").mkdir()
+    said: list[str] = []
+    assert stored.fetch(tmp_path / "back", said.append)
+    assert (tmp_path / "back/engine").read_text() == "0" and not said
+    stored.put(checkpoint(tmp_path / "next", "2"))
+    assert stored.fetch(tmp_path / "back", said.append)
+    assert (tmp_path / "back/engine").read_text() == "2" and not said
+
+
 def test_two_machines_that_both_go_on_do_not_mix_their_files(stored: StoredCheckpoints, tmp_path: Path):
     one, other = checkpoint(tmp_path / "one", "one"), checkpoint(tmp_path / "other", "other")
     stored.put(one)
