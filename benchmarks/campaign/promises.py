@@ -169,6 +169,9 @@ def nothing_left(world: World) -> Iterator[str]:
     listed = subprocess.run([sys.executable, "-c", _JOBS], capture_output=True, text=True, timeout=300, check=True)
     if listed.stdout.strip():
         yield f"checkpoints of finished jobs must be gone, but the storage has {listed.stdout.strip()}"
+    places = [world.project / ".posebed" / name for name in ("jobs", "ray")]
+    if files := [path for place in places for path in place.rglob("*") if path.is_file()]:
+        yield f"what jobs kept while they went on must be gone, but there is {', '.join(map(str, files))}"
 
 
 def no_strays(world: World) -> Iterator[str]:
