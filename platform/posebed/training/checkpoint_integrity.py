@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 
 from posebed.files import file_hash, write_text
 
@@ -13,7 +14,7 @@ SEAL = "seal-{rank}.json"
 def seal(folder: Path, rank: int) -> None:
     """Write down the hash of every file of the folder; of a folder that workers share, once by each."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    hashes = {path.relative_to(folder).as_posix(): file_hash(path) for path in files if not _is_seal(path)}
+    hashes = {path.relative_to(folder).as_posix(): file_hash(path) for path in files if not is_seal(path)}
     write_text(json.dumps(hashes, indent=1), folder / SEAL.format(rank=rank))
 
 
@@ -33,5 +34,14 @@ def damage(folder: Path) -> str:
     return ""
 
 
-def _is_seal(path: Path) -> bool:
+def sealed(folder: Path) -> set[str]:
+    """Paths below the folder, with slashes, of the files that its seals name. A seal that cannot be read names none."""
+    names: set[str] = set()
+    for path in folder.glob(SEAL.format(rank="*")):
+        with suppress(ValueError):
+            names.update(json.loads(path.read_text()))
+    return {name for name in names if not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts}
+
+
+def is_seal(path: Path) -> bool:
     return path.match(SEAL.format(rank="*"))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from posebed.storage import Storage
-from posebed.training.checkpoint_integrity import SEAL, damage
+from posebed.training.checkpoint_integrity import damage, is_seal, sealed
 
 KEPT = 2
 """The newest, and one more for when that is damaged."""
@@ -31,9 +31,9 @@ class StoredCheckpoints:
         there = self._storage.names(self._name)
         # Two machines that both take the training for theirs, as after a cut link, never write into one folder.
         newest = f"{self._name}/{_number(there[-1]) + 1 if there else 0:06}-{secrets.token_hex(4)}"
-        files = sorted(path for path in checkpoint.iterdir() if path.is_file())
-        for path in sorted(files, key=lambda path: path.match(SEAL.format(rank="*"))):
-            self._storage.put(path, f"{newest}/{path.name}")
+        files = sorted(path for path in checkpoint.rglob("*") if path.is_file())
+        for path in sorted(files, key=is_seal):
+            self._storage.put(path, f"{newest}/{path.relative_to(checkpoint).as_posix()}")
         for former in there[: 1 - KEPT]:
             self._storage.remove(f"{self._name}/{former}")
 
@@ -45,12 +45,19 @@ class StoredCheckpoints:
                 continue  # a folder may outlive its files
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            for file in files:
-                self._storage.get(f"{self._name}/{name}/{file}", folder / file)
+            self._get(name, filter(lambda file: is_seal(Path(file)), files), folder)
+            self._get(name, sorted(sealed(folder)), folder)
             if not (broken := damage(folder)):
                 return True
             warn(f"the checkpoint {name} of {self._name} is damaged in {broken} and is passed over")
         return False
+
+    def _get(self, name: str, files: Iterable[str], folder: Path) -> None:
+        """Copy those of a checkpoint's files that are there."""
+        for file in files:
+            if self._storage.size(f"{self._name}/{name}/{file}") is not None:
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                self._storage.get(f"{self._name}/{name}/{file}", folder / file)
 
     def remove(self) -> None:
         self._storage.remove(self._name)
