@@ -95,6 +95,14 @@ def trials_once(project: Path, before: Mapping[int, str]) -> Iterator[str]:
             yield f"trial {number} had ended at {ended} and must stay so, but ended at {trials.get(number)}"
 
 
+def sound_checkpoints(world: World) -> Iterator[str]:
+    """None was told to be damaged but those that their writers had not sealed when they were killed."""
+    for number in range(1, world.commands + 1):
+        for line in world.log_of_command(number).read_text(errors="replace").splitlines():
+            if " is damaged in " in line and " is damaged in seal-" not in line:
+                yield f"checkpoints must be whole, but command {number} said: {line}"
+
+
 def whole_files(folders: Iterable[Path]) -> Iterator[str]:
     """Every file can be read, and no unfinished one is left, since all that was begun was done again."""
     readers: dict[str, Callable[[Path], Any]] = {

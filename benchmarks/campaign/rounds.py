@@ -64,6 +64,7 @@ def _broken(made: World, played: Round, expected: Mapping[str, Any] | None, ende
         *(promises.same_results(dict(played.outcomes), dict(expected)) if expected else ()),
         *promises.trials_once(made.project, ended),
         *promises.nothing_left(made),
+        *promises.sound_checkpoints(made),
         *promises.whole_files(places),
         *promises.tracked_once(made),
     ]
