@@ -33,7 +33,7 @@ test: setup ## Run all tests but the long ones of services and faults
 	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not faults and not services"
 
 faults: setup ## Kill trials, workers, drivers, trackers and nodes, and see what becomes of their runs
-	@echo "==> Running the tests of lost processes (several minutes)"
+	@echo "==> Running the tests of lost processes (several minutes, the campaign of kills many)"
 	OMP_NUM_THREADS=1 pytest -n 2 --dist load -m faults
 
 services: setup ## Run the long tests: whole pipelines and searches, reference numbers, benchmarks in reduced form
@@ -46,8 +46,9 @@ lint: setup ## Check style and types
 	ruff format --check .
 	pyright
 
-# The three that are left out are modules of the others.
-BENCHMARKS := $(filter-out benchmarks/cases.py benchmarks/figures.py benchmarks/simulation.py,$(wildcard benchmarks/*.py))
+# Three that are left out are modules of the others; the campaign of kills takes more than an hour.
+BENCHMARKS := $(filter-out benchmarks/cases.py benchmarks/figures.py benchmarks/simulation.py benchmarks/kills.py,\
+	$(wildcard benchmarks/*.py))
 # Runs all, and fails at the end with the names of those that failed.
 run_each = failed=; for script in $(1); do echo "--- $$script"; python $$script $(2) || failed="$$failed $$script"; done; \
 	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }

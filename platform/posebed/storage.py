@@ -112,9 +112,11 @@ class Storage:
 
         def tried() -> list[str]:
             try:
-                return sorted(Path(path).name for path in self.system.ls(self.path(folder), detail=False))
+                there = [str(path).rstrip("/") for path in self.system.ls(self.path(folder), detail=False)]
             except FileNotFoundError:
                 return []
+            # A folder whose files were removed may have itself as its one entry.
+            return sorted(Path(path).name for path in there if path != self.path(folder))
 
         return self._patiently(tried, f"list {folder}")
 

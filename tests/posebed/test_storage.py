@@ -49,6 +49,16 @@ def test_what_is_not_there_has_no_size_no_names_and_is_no_loss_to_remove(stored:
 
 
 @KINDS
+def test_a_folder_whose_files_were_removed_one_by_one_holds_nothing(stored: Storage, tmp_path: Path):
+    (tmp_path / "out").write_text("x")
+    for name in ("jobs/one/a", "jobs/one/b"):
+        stored.put(tmp_path / "out", name)
+    for name in ("jobs/one/a", "jobs/one/b"):
+        stored.remove(name)
+    assert stored.names("jobs/one") == []
+
+
+@KINDS
 def test_it_is_the_same_after_it_was_sent_to_another_process(stored: Storage, tmp_path: Path):
     (tmp_path / "out").write_text("x")
     stored.put(tmp_path / "out", "a")

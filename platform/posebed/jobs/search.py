@@ -152,7 +152,8 @@ def run_search(search: Search, workplace: Workplace, share: Share, at_once: int,
             "the same command goes on with it"
         )
     forget(search.study.study_name, workplace)
-    shutil.rmtree(tune_folder / name, ignore_errors=True)
+    for former in tune_folder.glob(f"{search.study.study_name}-*"):  # of this process, and of those that were killed
+        shutil.rmtree(former, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ SEAL = "seal-{rank}.json"
 def seal(folder: Path, rank: int) -> None:
     """Write down the hash of every file of the folder; of a folder that workers share, once by each."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    hashes = {path.relative_to(folder).as_posix(): file_hash(path) for path in files if not _is_seal(path)}
+    hashes = {path.relative_to(folder).as_posix(): file_hash(path) for path in files if not is_seal(path)}
     write_text(json.dumps(hashes, indent=1), folder / SEAL.format(rank=rank))
 
 
@@ -33,5 +33,5 @@ def damage(folder: Path) -> str:
     return ""
 
 
-def _is_seal(path: Path) -> bool:
+def is_seal(path: Path) -> bool:
     return path.match(SEAL.format(rank="*"))

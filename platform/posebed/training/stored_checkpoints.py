@@ -7,8 +7,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from posebed.contents import inside
 from posebed.storage import Storage
-from posebed.training.checkpoint_integrity import SEAL, damage
+from posebed.training.checkpoint_integrity import damage, is_seal
 
 KEPT = 2
 """The newest, and one more for when that is damaged."""
@@ -32,7 +33,7 @@ class StoredCheckpoints:
         # Two machines that both take the training for theirs, as after a cut link, never write into one folder.
         newest = f"{self._name}/{_number(there[-1]) + 1 if there else 0:06}-{secrets.token_hex(4)}"
         files = sorted(path for path in checkpoint.rglob("*") if path.is_file())
-        for path in sorted(files, key=lambda path: path.match(SEAL.format(rank="*"))):
+        for path in sorted(files, key=is_seal):
             self._storage.put(path, f"{newest}/{path.relative_to(checkpoint).as_posix()}")
         for former in there[: 1 - KEPT]:
             self._storage.remove(f"{self._name}/{former}")
@@ -44,7 +45,7 @@ class StoredCheckpoints:
                 continue  # some servers keep the folder of files that were removed
             shutil.rmtree(folder, ignore_errors=True)
             for file in files:
-                place = folder / file.name.removeprefix(f"{self._name}/{name}/")
+                place = folder / inside(file.name.removeprefix(f"{self._name}/{name}/"))
                 place.parent.mkdir(parents=True, exist_ok=True)
                 self._storage.get(file.name, place)
             if not (broken := damage(folder)):

@@ -188,6 +188,7 @@ def test_a_search_whose_actor_tracker_process_and_driver_are_killed_ends_as_an_u
         assert run.data.metrics["validation/PCK_0.2"] == pytest.approx(trial.validation)
         assert run.data.metrics["device_seconds"] == pytest.approx(trial.device_seconds, rel=1e-3)
     assert not list(Path(".posebed/ray").rglob("trial-*"))
+    assert not list(Path(".posebed/ray/tune").glob("search@faulty-*")), "nor what Tune wrote for those that were killed"
 
 
 def test_a_search_that_is_interrupted_is_no_finished_one_and_goes_on(project: Path):

@@ -17,7 +17,8 @@ def stored(tmp_path: Path) -> StoredCheckpoints:
 
 
 def checkpoint(folder: Path, content: str) -> Path:
-    (folder / "engine").mkdir(parents=True)  # as engines do
+    """Engines may have folders of their own in it."""
+    (folder / "engine").mkdir(parents=True)
     (folder / "engine/state").write_text(content)
     seal(folder, rank=0)
     return folder
@@ -36,7 +37,7 @@ def test_the_newest_is_fetched_and_few_are_kept(stored: StoredCheckpoints, tmp_p
         assert (tmp_path / "back/engine/state").read_text() == str(number)
 
 
-@pytest.mark.parametrize("harm", ["content", "seal"])
+@pytest.mark.parametrize("harm", ["content", "seal", "a half seal", "a lost file"])
 def test_one_that_is_damaged_or_whose_writer_was_killed_is_passed_over(
     stored: StoredCheckpoints, tmp_path: Path, harm: str
 ):
@@ -45,12 +46,26 @@ def test_one_that_is_damaged_or_whose_writer_was_killed_is_passed_over(
     newest = kept(tmp_path)[-1]
     if harm == "content":
         (newest / "engine/state").write_text("damaged")
+    elif harm == "a half seal":
+        (newest / SEAL.format(rank=0)).write_text('{"engine/state": ')
     else:
-        (newest / SEAL.format(rank=0)).unlink()
+        (newest / (SEAL.format(rank=0) if harm == "seal" else "engine/state")).unlink()
     said: list[str] = []
     assert stored.fetch(tmp_path / "back", said.append)
     assert (tmp_path / "back/engine/state").read_text() == "0"
     assert "is damaged in" in said[0]
+
+
+def test_an_empty_folder_in_the_place_of_the_newest_is_passed_over(stored: StoredCheckpoints, tmp_path: Path):
+    """As a killed writer leaves it that has made a folder and put nothing into it yet."""
+    stored.put(checkpoint(tmp_path / "made", "0"))
+    (tmp_path / "storage/jobs/one/000001-ab").mkdir()
+    said: list[str] = []
+    assert stored.fetch(tmp_path / "back", said.append)
+    assert (tmp_path / "back/engine/state").read_text() == "0" and not said
+    stored.put(checkpoint(tmp_path / "next", "2"))
+    assert stored.fetch(tmp_path / "back", said.append)
+    assert (tmp_path / "back/engine/state").read_text() == "2" and not said
 
 
 def test_two_machines_that_both_go_on_do_not_mix_their_files(stored: StoredCheckpoints, tmp_path: Path):
@@ -66,3 +81,11 @@ def test_nothing_stays_once_it_is_removed(stored: StoredCheckpoints, tmp_path: P
     stored.put(checkpoint(tmp_path / "made", "x"))
     stored.remove()
     assert not (tmp_path / "storage/jobs/one").exists()
+
+
+def test_a_seal_that_names_a_file_outside_fetches_none(stored: StoredCheckpoints, tmp_path: Path):
+    stored.put(checkpoint(tmp_path / "made", "0"))
+    (kept(tmp_path)[0] / SEAL.format(rank=0)).write_text('{"../outside": "00"}')
+    (tmp_path / "storage/jobs/one/outside").write_text("harm")
+    assert not stored.fetch(tmp_path / "back/inner", lambda line: None)
+    assert not (tmp_path / "back/outside").exists()
