@@ -17,10 +17,10 @@ from safetensors.torch import load_file
 from experiments import experiment_of
 from posebed.catalog import installed
 from posebed.experiment import Experiment
+from posebed.places import LOCAL_JOBS
 from posebed.scoring.result import Epoch, read_curve
 from posebed.training.log import FolderLog, Reached, Tick
 from posebed.training.loop import train
-from posestages.train_without_ray import CHECKPOINTS
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -240,7 +240,7 @@ def test_a_run_goes_on_with_another_number_of_workers_from_within_an_epoch(
     whole = train(experiment, FolderLog(project / "whole", "whole"))
     monkeypatch.setattr("posebed.training.looks.LOOK_SECONDS", 0.0)
     with pytest.raises(MachineLeaves):
-        train(experiment, LeavingLog(CHECKPOINTS / f"changing-0-{experiment.fingerprint[:16]}", looks))
+        train(experiment, LeavingLog(LOCAL_JOBS / experiment.job, looks))
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     command += ["-m", "posestages.train_without_ray", "changing"]
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
