@@ -7,12 +7,19 @@ it starts, when something is noted of it, and when it ends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+
+PATIENCE_SECONDS = 120.0
+"""A database that does not answer is tried again for so long: servers are restarted, and links are cut for a while."""
+_LONGEST_WAIT = 8.0
 
 
 class StudyStorage(InMemoryStorage):
@@ -20,7 +27,7 @@ class StudyStorage(InMemoryStorage):
 
     What is noted of a trial (an attribute of the user) and its end are in the database when the call returns, and with
     them everything before: parameters, reports, what the sampler remembers. A process that is killed in between loses
-    a trial that has not begun, or the newest report of one under way.
+    a trial that has not begun, or the newest report of one under way. A database that is away is waited for.
     """
 
     def __init__(self, database: BaseStorage, name: str) -> None:
@@ -38,9 +45,8 @@ class StudyStorage(InMemoryStorage):
             super().set_study_user_attr(study, key, value)
         for key, value in database.get_study_system_attrs(self._study).items():
             super().set_study_system_attr(study, key, value)
-        for trial in database.get_all_trials(self._study, deepcopy=False):
+        for trial in self._read():
             super().create_new_trial(study, trial)
-            self._kept.append(_Kept.of(trial, _identity(trial)))
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         trial_id = super().create_new_trial(study_id, template_trial)
@@ -60,21 +66,52 @@ class StudyStorage(InMemoryStorage):
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         super().set_study_user_attr(study_id, key, value)
-        self._database.set_study_user_attr(self._study, key, value)
+        _patiently(lambda: self._database.set_study_user_attr(self._study, key, value))
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         super().set_study_system_attr(study_id, key, value)
-        self._database.set_study_system_attr(self._study, key, value)
+        _patiently(lambda: self._database.set_study_system_attr(self._study, key, value))
+
+    def _read(self) -> Sequence[FrozenTrial]:
+        """All trials of the database, which are noted as what it has."""
+        trials = self._database.get_all_trials(self._study, deepcopy=False)
+        self._kept = [_Kept.of(trial, _identity(trial)) for trial in trials]
+        return trials
 
     def _write(self, trial_id: int) -> None:
-        """Bring the database's trial to the state of ours; earlier ones that nobody has written come first, since the
-        database numbers them as they come."""
+        """Bring the database's trial to the state of ours. One that was away is read again before, since it may have
+        taken what it could not confirm."""
+        _patiently(lambda: self._update(trial_id), before_again=self._read)
+
+    def _update(self, trial_id: int) -> None:
+        """Write what the database has not; earlier trials that nobody has written come first, since it numbers them as
+        they come."""
         number = self.get_trial_number_from_id(trial_id)
         for trial in self.get_all_trials(0, deepcopy=False)[len(self._kept) : number + 1]:
             self._kept.append(_Kept.of(trial, self._database.create_new_trial(self._study, trial)))
         trial, kept = self.get_trial(trial_id), self._kept[number]
         kept.write(trial, self._database)
         self._kept[number] = _Kept.of(trial, kept.identity)
+
+
+def _patiently(action: Callable[[], object], before_again: Callable[[], object] = lambda: None) -> None:
+    """Do it; where the database is away, wait and try again."""
+    until, wait, steps = time.monotonic() + PATIENCE_SECONDS, 0.5, [action]
+    while True:
+        try:
+            for step in steps:
+                step()
+            return
+        except (StorageInternalError, SQLAlchemyError) as error:
+            if not _is_away(error) or time.monotonic() > until:
+                raise
+        time.sleep(wait)
+        wait, steps = min(2 * wait, _LONGEST_WAIT), [before_again, action]
+
+
+def _is_away(error: BaseException | None) -> bool:
+    """Whether the database did not answer; it may also have refused what it was given."""
+    return error is not None and (isinstance(error, OperationalError | InterfaceError) or _is_away(error.__cause__))
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event
+from sqlalchemy.exc import DataError, OperationalError
 
+from posebed.jobs import study_storage
 from posebed.jobs.study_storage import StudyStorage
 
 
@@ -101,3 +105,71 @@ def test_a_trial_asks_the_database_the_same_few_times_however_many_there_are(dat
     assert len({*cost[1:]}) == 1, "none reads the others"
     assert cost[-1][1] <= 3, "start, report, end"
     assert cost[-1][0] <= 20
+
+
+class Unreliable(optuna.storages.RDBStorage):
+    """Is away at some of its calls: before it does anything, or after it has done it."""
+
+    draw: random.Random | None = None
+    away = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if not (name.startswith("set_trial") or name in ("create_new_trial", "get_all_trials")) or not self.draw:
+            return found
+
+        def called(*words: Any, **named: Any) -> Any:
+            moment = self.draw.choice(["never", "never", "before", "after"])
+            answer = found(*words, **named) if moment != "before" else None
+            if moment != "never":
+                self.away += 1
+                raise StorageInternalError("no answer") from OperationalError("", None, Exception("closed"))
+            return answer
+
+        return called
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_database_that_is_away_now_and_then_has_in_the_end_what_the_memory_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+):
+    monkeypatch.setattr(study_storage.time, "sleep", lambda seconds: None)
+    database = Unreliable(f"sqlite:///{tmp_path / 'studies.db'}")
+    study = study_in(database, optuna.samplers.RandomSampler(seed=1))
+    study.enqueue_trial({"kind": "a", "rate": 0.01, "more": 0.5})
+    database.draw = random.Random(seed)
+    for number in range(6):
+        trial = study.ask()
+        value = suggested(trial)
+        trial.report(value, 1)
+        trial.set_user_attr("noted", {"epochs": number})
+        study.tell(trial, value)
+    assert database.away > 10
+    database.draw = None
+    assert kept(database) == [told(trial) for trial in study.get_trials()]
+    assert [trial["number"] for trial in kept(database)] == [*range(6)]
+    database.engine.dispose()
+
+
+def test_patience_ends_and_what_is_refused_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    waits = list[float]()
+    monkeypatch.setattr(study_storage.time, "sleep", waits.append)
+    database = Unreliable(f"sqlite:///{tmp_path / 'studies.db'}")
+    study = study_in(database)
+    trial = study.ask()
+    for cause, patient in (
+        (OperationalError("", None, Exception("closed")), True),
+        (DataError("", None, Exception()), False),
+    ):
+        waits.clear()
+        moments = iter(range(0, 10_000, 50))
+        monkeypatch.setattr(study_storage.time, "monotonic", lambda moments=moments: float(next(moments)))
+
+        def refuse(*words: Any, cause: Exception = cause) -> None:
+            raise StorageInternalError("no") from cause
+
+        monkeypatch.setattr(database, "create_new_trial", refuse)
+        with pytest.raises(StorageInternalError):
+            trial.set_user_attr("noted", 1)
+        assert bool(waits) is patient
+    database.engine.dispose()
