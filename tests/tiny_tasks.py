@@ -55,7 +55,7 @@ def perform(request: Request) -> None:
     steps = script.get(request.task.name, script.get("*", []))
     node = ray.get_runtime_context().get_node_id()
     about = {"node": node, "pid": os.getpid(), "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"), "at": request.at_once}
-    event(request.task.name, "start", **about)
+    event(request.task.name, "start", studies=os.environ.get("POSEBED_STUDIES"), **about)
     for word, amount in steps:
         if word == "sleep":
             time.sleep(amount)

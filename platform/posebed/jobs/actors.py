@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from ray.exceptions import RayError  # isort: skip
 
 AnswerT = TypeVar("AnswerT")
 
+COMMANDS_OWN = ("POSEBED_", "MLFLOW_", "AWS_", "GOOGLE_")
+"""Beginnings of variables by which a command is told its storage, its databases and its tracker."""
 PLACE_SECONDS = 10.0
 """Within which an actor that has a place usually says where it is."""
 
@@ -72,7 +75,9 @@ class Actors:
         """An actor for a task whose work is done by actors of its own, which find the room that they need. It is on
         this machine and in the project's folder, whose files it may need."""
         self._make_room(need, left, several)
-        return _start(Path.cwd(), Room(0), worker_variables(False), (), scheduling_strategy=here())
+        # The machine's Ray may have been started without what this command was given.
+        own = {name: value for name, value in os.environ.items() if name.startswith(COMMANDS_OWN)}
+        return _start(Path.cwd(), Room(0), worker_variables(False) | own, (), scheduling_strategy=here())
 
     def _make_room(self, need: Room, left: Room, several: bool) -> None:
         """End idle actors as long as they are in the way; of several machines, all may be on the one that has room."""

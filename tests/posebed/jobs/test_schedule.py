@@ -374,6 +374,12 @@ def test_searches_are_stopped_by_their_own_name():
     assert schedule.stopped == {"search a"} and all_done(searches[1:]), "their room is free again"
 
 
+def test_a_search_has_the_databases_of_the_command_though_ray_was_started_without(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("POSEBED_STUDIES", "postgresql://of/the/command")
+    scheduled([task("search", "s")], params=searching("s"))
+    assert [e["studies"] for e in events() if e["what"] == "start"] == ["postgresql://of/the/command"]
+
+
 @pytest.mark.parametrize("how", [lambda: ask_to_stop([]), _thread.interrupt_main])
 def test_everything_is_stopped_by_a_command_or_an_interrupt(how: Callable[[], None]):
     tasks = [*chain("a"), *trains("b", "c")]
