@@ -10,16 +10,9 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).parents[2]
-TEXT = (CHECKOUT / "cluster/Containerfile").read_text()
+from containerfile import CHECKOUT, instructions
+
 KNOWN = {"ARG", "FROM", "ENV", "RUN", "WORKDIR", "COPY", "USER"}
-
-
-def instructions() -> list[tuple[str, str]]:
-    """Word and rest of each, with continued lines joined."""
-    lines = "\n".join(line for line in TEXT.splitlines() if not line.startswith("#"))
-    joined = re.sub(r"\\\n", "", lines)
-    return [(word, rest.strip()) for word, _, rest in (one.partition(" ") for one in joined.splitlines() if one)]
 
 
 def pins(path: str) -> dict[str, str]:

@@ -25,6 +25,7 @@ from pydantic import ValidationError
 
 from posebed.catalog import installed
 from posebed.config import (
+    UNDECIDING,
     AugmentConfig,
     BudgetConfig,
     LimitsConfig,
@@ -156,8 +157,9 @@ def other_values(section: type[Section], name: str) -> list[Any]:
 
 
 def train_fields() -> dict[str, list[Any]]:
-    """Dotted names below ``train`` to other values."""
-    own = {name: other_values(TrainConfig, name) for name in TrainConfig.model_fields if name != "augment"}
+    """Dotted names below ``train`` that decide numbers, to other values."""
+    left_out = {"augment", *UNDECIDING}
+    own = {name: other_values(TrainConfig, name) for name in TrainConfig.model_fields if name not in left_out}
     own["judged_by"] = ["PCK@0.1", "AP"]
     return own | {f"augment.{name}": other_values(AugmentConfig, name) for name in AugmentConfig.model_fields}
 
@@ -233,6 +235,7 @@ def changes(draw: st.DrawFn) -> tuple[str, Any, Callable[[Graph], set[str]]]:
         "run": (f"runs.{key}", {**trained, **SHARED}, of_run),
         "model": (f"models.{model}", {**trained, "config": [{"depth": 1}, {"a": {"b": [1]}}]}, of_model),
         "search": (f"searches.{search}", {**trained, **SEARCHED, **SHARED}, of_search),
+        "checkpoints": (f"runs.{key}.train", {name: other_values(TrainConfig, name) for name in UNDECIDING}, none),
         "resources": (f"runs.{key}", {n: v for n, v in WITHOUT_EFFECT.items() if n != "at_once"}, none),
         "resources of a search": (f"searches.{search}", WITHOUT_EFFECT, none),
         "limits": ("limits", {name: [1.5] for name in LimitsConfig.model_fields}, none),
