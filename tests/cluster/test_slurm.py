@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -31,7 +31,7 @@ RUNS = """
   spread: {model: simple_baseline, split: quads, pack: small, train: {workers: 2, epochs: 2}}
   long: {model: simple_baseline, split: quads, pack: small, train: {epochs: 30, checkpoint_every: 1, draws: 160}}
 """
-PATIENCE = 900
+PATIENCE = 600
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -67,10 +67,18 @@ def log(number: str) -> str:
     return path.read_text() if path.is_file() else ""
 
 
+def waited(condition: Callable[[], object], *numbers: str) -> None:
+    """Return once the condition of the jobs holds, or fail with what they have printed meanwhile."""
+    try:
+        waited_for(condition, PATIENCE)
+    except AssertionError as error:
+        raise AssertionError("\n".join(map(log, numbers))) from error
+
+
 def ended(number: str, state: str = "COMPLETED") -> str:
     """What the job has printed, once it has ended in this state."""
     over = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL")
-    waited_for(lambda: job(number).state in over, PATIENCE, f"the end of the job:\n{log(number)}")
+    waited(lambda: job(number).state in over, number)
     assert job(number).state == state, log(number)
     return log(number)
 
@@ -126,7 +134,7 @@ def test_two_jobs_on_one_machine_have_a_cluster_each_which_others_cannot_use(
     Path("meet.py").write_text(MEET)
     before = folders()
     numbers = [submitted("--nodes=1", f"--gpus-per-node={n}", "--", "python", "meet.py") for n in (0, 1)]
-    waited_for(lambda: len([*Path().glob("here-*")]) == 2, PATIENCE, "".join(map(log, numbers)))
+    waited(lambda: len([*Path().glob("here-*")]) == 2, *numbers)
 
     seen = [re.search(r"Ray runs at (\S+) on n[12]; .* lie in (\S+) there", log(number)) for number in numbers]
     addresses, places = zip(*(found.groups() for found in seen if found), strict=True)
@@ -159,8 +167,8 @@ def command_of(process: psutil.Process) -> list[str]:
 
 
 def reached() -> int:
-    """Epochs that the newest checkpoint of ``long`` holds."""
-    curves = [path for path in Path(".posebed").rglob("checkpoint/curve.json") if "long" in str(path)]
+    """Epochs that the newest checkpoint of ``long`` in the storage holds."""
+    curves = Path(".posebed/storage").glob("jobs/long-*/*/curve.json")
     try:
         return max((len(json.loads(curve.read_text())) for curve in curves), default=0)
     except (OSError, ValueError):
@@ -176,16 +184,16 @@ def test_a_job_that_is_preempted_and_then_requeued_ends_with_the_weights_of_an_u
     shutil.rmtree(".posebed")
 
     number = submitted("--", "posebed", "run", "long")
-    waited_for(lambda: reached() >= 2, PATIENCE, f"two checkpoints:\n{log(number)}")
+    waited(lambda: reached() >= 2, number)
     urgent = submitted("--partition=urgent", "--gpus-per-node=1", "--exclusive", "--", "true")
-    waited_for(lambda: job(number).restarts == 1, PATIENCE, f"preemption:\n{log(number)}")
+    waited(lambda: job(number).restarts == 1, number)
     first = reached()
     assert first >= 2
     ended(urgent)
 
-    waited_for(lambda: reached() >= first + 2, PATIENCE, f"two more checkpoints:\n{log(number)}")
+    waited(lambda: reached() >= first + 2, number)
     assert tell("scontrol", "requeue", number) == ""
-    waited_for(lambda: job(number).restarts == 2, PATIENCE, "the second start")
+    waited(lambda: job(number).restarts == 2, number)
     printed = ended(number)
     assert printed.count("keeping checkpoints") == printed.count("queued again") == 1
     assert printed.count("Ray runs at") == 3
