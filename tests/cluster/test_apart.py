@@ -38,8 +38,10 @@ pytestmark = [
 ]
 
 PATIENCE = 900
+Weights = dict[str, torch.Tensor]
 FLOORS = ("first", "second", "third")
-LONG = ("killed", "cut", "lost")
+LONG = ("undisturbed", "killed", "cut", "lost", "noticed")
+"""Equal but for their names."""
 RUNS = f"""
   spread:
     model: simple_baseline
@@ -103,18 +105,18 @@ def ran(cluster: RayMachines, *words: str) -> Done:
     return done
 
 
-def weights(key: str) -> dict[str, torch.Tensor]:
+def weights(key: str) -> Weights:
     return load_file(Path(f"runs/{key}/seed-0/train/last.safetensors"))
 
 
-def in_one_process(key: str) -> dict[str, torch.Tensor]:
+def in_one_process(key: str) -> Weights:
     """Weights of the run, trained by one process on this machine."""
     command = [sys.executable, "-m", "posestages.train_without_ray", key]
     subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, timeout=PATIENCE)
     return weights(key)
 
 
-def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], atol: float = 0) -> None:
+def assert_equal(one: Weights, other: Weights, atol: float = 0) -> None:
     assert one.keys() == other.keys()
     for name in one:
         torch.testing.assert_close(one[name], other[name], atol=atol, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
@@ -170,8 +172,18 @@ def test_every_trial_of_a_search_is_what_one_process_gives(cluster: RayMachines)
         torch.set_num_threads(threads)
 
 
-def test_a_training_whose_machine_loses_its_power_ends_as_an_undisturbed_one(cluster: RayMachines):
-    undisturbed = set_aside("killed")
+@pytest.fixture(scope="module")
+def undisturbed(cluster: RayMachines) -> Weights:
+    """Weights of the long runs, trained by one process."""
+    assert cluster.head.project
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cluster.head.project)
+        return in_one_process("undisturbed")
+
+
+def test_a_training_whose_machine_loses_its_power_ends_as_an_undisturbed_one(
+    cluster: RayMachines, undisturbed: Weights
+):
     cluster.add(cpus=1)  # the place of the one that goes
     driver, log = started(cluster, "killed")
     waited_for(lambda: checkpoints(cluster, "killed") >= 2, PATIENCE, "two checkpoints")
@@ -182,8 +194,9 @@ def test_a_training_whose_machine_loses_its_power_ends_as_an_undisturbed_one(clu
     assert checkpoints(cluster, "killed") == 0
 
 
-def test_a_training_whose_cable_is_pulled_for_seconds_ends_as_an_undisturbed_one(cluster: RayMachines):
-    undisturbed = set_aside("cut")
+def test_a_training_whose_cable_is_pulled_for_seconds_ends_as_an_undisturbed_one(
+    cluster: RayMachines, undisturbed: Weights
+):
     driver, log = started(cluster, "cut")
     waited_for(lambda: checkpoints(cluster, "cut") >= 1, PATIENCE, "a checkpoint")
     machine = place_of_training(cluster)
@@ -194,9 +207,8 @@ def test_a_training_whose_cable_is_pulled_for_seconds_ends_as_an_undisturbed_one
     assert_equal(weights("cut"), undisturbed)
 
 
-def test_a_training_whose_cable_is_pulled_for_good_goes_on_elsewhere(cluster: RayMachines):
+def test_a_training_whose_cable_is_pulled_for_good_goes_on_elsewhere(cluster: RayMachines, undisturbed: Weights):
     """The machine goes on training unheard, and its checkpoints never mix with those of the other."""
-    undisturbed = set_aside("lost")
     cluster.add(cpus=1)
     driver, log = started(cluster, "lost")
     waited_for(lambda: checkpoints(cluster, "lost") >= 2, PATIENCE, "two checkpoints")
@@ -208,11 +220,27 @@ def test_a_training_whose_cable_is_pulled_for_good_goes_on_elsewhere(cluster: Ra
     machine.heal()
 
 
-def set_aside(key: str) -> dict[str, torch.Tensor]:
-    """Weights of the run, trained by one process; the run itself is gone again."""
-    final = in_one_process(key)
-    shutil.rmtree(f"runs/{key}")
-    return final
+NOTICE = """
+from cloud_notices import service
+from posestages import leave
+with service("gcp", (200, "TRUE")) as address:
+    leave.main(["--notice", "gcp", "--service", address])
+"""
+
+
+def test_a_training_leaves_a_machine_to_which_its_cloud_gives_notice(cluster: RayMachines, undisturbed: Weights):
+    cluster.add(cpus=1)
+    driver, log = started(cluster, "noticed")
+    waited_for(lambda: checkpoints(cluster, "noticed") >= 1, PATIENCE, "a checkpoint")
+    machine = place_of_training(cluster)
+    paths = os.pathsep.join(map(str, (*machines.SOURCES, Path(__file__).parents[1])))
+    variables = {**cluster.variables, "RAY_ADDRESS": cluster.address, "PYTHONPATH": paths}
+    told = machine.run(sys.executable, "-c", NOTICE, cwd=Path("/"), seconds=60, **variables)
+    assert told.stdout == "told Ray that 1 of its nodes will be gone in 30 seconds\n", told.stderr
+    waited_for(lambda: machine not in (places_of_training(cluster) or [machine]), PATIENCE, "another machine")
+    finished(driver, log)
+    assert "lost its process" not in log.read_text()
+    assert_equal(weights("noticed"), undisturbed)
 
 
 def started(cluster: RayMachines, key: str) -> tuple[subprocess.Popen[str], Path]:
@@ -234,5 +262,9 @@ def checkpoints(cluster: RayMachines, key: str) -> int:
 
 def place_of_training(cluster: RayMachines) -> Machine:
     """The machine whose worker does a task."""
-    (machine,) = [m for m in cluster.others if any("ray::Worker.do" in line for line in m.processes())]
+    (machine,) = places_of_training(cluster)
     return machine
+
+
+def places_of_training(cluster: RayMachines) -> list[Machine]:
+    return [m for m in cluster.others if any("ray::Worker.do" in line for line in m.processes())]

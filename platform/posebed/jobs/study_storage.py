@@ -92,6 +92,9 @@ class StudyStorage(InMemoryStorage):
         trial, kept = self.get_trial(trial_id), self._kept[number]
         kept.write(trial, self._database)
         self._kept[number] = _Kept.of(trial, kept.identity)
+        if trial.state.is_finished():  # when, says the database alone: its clock has just been read anew
+            known = self._database.get_trial(kept.identity)
+            trial.datetime_start, trial.datetime_complete = known.datetime_start, known.datetime_complete
 
 
 def _patiently(action: Callable[[], object], before_again: Callable[[], object] = lambda: None) -> None:

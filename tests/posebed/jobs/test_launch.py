@@ -31,8 +31,8 @@ LONG = """
     train: {epochs: 12, checkpoint_every: 1, draws: 160}
 """
 PATIENCE = 600
-JOBS = (Path(".posebed/jobs"), Path("storage"))
-"""Where jobs keep checkpoints: on this machine, and where every node of a cluster reaches them."""
+CURVES = (".posebed/jobs/long-*/checkpoint/curve.json", "storage/jobs/long-*/*/curve.json")
+"""In the checkpoints of jobs: on this machine, and in the storage that every node of a cluster reaches."""
 
 
 def start(*words: str, **environment: str) -> subprocess.Popen[bytes]:
@@ -82,7 +82,7 @@ def undisturbed(project: Path) -> dict[str, torch.Tensor]:
 
 def reached() -> int:
     """Epochs that the newest checkpoint of ``long`` holds."""
-    curves = [p for jobs in JOBS for p in jobs.glob("long-*/checkpoint/curve.json")]
+    curves = [path for pattern in CURVES for path in Path().glob(pattern)]
     try:
         return max((len(json.loads(curve.read_text())) for curve in curves), default=0)
     except (OSError, ValueError):
@@ -133,7 +133,7 @@ def cluster() -> Iterator[Any]:
 
 
 @pytest.mark.faults
-def test_a_run_whose_machine_will_be_taken_away_goes_on_elsewhere_from_its_next_epoch(undisturbed: dict, cluster: Any):
+def test_a_run_whose_machine_will_be_taken_away_goes_on_elsewhere(undisturbed: dict, cluster: Any):
     """As ``ray drain-node`` and clouds announce it."""
     from ray._raylet import GcsClient
     from ray.core.generated.autoscaler_pb2 import DrainNodeReason
@@ -151,7 +151,7 @@ def test_a_run_whose_machine_will_be_taken_away_goes_on_elsewhere_from_its_next_
     finish(driver)
     assert epochs("long") == list(range(1, 13))
     assert_equal(weights("long"), undisturbed)
-    assert not list(Path("storage").glob("long-*"))
+    assert not list(Path("storage").glob("jobs/*/*"))
 
 
 SPREAD = """

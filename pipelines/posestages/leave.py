@@ -1,0 +1,128 @@
+"""Tell Ray that machines will be taken away: their trainings keep a checkpoint and go on elsewhere.
+
+For whatever learns of it: a job script, a pod's last hook, or this itself, where a cloud gives notice on the machine.
+
+Usage: python -m posestages.leave [--all] [--seconds N] [--notice aws|gcp]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from argparse import ArgumentParser
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, cast
+
+from posestages.stage import run
+
+from ray import _raylet  # isort: skip
+from ray.core.generated import autoscaler_pb2  # isort: skip
+from ray.util import get_node_ip_address  # isort: skip
+
+_COMPILED: Any = _raylet  # it has no types
+_DRAIN: int = cast(Any, autoscaler_pb2).DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")  # nor have these
+PATIENCE = 5
+"""Seconds within which a service of the cloud answers, and between two questions: AWS asks for no more."""
+
+
+def announce(address: str, seconds: float, machine: str | None) -> int:
+    """Tell the cluster at that address that this machine, or every one, will be gone in so many seconds.
+
+    It is what ``ray drain-node`` does for one node, of which it wants the name that Ray gave it.
+
+    Returns:
+        How many nodes that are.
+    """
+    client, end = _COMPILED.GcsClient(address=address), int((time.time() + seconds) * 1000)
+    told = client.get_all_node_info(timeout=PATIENCE * 6).items()
+    going = [node for node, info in told if machine in (None, info.node_manager_address)]
+    for node in going:
+        client.drain_node(node.hex(), _DRAIN, "it will be taken away", end)
+    return len(going)
+
+
+def seconds_on_aws(service: str) -> float | None:
+    """Until the spot machine is taken away; None as long as there is no notice.
+
+    Raises:
+        OSError: the service does not answer.
+    """
+    token = _answer(f"{service}/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"}, "PUT")
+    try:
+        told = _answer(f"{service}/latest/meta-data/spot/instance-action", {"X-aws-ec2-metadata-token": token})
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return None
+        raise
+    end = datetime.fromisoformat(json.loads(told)["time"])
+    return max(0.0, (end - datetime.now(UTC)).total_seconds())
+
+
+def seconds_on_gcp(service: str) -> float | None:
+    """The same; Google gives the half minute after its notice, and no time.
+
+    Raises:
+        OSError: the service does not answer.
+    """
+    told = _answer(f"{service}/computeMetadata/v1/instance/preempted", {"Metadata-Flavor": "Google"})
+    return 30.0 if told.strip() == "TRUE" else None
+
+
+CLOUDS: dict[str, tuple[str, Callable[[str], float | None]]] = {
+    "aws": ("http://169.254.169.254", seconds_on_aws),
+    "gcp": ("http://metadata.google.internal", seconds_on_gcp),
+}
+
+
+def _answer(address: str, headers: dict[str, str], method: str = "GET") -> str:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on the machine's own link
+    asked = urllib.request.Request(address, headers=headers, method=method)  # noqa: S310  # an operator gave it
+    with direct.open(asked, timeout=PATIENCE) as answer:
+        return answer.read().decode()
+
+
+def noticed(cloud: str, service: str | None = None) -> float:
+    """Wait until the cloud says that this machine will be taken away; seconds until then.
+
+    Raises:
+        ValueError: this is no machine of that cloud.
+    """
+    address, seconds_left = CLOUDS[cloud]
+    ask = partial(seconds_left, service or address)
+    try:
+        left = ask()
+    except OSError as error:
+        told = f"--notice {cloud} must be used on a machine of that cloud, but its service said: {error}"
+        raise ValueError(told) from error
+    while left is None:
+        time.sleep(PATIENCE)
+        try:
+            left = ask()
+        except OSError as error:
+            print(f"asking for a notice again, since: {error}", file=sys.stderr, flush=True)
+    return left
+
+
+def main(words: list[str]) -> None:
+    parser = ArgumentParser(prog="python -m posestages.leave", description="Tell Ray that machines will be taken away.")
+    parser.add_argument("--all", action="store_true", help="all machines of the cluster, not this one")
+    parser.add_argument("--seconds", type=float, default=120, help="until then, where no notice says it (120)")
+    parser.add_argument("--notice", choices=CLOUDS, help="wait until this cloud gives notice to this machine")
+    parser.add_argument("--service", help="where the cloud gives notice, if not at its usual address")
+    given = parser.parse_args(words)
+    if not (address := os.environ.get("RAY_ADDRESS")):
+        raise ValueError("RAY_ADDRESS must name the cluster, as HOST:PORT, but is not set")
+    seconds = noticed(given.notice, given.service) if given.notice else given.seconds
+    if not (count := announce(address, seconds, None if given.all else get_node_ip_address(address))):
+        raise LookupError(f"a node of the cluster at {address} must be on this machine, but none is")
+    print(f"told Ray that {count} of its nodes will be gone in {seconds:.0f} seconds")
+
+
+if __name__ == "__main__":
+    run(main)
