@@ -23,6 +23,7 @@ from posestages.stage import run
 
 from ray import _raylet  # isort: skip
 from ray.core.generated import autoscaler_pb2  # isort: skip
+from ray.exceptions import RayError  # isort: skip
 from ray.util import get_node_ip_address  # isort: skip
 
 _COMPILED: Any = _raylet  # it has no types
@@ -38,12 +39,22 @@ def announce(address: str, seconds: float, machine: str | None) -> int:
 
     Returns:
         How many nodes that are.
+
+    Raises:
+        LookupError: none is on this machine.
+        ValueError: the cluster does not answer.
     """
-    client, end = _COMPILED.GcsClient(address=address), int((time.time() + seconds) * 1000)
-    told = client.get_all_node_info(timeout=PATIENCE * 6).items()
-    going = [node for node, info in told if machine in (None, info.node_manager_address)]
-    for node in going:
-        client.drain_node(node.hex(), _DRAIN, "it will be taken away", end)
+    end = int((time.time() + seconds) * 1000)
+    try:
+        client = _COMPILED.GcsClient(address=address)
+        told = client.get_all_node_info(timeout=30).items()
+        going = [node for node, info in told if machine in (None, info.node_manager_address)]
+        for node in going:
+            client.drain_node(node.hex(), _DRAIN, "it will be taken away", end)
+    except RayError as error:
+        raise ValueError(f"a cluster must answer at {address}, but said: {error}") from error
+    if not going:
+        raise LookupError(f"a node of the cluster at {address} must be on this machine, {machine}, but none is")
     return len(going)
 
 
@@ -119,8 +130,7 @@ def main(words: list[str]) -> None:
     if not (address := os.environ.get("RAY_ADDRESS")):
         raise ValueError("RAY_ADDRESS must name the cluster, as HOST:PORT, but is not set")
     seconds = noticed(given.notice, given.service) if given.notice else given.seconds
-    if not (count := announce(address, seconds, None if given.all else get_node_ip_address(address))):
-        raise LookupError(f"a node of the cluster at {address} must be on this machine, but none is")
+    count = announce(address, seconds, None if given.all else get_node_ip_address(address))
     print(f"told Ray that {count} of its nodes will be gone in {seconds:.0f} seconds")
 
 

@@ -30,7 +30,7 @@ LONG = """
     pack: small
     train: {epochs: 12, checkpoint_every: 1, draws: 160}
 """
-PATIENCE = 600
+PATIENCE = 300
 CURVES = (".posebed/jobs/long-*/checkpoint/curve.json", "storage/jobs/long-*/*/curve.json")
 """In the checkpoints of jobs: on this machine, and in the storage that every node of a cluster reaches."""
 

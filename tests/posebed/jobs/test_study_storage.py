@@ -37,7 +37,16 @@ def suggested(trial: optuna.Trial) -> float:
 
 def told(trial: FrozenTrial) -> dict[str, Any]:
     """All that is known of a trial; of one that has ended, also when it began and ended."""
-    names = ["number", "state", "params", "distributions", "user_attrs", "system_attrs", "intermediate_values", "values"]
+    names = [
+        "number",
+        "state",
+        "params",
+        "distributions",
+        "user_attrs",
+        "system_attrs",
+        "intermediate_values",
+        "values",
+    ]
     names += ["datetime_start", "datetime_complete"] if trial.state.is_finished() else []
     return {name: getattr(trial, name) for name in names}
 
