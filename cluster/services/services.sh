@@ -29,6 +29,7 @@ run_postgres() {
   fi
   cd "$files"
   [ -f server/PG_VERSION ] || make_databases
+  chmod 700 server # Kubernetes may have opened it to a group, and Postgres then refuses it
   exec $own postgres -D server -k "$files" -c listen_addresses="$SERVICES_HOST" -p "$POSTGRES_PORT"
 }
 

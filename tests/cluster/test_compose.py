@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import re
 import subprocess
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from compose_spec import PyCompose
 
-SERVICES = Path(__file__).parents[2] / "cluster/services"
+from services_script import SCRIPT, SERVICES, is_secret, settings, settings_of
+
 PAGE = (SERVICES.parents[1] / "docs/cluster-services.md").read_text()
 TEXT = (SERVICES / "compose.yaml").read_text()
 VARIABLE = re.compile(r"\$\{(\w+)(?::\?|:-([^}]*))\}")
-
-
-@cache
-def settings() -> dict[str, str]:
-    """What `services.sh secrets` prints."""
-    words = ["sh", str(SERVICES / "services.sh"), "secrets"]
-    printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    return dict(line.split("=", 1) for line in printed.splitlines() if not line.startswith("#"))
 
 
 def filled(text: str) -> str:
@@ -55,21 +46,11 @@ def test_every_variable_is_a_setting_a_word_of_the_page_or_has_a_default():
 
 
 def test_a_service_is_given_all_settings_that_its_part_of_the_script_reads():
-    script = (SERVICES / "services.sh").read_text()
-    parts = dict(re.findall(r"^(\w+)\(\) \{\n(.*?)^\}", script, re.MULTILINE | re.DOTALL))
-    called = {"postgres": ["run_postgres", "make_databases"], "storage": ["run_storage", "print_keys"]}
-    called |= {"mlflow": ["run_mlflow"], "buckets": ["make_buckets"]}
-    assert called.keys() == services().keys()
-    beside = {
-        "postgres": (SERVICES / "databases.sql").read_text(),
-        "buckets": "MLFLOW_STORAGE_SECRET POSEBED_STORAGE_SECRET",
-    }
+    assert {*services()} == {"postgres", "storage", "mlflow", "buckets"}
     for name, service in services().items():
-        text = "".join(parts[part] for part in called[name]) + beside.get(name, "")
-        read = {setting for setting in settings() if re.search(rf"\b{setting}\b", text)}
-        given = service["environment"]
+        read, given = settings_of(name), service["environment"]
         assert read and read <= given.keys(), name
-        assert {s for s in given if "SECRET" in s or "PASSWORD" in s} <= read, "no secret that it does not need"
+        assert {*filter(is_secret, given)} <= read, "no secret that it does not need"
 
 
 def test_services_volumes_ports_and_commands_fit_together():
@@ -90,21 +71,19 @@ def test_services_volumes_ports_and_commands_fit_together():
 
 
 def test_no_secret_stands_in_the_files_and_no_two_are_alike():
-    secrets = [value for name, value in settings().items() if re.search("SECRET|PASSWORD", name)]
+    secrets = [value for name, value in settings().items() if is_secret(name)]
     assert len({*secrets}) == len(secrets) == 6 and all(re.fullmatch("[0-9a-f]{48}", one) for one in secrets)
     again = subprocess.run(["sh", str(SERVICES / "services.sh"), "secrets"], capture_output=True, text=True).stdout
     assert not any(one in again for one in secrets)
     for name, service in services().items():
-        for variable in service["environment"]:
-            if re.search("SECRET|PASSWORD", variable):
-                assert f"{variable}: ${{{variable}:?}}" in TEXT, name
+        for variable in filter(is_secret, service["environment"]):
+            assert f"{variable}: ${{{variable}:?}}" in TEXT, name
     ignored = subprocess.run(["git", "check-ignore", "-q", "services.env"], cwd=SERVICES)
     assert ignored.returncode == 0
 
 
 def test_the_page_gives_every_command_of_the_script_and_names_every_file():
-    script = (SERVICES / "services.sh").read_text()
-    words = {"secrets", *re.findall(r"^  (\w+)\) ", script, re.MULTILINE)}
+    words = {"secrets", *re.findall(r"^  (\w+)\) ", SCRIPT, re.MULTILINE)}
     assert len(words) == 6 and words == {*re.findall(r"services/services\.sh (\w+)", PAGE)}
     for path in SERVICES.iterdir():
         assert path.name in PAGE, path.name

@@ -14,6 +14,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from services_script import is_secret, settings, settings_of
+
 CHECKOUT = Path(__file__).parents[2]
 FILES = sorted((CHECKOUT / "cluster/kubernetes").glob("*.yaml"))
 PAGE = (CHECKOUT / "docs/cluster-kubernetes.md").read_text()
@@ -77,6 +79,10 @@ def dicts(value: Any) -> Iterator[Manifest]:
             yield from dicts(one)
 
 
+def containers(manifest: Manifest) -> list[Manifest]:
+    return [one for key in ("containers", "initContainers") for several in below(manifest, key) for one in several]
+
+
 def is_rays(manifest: Manifest) -> bool:
     return manifest["apiVersion"] == "ray.io/v1"
 
@@ -110,11 +116,10 @@ def test_no_container_is_root_or_without_bounds():
     for manifest in manifests():
         for security in below(manifest, "securityContext"):
             assert security.get("runAsNonRoot") or security["allowPrivilegeEscalation"] is False
-        for pods in below(manifest, "containers"):
-            for container in pods:
-                assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), container["name"]
-                assert {"cpu", "memory"} <= container["resources"]["limits"].keys(), container["name"]
-                assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}, container["name"]
+        for container in containers(manifest):
+            assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), container["name"]
+            assert {"cpu", "memory"} <= container["resources"]["limits"].keys(), container["name"]
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}, container["name"]
         for pod in (one for one in dicts(manifest) if "containers" in one):
             assert pod["securityContext"]["runAsNonRoot"] is True
 
@@ -129,38 +134,94 @@ def test_secrets_stand_there_by_reference_alone():
 
 def test_what_is_referred_to_is_there_or_made_by_a_command_of_the_page():
     made = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests()}
+    commands = {"Secret": "create secret generic", "ConfigMap": "create configmap"}
     kinds = {"secretKeyRef": "Secret", "configMapRef": "ConfigMap", "configMap": "ConfigMap"}
     for manifest in manifests():
         for key, kind in kinds.items():
             for reference in below(manifest, key):
                 name = reference["name"]
-                assert (kind, name) in made or (kind == "Secret" and f"create secret generic {name} " in PAGE), name
+                assert (kind, name) in made or f"{commands[kind]} {name} " in PAGE, name
         for name in below(manifest, "claimName"):
             assert ("PersistentVolumeClaim", name) in made
         for name in below(manifest, "secretName"):
             assert f"create secret generic {name} --from-literal=auth_token=" in PAGE
         for name in re.findall(r"(?:@|http://)(posebed-[a-z]+):", yaml.safe_dump(manifest)):
             assert ("Service", name) in made
+        for variables in below(manifest, "env"):
+            named = {variable["name"] for variable in variables}
+            assert {*re.findall(r"\$\((\w+)\)", str(variables))} <= named
 
 
-def test_every_pod_of_ray_has_the_shared_folder_the_settings_and_the_locked_version():
+def test_servers_are_given_all_settings_that_their_part_of_the_script_reads_and_no_other_secret():
+    given = {
+        container["command"][-1]: {variable["name"] for variable in container["env"]}
+        for manifest in of_kind("Deployment", "StatefulSet")
+        for container in containers(manifest)
+    }
+    assert given.keys() == {"postgres", "storage", "mlflow", "buckets"}
+    for word, names in given.items():
+        assert settings_of(word) <= names, word
+        assert {*filter(is_secret, names)} <= settings_of(word), "no secret that it does not need"
+    for manifest in of_kind("Deployment", "StatefulSet"):
+        for container in containers(manifest):
+            assert container["command"][:2] == ["sh", "/services/services.sh"]
+    for reference in (one for manifest in manifests() for one in below(manifest, "secretKeyRef")):
+        assert reference["name"] != "posebed-services" or reference["key"] in settings()
+    files = re.findall(r"--from-file=cluster/services/(\S+)", PAGE)
+    assert {*files} == {"services.sh", "databases.sql", "auth.ini"}, "what the servers read, and no file of secrets"
+
+
+def clusters() -> list[Manifest]:
+    return [one for manifest in of_kind("RayJob", "RayCluster") for one in dicts(manifest) if "headGroupSpec" in one]
+
+
+def test_clusters_have_the_locked_version_of_ray_and_a_token():
     locked = re.search(r"^ray==(\S+)", (CHECKOUT / "requirements.lock.txt").read_text(), re.MULTILINE)
-    assert locked
-    settings = next(one for one in of_kind("ConfigMap") if one["metadata"]["name"] == "posebed")["data"]
-    (claim,) = of_kind("PersistentVolumeClaim")
-    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
-    for manifest in of_kind("RayJob", "RayCluster"):
-        (cluster,) = [one for one in dicts(manifest) if "headGroupSpec" in one]
+    assert locked and len(clusters()) == 2
+    for cluster in clusters():
         assert cluster["rayVersion"] == locked[1]
         assert cluster["authOptions"]["mode"] == "token"
-        pods = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
-        for pod in (group["template"]["spec"] for group in pods):
+
+
+def mounted(pod: Manifest) -> dict[str, Manifest]:
+    """The volumes of a pod's container, by where it finds them."""
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    return {mount["mountPath"]: volumes[mount["name"]] for mount in pod["containers"][0]["volumeMounts"]}
+
+
+def test_the_head_and_the_desk_alone_have_the_project_and_all_pods_reach_the_storage():
+    (claim,) = of_kind("PersistentVolumeClaim")
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"], "any class offers it"
+    (given,) = [one["data"] for one in of_kind("ConfigMap")]
+    assert given["POSEBED_STORAGE"].startswith("s3://posebed/")
+    (desk,) = of_kind("Pod")
+    for cluster in clusters():
+        groups = (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])
+        head, *workers = [group["template"]["spec"] for group in groups]
+        (near,) = below(head["affinity"], "requiredDuringSchedulingIgnoredDuringExecution")
+        assert near[0]["topologyKey"] == "kubernetes.io/hostname", "since the volume is for one node"
+        assert near[0]["labelSelector"]["matchLabels"] == desk["metadata"]["labels"]
+        for pod in (head, desk["spec"]):
+            folder = mounted(pod)["/shared"]["persistentVolumeClaim"]
+            assert folder["claimName"] == claim["metadata"]["name"]
+            assert pod["containers"][0]["workingDir"].startswith("/shared")
+        for pod in (head, desk["spec"], *workers):
             (container,) = pod["containers"]
             assert {"configMapRef": {"name": "posebed"}} in container["envFrom"]
-            assert "POSEBED_STUDIES" in {variable["name"] for variable in container["env"]}
-            (mount,) = [one for one in container["volumeMounts"] if one["name"] == "shared"]
-            assert settings["POSEBED_STORAGE"].startswith(mount["mountPath"] + "/")
-            assert container["workingDir"].startswith(mount["mountPath"] + "/")
+            assert "AWS_SECRET_ACCESS_KEY" in {variable["name"] for variable in container["env"]}
+        for pod in workers:
+            assert not [*below(pod, "persistentVolumeClaim")]
+            cache = mounted(pod)[given["POSEBED_CACHE"]]["emptyDir"]["sizeLimit"]
+            assert int(given["POSEBED_CACHE_GB"]) * 10**9 < int(cache.removesuffix("Gi")) * 2**30
+
+
+def test_a_pod_that_goes_tells_ray_within_its_time():
+    for cluster in clusters():
+        for group in cluster["workerGroupSpecs"]:
+            pod = group["template"]["spec"]
+            (words,) = below(pod, "command")
+            told, waits = re.fullmatch(r"python -m posestages.leave --seconds (\d+) && sleep (\d+)", words[-1]).groups()
+            assert 30 < int(told) == int(waits) < pod["terminationGracePeriodSeconds"]
 
 
 def test_the_job_gives_one_command_without_a_shell():
