@@ -34,7 +34,7 @@ test: setup ## Run all tests but the long ones of services and faults
 
 faults: setup ## Kill trials, workers, drivers, trackers and nodes, and see what becomes of their runs
 	@echo "==> Running the tests of lost processes (several minutes, the campaign of kills many)"
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadgroup -m faults
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder -m faults
 
 services: setup ## Run the long tests: whole pipelines and searches, reference numbers, benchmarks in reduced form
 	@echo "==> Running the long tests (some twenty minutes)"

@@ -34,7 +34,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.faults,
     pytest.mark.timeout(3000),
-    pytest.mark.xdist_group("apart"),  # they share a cluster
     pytest.mark.skipif(bool(missing), reason=missing or "there can be machines"),
 ]
 

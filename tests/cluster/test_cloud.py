@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def test_all_machines_have_the_storage_a_token_and_an_image_and_nothing_is_insta
     docker, mounts = settings["docker"], settings["file_mounts"]
     addresses = [option for option in docker["run_options"] if option.startswith("--env=POSEBED_STORAGE=")]
     assert len(addresses) == 1 and re.search("=(s3|gs)://BUCKET-NAME/", addresses[0])
-    assert "~/.ray/auth_token" == mounts["/home/posebed/.ray/auth_token"]
+    assert mounts["/home/posebed/.ray/auth_token"] == "~/.ray/auth_token"  # noqa: S105  # its place
     copied = f"{get_docker_host_mount_location(settings['cluster_name'])}/home/posebed/posebed.env"
     assert f"--env-file={copied}" in docker["run_options"] and "/home/posebed/posebed.env" in mounts
     assert not any("docker" in node for node in settings["available_node_types"].values())
@@ -169,7 +170,9 @@ def test_a_worker_started_twice_has_one_listener_which_outlives_the_terminal(clo
         while (machine / "calls").read_text().count(LISTENS) < start:
             assert time.monotonic() < until, (machine / "leave.log").read_text()
             time.sleep(0.05)
+    listeners[1].send_signal(signal.SIGHUP)  # as a terminal that hangs up may
     psutil.wait_procs(listeners[:1], timeout=10)
+    time.sleep(0.2)
     assert [process.is_running() for process in listeners] == [False, True]
     listened = f"10.0.0.1:6379 python {LISTENS} {cloud}"
     once = [" ray stop", " ray start --address=10.0.0.1:6379 --object-store-memory=500000000", listened]
