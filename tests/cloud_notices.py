@@ -31,7 +31,7 @@ def service(cloud: str, *answers: tuple[int, str]) -> Iterator[str]:
                 "aws": ("/latest/meta-data/spot/instance-action", "token", ""),
                 "gcp": ("/computeMetadata/v1/instance/preempted", "", "Google"),
             }
-            self._answer(*(next(waiting) if asked == known[cloud] else (403, "")))
+            self._answer(*(next(waiting) if asked == known.get(cloud) else (403, "")))
 
         def _answer(self, code: int, text: str) -> None:
             self.send_response(code)

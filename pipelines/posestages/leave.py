@@ -16,7 +16,7 @@ import urllib.request
 from argparse import ArgumentParser
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
+from itertools import count
 from typing import Any, cast
 
 from posestages.stage import run
@@ -30,6 +30,8 @@ _COMPILED: Any = _raylet  # it has no types
 _DRAIN: int = cast(Any, autoscaler_pb2).DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")  # nor have these
 PATIENCE = 5
 """Seconds within which a service of the cloud answers, and between two questions: AWS asks for no more."""
+FIRST_TRIES = 12
+"""A machine that has just started may not reach the service yet."""
 
 
 def announce(address: str, seconds: float, machine: str | None) -> int:
@@ -102,22 +104,26 @@ def noticed(cloud: str, service: str | None = None) -> float:
     """Wait until the cloud says that this machine will be taken away; seconds until then.
 
     Raises:
-        ValueError: this is no machine of that cloud.
+        ValueError: this is no machine of that cloud: the service refuses the first question, or does not answer for a
+            minute.
     """
     address, seconds_left = CLOUDS[cloud]
-    ask = partial(seconds_left, service or address)
-    try:
-        left = ask()
-    except OSError as error:
-        told = f"--notice {cloud} must be used on a machine of that cloud, but its service said: {error}"
-        raise ValueError(told) from error
-    while left is None:
-        time.sleep(PATIENCE)
+    answered = False
+    for tries in count(1):
         try:
-            left = ask()
+            left = seconds_left(service or address)
         except OSError as error:
+            refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
+            if not answered and (refused or tries == FIRST_TRIES):
+                told = f"--notice {cloud} must be used on a machine of that cloud, but its service said: {error}"
+                raise ValueError(told) from error
             print(f"asking for a notice again, since: {error}", file=sys.stderr, flush=True)
-    return left
+        else:
+            if left is not None:
+                return left
+            answered = True
+        time.sleep(PATIENCE)
+    raise AssertionError("it asks until there is an answer")
 
 
 def main(words: list[str]) -> None:

@@ -121,6 +121,7 @@ def test_every_line_of_the_image_runs_and_its_user_has_the_command(root: Root):
             root.run(rest, cwd=folder, **settings)
     user = "setpriv --reuid 1000 --regid 1000 --clear-groups"
     root.run(f"{user} posebed --help", **settings)
+    root.run(f"{user} bash --login -c 'posebed --help'", PATH="/usr/bin:/bin")
     root.run(f"{user} python -c 'import torch, deepspeed, ray, s3fs, psycopg2'", **settings)
 
 

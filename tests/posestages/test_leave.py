@@ -28,6 +28,17 @@ def test_google_is_asked_until_it_gives_notice(monkeypatch: pytest.MonkeyPatch):
         assert leave.noticed("gcp", address) == 30
 
 
+def test_a_service_that_cannot_be_reached_is_asked_a_few_times(monkeypatch: pytest.MonkeyPatch):
+    """As on a machine that has just started, or on one of no cloud."""
+    monkeypatch.setattr(leave, "PATIENCE", 0.01)
+    with service("gcp") as address:
+        pass
+    with pytest.raises(ValueError, match=r"must be used on a machine of that cloud, but its service said: .*refused"):
+        leave.noticed("gcp", address)
+    with service("gcp", *[(503, "")] * (leave.FIRST_TRIES - 1), (200, "TRUE")) as address:
+        assert leave.noticed("gcp", address) == 30
+
+
 @pytest.mark.parametrize(
     ("words", "address", "needed"),
     [
