@@ -115,7 +115,9 @@ def train_with_workers(config: dict[str, Any]) -> None:
     assigned = Assignment.from_tune(config)
     try:
         if assigned.cost:
-            _tell(Report(cost=cost_of(assigned.experiment, assigned.cost)))
+            with assigned.workplace.entered():
+                cost = cost_of(assigned.experiment, assigned.cost)
+            _tell(Report(cost=cost))
         trainer_of(
             assigned.experiment,
             name=assigned.name,

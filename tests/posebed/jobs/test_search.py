@@ -21,8 +21,10 @@ import torch
 
 from clusters import add_node, cluster_of
 from experiments import searched_experiment
+from posebed.jobs.room import Share
 from posebed.jobs.search import Search, open_search, run_search
 from posebed.jobs.study import Note, note, open_storage, suggest
+from posebed.jobs.workplace import SharedProject
 from posebed.scoring.search_result import Measured, SearchResult, Trial, read_search
 from posebed.training.log import FolderLog
 from posebed.training.loop import epochs
@@ -279,7 +281,7 @@ def test_trials_shorter_than_the_start_of_a_process_are_trained_by_all_of_them(p
     with cluster_of({"num_cpus": 2}) as cluster:
         ray.init(address=cluster.address)
         try:
-            run_search(replace(search, trainable=Short), None, 2, [])
+            run_search(replace(search, trainable=Short), SharedProject(project), Share(1, False), 2, [])
         finally:
             ray.shutdown()
     assert [trial.state for trial in search.trials()] == ["complete"] * 80
