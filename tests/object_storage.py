@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,12 +84,20 @@ def object_storage(folder: Path, host: str = "127.0.0.1", inside: Sequence[str] 
         inside: words before a command that run it elsewhere, as in another network.
     """
     folder.mkdir(parents=True)
-    storage = ObjectStorage(f"http://{host}:{_free_port()}", "posebed", secrets.token_hex(20), tuple(inside))
-    credentials = {"accessKey": storage.key, "secretKey": storage.secret}
-    known = {"identities": [{"name": storage.key, "credentials": [credentials], "actions": ["Admin", "Read", "Write"]}]}
+    key, secret = "posebed", secrets.token_hex(20)
+    credentials = {"accessKey": key, "secretKey": secret}
+    known = {"identities": [{"name": key, "credentials": [credentials], "actions": ["Admin", "Read", "Write"]}]}
     (folder / "identities.json").touch(0o600)
     (folder / "identities.json").write_text(json.dumps(known))
-    with serving(storage, folder):
+    with ExitStack() as stack:
+        for tries_left in (2, 1, 0):  # a port may be taken between its choice and its use
+            storage = ObjectStorage(f"http://{host}:{_free_port()}", key, secret, tuple(inside))
+            try:
+                stack.enter_context(serving(storage, folder))
+                break
+            except AssertionError:
+                if not tries_left:
+                    raise
         yield storage
 
 
@@ -108,7 +116,8 @@ def serving(storage: ObjectStorage, folder: Path) -> Iterator[subprocess.Popen[b
     with (folder / "log").open("ab") as log:
         server = subprocess.Popen([*storage.inside, *command], stdout=log, stderr=subprocess.STDOUT)
     try:
-        waited_for(storage.answers, 60, "the object storage")
+        waited_for(lambda: server.poll() is not None or storage.answers(), 60, "the object storage")
+        assert server.poll() is None, (folder / "log").read_text()[-2000:]
         yield server
     finally:
         server.kill()

@@ -11,8 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from posebed import provenance
 from posebed.catalog import Catalog
 from posebed.config import Params, read_params
 from posebed.files import Kind, write_json, write_text
@@ -20,7 +22,8 @@ from posebed.jobs.graph import ABSENT, Graph, GraphMaker, Task
 from posebed.jobs.outcomes import Outcomes, State, Status
 from posebed.jobs.requests import only_command
 from posebed.jobs.shelf import Shelf
-from posebed.places import PARAMS, RUNS
+from posebed.places import PARAMS, RUNS, prepared_folder
+from posebed.provenance import Origin
 from posebed.source_code import SourceCode
 from posebed.storage import Storage, StorageError
 from posestages.reads import reads
@@ -100,7 +103,8 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
     with LiveTracking(graph.tasks) as tracking, View(len(todo), seconds, tracking.epoch) as view:
         packages = _packages(project.catalog, [graph.tasks[name] for name in todo])
         shelf = _shelf(project, [graph.tasks[name] for name in todo], view.say)
-        plan = Plan(graph, todo, project.params, project.catalog, perform, packages, tracking.done, shelf)
+        does = partial(perform, origins=_origins(project, [graph.tasks[name] for name in todo]))
+        plan = Plan(graph, todo, project.params, project.catalog, does, packages, tracking.done, shelf)
         schedule = Schedule(plan, estimates, view)
         schedule.run()
         _renew(shelf)
@@ -110,6 +114,14 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
         **{name: f"skipped, since it needs {needed}" for name, needed in schedule.skipped.items()},
         **dict.fromkeys(sorted(schedule.stopped), "stopped"),
     }
+
+
+def _origins(project: Project, todo: Sequence[Task]) -> dict[str, Origin]:
+    """Of each set of data that is scored on. They are found here, since a task may work where neither the repository
+    nor the data is."""
+    runs, splits = project.params.runs, project.params.splits
+    names = {splits[runs[task.key].split].data for task in todo if task.kind == "score"}
+    return {name: provenance.origin(prepared_folder(name)) for name in names}
 
 
 def _shelf(project: Project, todo: Sequence[Task], say: Callable[[str], None]) -> Shelf | None:
@@ -122,7 +134,8 @@ def _shelf(project: Project, todo: Sequence[Task], say: Callable[[str], None]) -
     if storage is None:
         return None
     storage.check()
-    shelf = Shelf(storage, lambda task: reads(task, project.params))
+    unfinished = [project.graph.tasks[name] for name in project.todo()]
+    shelf = Shelf(storage, lambda task: reads(task, project.params), unfinished)
     shelf.fill(todo, say)
     return shelf
 

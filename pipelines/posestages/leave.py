@@ -50,7 +50,8 @@ def announce(address: str, seconds: float, machine: str | None) -> int:
     try:
         client = _COMPILED.GcsClient(address=address)
         told = client.get_all_node_info(timeout=30).items()
-        going = [node for node, info in told if machine in (None, info.node_manager_address)]
+        alive = {node: info.node_manager_address for node, info in told if info.state == info.ALIVE}
+        going = [node for node, address in alive.items() if machine in (None, address)]
         for node in going:
             client.drain_node(node.hex(), _DRAIN, "it will be taken away", end)
     except RayError as error:
@@ -126,6 +127,18 @@ def noticed(cloud: str, service: str | None = None) -> float:
     raise AssertionError("it asks until there is an answer")
 
 
+def _announced(address: str, seconds: float, machine: str | None) -> int:
+    """Announce it; while there is time, a cluster that does not answer is told again."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return announce(address, end - time.monotonic(), machine)
+        except ValueError as error:
+            if time.monotonic() > end:
+                raise
+            print(f"telling Ray again, since {error}", file=sys.stderr, flush=True)
+
+
 def main(words: list[str]) -> None:
     parser = ArgumentParser(prog="python -m posestages.leave", description="Tell Ray that machines will be taken away.")
     parser.add_argument("--all", action="store_true", help="all machines of the cluster, not this one")
@@ -136,7 +149,7 @@ def main(words: list[str]) -> None:
     if not (address := os.environ.get("RAY_ADDRESS")):
         raise ValueError("RAY_ADDRESS must name the cluster, as HOST:PORT, but is not set")
     seconds = noticed(given.notice, given.service) if given.notice else given.seconds
-    count = announce(address, seconds, None if given.all else get_node_ip_address(address))
+    count = _announced(address, seconds, None if given.all else get_node_ip_address(address))
     print(f"told Ray that {count} of its nodes will be gone in {seconds:.0f} seconds")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from posebed.config import SEARCH, Params, RunConfig
 from posebed.jobs.graph import Task, start_seed
@@ -22,7 +24,7 @@ def reads(task: Task, params: Params) -> list[Path]:
         return [*outcomes, prepared, split, DVC_LOCK, LOCK_FILE]
     if task.kind == "predict":
         return [member_folder(task.key, task.seed or 0) / "train", split, pack]
-    return [split, pack, *_starts(task, run, params), *_own_files(task)]
+    return [split, pack, *_starts(task, run, params), *_own_files(task, params)]
 
 
 def _starts(task: Task, run: object, params: Params) -> list[Path]:
@@ -37,8 +39,19 @@ def _starts(task: Task, run: object, params: Params) -> list[Path]:
     ]
 
 
-def _own_files(task: Task) -> list[Path]:
-    """Files of the project, such as weights, that the model's settings name."""
-    named = [value for name, value in task.identity.settings.items() if name.startswith("config.")]
-    paths = [Path(value) for value in named if isinstance(value, str) and value]
+def _own_files(task: Task, params: Params) -> list[Path]:
+    """Files of the project, such as weights, that the model's settings name, or a search may choose among."""
+    named: list[object] = [value for name, value in task.identity.settings.items() if name.startswith("config.")]
+    found = task.key if task.kind == "search" else params.runs[task.key].params_from
+    if found:
+        named += [*params.searches[found].space.values()]
+    paths = [Path(text) for value in named for text in _texts(value)]
     return [path for path in paths if not path.is_absolute() and ".." not in path.parts and path.is_file()]
+
+
+def _texts(value: object) -> list[str]:
+    """All texts in a value of YAML."""
+    if isinstance(value, str):
+        return [value] if value else []
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, Sequence) else ()
+    return [text for one in cast("Iterable[object]", inner) for text in _texts(one)]

@@ -18,6 +18,7 @@ from posebed.listing import shortened
 from posebed.metrics.coco.suppression import DUPLICATE
 from posebed.places import LOCK_FILE, member_folder, prepared_folder, run_folder, split_folder
 from posebed.predictions import PREDICTIONS, Predictions, read_predictions
+from posebed.provenance import Origin
 from posebed.records import DEFAULT_SIGMA, PREPARED
 from posebed.scoring.members import combined
 from posebed.scoring.result import RESULT_FILE, Epoch, Provenance, Result, read_cost, read_curve, write_result
@@ -30,8 +31,11 @@ STARTS = {"init_from": "started from", "imported": "weights imported from", "par
 """What ``run.json`` may name as the origin of weights or parameters, and its label."""
 
 
-def score(key: str, params: Params, catalog: Catalog) -> Result:
+def score(key: str, params: Params, catalog: Catalog, origin: Origin) -> Result:
     """Score the tables of predictions of a run's members; write ``result.json`` of each and of the run.
+
+    Args:
+        origin: of code and data.
 
     Raises:
         LookupError: there is no run of that name, or a member has no predictions.
@@ -42,7 +46,10 @@ def score(key: str, params: Params, catalog: Catalog) -> Result:
         raise LookupError(f"every member of {key} must have {PREDICTIONS}, but there is none in {shortened(absent)}")
     tables = [read_predictions(folder / PREDICTIONS) for folder in folders]
     specs = [*usable_metrics(catalog)[0].values()]
-    results = [_member(key, f, table, params, catalog, specs) for f, table in zip(folders, tables, strict=True)]
+    results = [
+        _member(key, folder, table, params, catalog, specs, origin)
+        for folder, table in zip(folders, tables, strict=True)
+    ]
     result = combined(results, tables, params.scoring, specs)
     for member, folder in zip(results, folders, strict=True):
         write_result(member, folder / RESULT_FILE)
@@ -56,7 +63,13 @@ def metrics_of(results: Iterable[Result]) -> dict[str, dict[str, float]]:
 
 
 def _member(
-    key: str, folder: Path, table: Predictions, params: Params, catalog: Catalog, specs: Sequence[MetricSpec]
+    key: str,
+    folder: Path,
+    table: Predictions,
+    params: Params,
+    catalog: Catalog,
+    specs: Sequence[MetricSpec],
+    origin: Origin,
 ) -> Result:
     """The result of what lies in a member's folder."""
     about = read_json(folder / "train/run.json", RUN)
@@ -74,7 +87,7 @@ def _member(
         curve=curve,
         shortfalls=about.get("shortfalls", []),
         cost=read_cost(folder / "predicted/cost.json"),
-        provenance=_provenance(about, curve, folder / "train/best.safetensors"),
+        provenance=_provenance(about, curve, folder / "train/best.safetensors", origin),
         repeats=repeat_of(params, key, catalog),
     )
 
@@ -117,14 +130,13 @@ def _inference_settings(about: dict[str, Any], model: Stated) -> dict[str, str]:
     }
 
 
-def _provenance(about: dict[str, Any], curve: list[Epoch], checkpoint: Path) -> Provenance:
-    commit, dirty = provenance.commit()
+def _provenance(about: dict[str, Any], curve: list[Epoch], checkpoint: Path, origin: Origin) -> Provenance:
     split = split_folder(about["split"])
     episodes = split / "episodes.parquet"
     return Provenance(
-        commit=commit,
-        dirty=dirty,
-        data_hash=provenance.output_hash(prepared_folder(about["data"])),
+        commit=origin.commit,
+        dirty=origin.dirty,
+        data_hash=origin.data_hash,
         split_hash=provenance.output_hash(split),
         episodes_hash=file_hash(episodes) if episodes.is_file() else None,
         lock_hash=file_hash(LOCK_FILE) if LOCK_FILE.is_file() else "none",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from posebed import provenance
 from posebed.catalog import Catalog
@@ -23,20 +24,27 @@ from posebed.places import (
     run_folder,
     split_folder,
 )
+from posebed.provenance import Origin
 from posestages.experiments import check, member_experiment
 
 
-def perform(request: Request) -> None:
+def perform(request: Request, origins: Mapping[str, Origin]) -> None:
     """Do the task: its outcome lies in the task's folder then.
+
+    Args:
+        origins: by the names of data, for tasks of the kind score.
 
     Raises:
         ValueError, LookupError: settings or data that do not fit.
     """
-    {"search": search, "train": train, "predict": predict, "score": score}[request.task.kind](request)
+    if request.task.kind == "score":
+        return score(request, origins)
+    {"search": search, "train": train, "predict": predict}[request.task.kind](request)
 
 
 def train(request: Request) -> None:
-    """Write the weights, learning curve and settings of one member of a run."""
+    """Write the weights, learning curve and settings of one member of a run. Its checkpoints stay until the outcome is
+    recorded in the project."""
     task = request.task
     experiment = member_experiment(request.params, request.catalog, task.key, task.seed or 0, task.identity)
     transferred, short = check(experiment)
@@ -48,25 +56,22 @@ def train(request: Request) -> None:
     from posebed.training.run_folder import write_trained
 
     if experiment.train.most_workers > 1:
-        from posebed.jobs.launch import forget, launch
+        from posebed.jobs.launch import launch
 
-        outcome = launch(experiment, request.publisher, request.workplace, request.share, request.workers)
-        write_trained(task.folder, outcome, experiment, short)
-        shutil.rmtree(outcome)
-        forget(experiment.job, request.workplace)
+        with TemporaryDirectory(prefix="posebed-") as folder:
+            out = Path(folder)
+            launch(experiment, request.publisher, request.workplace, request.share, request.workers, out)
+            write_trained(task.folder, out, experiment, short)
         return
     from posebed.jobs.in_process import TaskLog, train_in_process
 
-    home, stored = PROCESS_JOBS / experiment.job, request.workplace.stored_checkpoints(experiment.job)
-    log = TaskLog(home, request.publisher, stored)
+    stored = request.workplace.stored_checkpoints(experiment.job)
+    log = TaskLog(PROCESS_JOBS / experiment.job, request.publisher, stored)
     train_in_process(experiment, log, request.share.cpus)
     with log.latest() as checkpoint:
         if checkpoint is None:
             raise RuntimeError(f"{task.name} must leave a checkpoint, but left none")
         write_trained(task.folder, checkpoint, experiment, short)
-    shutil.rmtree(home, ignore_errors=True)
-    if stored:
-        stored.remove()
 
 
 def write_untrained(experiment: Experiment) -> None:
@@ -126,16 +131,17 @@ def predict_member(
         write_cost(answers.cost, out / "cost.json")
 
 
-def score(request: Request) -> None:
+def score(request: Request, origins: Mapping[str, Origin]) -> None:
     """Write ``result.json`` of a run and of its members."""
     from posestages.score import score as score_run
 
-    score_run(request.task.key, request.params, request.catalog)
+    key, params = request.task.key, request.params
+    score_run(key, params, request.catalog, origins[params.splits[params.runs[key].split].data])
 
 
 def search(request: Request) -> None:
     """Spend the budget and write ``runs/search@KEY``."""
-    from posebed.jobs.search import open_search, result_of, run_search
+    from posebed.jobs.search import leading_search, open_search, result_of, run_search
     from posebed.jobs.search_progress import SearchProgress
     from posebed.reporting.search_figures import write_figures
     from posebed.reporting.search_mirror import MirrorProcess
@@ -148,10 +154,11 @@ def search(request: Request) -> None:
 
     for line in check(experiment, "val")[1]:
         request.publisher.line(line)
-    opened = open_search(experiment, settings, request.catalog.sampler(settings.sampler))
-    view = SearchProgress(settings.budget, opened.trials(), request.publisher)
-    with MirrorProcess(result_of(opened, {}), request.publisher.line) as tracking:
-        run_search(opened, request.workplace, request.share, request.at_once, [view, tracking])
+    with leading_search(experiment, settings):
+        opened = open_search(experiment, settings, request.catalog.sampler(settings.sampler))
+        view = SearchProgress(settings.budget, opened.trials(), request.publisher)
+        with MirrorProcess(result_of(opened, {}), request.publisher.line) as tracking:
+            run_search(opened, request.workplace, request.share, request.at_once, [view, tracking])
     result = result_of(opened, _origin(experiment))
     with writing_folder(run_folder(experiment.key)) as folder:
         write_search(result, folder)

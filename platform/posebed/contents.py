@@ -32,19 +32,21 @@ def place_of(content: str) -> str:
 
 
 def put(storage: Storage, paths: Iterable[Path], project: Path = Path()) -> Files:
-    """Put the files at these places of a project, which may be folders, into the storage, where it has not got them
-    yet; returns their paths in the project.
+    """Put the files at these places of a project, which may be folders, into the storage; returns their paths in the
+    project. What is there already is put again: it may be old, and so be removed before a lease names it.
 
     Raises:
         StorageError: the storage does not take one.
     """
     files = hashed(paths, project)
-    store(storage, files, project)
+    for path, content in files.items():
+        storage.put(project / path, place_of(content))
     return files
 
 
 def store(storage: Storage, files: Files, project: Path = Path()) -> None:
-    """Put those files of a project into the storage that it has not got yet. Raises as ``put``."""
+    """Put those files of a project, which a lease must name, into the storage where it has not got them yet. Raises as
+    ``put``."""
     for path, content in files.items():
         if storage.size(place_of(content)) != (project / path).stat().st_size:  # else it is there, and whole
             storage.put(project / path, place_of(content))
@@ -119,6 +121,7 @@ class Cache:
                 with writing(place) as unfinished:
                     _download(storage, content, unfinished)
                     unfinished.chmod(0o444)
+                    _to_disk(unfinished)
             _hold(place, uses)
         os.utime(place)
         return place
@@ -136,6 +139,12 @@ class Cache:
                 return
             if remove_unused(path):
                 total -= stat.st_size
+
+
+def _to_disk(file: Path) -> None:
+    """Without it, a machine that loses its power could find an empty file under the name of a content."""
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def _hold(place: Path, uses: ExitStack) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -104,28 +105,67 @@ def stored_leftovers(storage: Storage, own: str, lease: Lease, days: float) -> I
         StorageError: the storage cannot be read.
         ValueError: a lease cannot be understood.
     """
-    now = storage.now()
-
-    def older(files: Iterable[StoredFile], days: float) -> list[StoredFile]:
-        return [file for file in files if now - file.modified > days * DAY]
-
     contents, jobs, checks = (storage.files(folder) for folder in (CONTENTS, JOBS, CHECKS))
     # Leases are read last: of two commands, the one that found a content already there has written its lease before.
-    others = [file for file in storage.files(LEASES) if file.name != _place(own)]
-    expired = older(others, days)
-    needed = [lease, *(read_lease(storage, file.name) for file in others if file not in expired and _is_lease(file))]
-    named = frozenset[str]().union(*(one.contents for one in needed))
-    for file in older(contents, 1):
-        if Path(file.name).name not in named:
+    leases = _Leases(storage, own, lease, days)
+    for file in leases.older(contents, 1):
+        if not leases.name_content(Path(file.name).name):
             yield _file("stored contents", storage, file)
     for name, files in _by_job(jobs).items():
-        if len(older(files, 1)) == len(files) and not any(one.needs(name) for one in needed):
+        if len(leases.older(files, 1)) == len(files) and not leases.name_job(name):
             size, place = sum(file.size for file in files), f"{JOBS}/{name}"
             yield Leftover("stored jobs", place, size, lambda place=place: storage.remove(place))
-    for file in expired:
+    for file in leases.expired():
         yield _file("expired leases", storage, file)
-    for file in older(checks, 1):
+    for file in leases.older(checks, 1):
         yield _file("stored checks", storage, file)
+
+
+LOOK_SECONDS = 1.0
+"""Between two looks at the leases: removing may take long, and a project that rested may go on meanwhile. A command
+whose lease comes within this time of a removal may miss a content; given again, it puts it there anew."""
+
+
+class _Leases:
+    """Of all projects, as they are now."""
+
+    def __init__(self, storage: Storage, own: str, lease: Lease, days: float) -> None:
+        self._storage, self._own, self._days = storage, own, days
+        self._began, self._first = time.monotonic(), storage.now()
+        self._read: dict[tuple[str, float], Lease] = {}
+        self._needed: list[Lease] = [lease]
+        self._look()
+
+    def older(self, files: Iterable[StoredFile], days: float) -> list[StoredFile]:
+        now = self._first + time.monotonic() - self._began
+        return [file for file in files if now - file.modified > days * DAY]
+
+    def name_content(self, content: str) -> bool:
+        self._look_when_due()
+        return any(content in one.contents for one in self._needed)
+
+    def name_job(self, job: str) -> bool:
+        self._look_when_due()
+        return any(one.needs(job) for one in self._needed)
+
+    def expired(self) -> Iterator[StoredFile]:
+        """Leases that count no more, one after the other."""
+        for file in self._expired:
+            self._look_when_due()
+            if file in self._expired:
+                yield file
+
+    def _look_when_due(self) -> None:
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self._look()
+
+    def _look(self) -> None:
+        others = [file for file in self._storage.files(LEASES) if file.name != _place(self._own)]
+        self._expired = self.older(others, self._days)
+        living = [(file.name, file.modified) for file in others if file not in self._expired and _is_lease(file)]
+        self._read = {key: self._read.get(key) or read_lease(self._storage, key[0]) for key in living}
+        self._needed[1:] = self._read.values()
+        self._looked = time.monotonic()
 
 
 def _is_lease(file: StoredFile) -> bool:

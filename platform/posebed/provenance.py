@@ -6,12 +6,24 @@ import hashlib
 import os
 import platform
 import subprocess
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from posebed.files import file_hash
 from posebed.yamlfile import read_yaml
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Of what a run was made, beside what lies in its own folder."""
+
+    commit: str
+    dirty: bool
+    """Whether tracked files differ from it."""
+    data_hash: str
+
 
 SOFTWARE = ("torch", "timm", "ray", "deepspeed", "mlflow", "dvc", "numpy", "opencv-python-headless", "faster-coco-eval")
 
@@ -29,6 +41,15 @@ def output_hash(path: Path) -> str:
     for file in files:
         whole.update(f"{file.relative_to(path).as_posix()} {file_hash(file)}\n".encode())
     return whole.hexdigest()
+
+
+def origin(prepared: Path) -> Origin:
+    """Of the project in the working directory.
+
+    Args:
+        prepared: the folder of prepared data.
+    """
+    return Origin(*commit(), data_hash=output_hash(prepared))
 
 
 def commit() -> tuple[str, bool]:

@@ -19,9 +19,11 @@ import machines
 import object_storage
 from experiments import searched_experiment
 from machines import Done, Machine
+from posebed import provenance
 from posebed.config import read_params
 from posebed.jobs.search import open_search
 from posebed.places import pack_folder, prepared_folder
+from posebed.scoring.result import read_result
 from posebed.scoring.search_result import read_search
 from posebed.training.log import FolderLog
 from posebed.training.loop import epochs
@@ -131,7 +133,10 @@ def holds(machine: Machine) -> list[str]:
 def test_the_graph_gives_what_one_process_gives(cluster: RayMachines):
     ran(cluster, "baseline", "floor")
     there = weights("baseline")
-    assert Path("runs/baseline/result.json").is_file() and Path("runs/floor/result.json").is_file()
+    for key in ("baseline", "floor"):
+        origin = provenance.origin(prepared_folder("quads"))
+        told = read_result(Path(f"runs/{key}/result.json")).provenance
+        assert (told.commit, told.dirty, told.data_hash) == (origin.commit, origin.dirty, origin.data_hash)
     assert_equal(there, in_one_process("baseline"))
     for machine in cluster.others:
         assert not holds(machine)

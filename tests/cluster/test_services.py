@@ -22,6 +22,8 @@ import pytest
 import yaml
 
 from command_line import posebed, posebed_process, run_at_once
+from posebed.jobs import study_lock
+from posebed.jobs.study_lock import leading
 from processes import family
 from servers import free_port, serving
 
@@ -246,6 +248,30 @@ def test_studies_of_another_version_are_refused_before_work_starts(
         with engine.begin() as connection:
             connection.execute(change, {"version": current})
         engine.dispose()
+
+
+def test_a_search_is_led_by_one_command_at_a_time(services: Services, monkeypatch: pytest.MonkeyPatch):
+    """One that is killed lets go of it."""
+    monkeypatch.setattr(study_lock, "PATIENCE_SECONDS", 0.0)
+    database = optuna.storages.RDBStorage(services.database()).engine
+    script = (
+        "import sys, time, optuna\nfrom posebed.jobs.study_lock import leading\n"
+        "with leading('hunt', optuna.storages.RDBStorage(sys.argv[1]).engine):\n"
+        "    print('leads', flush=True)\n    time.sleep(600)\n"
+    )
+    words = [sys.executable, "-c", script, services.database()]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout and other.stdout.readline() == "leads\n"
+        with pytest.raises(ValueError, match="the study hunt must be led by one command"), leading("hunt", database):
+            pass
+        with leading("another", database):
+            pass
+        other.kill()
+    monkeypatch.undo()
+    for _ in range(2):
+        with leading("hunt", database):
+            pass
+    database.dispose()
 
 
 def test_several_commands_may_be_the_first_of_a_database(services: Services, tmp_path: Path):

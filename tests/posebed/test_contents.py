@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posebed.contents import CACHE_GB, Cache, fetch, inside, place_of, put, remove_unused
+from posebed.contents import CACHE_GB, Cache, fetch, inside, place_of, put, remove_unused, store
 from posebed.files import file_hash
 from posebed.storage import Storage, StorageError
 
@@ -41,7 +41,7 @@ def test_a_folder_comes_back_as_it_was_and_each_content_is_stored_once(
     there = [path for path in (place / "storage").rglob("*") if path.is_file()]
     assert len(there) == len({*tree.values()})
     with patch.object(Storage, "put") as copied:
-        assert put(storage, [Path(path) for path in tree], project) == files
+        store(storage, files, project)
     copied.assert_not_called()
 
 
@@ -55,7 +55,7 @@ def test_one_of_which_half_was_put_is_put_again(tmp_path: Path):
     storage = Storage(str(tmp_path / "storage"))
     (content,) = put(storage, [Path("a")], tmp_path).values()
     (tmp_path / "storage" / place_of(content)).write_bytes(b"who")
-    put(storage, [Path("a")], tmp_path)
+    store(storage, {"a": content}, tmp_path)
     assert (tmp_path / "storage" / place_of(content)).read_bytes() == b"whole"
 
 

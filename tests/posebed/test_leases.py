@@ -126,6 +126,23 @@ def test_named_or_young_is_the_same_as_kept(
     assert cleared(storage, own) == []
 
 
+def test_what_is_leased_while_others_are_removed_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A project that rested for long goes on in that moment."""
+    monkeypatch.setattr(leases, "LOOK_SECONDS", 0.0)
+    storage = Storage(str(tmp_path / "storage"))
+    hashes = sorted(contents(storage, tmp_path / "files", ["one", "two", "three"]))
+    for name in ("a-0-0123456789abcdef", "b-0-0123456789abcdef"):
+        job(storage, tmp_path, name)
+    write_lease(storage, OTHER, Lease(contents=frozenset(hashes)))
+    for name in names(storage):
+        aged(storage, name, 30)
+    found = stored_leftovers(storage, OWN, Lease(), days=7)
+    first = next(found)
+    left = {content for content in hashes if place_of(content) != first.name}
+    write_lease(storage, OTHER, Lease(contents=frozenset(left), jobs=frozenset({"b-0-0123456789abcdef"})))
+    assert [leftover.name for leftover in found] == ["jobs/a-0-0123456789abcdef"]
+
+
 def aged(storage: Storage, name: str, days: float) -> None:
     then = time.time() - days * DAY
     os.utime(storage.path(name), (then, then))

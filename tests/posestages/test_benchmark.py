@@ -14,7 +14,8 @@ from posebed.config import read_params
 from posebed.files import read_json
 from posebed.jobs.outcomes import State, write_record
 from posebed.jobs.requests import only_command
-from posebed.places import PARAMS
+from posebed.places import PARAMS, prepared_folder
+from posebed.provenance import origin
 from posestages.benchmark import INDEX, METRICS, RESULTS, failure_table, read_project, run_tasks, write_index
 from posestages.score import score
 from posestages.tasks import predict_member
@@ -36,7 +37,7 @@ def done(project: Path) -> Path:
     PARAMS.write_text(text.partition("  baseline: {model")[0])
     train_without_ray("floor")
     predict_member("floor", 0, CATALOG)
-    score("floor", read_params(PARAMS), CATALOG)
+    score("floor", read_params(PARAMS), CATALOG, origin(prepared_folder("quads")))
     for task in read_project().graph.tasks.values():
         write_record(task, 1.0)
     return project

@@ -58,7 +58,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(words: list[str], address: str,
 @pytest.mark.services
 def test_a_cluster_that_does_not_answer_is_told_in_a_sentence():
     """After Ray's own patience of half a minute."""
-    command = [sys.executable, "-m", "posestages.leave"]
+    command = [sys.executable, "-m", "posestages.leave", "--seconds", "1"]
     ended = subprocess.run(command, env={"RAY_ADDRESS": "127.0.0.1:1"}, capture_output=True, text=True, timeout=200)
     assert ended.returncode == 2 and "Traceback" not in ended.stderr
     assert ended.stderr.splitlines()[-1].startswith("a cluster must answer at 127.0.0.1:1, but said: ")

@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 
 from posebed.catalog import installed
 from posebed.config import Params, merged
-from posebed.places import member_folder
+from posebed.places import member_folder, prepared_folder
 from posebed.predictions import Predictions, write_predictions
+from posebed.provenance import origin
 from posebed.records import Category, Record, categories_to_json, write_records
 from posebed.reporting.common_ground import ground_sections
 from posebed.reporting.headlines import read_headlines
@@ -33,6 +34,7 @@ from posestages.commands.presets import entries
 from posestages.commands.report_sources import report_folder, report_tracker, results_in
 from posestages.report import main, report, results_table
 from posestages.score import metrics_of, score
+from posestages.stage import entry
 
 CATALOG = installed()
 
@@ -128,6 +130,11 @@ def predict(folder: Path, model: str, queries: list[Record], error: float, seed:
     write_predictions(table, folder / "predicted/predictions.parquet")
 
 
+def score_here(key: str, params: Params) -> Result:
+    run = entry("runs", params.runs, key)
+    return score(key, params, CATALOG, origin(prepared_folder(params.splits[run.split].data)))
+
+
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Params]:
     """A project whose runs repeat a preset, or answer the same queries, or both. To be copied, not changed."""
@@ -183,7 +190,7 @@ def written_and_scored() -> Params:
             (folder / "train/best.safetensors").touch()
             predict(folder, model, records, 2.0 * i + 2, seed)
             (folder / "predicted/cost.json").write_text(made("a", 0.5).cost.model_dump_json())
-        score(key, params, CATALOG)
+        score_here(key, params)
     return params
 
 
@@ -256,10 +263,10 @@ def test_a_run_without_the_predictions_of_a_member_is_refused_and_nothing_is_wri
     Path("runs/prototypes/seed-2/predicted/predictions.parquet").unlink()
     Path("runs/prototypes/result.json").unlink()
     with pytest.raises(LookupError, match=r"every member of prototypes must have .* none in runs/prototypes/seed-2"):
-        score("prototypes", project, CATALOG)
+        score_here("prototypes", project)
     assert not Path("runs/prototypes/result.json").exists()
     with pytest.raises(LookupError, match="runs must have an entry 'lost'"):
-        score("lost", project, CATALOG)
+        score_here("lost", project)
 
 
 def test_results_of_members_are_no_runs_of_a_folder(project: Params):
@@ -271,9 +278,7 @@ def test_a_result_says_what_it_repeats(project: Params):
     assert repeated.repeats == Repeat(preset=PRESET)
     assert [result.repeats for result in others] == [None, None]
     changed = merged(project.model_dump(exclude_unset=True), {"runs": {PRESET: {"train": {"epochs": 2}}}})
-    assert score(PRESET, Params.model_validate(changed), CATALOG).repeats == Repeat(
-        preset=PRESET, changed="train.epochs 2"
-    )
+    assert score_here(PRESET, Params.model_validate(changed)).repeats == Repeat(preset=PRESET, changed="train.epochs 2")
 
 
 def test_a_run_whose_predictions_are_missing_is_left_out_of_the_ground(

@@ -13,6 +13,7 @@ from experiments import experiment_of
 from posebed.catalog import installed
 from posebed.config import read_params
 from posebed.places import PARAMS, member_folder, pack_folder, prepared_folder, split_folder
+from posebed.provenance import origin
 from posestages.pack import pack
 from posestages.prepare import prepare
 from posestages.score import score
@@ -61,7 +62,7 @@ def test_no_epochs_take_the_weights_as_they_are_to_other_questions(project: Path
     )
     assert trained.keys() == taken.keys() and all(torch.equal(trained[name], taken[name]) for name in trained)
     predict_member("more-shots", 0, CATALOG)
-    assert score("more-shots", read_params(PARAMS), CATALOG).protocol["shots"] == "2"
+    assert score("more-shots", read_params(PARAMS), CATALOG, origin(prepared_folder("quads"))).protocol["shots"] == "2"
 
 
 def test_a_run_that_starts_from_no_other_needs_epochs(project: Path):

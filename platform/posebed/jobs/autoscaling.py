@@ -58,7 +58,7 @@ class Demand:
     """What the autoscaler was asked for."""
 
     def __init__(self) -> None:
-        self._asked: list[Room] = []
+        self._asked: list[Room] | None = None  # a command that was killed may have left its wish
         self._since = 0.0
 
     def ask(self, places: Sequence[Room]) -> None:

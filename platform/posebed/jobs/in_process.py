@@ -56,8 +56,8 @@ class TaskLog(FolderLog):
         self._publisher.epoch(epoch)
 
     def leaving(self) -> bool:
-        with suppress(RayError):  # the actor's own machine may have been lost
-            return ray.get(self._publisher.leaving())
+        with suppress(RayError):  # the actor's own machine may have been lost, or be out of reach for a while
+            return ray.get(self._publisher.leaving(), timeout=3)
         return False
 
     def left(self) -> None:

@@ -25,7 +25,7 @@ from posebed.jobs.progress import Publisher
 from posebed.jobs.room import Share
 from posebed.jobs.trial_messages import Report
 from posebed.jobs.worker import MachineLeaves
-from posebed.jobs.workplace import FetchedFiles, SharedProject, Workplace
+from posebed.jobs.workplace import FetchedFiles, Workplace
 from posebed.leases import JOBS
 from posebed.places import RAY_JOBS
 from posebed.scoring.result import Epoch
@@ -39,14 +39,16 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, Sc
 from ray.train.torch import TorchConfig, TorchTrainer  # isort: skip
 
 
-def launch(experiment: Experiment, publisher: Publisher, workplace: Workplace, share: Share, workers: int) -> Path:
-    """Train on several workers of the cluster; returns a new folder with ``best.safetensors``, ``last.safetensors``,
-    ``curve.json``.
+def launch(
+    experiment: Experiment, publisher: Publisher, workplace: Workplace, share: Share, workers: int, out: Path
+) -> None:
+    """Train on several workers of the cluster; write ``best.safetensors``, ``last.safetensors`` and ``curve.json``.
 
     Args:
         workplace: of the workers.
         share: what each worker takes.
         workers: that there is room for.
+        out: a folder.
 
     Raises:
         ValueError: the cluster needs a storage that its nodes share.
@@ -60,11 +62,9 @@ def launch(experiment: Experiment, publisher: Publisher, workplace: Workplace, s
     checkpoint = trainer.fit().checkpoint
     if checkpoint is None:
         raise RuntimeError(f"the job of {experiment.name} must leave a checkpoint, but left none")
-    home = Path(tempfile.mkdtemp(prefix="posebed-"))
     with checkpoint.as_directory() as folder:
         for file in FILES:
-            shutil.copy2(Path(folder) / file, home / file)
-    return home
+            shutil.copy2(Path(folder) / file, out / file)
 
 
 @dataclass(frozen=True)
@@ -117,14 +117,6 @@ def trainer_of(
             worker_runtime_env={"env_vars": worker_variables(share.accelerator)},
         ),
     )
-
-
-def forget(name: str, workplace: Workplace) -> None:
-    """Remove the checkpoints of a finished job, or of a group of them."""
-    if isinstance(workplace, SharedProject):
-        shutil.rmtree(workplace.folder / RAY_JOBS / name, ignore_errors=True)
-    else:
-        workplace.storage.remove(f"{JOBS}/{name}")
 
 
 def _checkpoints(workplace: Workplace, group: str) -> tuple[str, FileSystem | None]:

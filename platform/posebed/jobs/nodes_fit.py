@@ -38,7 +38,7 @@ def check_nodes() -> list[str]:
     """
     here = ray.get_runtime_context().get_node_id()
     others = [node for node in living_nodes() if node.name != here]
-    asked = [(node, _asked(node)) for node in others]
+    asked_at, asked = time.time(), [(node, _asked(node)) for node in others]
     said: list[str] = []
     for node, ref in asked:
         try:
@@ -47,13 +47,19 @@ def check_nodes() -> list[str]:
             continue
         if wrong := differences(told.software, provenance.software(), node.address):
             raise ValueError(wrong)
-        ahead = told.clock - time.time()
+        ahead = seconds_ahead(told.clock, asked_at, time.time())
         if abs(ahead) > CLOCK_SECONDS:
             said.append(
                 f"the clock of {node.address} is {abs(ahead) / 60:.0f} minutes {'ahead' if ahead > 0 else 'behind'}: "
                 "times in its logs are wrong, results are not"
             )
     return said
+
+
+def seconds_ahead(clock: float, asked: float, now: float) -> float:
+    """By how much a clock at least differs that was read at some moment between these two; negative where it is
+    behind."""
+    return max(clock - now, 0.0) + min(clock - asked, 0.0)
 
 
 def _asked(node: Node) -> ray.ObjectRef[Told]:

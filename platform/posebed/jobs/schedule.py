@@ -33,7 +33,7 @@ from posebed.jobs.room import Room, Share, together
 from posebed.jobs.shelf import Shelf
 from posebed.jobs.view import View
 from posebed.jobs.worker import Done, Request
-from posebed.jobs.workplace import SharedProject
+from posebed.jobs.workplace import SharedProject, Workplace
 
 import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError  # isort: skip
@@ -140,7 +140,9 @@ class Schedule:
             for under in self._under.values():
                 under.actor.end()
             self._actors.end_idle()
-            self._fetching.shutdown(cancel_futures=True)
+            for coming in self._coming:
+                coming.fetch.cancel()
+            self._fetching.shutdown()
             self._demand.ask([])
             note_running([])
 
@@ -190,7 +192,7 @@ class Schedule:
             task=task,
             params=self._plan.params,
             catalog=self._plan.catalog,
-            workplace=self._shelf.workplace(task) if self._shelf else SharedProject(Path.cwd()),
+            workplace=self._workplace(task),
             publisher=Publisher(task.name, self._progress),
             software=self._software,
             share=Share(cpus=int(offer.share.cpus), accelerator=offer.share.gpus > 0),
@@ -202,6 +204,9 @@ class Schedule:
         self._under[task.name] = Under(
             task=task, need=offer.need, places=offer.places, ref=ref, actor=actor, keeps=not own_process
         )
+
+    def _workplace(self, task: Task) -> Workplace:
+        return self._shelf.workplace(task) if self._shelf else SharedProject(Path.cwd())
 
     def _ask(self) -> None:
         """Ask a cluster that grows by itself for what is under way and, if nothing stops it, for what is ready."""
@@ -324,6 +329,10 @@ class Schedule:
         if self._shelf:
             self._shelf.add(task, done.files)
         write_record(task, done.seconds)
+        if task.kind == "train" and task.job:
+            # Not before: a machine or command that is lost meanwhile would cost the whole training. What stays when
+            # this fails is left to `posebed gc`.
+            self._fetching.submit(self._workplace(task).forget, task.job)
         self._offers.end(task.name)
         self._view.end(task, done.seconds)
         self._plan.done(task)

@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,18 +22,19 @@ from posebed.config import SearchConfig
 from posebed.contracts import SamplerSpec
 from posebed.experiment import Experiment
 from posebed.jobs.cluster import worker_variables
-from posebed.jobs.launch import forget
 from posebed.jobs.machines import living_nodes
 from posebed.jobs.room import Share, together
 from posebed.jobs.schedulers import scheduler_of
 from posebed.jobs.search_space import own_setting, space_of
 from posebed.jobs.study import importance, open_storage, open_study, study_name, trial_of, trials_of
+from posebed.jobs.study_lock import leading
 from posebed.jobs.suggest import Running, StudySearch
 from posebed.jobs.trial_messages import Assignment, trial_name
 from posebed.jobs.workplace import Workplace
 from posebed.places import RAY_JOBS
 from posebed.scoring.search_result import SearchResult, Trial
 from posebed.space import Choice, Dimension, LogUniform, Space, Steps, When
+from posebed.storage import StorageError
 
 # Read by Tune: no files per trial beside ours, no tables beside ours, no report that comes too late to stop a trial;
 # reports without a validation, such as that of the cost, are allowed.
@@ -109,6 +111,16 @@ def open_search(experiment: Experiment, settings: SearchConfig, proposer: Sample
     )
 
 
+def leading_search(experiment: Experiment, settings: SearchConfig) -> AbstractContextManager[None]:
+    """Within it, no other command opens the same search to run it; entered before ``open_search``, which reads what
+    trials are under way.
+
+    Raises:
+        ValueError: another command does.
+    """
+    return leading(study_name(experiment, space_of(experiment, settings), settings.cost), open_storage().engine)
+
+
 def run_search(search: Search, workplace: Workplace, share: Share, at_once: int, watchers: Sequence[Watcher]) -> None:
     """Try settings until the budget is spent.
 
@@ -151,9 +163,15 @@ def run_search(search: Search, workplace: Workplace, share: Share, at_once: int,
             f"{search.experiment.key} must spend its budget, but was interrupted after {len(search.trials())} trials; "
             "the same command goes on with it"
         )
-    forget(search.study.study_name, workplace)
+    _forget(search.study.study_name, workplace)
     for former in tune_folder.glob(f"{search.study.study_name}-*"):  # of this process, and of those that were killed
         shutil.rmtree(former, ignore_errors=True)
+
+
+def _forget(job: str, workplace: Workplace) -> None:
+    """A storage that does not answer now ends no search; ``posebed gc`` removes what stays."""
+    with suppress(StorageError):
+        workplace.forget(job)
 
 
 @dataclass(frozen=True)
@@ -199,10 +217,10 @@ def _algorithm(search: Search, place: Places, workplace: Workplace, watchers: Se
         return assigned.for_tune()
 
     def ended(number: int) -> None:
-        forget(f"{study}/{trial_name(number)}", workplace)
         trial = trial_of(search.study, search.space, number)
         for watcher in watchers:
             watcher.trial(trial)
+        _forget(f"{study}/{trial_name(number)}", workplace)
 
     def heard(trials: Sequence[Running]) -> None:
         for watcher in watchers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor
 from pathlib import Path, PurePosixPath
 
@@ -21,24 +21,24 @@ class Shelf:
 
     Args:
         reads: the files and folders of the project that a task reads.
+        unfinished: tasks of the project that are not done, those of other commands too.
     """
 
-    def __init__(self, storage: Storage, reads: Callable[[Task], Iterable[Path]]) -> None:
+    def __init__(self, storage: Storage, reads: Callable[[Task], Iterable[Path]], unfinished: Iterable[Task]) -> None:
         self._storage, self._reads = storage, reads
         self._project = project_identity()
         self._files: dict[str, str] = {}
-        self._todo: dict[str, Task] = {}
+        self._unfinished = {task.name: task for task in unfinished}
         self._renewed = time.monotonic()
 
-    def fill(self, todo: Iterable[Task], say: Callable[[str], None]) -> None:
+    def fill(self, todo: Collection[Task], say: Callable[[str], None]) -> None:
         """Put what tasks read and others among them do not write first.
 
         Raises:
             StorageError: the storage does not take it.
         """
-        self._todo = {task.name: task for task in todo}
-        written = {task.folder for task in self._todo.values()}
-        wanted = {path: None for task in self._todo.values() for path in self._reads(task) if path not in written}
+        written = {task.folder for task in todo}
+        wanted = {path: None for task in todo for path in self._reads(task) if path not in written}
         files = {path: hashed([path]) for path in wanted if path.exists()}
         self._files = {path: content for those in files.values() for path, content in those.items()}
         # The lease comes first: what is already there must not be removed from now on.
@@ -63,7 +63,7 @@ class Shelf:
             pool.submit(write_lease, self._storage, self._project, self._lease())
 
     def _lease(self) -> Lease:
-        jobs = (task.job for task in self._todo.values())
+        jobs = (task.job for task in self._unfinished.values())
         return Lease(contents=frozenset(self._files.values()), jobs=frozenset(job for job in jobs if job))
 
     def workplace(self, task: Task) -> FetchedFiles:
@@ -73,7 +73,8 @@ class Shelf:
         return FetchedFiles(self._storage, own)
 
     def bring_home(self, task: Task, files: Files) -> None:
-        """Copy what a task has written from the storage into the project, whole or not at all.
+        """Copy what a task has written from the storage into the project: a folder of a member whole or not at all,
+        files of a run one after the other, of which nothing counts before the task's record is there.
 
         Raises:
             StorageError: it cannot be fetched.
@@ -89,7 +90,7 @@ class Shelf:
     def add(self, task: Task, files: Files) -> None:
         """The task was done, and what it wrote was put there."""
         self._files |= files
-        self._todo.pop(task.name, None)
+        self._unfinished.pop(task.name, None)
 
 
 def _below(path: str, places: set[str]) -> bool:

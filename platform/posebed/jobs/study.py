@@ -67,7 +67,7 @@ PLAIN = (str, int, float, bool, type(None))
 """Kinds of values that a study stores as they are."""
 
 
-def open_storage() -> optuna.storages.BaseStorage:
+def open_storage() -> optuna.storages.RDBStorage:
     """The database of all studies. A file of this machine waits for no disk at each of its many small changes: a power
     cut may cost the last of them, a kill none.
 

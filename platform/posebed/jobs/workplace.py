@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from posebed.contents import Cache, Files, inside, put
 from posebed.files import scratch_folder
 from posebed.leases import JOBS
+from posebed.places import PROCESS_JOBS, RAY_JOBS
 from posebed.storage import Storage
 from posebed.training.stored_checkpoints import StoredCheckpoints
 
@@ -29,6 +31,11 @@ class SharedProject:
 
     def stored_checkpoints(self, job: str) -> None:
         """None: the folder itself outlives the machine."""
+
+    def forget(self, job: str) -> None:
+        """Remove the checkpoints of a job, or of a group of jobs, once their outcome is safe."""
+        for jobs in (PROCESS_JOBS, RAY_JOBS):
+            shutil.rmtree(self.folder / jobs / job, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,14 @@ class FetchedFiles:
     def stored_checkpoints(self, job: str) -> StoredCheckpoints:
         """Those of a job, in the storage."""
         return StoredCheckpoints(self.storage, f"{JOBS}/{job}")
+
+    def forget(self, job: str) -> None:
+        """Remove the checkpoints of a job, or of a group of jobs, once their outcome is safe.
+
+        Raises:
+            StorageError: the storage does not answer; ``posebed gc`` removes them later.
+        """
+        self.storage.remove(f"{JOBS}/{job}")
 
     def put_written(self) -> Files:
         """Put the files that a task has written into the working directory into the storage."""

@@ -85,7 +85,7 @@ def main() -> None:
     search = SearchResult.model_validate_json(sys.stdin.readline())
     with SearchMirror(search, _say) as mirror:
         for line in iter(sys.stdin.readline, END):
-            if not line:
+            if not line.endswith("\n"):  # the last one may have been cut
                 os._exit(1)  # at once: the mirror would write all that waits
             mirror.trial(Trial.model_validate_json(line))
 

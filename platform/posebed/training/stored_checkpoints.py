@@ -53,9 +53,6 @@ class StoredCheckpoints:
             warn(f"the checkpoint {name} of {self._name} is damaged in {broken} and is passed over")
         return False
 
-    def remove(self) -> None:
-        self._storage.remove(self._name)
-
 
 def _number(name: str) -> int:
     return int(name.partition("-")[0])

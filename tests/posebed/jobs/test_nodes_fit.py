@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from clusters import cluster_of, node_without
 from posebed.jobs import nodes_fit
-from posebed.jobs.nodes_fit import check_nodes, differences
+from posebed.jobs.nodes_fit import check_nodes, differences, seconds_ahead
 
 import ray  # isort: skip
 
@@ -40,6 +40,14 @@ def test_what_differs_is_named_with_both_versions_and_nothing_else(there: dict[s
 @given(SOFTWARE)
 def test_what_a_machine_lacks_is_named(here: dict[str, str]):
     assert f"torch none (there {here['torch']})" in differences({**here, "torch": "none"}, here, "a")
+
+
+@given(st.floats(-1000, 1000), st.floats(0, 500), st.floats(0, 1))
+def test_a_right_clock_is_never_wrong_however_late_its_answer_is_read(wrong: float, waited: float, when: float):
+    asked, now = 5000.0, 5000.0 + waited
+    told = seconds_ahead(asked + when * waited + wrong, asked, now)
+    assert abs(told) <= abs(wrong) + 1e-6 and told * wrong >= 0
+    assert abs(told) >= abs(wrong) - waited - 1e-6
 
 
 @pytest.mark.slow

@@ -19,11 +19,12 @@ from posebed.catalog import Catalog
 from posebed.config import LimitsConfig, Params
 from posebed.identity import Identity
 from posebed.jobs.estimate import Estimates
-from posebed.jobs.graph import Graph
+from posebed.jobs.graph import Graph, Task
 from posebed.jobs.machines import Machines
 from posebed.jobs.outcomes import State, Status, log_file, write_record
 from posebed.jobs.requests import RUNNING, STOPS, ask_to_stop, noted_interrupts
 from posebed.jobs.schedule import OWN_LEAVES, RESTARTS, Plan, Schedule
+from posebed.places import PROCESS_JOBS
 from tiny_tasks import (
     EVENTS,
     SCRIPT,
@@ -154,6 +155,24 @@ def test_two_machines_are_used_at_once_and_a_large_task_has_one_of_them(more: Ca
     assert most_at_once(names) == 4 and len({spans()[name].node for name in names}) == 2
     assert "predict large seed 0" in spans()
     assert "which has at most 4 processors" in schedule.failed["train larger seed 0"], "no machine has three"
+
+
+def test_checkpoints_of_a_training_go_once_its_outcome_is_recorded_and_not_before():
+    done, fails = trains("done", "fails")
+    places = {one.key: PROCESS_JOBS / str(one.job) for one in (done, fails)}
+    for place in places.values():
+        place.mkdir(parents=True)
+    there: list[bool] = []
+
+    def recorded(task: Task) -> None:
+        there.append(task.record.is_file())
+
+    SCRIPT.write_text(json.dumps({fails.name: [("raise", "no")]}))
+    graph = Graph({one.name: one for one in (done, fails)})
+    plan = Plan(graph, [*graph.tasks], Params(), Catalog(), perform, (), recorded, imports=())
+    Schedule(plan, Estimates({}), Lines()).run()
+    assert there == [True]
+    assert {key: place.exists() for key, place in places.items()} == {"done": False, "fails": True}
 
 
 def test_tasks_whose_work_is_done_by_processes_of_their_own_find_room_for_them():

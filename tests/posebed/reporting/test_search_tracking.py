@@ -132,6 +132,17 @@ def test_finished_searches_are_read_back_as_they_were(uri: str, search: Make):
     assert sorted(tracked_searches(uri), key=lambda s: s.key) == searches
 
 
+def test_a_line_that_a_kill_has_cut_ends_the_process_and_nothing_else_is_written(uri: str, search: Make):
+    whole = search(trials=TRIALS)
+    first, *others = whole.trials
+    lines = [whole.model_copy(update={"trials": ()}), first, *others]
+    text = "".join(one.model_dump_json() + "\n" for one in lines)[:-20]
+    ended = subprocess.run(
+        [sys.executable, "-m", MirrorProcess.__module__], input=text, capture_output=True, text=True, timeout=300
+    )
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr, ended.stderr
+
+
 @pytest.mark.parametrize("made", [SearchMirror, MirrorProcess])
 def test_the_mirror_writes_what_was_there_before_and_what_ends(uri: str, search: Make, made: Mirror):
     whole = search(trials=TRIALS, cost="gflops")

@@ -77,12 +77,6 @@ def test_two_machines_that_both_go_on_do_not_mix_their_files(stored: StoredCheck
     assert names < {path.name for path in kept(tmp_path)}
 
 
-def test_nothing_stays_once_it_is_removed(stored: StoredCheckpoints, tmp_path: Path):
-    stored.put(checkpoint(tmp_path / "made", "x"))
-    stored.remove()
-    assert not (tmp_path / "storage/jobs/one").exists()
-
-
 def test_a_seal_that_names_a_file_outside_fetches_none(stored: StoredCheckpoints, tmp_path: Path):
     stored.put(checkpoint(tmp_path / "made", "0"))
     (kept(tmp_path)[0] / SEAL.format(rank=0)).write_text('{"../outside": "00"}')

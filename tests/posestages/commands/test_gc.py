@@ -225,13 +225,13 @@ def stored_names(storage: Storage) -> set[str]:
     return {file.name for folder in ("contents", "jobs", "leases") for file in storage.files(folder)}
 
 
-def test_a_command_leases_what_its_tasks_read_and_its_jobs(
+def test_a_command_leases_what_its_tasks_read_and_the_jobs_of_all_that_is_not_done(
     searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     storage, project = Storage(str(tmp_path / "storage")), read_project()
     todo = [project.graph.tasks[name] for name in project.todo()]
-    shelf = Shelf(storage, lambda task: reads(task, project.params))
-    shelf.fill(todo, lambda line: None)
+    shelf = Shelf(storage, lambda task: reads(task, project.params), todo)
+    shelf.fill([task for task in todo if task.key == "baseline"], lambda line: None)
     lease = lease_of(storage, project_identity())
     assert lease.contents == {Path(file.name).name for file in storage.files("contents")} != set()
     assert lease.jobs == {f"{SEARCH}tune", *(job_of(key) for key in ("floor", "baseline", "prototypes"))}
@@ -242,13 +242,33 @@ def test_a_command_leases_what_its_tasks_read_and_its_jobs(
     assert (renewed.contents - lease.contents, lease.jobs - renewed.jobs) == ({"a" * 64}, {first.job})
 
 
+def test_files_that_a_search_may_choose_are_read_by_it_and_by_runs_that_take_what_it_found(searched: Path):
+    files = [searched / name for name in ("a.pth", "b.pth")]
+    for file in files:
+        file.touch()
+    params = searched / "params.yaml"
+    text = params.read_text().replace(
+        "budget: {trials: 2}", "space: {config.weights: [a.pth, b.pth, none]}, budget: {trials: 2}"
+    )
+    params.write_text(
+        text.replace(
+            "runs:\n", "runs:\n  taken: {model: simple_baseline, split: quads, pack: small, params_from: tune}\n"
+        )
+    )
+    project = read_project()
+    for name in (f"search {SEARCH}tune", "search tune", "train taken seed 0"):
+        if task := project.graph.tasks.get(name):
+            assert {Path("a.pth"), Path("b.pth")} <= {*reads(task, project.params)}, name
+
+
 def test_a_project_that_waited_for_long_keeps_its_own_jobs_and_contents(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("POSEBED_STORAGE", str(tmp_path / "storage"))
     storage, here = Storage(str(tmp_path / "storage")), read_project()
-    shelf = Shelf(storage, lambda task: reads(task, here.params))
-    shelf.fill(here.graph.tasks.values(), lambda line: None)
+    tasks = [*here.graph.tasks.values()]
+    shelf = Shelf(storage, lambda task: reads(task, here.params), tasks)
+    shelf.fill(tasks, lambda line: None)
     for name in (f"jobs/{job_of('baseline')}/000001-ab/weights", f"jobs/baseline-0-{HASH}/000001-ab/weights"):
         storage.put(project / "params.yaml", name)
     storage.put(project / "params.yaml", f"contents/00/{'0' * 64}")
