@@ -96,18 +96,26 @@ def under_way(search: Search) -> list[int]:
     return [t.number for t in running if t.state.name == "RUNNING" and t.intermediate_values]
 
 
+CURVES: dict[str, dict[int, list[float]]] = {}
+"""By names of studies, which tests share: they take as long as a search."""
+
+
 def undisturbed(search: Search) -> dict[int, list[float]]:
     """The best validation by every epoch of each setting, trained in this process."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    curves: dict[int, list[float]] = {}
-    for number, setting in enumerate(SETTINGS):
-        varied = search.experiment.with_overrides(setting)
-        log = FolderLog(Path("undisturbed") / str(number), str(number))
-        measured = [line.validation or 0.0 for line in epochs(varied, log)]
-        curves[number] = [max(measured[: i + 1]) for i in range(len(measured))]
-    torch.set_num_threads(threads)
-    return curves
+    name = search.study.study_name
+    if name not in CURVES:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        CURVES[name] = {number: _undisturbed(search, number) for number in range(len(SETTINGS))}
+        torch.set_num_threads(threads)
+    return CURVES[name]
+
+
+def _undisturbed(search: Search, number: int) -> list[float]:
+    varied = search.experiment.with_overrides(SETTINGS[number])
+    log = FolderLog(Path("undisturbed") / str(number), str(number))
+    measured = [line.validation or 0.0 for line in epochs(varied, log)]
+    return [max(measured[: i + 1]) for i in range(len(measured))]
 
 
 def by_number(result: SearchResult) -> list[Trial]:
@@ -276,7 +284,7 @@ def test_trials_shorter_than_the_start_of_a_process_are_trained_by_all_of_them(p
 
         def save_checkpoint(self, checkpoint_dir: str) -> None: ...
 
-    written(project, budget={"trials": 80})
+    written(project, budget={"trials": 40})
     search = open_search(*searched_experiment("faulty"))
     with cluster_of({"num_cpus": 2}) as cluster:
         ray.init(address=cluster.address)
@@ -284,6 +292,6 @@ def test_trials_shorter_than_the_start_of_a_process_are_trained_by_all_of_them(p
             run_search(replace(search, trainable=Short), SharedProject(project), Share(1, False), 2, [])
         finally:
             ray.shutdown()
-    assert [trial.state for trial in search.trials()] == ["complete"] * 80
+    assert [trial.state for trial in search.trials()] == ["complete"] * 40
     assert len(list(project.glob("started-*"))) == 2, "no process is ended as soon as it has started"
     assert len(list(project.glob("trained-*"))) == 2
