@@ -51,7 +51,7 @@ def announce(address: str, seconds: float, machine: str | None) -> int:
         client = _COMPILED.GcsClient(address=address)
         told = client.get_all_node_info(timeout=30).items()
         alive = {node: info.node_manager_address for node, info in told if info.state == info.ALIVE}
-        going = [node for node, address in alive.items() if machine in (None, address)]
+        going = [node for node, place in alive.items() if machine in (None, place)]
         for node in going:
             client.drain_node(node.hex(), _DRAIN, "it will be taken away", end)
     except RayError as error:
@@ -137,6 +137,7 @@ def _announced(address: str, seconds: float, machine: str | None) -> int:
             if time.monotonic() > end:
                 raise
             print(f"telling Ray again, since {error}", file=sys.stderr, flush=True)
+            time.sleep(1)
 
 
 def main(words: list[str]) -> None:
@@ -149,8 +150,8 @@ def main(words: list[str]) -> None:
     if not (address := os.environ.get("RAY_ADDRESS")):
         raise ValueError("RAY_ADDRESS must name the cluster, as HOST:PORT, but is not set")
     seconds = noticed(given.notice, given.service) if given.notice else given.seconds
-    count = _announced(address, seconds, None if given.all else get_node_ip_address(address))
-    print(f"told Ray that {count} of its nodes will be gone in {seconds:.0f} seconds")
+    going = _announced(address, seconds, None if given.all else get_node_ip_address(address))
+    print(f"told Ray that {going} of its nodes will be gone in {seconds:.0f} seconds")
 
 
 if __name__ == "__main__":
