@@ -99,11 +99,12 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
     for sentence in usable_metrics(project.catalog)[1]:
         print(sentence, file=sys.stderr)
     estimates = Estimates(project.statuses)
-    seconds = sum(estimates.seconds(graph.tasks[name]) for name in todo)
+    tasks = [graph.tasks[name] for name in todo]
+    seconds = sum(estimates.seconds(task) for task in tasks)
     with LiveTracking(graph.tasks) as tracking, View(len(todo), seconds, tracking.epoch) as view:
-        packages = _packages(project.catalog, [graph.tasks[name] for name in todo])
-        shelf = _shelf(project, [graph.tasks[name] for name in todo], view.say)
-        does = partial(perform, origins=_origins(project, [graph.tasks[name] for name in todo]))
+        packages = _packages(project.catalog, tasks)
+        shelf = _shelf(project, tasks, view.say)
+        does = partial(perform, origins=_origins(project, tasks))
         plan = Plan(graph, todo, project.params, project.catalog, does, packages, tracking.done, shelf)
         schedule = Schedule(plan, estimates, view)
         schedule.run()

@@ -16,7 +16,6 @@ import urllib.request
 from argparse import ArgumentParser
 from collections.abc import Callable
 from datetime import UTC, datetime
-from itertools import count
 from typing import Any, cast
 
 from posestages.stage import run
@@ -109,8 +108,9 @@ def noticed(cloud: str, service: str | None = None) -> float:
             minute.
     """
     address, seconds_left = CLOUDS[cloud]
-    answered = False
-    for tries in count(1):
+    tries, answered = 0, False
+    while True:
+        tries += 1
         try:
             left = seconds_left(service or address)
         except OSError as error:
@@ -124,7 +124,6 @@ def noticed(cloud: str, service: str | None = None) -> float:
                 return left
             answered = True
         time.sleep(PATIENCE)
-    raise AssertionError("it asks until there is an answer")
 
 
 def _announced(address: str, seconds: float, machine: str | None) -> int:

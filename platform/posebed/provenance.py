@@ -36,7 +36,7 @@ def output_hash(path: Path) -> str:
         for out in stage.get("outs", ()):
             if out["path"] == path.as_posix():
                 return str(out["md5"])
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    files = sorted(p for p in (path, *path.rglob("*")) if p.is_file())
     whole = hashlib.sha256()
     for file in files:
         whole.update(f"{file.relative_to(path).as_posix()} {file_hash(file)}\n".encode())

@@ -92,7 +92,7 @@ class StudyStorage(InMemoryStorage):
         trial, kept = self.get_trial(trial_id), self._kept[number]
         kept.write(trial, self._database)
         self._kept[number] = _Kept.of(trial, kept.identity)
-        if trial.state.is_finished():  # when, says the database alone: its clock has just been read anew
+        if trial.state.is_finished():  # Optuna took the time anew for the database, where a resumed search finds it
             known = self._database.get_trial(kept.identity)
             trial.datetime_start, trial.datetime_complete = known.datetime_start, known.datetime_complete
 
