@@ -16,48 +16,14 @@ import urllib.request
 from argparse import ArgumentParser
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, cast
 
+from posebed.jobs.departure import announce
 from posestages.stage import run
 
-from ray import _raylet  # isort: skip
-from ray.core.generated import autoscaler_pb2  # isort: skip
-from ray.exceptions import RayError  # isort: skip
-from ray.util import get_node_ip_address  # isort: skip
-
-_COMPILED: Any = _raylet  # it has no types
-_DRAIN: int = cast(Any, autoscaler_pb2).DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")  # nor have these
 PATIENCE = 5
 """Seconds within which a service of the cloud answers, and between two questions: AWS asks for no more."""
 FIRST_TRIES = 12
 """A machine that has just started may not reach the service yet."""
-
-
-def announce(address: str, seconds: float, machine: str | None) -> int:
-    """Tell the cluster at that address that this machine, or every one, will be gone in so many seconds.
-
-    It is what ``ray drain-node`` does for one node, of which it wants the name that Ray gave it.
-
-    Returns:
-        How many nodes that are.
-
-    Raises:
-        LookupError: none is on this machine.
-        ValueError: the cluster does not answer.
-    """
-    end = int((time.time() + seconds) * 1000)
-    try:
-        client = _COMPILED.GcsClient(address=address)
-        told = client.get_all_node_info(timeout=30).items()
-        alive = {node: info.node_manager_address for node, info in told if info.state == info.ALIVE}
-        going = [node for node, place in alive.items() if machine in (None, place)]
-        for node in going:
-            client.drain_node(node.hex(), _DRAIN, "it will be taken away", end)
-    except RayError as error:
-        raise ValueError(f"a cluster must answer at {address}, but said: {error}") from error
-    if not going:
-        raise LookupError(f"a node of the cluster at {address} must be on this machine, {machine}, but none is")
-    return len(going)
 
 
 def seconds_on_aws(service: str) -> float | None:
@@ -126,12 +92,12 @@ def noticed(cloud: str, service: str | None = None) -> float:
         time.sleep(PATIENCE)
 
 
-def _announced(address: str, seconds: float, machine: str | None) -> int:
+def _announced(address: str, seconds: float, everywhere: bool) -> int:
     """Announce it; while there is time, a cluster that does not answer is told again."""
     end = time.monotonic() + seconds
     while True:
         try:
-            return announce(address, end - time.monotonic(), machine)
+            return announce(address, end - time.monotonic(), everywhere)
         except ValueError as error:
             if time.monotonic() > end:
                 raise
@@ -149,7 +115,7 @@ def main(words: list[str]) -> None:
     if not (address := os.environ.get("RAY_ADDRESS")):
         raise ValueError("RAY_ADDRESS must name the cluster, as HOST:PORT, but is not set")
     seconds = noticed(given.notice, given.service) if given.notice else given.seconds
-    going = _announced(address, seconds, None if given.all else get_node_ip_address(address))
+    going = _announced(address, seconds, given.all)
     print(f"told Ray that {going} of its nodes will be gone in {seconds:.0f} seconds")
 
 

@@ -17,6 +17,7 @@ from posebed.data.queries import queries_of
 from posebed.data.splits import read_split
 from posebed.places import PARAMS, member_folder, pack_folder, prepared_folder, split_folder
 from posebed.predictions import PREDICTIONS, Predictions, read_predictions
+from posebed.provenance import origin
 from posebed.records import Record, read_records, write_records
 from posebed.training.process_group import join_process_group
 from posebed.training.training_stream import training_stream
@@ -76,7 +77,7 @@ def test_detected_boxes_are_predicted_and_matched_with_every_truth_of_the_part(w
     assert sorted(table.record) == sorted(test)
     assert (table.predicted == np.char.startswith(table.record, "found/")).all()
     assert (table.annotated == ~table.predicted).all()
-    result = score("found", read_params(PARAMS), CATALOG)
+    result = score("found", read_params(PARAMS), CATALOG, origin(prepared_folder("quads")))
     assert result.protocol["boxes"] == "detected"
     measured = {s.metric for s in result.scores}
     assert {"AP", "AR"} <= measured
@@ -108,7 +109,7 @@ def test_a_run_in_detected_boxes_is_refused_where_the_data_has_none(with_detecti
 def test_a_result_says_how_it_was_measured_and_how_the_model_predicted(project: Path):
     train_without_ray("baseline")
     predict_member("baseline", 0, CATALOG)
-    result = score("baseline", read_params(PARAMS), CATALOG)
+    result = score("baseline", read_params(PARAMS), CATALOG, origin(prepared_folder("quads")))
     assert result.protocol == {
         "part": "test",
         "boxes": "annotated",
