@@ -8,7 +8,7 @@ from typing import Any, cast
 from ray import _raylet
 from ray.core.generated import autoscaler_pb2
 from ray.exceptions import RayError
-from ray.util import get_node_ip_address
+from ray.util import get_node_ip_address  # pyright: ignore[reportUnknownVariableType]
 
 _COMPILED: Any = _raylet  # it has no types
 _DRAIN: int = cast(Any, autoscaler_pb2).DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")  # nor have these
@@ -27,7 +27,7 @@ def announce(address: str, seconds: float, everywhere: bool) -> int:
         ValueError: the cluster does not answer.
     """
     end = int((time.time() + seconds) * 1000)
-    machine = get_node_ip_address(address)
+    machine: str = get_node_ip_address(address)
     try:
         client = _COMPILED.GcsClient(address=address)
         told = client.get_all_node_info(timeout=30).items()
