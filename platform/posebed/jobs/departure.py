@@ -27,7 +27,7 @@ def announce(address: str, seconds: float, everywhere: bool) -> int:
         ValueError: the cluster does not answer.
     """
     end = int((time.time() + seconds) * 1000)
-    machine: str = get_node_ip_address(address)
+    machine = cast(str, get_node_ip_address(address))
     try:
         client = _COMPILED.GcsClient(address=address)
         told = client.get_all_node_info(timeout=30).items()
