@@ -27,23 +27,29 @@ def _weed() -> str | None:
     return shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
 
+ACTIONS = {"posebed": ["Read", "Write", "List"], "admin": ["Admin", "Read", "Write", "List"]}
+"""What each user may do."""
+
+
 @dataclass(frozen=True)
 class ObjectStorage:
-    """Where the server answers, and the key of its one user."""
+    """Where the server answers, and the keys of its users ``posebed`` and ``admin``, who alone makes buckets."""
 
     endpoint: str
-    key: str
-    secret: str = field(repr=False)
+    secrets: Mapping[str, str] = field(repr=False)
     inside: tuple[str, ...] = ()
     """Words before a command that is to run where the server does."""
 
     @property
     def variables(self) -> Mapping[str, str]:
         """By which libraries of S3 find the server."""
+        return self._variables("posebed")
+
+    def _variables(self, user: str) -> Mapping[str, str]:
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": self.key,
-            "AWS_SECRET_ACCESS_KEY": self.secret,
+            "AWS_ACCESS_KEY_ID": user,
+            "AWS_SECRET_ACCESS_KEY": self.secrets[user],
             "AWS_DEFAULT_REGION": "us-east-1",
         }
 
@@ -57,7 +63,7 @@ class ObjectStorage:
         return f"s3://{name}"
 
     def called(self, code: str) -> str:
-        """What a line of Python prints, in which ``system`` is s3fs's file system.
+        """What a line of Python prints, in which ``system`` is s3fs's file system, opened by ``admin``.
 
         Raises:
             AssertionError: it fails.
@@ -65,7 +71,7 @@ class ObjectStorage:
         script = f"import s3fs\nsystem = s3fs.S3FileSystem(use_listings_cache=False)\n{code}"
         done = subprocess.run(
             [*self.inside, sys.executable, "-c", script],
-            env={**os.environ, **self.variables},
+            env={**os.environ, **self._variables("admin")},
             capture_output=True,
             text=True,
             timeout=60,
@@ -84,14 +90,18 @@ def object_storage(folder: Path, host: str = "127.0.0.1", inside: Sequence[str] 
         inside: words before a command that run it elsewhere, as in another network.
     """
     folder.mkdir(parents=True)
-    key, secret = "posebed", secrets.token_hex(20)
-    credentials = {"accessKey": key, "secretKey": secret}
-    known = {"identities": [{"name": key, "credentials": [credentials], "actions": ["Admin", "Read", "Write"]}]}
+    keys = {name: secrets.token_hex(20) for name in ACTIONS}
+    known = {
+        "identities": [
+            {"name": name, "credentials": [{"accessKey": name, "secretKey": keys[name]}], "actions": actions}
+            for name, actions in ACTIONS.items()
+        ]
+    }
     (folder / "identities.json").touch(0o600)
     (folder / "identities.json").write_text(json.dumps(known))
     with ExitStack() as stack:
         for tries_left in (2, 1, 0):  # a port may be taken between its choice and its use
-            storage = ObjectStorage(f"http://{host}:{_free_port()}", key, secret, tuple(inside))
+            storage = ObjectStorage(f"http://{host}:{_free_port()}", keys, tuple(inside))
             try:
                 stack.enter_context(serving(storage, folder))
                 break
