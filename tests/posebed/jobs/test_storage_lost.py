@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,4 +42,4 @@ def test_a_bucket_that_is_removed_while_a_run_trains_is_told_and_the_run_goes_on
     server.bucket("vanishing")
     again = posebed_process("run")
     assert again.returncode == 0, again.stdout + again.stderr
-    assert os.path.isfile("runs/long/result.json")
+    assert Path("runs/long/result.json").is_file()
