@@ -35,10 +35,10 @@ packs:
 models:
   simple_baseline:
     config: {backbone: test_resnet, weights: none, channels: 8, flip_test: "off"}
-    train: {epochs: 20, batch_size: 8, draws: 160, checkpoint_every: 2, precision: float32}
+    train: {epochs: 14, batch_size: 8, draws: 160, checkpoint_every: 2, precision: float32}
   proto_net:
     config: {backbone: test_resnet, weights: none}
-    train: {epochs: 12, batch_size: 4, draws: 48, checkpoint_every: 2}
+    train: {epochs: 8, batch_size: 4, draws: 48, checkpoint_every: 2}
 scoring: {resamples: 100}
 searches:
   rates:

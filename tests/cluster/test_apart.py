@@ -57,7 +57,7 @@ RUNS = f"""
     model: simple_baseline
     split: quads
     pack: small
-    train: {{epochs: 12, checkpoint_every: 1, draws: 160}}
+    train: {{epochs: 12, checkpoint_every: 1, draws: 96}}
 """
     for key in LONG
 )
@@ -130,8 +130,16 @@ def holds(machine: Machine) -> list[str]:
     return machine.run("find", "/root", "/tmp", "(", *names, ")").stdout.split()  # noqa: S108
 
 
-def test_the_graph_gives_what_one_process_gives(cluster: RayMachines):
-    ran(cluster, "baseline", "floor")
+@pytest.fixture(scope="module")
+def done(cluster: RayMachines) -> None:
+    """Two runs, a training with two workers and a search, by one command."""
+    assert cluster.head.project
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cluster.head.project)
+        ran(cluster, "baseline", "floor", "spread", "search@rates")
+
+
+def test_the_graph_gives_what_one_process_gives(cluster: RayMachines, done: None):
     there = weights("baseline")
     for key in ("baseline", "floor"):
         origin = provenance.origin(prepared_folder("quads"))
@@ -143,9 +151,8 @@ def test_the_graph_gives_what_one_process_gives(cluster: RayMachines):
     assert holds(cluster.head)
 
 
-def test_each_pack_crosses_the_network_once_per_machine(cluster: RayMachines):
-    """Of three runs, each with two tasks that read it."""
-    ran(cluster, "floor")  # afterwards the machines have our code
+def test_each_pack_crosses_the_network_once_per_machine(cluster: RayMachines, done: None):
+    """Of three runs, each with two tasks that read it. The machines have our code before."""
     size = sum(path.stat().st_size for path in pack_folder("large").rglob("*") if path.is_file())
     before = [machine.received_bytes() for machine in cluster.others]
     ran(cluster, *FLOORS)
@@ -155,14 +162,12 @@ def test_each_pack_crosses_the_network_once_per_machine(cluster: RayMachines):
     assert all(each < 1.5 * size for each in received), (received, size)
 
 
-def test_workers_of_one_training_are_on_several_machines(cluster: RayMachines):
-    ran(cluster, "spread")
+def test_workers_of_one_training_are_on_several_machines(done: None):
     there = weights("spread")
     assert_equal(there, in_one_process("spread"), atol=2e-5)
 
 
-def test_every_trial_of_a_search_is_what_one_process_gives(cluster: RayMachines):
-    ran(cluster, "search@rates")
+def test_every_trial_of_a_search_is_what_one_process_gives(done: None):
     result = read_search(Path("runs/search@rates"))
     assert sorted(trial.number for trial in result.trials) == [0, 1, 2, 3]
     search = open_search(*searched_experiment("rates"))
@@ -191,7 +196,7 @@ def test_a_training_whose_machine_loses_its_power_ends_as_an_undisturbed_one(
 ):
     cluster.add(cpus=1)  # the place of the one that goes
     driver, log = started(cluster, "killed")
-    waited_for(lambda: told(log) > 2, PATIENCE, "two checkpoints")
+    reached(driver, log, 3)
     place_of_training(cluster).kill()
     finished(driver, log)
     assert "lost its process and starts again" in log.read_text()
@@ -203,7 +208,7 @@ def test_a_training_whose_cable_is_pulled_for_seconds_ends_as_an_undisturbed_one
     cluster: RayMachines, undisturbed: Weights
 ):
     driver, log = started(cluster, "cut")
-    waited_for(lambda: told(log) > 1, PATIENCE, "a checkpoint")
+    reached(driver, log, 2)
     machine = place_of_training(cluster)
     machine.cut()
     time.sleep(5)
@@ -216,7 +221,7 @@ def test_a_training_whose_cable_is_pulled_for_good_goes_on_elsewhere(cluster: Ra
     """The machine goes on training unheard, and its checkpoints never mix with those of the other."""
     cluster.add(cpus=1)
     driver, log = started(cluster, "lost")
-    waited_for(lambda: told(log) > 2, PATIENCE, "two checkpoints")
+    reached(driver, log, 3)
     machine = place_of_training(cluster)
     machine.cut()
     finished(driver, log)
@@ -236,7 +241,7 @@ with service("gcp", (200, "TRUE")) as address:
 def test_a_training_leaves_a_machine_to_which_its_cloud_gives_notice(cluster: RayMachines, undisturbed: Weights):
     cluster.add(cpus=1)
     driver, log = started(cluster, "noticed")
-    waited_for(lambda: told(log) > 1, PATIENCE, "a checkpoint")
+    reached(driver, log, 2)
     machine = place_of_training(cluster)
     variables = {**cluster.variables, "RAY_ADDRESS": cluster.address}
     ended = machine.run(sys.executable, "-c", NOTICE, cwd=Path("/"), seconds=60, **variables)
@@ -256,9 +261,10 @@ def finished(driver: subprocess.Popen[str], log: Path) -> None:
     assert driver.wait(PATIENCE) == 0, log.read_text()
 
 
-def told(log: Path) -> int:
-    """The newest epoch that the command tells of; the checkpoint of the one before is in the storage."""
-    return max(map(int, re.findall(r": epoch (\d+), ", log.read_text())), default=0)
+def reached(driver: subprocess.Popen[str], log: Path, epoch: int) -> None:
+    """Wait until the command tells of the epoch; the checkpoint of the one before is in the storage then."""
+    waited_for(lambda: driver.poll() is not None or f": epoch {epoch}, " in log.read_text(), PATIENCE, f"epoch {epoch}")
+    assert driver.poll() is None, log.read_text()
 
 
 def checkpoints(cluster: RayMachines, key: str) -> int:

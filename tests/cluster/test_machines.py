@@ -63,6 +63,18 @@ class TestMachines:
         assert "sleep 1234" not in two.others[0].processes()
         assert not any("raylet" in line or "pytest" in line for line in two.others[0].processes())
 
+    def test_the_switch_is_known_by_the_same_hardware_address_whoever_comes_and_goes(self, two: Machines) -> None:
+        def address() -> str:
+            return two.switch.told("ip", "-br", "link", "show", "br0").split()[2]
+
+        before = address()
+        for _ in range(3):
+            two.add()
+            assert address() == before
+        for machine in two.others:
+            machine.kill()
+            assert address() == before
+
     def test_what_comes_over_the_cable_is_counted(self, two: Machines) -> None:
         _serve(two.others[0], 2**20)
         before = [machine.received_bytes() for machine in two.all]
