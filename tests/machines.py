@@ -192,8 +192,8 @@ def machines(count: int = 2, project: Path | None = None) -> Iterator[Machines]:
     switch = Spaces(("net", "pid"))  # servers there keep their files where tests find them
     network = Machines(switch)
     try:
-        # With a hardware address of its own: else it takes one of its ports', and is out of reach for a minute once that
-        # machine is gone.
+        # With a hardware address of its own: else it takes one of its ports', and is out of reach for a minute once
+        # that machine is gone.
         bridge = "link add name br0 address 02:00:00:00:00:01 type bridge"
         for words in (bridge, f"address add {SWITCH}/24 dev br0", "link set br0 up"):
             switch.told("ip", *words.split())
