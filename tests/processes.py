@@ -12,6 +12,13 @@ def family(process: int) -> list[psutil.Process]:
     return psutil.Process(process).children(recursive=True)
 
 
+def without_agents(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """All but the agents that Ray gives a node. Once a cluster was killed, these try for a minute to tell it that their
+    raylet is gone, and do nothing else until they end."""
+    agents = titled(processes, "DashboardAgent", "RuntimeEnvAgent")
+    return [process for process in processes if process not in agents]
+
+
 def gone(processes: Sequence[psutil.Process]) -> bool:
     """Whether all have ended."""
     return not any(_runs(process) for process in processes)

@@ -78,7 +78,7 @@ def command(folder: Path) -> list[str]:
     return [sys.executable, str(BENCHMARKS / "kills.py"), "--folder", str(folder), "--kills", "10", "--seed", "7"]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=10)
 @pytest.mark.faults
 @pytest.mark.timeout(5400)
 def test_ten_kills_break_no_promise_though_the_campaign_itself_is_killed(tmp_path: Path):

@@ -33,7 +33,7 @@ from waiting import waited_for
 
 missing = machines.missing() or object_storage.missing()
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(minutes=10),
     pytest.mark.faults,
     pytest.mark.timeout(3000),
     pytest.mark.skipif(bool(missing), reason=missing or "there can be machines"),

@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 
 import waiting
 from clusters import add_node, cluster_of
-from processes import family, gone, titled
+from processes import family, gone, titled, without_agents
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=5)
 
 LONG = """
   long:
@@ -103,7 +103,7 @@ def test_a_run_whose_worker_and_then_whose_driver_is_killed_ends_as_an_undisturb
     before = reached()
     waited_for(lambda: reached() >= before + 2, "two checkpoints of the worker's successor")
 
-    house = family(driver.pid)
+    house = without_agents(family(driver.pid))
     driver.kill()
     driver.wait()
     waited_for(lambda: gone(house), "an empty house")

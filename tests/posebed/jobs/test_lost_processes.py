@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from clusters import add_node, cluster_of
 from posebed.jobs.requests import is_running, running_tasks
-from processes import family, gone
+from processes import family, gone, without_agents
 from tiny_tasks import all_done, chain, events, running, scheduled, spans, starts_of, states, task, trains
 from waiting import waited_for
 
@@ -55,15 +56,16 @@ def test_a_command_that_is_killed_goes_on_with_the_task_that_was_under_way():
     """In a process of the task's own, as a search has it, and in one that does a task after the other."""
     search = task("search", "s")
     tasks = [search, *chain("a", search)]
-    killed = tasks[:2]
+    killed, all_of_them = tasks[:2], list[psutil.Process]()
     for number, one in enumerate(killed):
         driver = start({one.name: [("sleep", 600)]})
         waited_for(lambda name=one.name: running(name), 180)
         waited_for(lambda name=one.name: running_tasks() == [name])
-        house = family(driver.pid)
+        all_of_them += family(driver.pid)
+        at_work = without_agents(family(driver.pid))
         driver.kill()
         driver.wait()
-        waited_for(lambda house=house: gone(house))
+        waited_for(lambda at_work=at_work: gone(at_work))
         assert not is_running() and running_tasks() == []
         expected = [*["done"] * number, *["never run"] * (len(tasks) - number)]
         assert [*states(tasks).values()] == expected
@@ -71,6 +73,7 @@ def test_a_command_that_is_killed_goes_on_with_the_task_that_was_under_way():
     driver.communicate(timeout=180)
     assert driver.returncode == 0 and all_done(tasks)
     assert [starts_of(one.name) for one in tasks] == [2 if one in killed else 1 for one in tasks]
+    waited_for(lambda: gone(all_of_them))
 
 
 def test_a_task_that_the_machine_has_no_memory_for_says_so():

@@ -28,13 +28,13 @@ from posebed.jobs.workplace import SharedProject
 from posebed.scoring.search_result import Measured, SearchResult, Trial, read_search
 from posebed.training.log import FolderLog
 from posebed.training.loop import epochs
-from processes import family, gone, titled
+from processes import family, gone, titled, without_agents
 from servers import free_port, tracking_server
 
 import ray  # isort: skip
 from ray import tune  # isort: skip
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.slow(minutes=5), pytest.mark.faults, pytest.mark.timeout(3000)]
 
 PATIENCE = 600
 OWN = {"train.lr": 0.002, "model.deconvs": 2}
@@ -168,7 +168,7 @@ def test_a_search_whose_actor_tracker_process_and_driver_are_killed_ends_as_an_u
     waited_for(lambda: gone([own, *before]) and bool(under_way(search)), "a search that starts again", first)
     waited_for(lambda: bool(actors(driver.pid)), "actors of the search's successor", first)
 
-    house = family(driver.pid)
+    house = without_agents(family(driver.pid))
     driver.kill()
     driver.wait()
     waited_for(lambda: gone(house), "an empty house")
