@@ -57,7 +57,7 @@ RUNS = f"""
     model: simple_baseline
     split: quads
     pack: small
-    train: {{epochs: 12, checkpoint_every: 1, draws: 96}}
+    train: {{epochs: 12, checkpoint_every: 1, draws: 160}}
 """
     for key in LONG
 )

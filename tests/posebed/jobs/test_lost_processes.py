@@ -61,8 +61,9 @@ def test_a_command_that_is_killed_goes_on_with_the_task_that_was_under_way():
         driver = start({one.name: [("sleep", 600)]})
         waited_for(lambda name=one.name: running(name), 180)
         waited_for(lambda name=one.name: running_tasks() == [name])
-        all_of_them += family(driver.pid)
-        at_work = without_agents(family(driver.pid))
+        house = family(driver.pid)
+        all_of_them += house
+        at_work = without_agents(house)
         driver.kill()
         driver.wait()
         waited_for(lambda at_work=at_work: gone(at_work))
