@@ -301,6 +301,24 @@ def _print_or_add(wanted: dict[str, dict[str, Any]], add: bool) -> None:
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="It is made, if it is not there.")] = Path(),
+    example: Annotated[
+        str | None, typer.Option(help="quadrupeds, mixed, photographs or plugin; else the demo.")
+    ] = None,
+) -> None:
+    """Make a folder a project: parameters, pipeline, and a page that says what to do next."""
+    from posestages.commands.init import init
+
+    commands = init(folder, example)
+    console.print(
+        f"A project in {folder.resolve()}; its README.md says what to do. Next:", highlight=False, soft_wrap=True
+    )
+    for command in commands:
+        console.print(f"  {command}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def new(
     kind: Annotated[str, typer.Argument(help="model, dataset or metric.")],
     name: Annotated[str, typer.Argument(help="Of the package: small letters, digits and _.")],
