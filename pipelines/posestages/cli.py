@@ -178,17 +178,35 @@ SupportCategory = Annotated[str | None, typer.Option("--category", help="Of --su
 @app.command()
 def predict(
     run: Annotated[str, typer.Argument(help="A trained run, by its key or folder.")],
-    images: Annotated[list[Path], typer.Argument(help="Pictures.")],
-    boxes: Annotated[Path | None, typer.Option(help="COCO JSON with boxes; else each picture is one box.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for poses.json and the drawn pictures.")] = Path("poses"),
+    images: Annotated[list[Path], typer.Argument(help="Pictures, or films.")],
+    boxes: Annotated[
+        Path | None, typer.Option(help="COCO JSON with boxes; else each picture or frame is one box.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for what was found.")] = Path("poses"),
+    every: Annotated[int, typer.Option(min=1, help="Of a film: look at every so many frames.")] = 1,
+    draw: Annotated[bool, typer.Option("--draw", help="Of a film: write it with the poses drawn on.")] = False,
     support: Support = None,
     category: SupportCategory = None,
 ) -> None:
-    """Find poses in pictures; writes COCO keypoints JSON and pictures with the pose drawn on."""
+    """Find poses in pictures or films; writes COCO keypoints JSON, drawn pictures, and of a film a table. Interrupted
+    in a film, the same command goes on."""
+    from posebed.data.film import is_film
+    from posestages.commands.films import predict_film
     from posestages.commands.pictures import predict_pictures
 
-    count = predict_pictures(run, images, boxes, out, support, category)
-    console.print(f"{count} poses: {out / 'poses.json'} and a picture of each image", highlight=False)
+    films = [path for path in images if is_film(path)]
+    if not films:
+        if every > 1 or draw:
+            raise ValueError("--every and --draw must be given with a film, but there are pictures alone")
+        count = predict_pictures(run, images, boxes, out, support, category)
+        console.print(f"{count} poses: {out / 'poses.json'} and a picture of each image", highlight=False)
+        return
+    if len(films) != len(images) or len({film.stem for film in films}) != len(films):
+        raise ValueError("films must be given alone and have names that differ, but they or pictures are mixed")
+    for film in films:
+        found = predict_film(run, film, boxes, out, every, draw, support, category)
+        line = f"{film}: {found.poses} poses in {found.frames} frames: {found.table}"
+        console.print("\n".join([line, *found.notes]), highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -5,6 +5,7 @@ A frame's number is the count of frames that are decoded before it, never a time
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
+
+# What FFmpeg prints of damaged frames names no file; that frames are missing is told by whoever counts them.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv")
 """Of files that are taken for films."""

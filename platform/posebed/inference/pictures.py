@@ -113,7 +113,7 @@ def poses_in_boxes(
 def poses_in_crops(
     trained: Trained, crops: Sequence[Crop], shown: Supports | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of A crops, all in one batch, the keypoints (A, K, 2) in pixels of their pictures and their confidences (A, K)."""
+    """Of A crops, all in one batch, the keypoints (A, K, 2) in pixels of their pictures, and confidences (A, K)."""
     model, count = trained.model, len(trained.setting.categories[0].keypoints)
     batch = batch_of(trained, crops, shown)
     features = shown.support_features if shown else None

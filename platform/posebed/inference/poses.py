@@ -81,6 +81,12 @@ class Poses:
             **{name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays},
         )
 
+    def taken(self, rows: np.ndarray) -> Poses:
+        """Those of these numbers."""
+        names = tuple(self.image[row] for row in rows)
+        arrays = {name: getattr(self, name)[rows] for name in ("frame", "seconds", "box", "xy", "confidence")}
+        return Poses(self.category, names, **arrays)
+
     @property
     def score(self) -> np.ndarray:
         """(A,) mean confidence."""
