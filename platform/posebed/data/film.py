@@ -85,8 +85,10 @@ def is_film(path: Path) -> bool:
 def _opened(path: Path) -> cv2.VideoCapture:
     if not path.is_file():
         raise ValueError(f"a film must be a file, but there is no {path}")
+    former = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # else OpenCV warns of what is told below
     # One thread: the other processors are the model's.
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    cv2.utils.logging.setLogLevel(former)
     if not capture.isOpened():
         raise ValueError(f"{path} must be a film that can be decoded, but is none that FFmpeg knows")
     return capture
