@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,7 +119,7 @@ def open_run(run: str, support: Path | None, category: str | None) -> tuple[Trai
     import torch
 
     from posebed.contracts import Task
-    from posebed.inference.trained_model import open_trained
+    from posebed.inference.trained_model import of_category, open_trained
     from posebed.training.run_folder import read_about, setting_of
 
     folder = member_of(run)
@@ -133,10 +132,7 @@ def open_run(run: str, support: Path | None, category: str | None) -> tuple[Trai
     if support is None:
         raise ValueError(f"{run} is category-agnostic and must be given --support, annotated pictures, but got none")
     shots = read_shots(support, category)
-    setting = setting_of(about)
-    # Models whose outputs are numbered keep theirs.
-    largest = max(setting.keypoints, len(shots.category.keypoints))
-    setting = replace(setting, keypoints=largest, categories=(shots.category,))
+    setting = of_category(setting_of(about), shots.category)
     return open_trained(folder, catalog_here(), device, setting), shots
 
 

@@ -97,9 +97,11 @@ def poses_in_boxes(
     """
     crops = [crop_of(trained, picture, box) for box in boxes]
     groups = [crops[start : start + BATCH] for start in range(0, len(crops), BATCH)]
-    answers = [poses_in_crops(trained, group, shown) for group in groups]
+    category = trained.setting.categories[0]
+    nothing = np.zeros((0, len(category.keypoints), 2)), np.zeros((0, len(category.keypoints)), np.float32)
+    answers = [nothing, *(poses_in_crops(trained, group, shown) for group in groups)]
     return Poses(
-        category=trained.setting.categories[0],
+        category=category,
         image=(image,) * len(boxes),
         frame=np.full(len(boxes), -1),
         seconds=np.zeros(len(boxes)),
