@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Model", "Poses", "Project", "Run", "__version__", "compare", "load_model"]
 
 _PLACES = {
     "Project": "posestages.interface",
@@ -30,4 +29,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*globals(), *_PLACES]

@@ -83,7 +83,7 @@ class Poses:
 
     def taken(self, rows: np.ndarray) -> Poses:
         """Those of these numbers."""
-        names = tuple(self.image[row] for row in rows)
+        names = tuple(np.array(self.image, object)[rows])
         arrays = {name: getattr(self, name)[rows] for name in ("frame", "seconds", "box", "xy", "confidence")}
         return Poses(self.category, names, **arrays)
 
