@@ -20,6 +20,7 @@ import numpy as np
 
 from posebed.annotations.stderr import caught_stderr
 from posebed.config import Orientation
+from posebed.data.containers import NoSuchFrame
 from posebed.data.images import ForbiddenLink, Images, OutsideRoot, PictureFacts, TruncatedImage
 from posebed.listing import shown
 from posebed.records import Problem, Reason
@@ -231,6 +232,8 @@ def _inspect(images: Images, path: str) -> PictureFacts | Fault:
         return Fault("file_name", Reason.LINK_LEAVES_FOLDER, actual, must)
     except OutsideRoot:
         return Fault("file_name", Reason.PATH_LEAVES_FOLDER, shown(path), f"a path below {images.root.name}")
+    except NoSuchFrame as error:
+        return Fault("file_name", Reason.MISSING_IMAGE, f"{shown(path)}, but {error.holds}", "a frame that is there")
     except TruncatedImage:
         return Fault("file_name", Reason.TRUNCATED_IMAGE, shown(path), "a complete picture")
     except (ValueError, OSError):

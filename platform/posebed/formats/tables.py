@@ -152,7 +152,7 @@ def read_hdf5(path: Path) -> Table:
 
 
 def _named(levels: Sequence[str], entry: Sequence[str]) -> dict[str, str]:
-    fields = dict(zip(LEVELS, Column._fields, strict=True))
+    fields: dict[str, str] = dict(zip(LEVELS, Column._fields, strict=True))
     return {fields[level]: value for level, value in zip(levels, entry, strict=True)}
 
 
