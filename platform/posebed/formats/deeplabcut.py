@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -82,7 +81,7 @@ def read(path: Path) -> Labels:
     category = _category(tables, project, notes, root)
     unique = unique_parts(tables)
     frames = [frame for table in tables for frame in _frames(table, category, root)]
-    notes += [note for note in (guessed_pairs(category), _unique_note(frames, unique), _empty_note(frames)) if note]
+    notes += filter(None, (guessed_pairs(category), _unique_note(frames, unique), empty_note(frames)))
     return Labels(root, (category,), tuple(frames), tuple(notes))
 
 
@@ -240,11 +239,6 @@ def _unique_note(frames: Sequence[Frame], unique: Sequence[str]) -> str:
     return f"Unique body parts belong to no animal and are kept apart: {shortened(unique)}, labelled in {where}."
 
 
-def _empty_note(frames: Sequence[Frame]) -> str:
+def empty_note(frames: Sequence[Frame]) -> str:
     empty = sum(not frame.animals for frame in frames)
     return f"Pictures without a label: {empty}; nobody can say whether they hold an animal." if empty else ""
-
-
-def individuals_of(labels: Labels) -> list[str]:
-    """Every individual once, in order of appearance."""
-    return list(Counter(animal.track for animal in labels.animals()))

@@ -16,8 +16,6 @@ import numpy as np
 from posebed.annotations.skeleton import mirrored_pairs
 from posebed.records import Category
 
-FILM_ENDINGS = (".mp4", ".avi", ".mov", ".mkv")
-
 
 @dataclass(frozen=True, eq=False)
 class Animal:
@@ -55,6 +53,8 @@ class Frame:
     """Its frame number in that film, from 0."""
     size: tuple[int, int] | None = None
     """Width and height, where the source states them."""
+    part: str = ""
+    """train, val or test, where the source divides its pictures."""
     unique_points: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     """Points that belong to no animal, by name: DeepLabCut's unique body parts."""
 
@@ -144,3 +144,9 @@ def found_in(folders: Sequence[Path], foreign: str) -> Path | None:
     """The file in one of the folders that has the longest possible end of a path of another machine."""
     places = (folder / tail for tail in tails(foreign) for folder in folders)
     return next((place for place in places if place.is_file()), None)
+
+
+def unique_note(labels: Labels) -> list[str]:
+    """What formats without points that belong to no animal lose."""
+    count = sum(len(frame.unique_points) for frame in labels.frames)
+    return [f"Unique points, which the format cannot hold: {count}."] if count else []

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from posebed.formats.deeplabcut import film_of, number_of, points_of_row, read_header_levels
+from posebed.formats.deeplabcut import empty_note, film_of, number_of, points_of_row, read_header_levels
 from posebed.formats.labels import Animal, Frame, Labels, category_of, guessed_pairs
 from posebed.formats.tables import Table, is_table, read_csv
 from posebed.listing import shortened
@@ -53,9 +53,8 @@ def read(path: Path) -> Labels:
         notes.append(
             f"Tables of {len(tables)} cameras are read as pictures of their own: which rows belong together is lost."
         )
-    if empty := sum(not frame.animals for frame in frames):
-        notes.append(f"Pictures without a label: {empty}; nobody can say whether they hold an animal.")
-    return Labels(root, (category,), tuple(frames), (*filter(None, [guessed_pairs(category)]), *notes))
+    notes += filter(None, (guessed_pairs(category), empty_note(frames)))
+    return Labels(root, (category,), tuple(frames), tuple(notes))
 
 
 def _stated_parts(root: Path) -> list[str]:

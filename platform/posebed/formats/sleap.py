@@ -16,18 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from posebed.data.containers import FILMS
-from posebed.data.images import Images
-from posebed.formats.labels import (
-    Animal,
-    Frame,
-    Labels,
-    category_of,
-    counted,
-    found_in,
-    guessed_pairs,
-    points_of,
-    xy_of,
-)
+from posebed.formats.labels import Animal, Frame, Labels, category_of, found_in, guessed_pairs, points_of
 from posebed.listing import clipped, shortened
 from posebed.records import Category
 
@@ -45,7 +34,7 @@ def _files(path: Path) -> list[Path]:
     return [path] if path.suffix == ".slp" else []
 
 
-def _sleap_io() -> Any:  # it has no types
+def open_sleap_io() -> Any:  # it has no types
     try:
         import sleap_io  # an optional dependency
     except ImportError as error:
@@ -69,33 +58,45 @@ class _Pictures(NamedTuple):
         return self.paths[number]
 
 
-def read(path: Path, films: Path | None = None) -> Labels:
+def read(path: Path, pictures: Path | None = None) -> Labels:
     """Read a label file, or a folder that holds one.
 
     Args:
-        films: a further folder to look for films in.
+        pictures: a further folder to look for films and pictures in.
 
     Raises:
         ValueError: sleap-io is not installed, the file cannot be used, or it holds predictions alone.
     """
     file = _one_file(path)
     content = _loaded(file)
-    folders = [file.parent, file.parent / "videos", *([films] if films else [])]
-    root = Path(os.path.commonpath([file.parent.absolute(), films.absolute()])) if films else file.parent
+    folders = [file.parent, file.parent / "videos", *([pictures] if pictures else [])]
+    root = Path(os.path.commonpath([file.parent.absolute(), pictures.absolute()])) if pictures else file.parent
     missing: dict[str, str] = {}
-    pictures = [_pictures(video, file, folders, root, missing) for video in content.videos]
+    videos = [_pictures(video, file, folders, root, missing) for video in content.videos]
+    _must_differ(file, videos)
     categories = _categories(content.skeletons, file)
     of_skeleton = {id(skeleton): key.key for skeleton, key in zip(content.skeletons, categories, strict=True)}
     frames = [
         frame
         for labelled in content.labeled_frames
-        if (frame := _frame(labelled, pictures[content.videos.index(labelled.video)], of_skeleton, file))
+        if (frame := _frame(labelled, videos[content.videos.index(labelled.video)], of_skeleton, file))
     ]
     if not frames:
         predicted = sum(len(labelled.predicted_instances) for labelled in content.labeled_frames)
         what = f"only predictions: {predicted}" if predicted else "none"
         raise ValueError(f"{file} must hold labels of people, but holds {what}; correct some in SLEAP first")
-    return Labels(root, categories, tuple(frames), (*_guesses(content, categories), *_notes(content)), missing)
+    absent = {name: where for name, where in missing.items() if any(frame.film == name for frame in frames)}
+    return Labels(root, categories, tuple(frames), (*_guesses(content, categories), *_notes(content)), absent)
+
+
+def _must_differ(file: Path, videos: Sequence[_Pictures]) -> None:
+    """Raise where the frames of two videos would be looked up in one film."""
+    films = Counter(video.paths for video in videos if isinstance(video.paths, str))
+    if twice := [film for film, times in films.items() if times > 1]:
+        raise ValueError(
+            f"{file} must have every film once, but {shortened(twice, 3)} stands for several of its videos; keep films "
+            f"of one name in the folders that the file names"
+        )
 
 
 def _one_file(path: Path) -> Path:
@@ -108,7 +109,7 @@ def _one_file(path: Path) -> Path:
 
 
 def _loaded(file: Path) -> Any:
-    sleap_io = _sleap_io()
+    sleap_io = open_sleap_io()
     if not file.is_file():
         raise ValueError(f"{file} must be a SLEAP file, but there is none")
     try:
@@ -175,14 +176,14 @@ def _guesses(content: Any, categories: Sequence[Category]) -> list[str]:
 
 def _frame(labelled: Any, pictures: _Pictures, of_skeleton: dict[int, str], file: Path) -> Frame | None:
     """The frame, if a person labelled an animal there or left it empty; None where there are predictions alone."""
-    people = [instance for instance in labelled.user_instances if not np.isnan(instance.numpy()).all()]
+    people = [instance for instance in labelled.user_instances if not _is_empty(instance)]
     if not people and len(labelled.instances):
         return None
     number = int(labelled.frame_idx)
     animals = tuple(
         Animal(
             of_skeleton[id(instance.skeleton)],
-            points_of(instance.numpy(), np.where(instance.points["visible"], 2, 1)),
+            points_of(instance.points["xy"], np.where(instance.points["visible"], 2, 1)),
             instance.track.name if instance.track is not None else "",
             source=f"{file.name}: {pictures.film} frame {number}",
         )
@@ -191,10 +192,14 @@ def _frame(labelled: Any, pictures: _Pictures, of_skeleton: dict[int, str], file
     return Frame(pictures.at(number), animals, pictures.film, number)
 
 
+def _is_empty(instance: Any) -> bool:
+    return bool(np.isnan(instance.points["xy"]).all())
+
+
 def _notes(content: Any) -> list[str]:
     frames = content.labeled_frames
     predicted = sum(len(frame.predicted_instances) for frame in frames)
-    empty = sum(bool(np.isnan(i.numpy()).all()) for frame in frames for i in frame.user_instances)
+    empty = sum(_is_empty(instance) for frame in frames for instance in frame.user_instances)
     blank = sum(not len(frame.instances) for frame in frames)
     suggested = len(content.suggestions)
     return [

@@ -236,11 +236,14 @@ def differences(first: Table, second: Table) -> list[str]:
     return [f"{_shown(first.columns[c][1:])} of {first.pictures[r]}" for r, c in np.argwhere(unequal)]
 
 
-def csv_text(table: Table) -> str:
-    """The table as CSV, its index in three columns where every picture has a path of three parts."""
+def csv_text(table: Table, in_parts: bool = True) -> str:
+    """The table as CSV.
+
+    Args:
+        in_parts: the paths of pictures have three parts, each in a column of its own, as newer DeepLabCut writes them.
+    """
     split = [picture.split("/") for picture in table.pictures]
-    deep = bool(split) and all(len(parts) == 3 for parts in split)
-    blank = ["", ""] if deep else []
+    blank = ["", ""] if in_parts else []
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     for level, cells in zip(LEVELS, zip(*table.columns, strict=True), strict=True):
@@ -248,7 +251,7 @@ def csv_text(table: Table) -> str:
             writer.writerow([level, *blank, *cells])
     for picture, parts, row in zip(table.pictures, split, table.values, strict=True):
         cells = ["" if np.isnan(v) else repr(float(v)) for v in row]
-        writer.writerow([*(parts if deep else [picture]), *cells])
+        writer.writerow([*(parts if in_parts else [picture]), *cells])
     return text.getvalue()
 
 

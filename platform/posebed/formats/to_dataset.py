@@ -34,14 +34,20 @@ def to_dataset(labels: Labels, name: str, options: PictureOptions | None = None,
         ValueError: films are missing.
     """
     if labels.missing:
-        places = shortened(dict.fromkeys(labels.missing.values()), 3)
+        places = "; ".join(dict.fromkeys(labels.missing.values()))
         raise ValueError(
-            f"{name} must lie near its films, but {shortened(labels.missing)} were not found; looked for in {places}; "
-            f"put them there or name their folder"
+            f"{name} needs its films, but {len(labels.missing)} were not found: {shortened(labels.missing)}; looked "
+            f"for in {places}; put them there, or name their folder by the option pictures"
         )
-    content = coco_content(labels, with_boxes=True)
-    sheet = sheet_of(CocoFile(name, group=_grouped(run), sized=False), content)
-    dataset = read_sheets(labels.root, [sheet], options)
+    parts = list(dict.fromkeys(frame.part for frame in labels.frames if frame.animals)) or [""]
+    sheets = [
+        sheet_of(
+            CocoFile(name, part=part, group=_grouped(run), sized=False),
+            coco_content(replace(labels, frames=tuple(f for f in labels.frames if f.part == part)), with_boxes=True),
+        )
+        for part in parts
+    ]
+    dataset = read_sheets(labels.root, sheets, options)
     return replace(dataset, notes=(*labels.notes, *_box_note(labels), *dataset.notes))
 
 
@@ -100,10 +106,11 @@ def _annotation(frame: Frame, animal: Animal, identity: str, category: int, with
         "keypoints": [value for x, y, v in animal.points.tolist() for value in (x, y, int(v))],
         "num_keypoints": int((animal.points[:, 2] > 0).sum()),
         **({"bbox": list(box), "area": box[2] * box[3]} if box else {}),
+        **({"bbox_derived": True} if box and not animal.box else {}),
         **({"track_id": animal.track} if animal.track else {}),
         **({"source": animal.source} if animal.source else {}),
         **({"score": animal.score if animal.score is not None else 0.0} if animal.predicted else {}),
-        **({"keypoint_scores": confidences.tolist()} if animal.predicted and confidences is not None else {}),
+        **({"confidence": confidences.tolist()} if animal.predicted and confidences is not None else {}),
     }
 
 
