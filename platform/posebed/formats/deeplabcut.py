@@ -7,14 +7,23 @@ coordinates are taken as they are. There is no flag for hidden points: what is l
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from posebed.formats.labels import Animal, Frame, Labels, category_of, counted, guessed_pairs, points_of
+from posebed.formats.labels import (
+    Animal,
+    Frame,
+    Labels,
+    category_of,
+    counted,
+    film_of,
+    guessed_pairs,
+    number_of,
+    points_of,
+)
 from posebed.formats.tables import Table, differences, is_table, read_csv, read_hdf5
 from posebed.listing import shortened
 from posebed.records import Category
@@ -24,7 +33,6 @@ NAME = "DeepLabCut"
 LOOKED_FOR = "labeled-data/VIDEO/CollectedData_SCORER.csv or .h5 (DeepLabCut)"
 UNIQUE = "single"
 """The pseudo individual that unique body parts belong to."""
-_NUMBER = re.compile(r"(\d+)\D*$")
 
 
 def recognises(path: Path) -> bool:
@@ -218,17 +226,6 @@ def _below(picture: str, table: Path, root: Path) -> str:
     if not (root / picture).is_file() and beside.is_file() and beside.absolute().is_relative_to(root.absolute()):
         return beside.absolute().relative_to(root.absolute()).as_posix()
     return picture
-
-
-def film_of(picture: str) -> str:
-    """The film of a picture, by the folder that DeepLabCut named after it; empty where there is none."""
-    folder = PurePosixPath(picture).parent.name
-    return "" if folder in ("", "labeled-data") else folder
-
-
-def number_of(picture: str) -> int | None:
-    match = _NUMBER.search(PurePosixPath(picture).stem)
-    return int(match[1]) if match else None
 
 
 def _unique_note(frames: Sequence[Frame], unique: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ tool means by a whole number.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ import numpy as np
 
 from posebed.annotations.skeleton import mirrored_pairs
 from posebed.records import Category
+
+_NUMBER = re.compile(r"(\d+)\D*$")
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,3 +153,15 @@ def unique_note(labels: Labels) -> list[str]:
     """What formats without points that belong to no animal lose."""
     count = sum(len(frame.unique_points) for frame in labels.frames)
     return [f"Unique points, which the format cannot hold: {count}."] if count else []
+
+
+def film_of(picture: str) -> str:
+    """The film of a picture, by the folder that is named after it; empty where there is none."""
+    folder = PurePosixPath(picture).parent.name
+    return "" if folder in ("", "labeled-data") else folder
+
+
+def number_of(picture: str) -> int | None:
+    """The frame number of a picture, by the last digits of its name."""
+    match = _NUMBER.search(PurePosixPath(picture).stem)
+    return int(match[1]) if match else None

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from posebed.formats.deeplabcut import empty_note, film_of, number_of, points_of_row, read_header_levels
-from posebed.formats.labels import Animal, Frame, Labels, category_of, guessed_pairs
+from posebed.formats.deeplabcut import empty_note, points_of_row, read_header_levels
+from posebed.formats.labels import Animal, Frame, Labels, category_of, film_of, guessed_pairs, number_of
 from posebed.formats.tables import Table, is_table, read_csv
 from posebed.listing import shortened
 from posebed.yamlfile import read_yaml

@@ -16,7 +16,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from posebed.data.containers import FILMS
-from posebed.formats.labels import Animal, Frame, Labels, category_of, found_in, guessed_pairs, points_of
+from posebed.formats.labels import (
+    Animal,
+    Frame,
+    Labels,
+    category_of,
+    found_in,
+    guessed_pairs,
+    number_of,
+    points_of,
+    tails,
+)
 from posebed.listing import clipped, shortened
 from posebed.records import Category
 
@@ -50,12 +60,13 @@ class _Pictures(NamedTuple):
     paths: Sequence[str] | str
     """Below the root: of each picture, or of the film or package that frames are looked up in."""
 
-    def at(self, number: int) -> str:
+    def frame(self, number: int, animals: tuple[Animal, ...]) -> Frame:
         if isinstance(self.paths, str):
-            return f"{self.paths}/{number}"
+            return Frame(f"{self.paths}/{number}", animals, self.film, number)
         if number >= len(self.paths):
             raise ValueError(f"{self.film} must have a picture {number}, but lists {len(self.paths)}")
-        return self.paths[number]
+        stated = number_of(self.paths[number])
+        return Frame(self.paths[number], animals, self.film, number if stated is None else stated)
 
 
 def read(path: Path, pictures: Path | None = None) -> Labels:
@@ -144,7 +155,7 @@ def _name(video: Any) -> str:
 
 def _picture(foreign: str, folders: Sequence[Path], root: Path) -> str:
     place = found_in(folders, foreign)
-    return _below(place, root) if place else PureWindowsPath(foreign).name
+    return _below(place, root) if place else next(tails(foreign)).as_posix()
 
 
 def _below(file: Path, root: Path) -> str:
@@ -189,7 +200,7 @@ def _frame(labelled: Any, pictures: _Pictures, of_skeleton: dict[int, str], file
         )
         for instance in people
     )
-    return Frame(pictures.at(number), animals, pictures.film, number)
+    return pictures.frame(number, animals)
 
 
 def _is_empty(instance: Any) -> bool:
