@@ -115,7 +115,8 @@ def _objects(task: Mapping[str, Any], file: Path, shift: float, told: Counter[st
     related = _relations(results)
     objects: dict[str, _Object] = {}
     for region in (r for r in results if r.get("type") == "keypointlabels"):
-        owner = next((name for name in (region.get("parentID"), *related[str(region.get("id"))]) if name in boxes), "")
+        ties = (str(region.get("parentID")), *related[str(region.get("id"))])
+        owner = next((name for name in ties if name in boxes), "")
         if owner not in objects:
             objects[owner] = _object(boxes.get(owner), region, file, where, shift)
         name = _label(region, "keypointlabels")
