@@ -57,4 +57,4 @@ def _missing(labels: Labels) -> list[str]:
     if not labels.missing:
         return []
     places = "; ".join(dict.fromkeys(labels.missing.values()))
-    return [f"Films that were not found: {shortened(labels.missing)}; looked for in {places}."]
+    return [f"Films or folders of pictures that were not found: {shortened(labels.missing)}; looked for in {places}."]

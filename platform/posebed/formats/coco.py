@@ -24,6 +24,7 @@ from posebed.formats.labels import Animal, Frame, Labels, found_in, unique_note
 from posebed.formats.pictures import copy_pictures, places, sizes
 from posebed.formats.to_dataset import coco_content
 from posebed.listing import shortened
+from posebed.records import Reason
 
 NAME = "COCO keypoints"
 LOOKED_FOR = "annotations.json, _annotations.coco.json or one other JSON file (COCO keypoints)"
@@ -57,8 +58,9 @@ def read(path: Path, pictures: Path | None = None) -> Labels:
     root, folder = find_pictures(files[0])
     name = files[0].relative_to(root).as_posix()
     sheet = read_sheet(root, CocoFile(name, folder, sized=False))
-    if sheet.problems:
-        first = sheet.problems[0]
+    wrong = [problem for problem in sheet.problems if problem.reason != Reason.NO_ANNOTATIONS]
+    if wrong:
+        first = wrong[0]
         raise ValueError(f"{files[0]}: {first.field or 'the file'} must be {first.must}, but is {first.found}")
     sheet.categories = with_keys([("", sheet.categories)])[0]
     animals, notes = _animals(sheet)

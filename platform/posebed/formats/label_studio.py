@@ -19,8 +19,8 @@ import numpy as np
 
 from posebed.annotations.checks import is_number
 from posebed.annotations.jsonfile import read_json
-from posebed.formats.labels import Animal, Frame, Labels, category_of, found_in, guessed_pairs, points_of, tails
-from posebed.listing import clipped, shortened
+from posebed.formats.labels import Animal, Frame, Labels, category_of, found_in, guessed_pairs, longest_tail, points_of
+from posebed.listing import clipped
 from posebed.records import Category
 
 NAME = "Label Studio"
@@ -192,4 +192,4 @@ def _picture(data: Mapping[str, Any], folders: Sequence[Path], root: Path) -> st
     place = found_in(folders, path) or found_in(folders, plain)
     if place:
         return place.relative_to(root).as_posix()
-    return next((tail.as_posix() for tail in tails(plain)), shortened([stated]))
+    return longest_tail(plain)

@@ -73,7 +73,7 @@ class Labels:
     notes: tuple[str, ...] = ()
     """What was derived, ignored or lost, one sentence each, with counts."""
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Films that were not found, and where they were looked for."""
+    """Films, or folders of pictures, that were not found, and where they were looked for."""
 
     def category(self, key: str) -> Category:
         return next(category for category in self.categories if category.key == key)
@@ -141,6 +141,11 @@ def tails(foreign: str) -> Iterator[PurePosixPath]:
     for start in range(len(parts)):
         if ".." not in parts[start:]:
             yield PurePosixPath(*parts[start:])
+
+
+def longest_tail(foreign: str) -> str:
+    """The longest end of a path of another machine that does not lead upwards; ``?`` where there is none."""
+    return next((tail.as_posix() for tail in tails(foreign)), "?")
 
 
 def found_in(folders: Sequence[Path], foreign: str) -> Path | None:

@@ -23,9 +23,9 @@ from posebed.formats.labels import (
     category_of,
     found_in,
     guessed_pairs,
+    longest_tail,
     number_of,
     points_of,
-    tails,
 )
 from posebed.listing import clipped, shortened
 from posebed.records import Category
@@ -137,9 +137,13 @@ def _pictures(video: Any, file: Path, folders: Sequence[Path], root: Path, missi
         name = _name(source) if source is not None else file.name.split(".")[0]
         group = str(about["dataset"]).removesuffix("/video")
         return _Pictures(name, f"{_below(file, root)}/{group}")
-    if isinstance(video.filename, list):
-        return _Pictures(_name(video), [_picture(str(name), folders, root) for name in video.filename])
     name = _name(video)
+    if isinstance(video.filename, list):
+        places = [found_in(folders, str(foreign)) for foreign in video.filename]
+        if None in places:
+            missing[name] = ", ".join(map(str, folders))
+        stated = [longest_tail(str(foreign)) for foreign in video.filename]
+        return _Pictures(name, [_below(p, root) if p else s for p, s in zip(places, stated, strict=True)])
     place = found_in(folders, str(video.filename)) if name.lower().endswith(FILMS) else None
     if place is None:
         missing[name] = ", ".join(map(str, folders))
@@ -151,11 +155,6 @@ def _name(video: Any) -> str:
     if isinstance(video.filename, list):
         return PureWindowsPath(str(video.filename[0])).parent.name or "pictures"
     return PureWindowsPath(str(video.filename)).name
-
-
-def _picture(foreign: str, folders: Sequence[Path], root: Path) -> str:
-    place = found_in(folders, foreign)
-    return _below(place, root) if place else next(tails(foreign)).as_posix()
 
 
 def _below(file: Path, root: Path) -> str:

@@ -36,8 +36,8 @@ def to_dataset(labels: Labels, name: str, options: PictureOptions | None = None,
     if labels.missing:
         places = "; ".join(dict.fromkeys(labels.missing.values()))
         raise ValueError(
-            f"{name} needs its films, but {len(labels.missing)} were not found: {shortened(labels.missing)}; looked "
-            f"for in {places}; put them there, or name their folder by the option pictures"
+            f"{name} needs its pictures, but these films or folders were not found: {shortened(labels.missing)}; "
+            f"looked for in {places}; put them there, or name their folder by the option pictures"
         )
     parts = list(dict.fromkeys(frame.part for frame in labels.frames if frame.animals)) or [""]
     sheets = [

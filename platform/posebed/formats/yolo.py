@@ -16,7 +16,7 @@ import numpy as np
 from posebed.annotations.skeleton import mirrored_pairs
 from posebed.data.images import Images
 from posebed.files import write_text
-from posebed.formats.labels import Animal, Frame, Labels, category_of, found_in, tails, unique_note
+from posebed.formats.labels import Animal, Frame, Labels, category_of, found_in, longest_tail, tails, unique_note
 from posebed.formats.pictures import copy_pictures, displayed_size, place_of, places, sizes
 from posebed.formats.to_dataset import derived_box
 from posebed.listing import clipped, shortened
@@ -180,7 +180,7 @@ def _listed(file: Path, root: Path) -> Iterator[str]:
     for line in file.read_text("utf-8-sig").splitlines():
         if line.strip():
             place = found_in([file.parent, root], line.strip())
-            yield place.relative_to(root).as_posix() if place else next(tails(line.strip())).as_posix()
+            yield place.relative_to(root).as_posix() if place else longest_tail(line.strip())
 
 
 def _frame(picture: str, part: str, about: _About, images: Images) -> Frame:
