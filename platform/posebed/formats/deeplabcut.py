@@ -17,6 +17,7 @@ from posebed.formats.labels import (
     Animal,
     Frame,
     Labels,
+    as_given,
     category_of,
     counted,
     film_of,
@@ -58,7 +59,7 @@ def _in_labeled_data(path: Path) -> bool:
 
 def _project(folder: Path) -> Path:
     """The project that a folder is, or is the ``labeled-data`` of."""
-    return folder.absolute().parent if folder.absolute().name == "labeled-data" else folder
+    return as_given(folder.absolute().parent, folder) if folder.absolute().name == "labeled-data" else folder
 
 
 def _tables_below(project: Path) -> list[Path]:
@@ -98,7 +99,7 @@ def _root_and_tables(path: Path) -> tuple[Path, list[Path]]:
         root = _project(path) if path.is_dir() else path.parent
         return root, _tables_below(root)
     folder = path.absolute().parent
-    return (folder.parent.parent if _in_labeled_data(path) else folder), [path]
+    return as_given(folder.parent.parent if _in_labeled_data(path) else folder, path), [path]
 
 
 def _of_one_scorer(stems: Sequence[Path], project: _Project, notes: list[str]) -> list[Path]:

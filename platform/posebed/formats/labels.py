@@ -6,6 +6,7 @@ tool means by a whole number.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -141,6 +142,12 @@ def tails(foreign: str) -> Iterator[PurePosixPath]:
     for start in range(len(parts)):
         if ".." not in parts[start:]:
             yield PurePosixPath(*parts[start:])
+
+
+def as_given(folder: Path, given: Path) -> Path:
+    """An absolute path as seen from the working folder, unless the path that led to it was absolute: a project may
+    then move."""
+    return folder if given.is_absolute() else Path(os.path.relpath(folder))
 
 
 def longest_tail(foreign: str) -> str:

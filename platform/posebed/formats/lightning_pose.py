@@ -38,7 +38,7 @@ def read(path: Path) -> Labels:
     Raises:
         ValueError: there is no table, or it holds no labels.
     """
-    root = path if path.is_dir() else path.absolute().parent
+    root = path if path.is_dir() else path.parent
     tables = [read_csv(file) for file in (_tables_in(path) if path.is_dir() else [path])]
     parts = list(dict.fromkeys(part for table in tables for part in table.parts("")))
     notes: list[str] = []

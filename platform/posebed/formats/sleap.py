@@ -20,6 +20,7 @@ from posebed.formats.labels import (
     Animal,
     Frame,
     Labels,
+    as_given,
     category_of,
     found_in,
     guessed_pairs,
@@ -81,7 +82,7 @@ def read(path: Path, pictures: Path | None = None) -> Labels:
     file = _one_file(path)
     content = _loaded(file)
     folders = [file.parent, file.parent / "videos", *([pictures] if pictures else [])]
-    root = Path(os.path.commonpath([file.parent.absolute(), pictures.absolute()])) if pictures else file.parent
+    root = as_given(_common_folder(file.parent, pictures), file) if pictures else file.parent
     missing: dict[str, str] = {}
     videos = [_pictures(video, file, folders, root, missing) for video in content.videos]
     _must_differ(file, videos)
@@ -98,6 +99,10 @@ def read(path: Path, pictures: Path | None = None) -> Labels:
         raise ValueError(f"{file} must hold labels of people, but holds {what}; correct some in SLEAP first")
     absent = {name: where for name, where in missing.items() if any(frame.film == name for frame in frames)}
     return Labels(root, categories, tuple(frames), (*_guesses(content, categories), *_notes(content)), absent)
+
+
+def _common_folder(one: Path, other: Path) -> Path:
+    return Path(os.path.commonpath([one.absolute(), other.absolute()]))
 
 
 def _must_differ(file: Path, videos: Sequence[_Pictures]) -> None:

@@ -62,7 +62,7 @@ def test_frames_beyond_the_end_of_a_film_are_told(real_data: Path):
 
 def test_films_that_are_missing_are_told_together(tmp_path: Path):
     labels = Labels(tmp_path, (MOUSE,), (), missing={"a.mp4": "here", "b.mp4": "here"})
-    with pytest.raises(ValueError, match="not found: a.mp4, b.mp4; looked for in here; put them there"):
+    with pytest.raises(ValueError, match=r"not found: a\.mp4, b\.mp4; looked for in here; put them there"):
         to_dataset(labels, "labels")
 
 
