@@ -201,6 +201,8 @@ class Package:
                 holds = f"{video} holds {len(self._rows_of(video))} others"
                 raise NoSuchFrame(self.path, number, holds)
             data: Any = self._file[f"{video}/video"]
+            if Path(data.file.filename) != self.path or data.is_virtual or data.external:
+                raise ValueError(f"{self.path} must hold its pictures itself, but {video} lies in another file")
             if data.ndim > 2:
                 raise ValueError(f"{self.path} must hold encoded pictures, but {video} holds bare pixels")
             stored = np.asarray(data[row]).astype(np.int8).tobytes().rstrip(b"\0")  # rows of one length end in zeros

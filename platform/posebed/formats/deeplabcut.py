@@ -18,6 +18,7 @@ from posebed.formats.labels import (
     Frame,
     Labels,
     as_given,
+    below,
     category_of,
     counted,
     film_of,
@@ -200,7 +201,7 @@ def _frames(table: Table, category: Category, root: Path) -> list[Frame]:
 
     return [
         Frame(
-            picture=_below(picture, table.file, root),
+            picture=_place(picture, table.file, root),
             animals=tuple(
                 Animal(category.key, points, name, source=f"{table.file.name}: {picture}")
                 for name, of in animals.items()
@@ -221,12 +222,10 @@ def points_of_row(cells: np.ndarray) -> np.ndarray | None:
     return points if points[:, 2].any() else None
 
 
-def _below(picture: str, table: Path, root: Path) -> str:
+def _place(picture: str, table: Path, root: Path) -> str:
     """The picture's path below the root: as stated, or beside the table where only its name is right."""
     beside = table.with_name(PurePosixPath(picture).name)
-    if not (root / picture).is_file() and beside.is_file() and beside.absolute().is_relative_to(root.absolute()):
-        return beside.absolute().relative_to(root.absolute()).as_posix()
-    return picture
+    return below(beside, root) if beside.is_file() and not (root / picture).is_file() else picture
 
 
 def _unique_note(frames: Sequence[Frame], unique: Sequence[str]) -> str:

@@ -150,6 +150,11 @@ def as_given(folder: Path, given: Path) -> Path:
     return folder if given.is_absolute() else Path(os.path.relpath(folder))
 
 
+def below(file: Path, root: Path) -> str:
+    """The path of a file from a folder that it lies below."""
+    return Path(os.path.relpath(file.absolute(), root.absolute())).as_posix()
+
+
 def longest_tail(foreign: str) -> str:
     """The longest end of a path of another machine that does not lead upwards; ``?`` where there is none."""
     return next((tail.as_posix() for tail in tails(foreign)), "?")

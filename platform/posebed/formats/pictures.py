@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from posebed.data.containers import is_container
-from posebed.data.headers import JPEG, PNG, orientation_of
+from posebed.data.containers import FILMS, is_container
+from posebed.data.headers import PNG, orientation_of
 from posebed.data.images import Images
 from posebed.files import write_bytes
 from posebed.formats.labels import Frame, Labels
@@ -53,7 +53,8 @@ def copy_pictures(labels: Labels, names: Sequence[str], folder: Path) -> list[st
         except (FileNotFoundError, ValueError):
             absent.append(picture)
         else:
-            write_bytes(_fitting(data, name), folder / name)
+            is_renamed = PurePosixPath(name).name != PurePosixPath(picture).name
+            write_bytes(_as_png(data) if is_renamed else data, folder / name)
     return [f"Pictures that were not found and not copied: {len(absent)}: {shortened(absent, 3)}."] if absent else []
 
 
@@ -63,27 +64,41 @@ def _order(named: tuple[Frame, str]) -> tuple[str, int]:
     return str(PurePosixPath(frame.picture).parent), -1 if frame.number is None else frame.number
 
 
-def _fitting(data: bytes, name: str) -> bytes:
-    """The picture as PNG where its name says PNG and it is something else."""
-    if not name.lower().endswith(".png") or data.startswith(PNG) or data.startswith(JPEG):
-        return data
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+def _as_png(data: bytes) -> bytes:
+    """The picture as PNG, which loses nothing; bytes that are no picture stay as they are."""
+    picture = None if data.startswith(PNG) else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     return data if picture is None else cv2.imencode(".png", picture)[1].tobytes()
 
 
-def sizes(labels: Labels) -> Mapping[str, tuple[int, int]]:
-    """Width and height of every picture that states them or can be read, by path."""
-    images = Images(labels.root)
-    found = {frame.picture: frame.size or displayed_size(images, frame.picture) for frame in labels.frames}
-    return {picture: size for picture, size in found.items() if size}
+def sizes(labels: Labels, displayed: bool = False) -> Mapping[str, tuple[int, int]]:
+    """Width and height of every picture that states them or can be read, by path. Of a film one frame is decoded.
+
+    Args:
+        displayed: as viewers show them, where the labels do not say otherwise.
+    """
+    images, found, films = Images(labels.root), dict[str, tuple[int, int]](), dict[str, tuple[int, int] | None]()
+    for frame in labels.frames:
+        place, size = str(PurePosixPath(frame.picture).parent), frame.size
+        if size is None and place.lower().endswith(FILMS):
+            if place not in films:
+                films[place] = picture_size(images, frame.picture)
+            size = films[place]
+        size = size or picture_size(images, frame.picture, displayed)
+        if size:
+            found[frame.picture] = size
+    return found
 
 
-def displayed_size(images: Images, picture: str) -> tuple[int, int] | None:
-    """Width and height as viewers show the picture; None where it cannot be read. A file that ends early has a size."""
+def picture_size(images: Images, picture: str, displayed: bool = False) -> tuple[int, int] | None:
+    """Width and height; None where the picture cannot be read. A file that ends early has a size.
+
+    Args:
+        displayed: as viewers show it, which turn it by its orientation tag.
+    """
     try:
         data = images.read(picture)
         with Image.open(io.BytesIO(data)) as opened:
             width, height = opened.size
     except (OSError, ValueError, UnidentifiedImageError):
         return None
-    return (height, width) if orientation_of(data) >= 5 else (width, height)
+    return (height, width) if displayed and orientation_of(data) >= 5 else (width, height)

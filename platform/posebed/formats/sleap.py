@@ -21,6 +21,7 @@ from posebed.formats.labels import (
     Frame,
     Labels,
     as_given,
+    below,
     category_of,
     found_in,
     guessed_pairs,
@@ -141,18 +142,18 @@ def _pictures(video: Any, file: Path, folders: Sequence[Path], root: Path, missi
         source = video.source_video
         name = _name(source) if source is not None else file.name.split(".")[0]
         group = str(about["dataset"]).removesuffix("/video")
-        return _Pictures(name, f"{_below(file, root)}/{group}")
+        return _Pictures(name, f"{below(file, root)}/{group}")
     name = _name(video)
     if isinstance(video.filename, list):
         places = [found_in(folders, str(foreign)) for foreign in video.filename]
         if None in places:
             missing[name] = ", ".join(map(str, folders))
         stated = [longest_tail(str(foreign)) for foreign in video.filename]
-        return _Pictures(name, [_below(p, root) if p else s for p, s in zip(places, stated, strict=True)])
+        return _Pictures(name, [below(p, root) if p else s for p, s in zip(places, stated, strict=True)])
     place = found_in(folders, str(video.filename)) if name.lower().endswith(FILMS) else None
     if place is None:
         missing[name] = ", ".join(map(str, folders))
-    return _Pictures(name, _below(place, root) if place else name)
+    return _Pictures(name, below(place, root) if place else name)
 
 
 def _name(video: Any) -> str:
@@ -160,10 +161,6 @@ def _name(video: Any) -> str:
     if isinstance(video.filename, list):
         return PureWindowsPath(str(video.filename[0])).parent.name or "pictures"
     return PureWindowsPath(str(video.filename)).name
-
-
-def _below(file: Path, root: Path) -> str:
-    return file.absolute().relative_to(root.absolute()).as_posix()
 
 
 def _categories(skeletons: Sequence[Any], file: Path) -> tuple[Category, ...]:

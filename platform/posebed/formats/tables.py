@@ -168,6 +168,8 @@ def _multi_index(group: Any, axis: str) -> list[tuple[str, ...]]:
     levels = int(group.attrs[f"{axis}_nlevels"])
     texts = [_texts(group[f"{axis}_level{level}"]) for level in range(levels)]
     codes = [np.asarray(group[f"{axis}_label{level}"]) for level in range(levels)]
+    if any((of < 0).any() for of in codes):
+        raise ValueError(f"{axis} has an entry without a name")
     return [tuple(of[code] for of, code in zip(texts, entry, strict=True)) for entry in zip(*codes, strict=True)]
 
 

@@ -17,7 +17,7 @@ from posebed.annotations.skeleton import mirrored_pairs
 from posebed.data.images import Images
 from posebed.files import write_text
 from posebed.formats.labels import Animal, Frame, Labels, category_of, found_in, longest_tail, tails, unique_note
-from posebed.formats.pictures import copy_pictures, displayed_size, place_of, places, sizes
+from posebed.formats.pictures import copy_pictures, picture_size, place_of, places, sizes
 from posebed.formats.to_dataset import derived_box
 from posebed.listing import clipped, shortened
 from posebed.records import Category
@@ -188,7 +188,7 @@ def _frame(picture: str, part: str, about: _About, images: Images) -> Frame:
     labels = root / _label_path(picture)
     lines = labels.read_text("utf-8-sig").splitlines() if labels.is_file() else []
     rows = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
-    size = displayed_size(images, picture)
+    size = picture_size(images, picture, displayed=True)
     if rows and size is None:
         raise ValueError(f"{labels} needs the size of its picture, but {root / picture} cannot be read")
     animals = tuple(_animal(row, f"{labels}, line {number}", about, size) for number, row in rows if size)
@@ -245,6 +245,7 @@ def write(labels: Labels, folder: Path) -> list[str]:
     known = sizes(labels)
     if unknown := [frame.picture for frame in labels.frames if frame.picture not in known]:
         raise ValueError(f"an Ultralytics folder needs every picture, but {shortened(unknown, 3)} cannot be read")
+    turned = sum(size != known[name] for name, size in sizes(labels, displayed=True).items())
     names = places(labels, lambda frame: f"images/{frame.part or 'train'}/{place_of(frame)}")
     notes = copy_pictures(labels, names, folder)
     numbers = {category.key: number for number, category in enumerate(labels.categories)}
@@ -252,6 +253,8 @@ def write(labels: Labels, folder: Path) -> list[str]:
         lines = [_line(animal, numbers[animal.category], known[frame.picture]) for animal in frame.animals]
         write_text("".join(lines), folder / _label_path(name))
     write_text(yaml_text(_description(labels)), folder / "data.yaml")
+    if turned:
+        notes.append(f"Pictures that Ultralytics turns by their orientation tag: {turned}; check their points.")
     return [*notes, *_lost(labels)]
 
 

@@ -128,6 +128,18 @@ class TestPackage:
                 data.attrs["channel_order"] = order
         np.testing.assert_array_equal(Images(tmp_path).decode("red.pkg.slp/video0/9"), red)
 
+    def test_pictures_in_another_file_are_refused(self, tmp_path: Path):
+        picture = np.asarray(cv2.imencode(".png", np.zeros((4, 5), np.uint8))[1]).astype(np.int8)[None]
+        with h5py.File(tmp_path / "other.h5", "w") as file:
+            file.create_dataset("video0/video", data=picture)
+        with h5py.File(tmp_path / "a.slp", "w") as file:
+            file["video0"] = h5py.ExternalLink("other.h5", "video0")
+            outside = [(str(tmp_path / "other.h5"), 0, 8)]
+            file.create_dataset("video1/video", (1, 8), np.int8, external=outside)
+        for video in ("video0", "video1"):
+            with pytest.raises(ValueError, match=f"{video} lies in another file"):
+                Images(tmp_path).decode(f"a.slp/{video}/0")
+
     def test_a_file_that_is_no_package(self, tmp_path: Path):
         (tmp_path / "a.slp").write_bytes(b"nothing")
         with pytest.raises(ValueError, match="must be a SLEAP file"):

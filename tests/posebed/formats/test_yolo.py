@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from label_files import MOUSE, write_picture
+from label_files import MOUSE, points, write_picture
 from posebed.formats import yolo
-from posebed.formats.labels import Frame, Labels
+from posebed.formats.labels import Animal, Frame, Labels
 from posebed.formats.to_dataset import to_dataset
 from posebed.records import Category
 
@@ -164,3 +164,12 @@ def test_parts_survive_writing(real_data: Path, tmp_path: Path):
         np.testing.assert_allclose(one.points, other.points, atol=1e-4)
         assert one.box == pytest.approx(other.box, abs=1e-4)
     assert cv2.imread(str(tmp_path / read.frames[0].picture)).shape == (720, 1280, 3)
+
+
+def test_pictures_that_are_turned_are_told(tmp_path: Path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.jpg", exif=exif)
+    animal = Animal("mouse", points((1, 2, 2), (3, 4, 2), (0, 0, 0), (5, 6, 2)))
+    notes = yolo.write(Labels(tmp_path, (MOUSE,), (Frame("a.jpg", (animal,)),)), tmp_path / "out")
+    assert any("turns by their orientation tag: 1" in note for note in notes)
