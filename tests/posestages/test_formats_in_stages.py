@@ -43,6 +43,7 @@ def project(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_stages_take_them(project: Path, name: str, count: int):
     params = read_params(project / "params.yaml")
     prepare.prepare(params, name, prepared_folder(name))
+    assert "Boxes that look like" not in (prepared_folder(name) / "about.json").read_text()
     split.split(params, name, prepared_folder(name), split_folder(name))
     pack.pack(params, name, prepared_folder(name), pack_folder(name))
     records = read_records(prepared_folder(name) / "records.parquet")

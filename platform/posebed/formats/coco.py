@@ -180,7 +180,7 @@ def write(labels: Labels, folder: Path) -> list[str]:
     names = places(labels)
     notes = copy_pictures(labels, names, folder / "images")
     known = sizes(labels)
-    content = coco_content(labels, with_boxes=True)
+    content = coco_content(labels, known)
     position = {image["id"]: number for number, image in enumerate(content["images"], 1)}
     for image, name in zip(content["images"], names, strict=True):
         if size := known.get(image["file_name"]):

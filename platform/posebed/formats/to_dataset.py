@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from posebed.annotations.coco_file import CocoFile, sheet_of
 from posebed.annotations.skeleton import Json
 from posebed.config import PictureOptions
 from posebed.formats.labels import Animal, Frame, Labels
+from posebed.formats.pictures import sizes
 from posebed.listing import shortened
 from posebed.records import Category, Dataset
 
@@ -39,11 +40,12 @@ def to_dataset(labels: Labels, name: str, options: PictureOptions | None = None,
             f"{name} needs its pictures, but these films or folders were not found: {shortened(labels.missing)}; "
             f"looked for in {places}; put them there, or name their folder by the option pictures"
         )
+    known = sizes(labels, displayed=options is not None and options.orientation == "displayed")
     parts = list(dict.fromkeys(frame.part for frame in labels.frames if frame.animals)) or [""]
     sheets = [
         sheet_of(
             CocoFile(name, part=part, group=_grouped(run), sized=False),
-            coco_content(replace(labels, frames=tuple(f for f in labels.frames if f.part == part)), with_boxes=True),
+            coco_content(replace(labels, frames=tuple(f for f in labels.frames if f.part == part)), known),
         )
         for part in parts
     ]
@@ -61,18 +63,18 @@ def _grouped(run: int | None) -> Callable[[Json, Json], str]:
     return group
 
 
-def coco_content(labels: Labels, with_boxes: bool = False) -> dict[str, Any]:
+def coco_content(labels: Labels, known: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
     """Labels as the content of a COCO-keypoints file. Film, frame number and track are further fields; ids are texts
     that stay the same when other pictures are added.
 
     Args:
-        with_boxes: derive those that the labels do not state.
+        known: sizes of pictures, by path, at whose edges derived boxes are cut.
     """
     keys = {category.key: position for position, category in enumerate(labels.categories, 1)}
     return {
         "images": [_image(frame) for frame in labels.frames],
         "annotations": [
-            _annotation(frame, animal, identity, keys[animal.category], with_boxes)
+            _annotation(frame, animal, identity, keys[animal.category], known.get(frame.picture))
             for frame in labels.frames
             for animal, identity in zip(frame.animals, identities(frame), strict=True)
         ],
@@ -96,8 +98,10 @@ def _image(frame: Frame) -> dict[str, Any]:
     return {"id": frame.picture, "file_name": frame.picture, **size, **film, **number}
 
 
-def _annotation(frame: Frame, animal: Animal, identity: str, category: int, with_box: bool) -> dict[str, Any]:
-    box = animal.box or (derived_box(animal.points) if with_box else None)
+def _annotation(
+    frame: Frame, animal: Animal, identity: str, category: int, size: tuple[int, int] | None
+) -> dict[str, Any]:
+    box = animal.box or derived_box(animal.points, size)
     confidences = animal.point_scores
     return {
         "id": identity,
@@ -132,16 +136,18 @@ def _category(category: Category, identity: int) -> dict[str, Any]:
     }
 
 
-def derived_box(points: np.ndarray) -> tuple[float, float, float, float] | None:
-    """The padded extent of the labelled points as x, y, width, height; None without any point. It may leave the
-    picture in part."""
+def derived_box(points: np.ndarray, size: tuple[int, int] | None = None) -> tuple[float, float, float, float] | None:
+    """The padded extent of the labelled points as x, y, width, height, cut at the edges of a picture of that size if
+    any of it lies inside; None without any point."""
     xy = points[points[:, 2] > 0, :2]
     if not len(xy):
         return None
     low, high = xy.min(0), xy.max(0)
     padding = max(PADDING * float((high - low).max()), LEAST_PADDING)
-    x, y = (float(v) for v in low - padding)
-    width, height = (float(v) for v in high - low + 2 * padding)
+    low, high = low - padding, high + padding
+    if size and (low < size).all() and (high > 0).all():
+        low, high = np.maximum(low, 0), np.minimum(high, size)
+    x, y, width, height = (float(v) for v in (*low, *(high - low)))
     return x, y, width, height
 
 
@@ -151,5 +157,5 @@ def _box_note(labels: Labels) -> list[str]:
         return []
     return [
         f"Boxes derived from the points, each side padded by {PADDING:.0%} of the longer side and by "
-        f"{LEAST_PADDING:.0f} pixels at least: {derived}."
+        f"{LEAST_PADDING:.0f} pixels at least, and cut at the picture's edges: {derived}."
     ]

@@ -259,7 +259,7 @@ def write(labels: Labels, folder: Path) -> list[str]:
 
 
 def _line(animal: Animal, number: int, size: tuple[int, int]) -> str:
-    box = animal.box or derived_box(animal.points) or (0.0, 0.0, 0.0, 0.0)
+    box = animal.box or derived_box(animal.points, size) or (0.0, 0.0, 0.0, 0.0)
     scale = np.array(size, np.float64)
     placed = [(box[0] + box[2] / 2) / size[0], (box[1] + box[3] / 2) / size[1], box[2] / size[0], box[3] / size[1]]
     shares = np.column_stack([animal.points[:, :2] / scale, animal.points[:, 2]])

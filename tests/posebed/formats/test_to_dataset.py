@@ -26,6 +26,12 @@ def test_an_animal_without_a_point_has_no_box():
     assert derived_box(np.zeros((4, 3))) is None
 
 
+def test_a_derived_box_ends_at_the_edges_of_its_picture():
+    assert derived_box(PLACED, (22, 33)) == (5, 7, 17, 26)
+    outside = points((100, 100, 2), (90, 90, 2), (0, 0, 0), (0, 0, 0))
+    assert derived_box(outside, (22, 33)) == derived_box(outside)
+
+
 def test_stated_boxes_stay_and_derived_ones_are_told(tmp_path: Path):
     animals = (Animal("mouse", PLACED, box=(1, 2, 30, 40)), Animal("mouse", PLACED))
     labels = with_pictures(Labels(tmp_path, (MOUSE,), (Frame("a.png", animals),)), tmp_path)
