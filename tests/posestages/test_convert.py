@@ -44,6 +44,27 @@ def test_there_and_back(samples: Path, out: str, to: str | None):
     assert posebed("check", "back").returncode == 0
 
 
+def test_poses_of_a_model_go_where_people_correct_them(samples: Path):
+    """As `posebed predict` writes them, with pictures named from the working folder."""
+    Path("mice").mkdir()
+    Path("mice/a.png").write_bytes((samples / "dlc_single/labeled-data/m4s1/img0000.png").read_bytes())
+    pose = {"keypoints": [1, 2, 2, 3, 4, 2], "confidence": [0.75, 0.5], "score": 0.625, "bbox": [0, 0, 9, 9]}
+    content = {
+        "images": [{"id": 1, "file_name": "mice/a.png"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, **pose}],
+        "categories": [{"id": 1, "name": "mouse", "keypoints": ["nose", "tail"], "skeleton": [[1, 2]]}],
+    }
+    Path("poses").mkdir()
+    Path("poses/poses.json").write_text(json.dumps(content))
+    for out, to in (("a.slp", []), ("project", ["--to", "deeplabcut"])):
+        done = posebed("convert", "poses/poses.json", out, *to)
+        assert done.returncode == 0 and "1 animal, of which 1 predicted" in done.stdout
+    table = Path("project/labeled-data/mice/machinelabels.csv").read_text()
+    assert "a.png,1.0,2.0,0.75,3.0,4.0,0.5" in table
+    assert Path("project/labeled-data/mice/machinelabels-iter0.h5").is_file()
+    assert "only predictions: 1" in posebed("convert", "a.slp", "back").stderr
+
+
 @pytest.mark.parametrize(
     ("words", "what"),
     [

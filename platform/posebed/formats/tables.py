@@ -20,7 +20,7 @@ from posebed.listing import clipped, shortened
 
 LEVELS = ("scorer", "individuals", "bodyparts", "coords")
 KEY = "df_with_missing"
-"""Of DeepLabCut's HDF5 files."""
+"""Of the tables that are written."""
 
 
 class Column(NamedTuple):
@@ -135,20 +135,37 @@ def read_hdf5(path: Path) -> Table:
         ) from error
     try:
         with h5py.File(path) as file:
-            group = file[KEY]
-            header = _multi_index(group, "axis0")
-            index = _multi_index(group, "axis1")
+            group = _only_table(file)
+            header, index = _multi_index(group, "axis0"), _multi_index(group, "axis1")
             names = [_name(group, "axis0", level) for level in range(len(header[0]) if header else 0)]
-            values = np.asarray(group["block0_values"], np.float64)
+            values = _values(group, header, len(index))
     except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
         raise ValueError(
-            f"{path} must hold DeepLabCut's table {KEY!r} in pandas' fixed form, but does not: {clipped(str(error))}; "
+            f"{path} must hold one table of DeepLabCut in pandas' fixed form, but does not: {clipped(str(error))}; "
             f"give the CSV file instead"
         ) from error
     several = "individuals" in names or len(names) == 4
     levels = [level for level in LEVELS if several or level != "individuals"]
     columns = [Column(**{"individual": "", **_named(levels, entry)}) for entry in header]
     return _checked(path, columns, ["/".join(entry) for entry in index], values, several)
+
+
+def _only_table(file: Any) -> Any:
+    """The table of a file: DeepLabCut calls it ``df_with_missing``, its labelling tool ``keypoints``."""
+    names = list(file.keys())
+    if len(names) != 1:
+        raise ValueError(f"it holds {shortened(names, 5)}")
+    return file[names[0]]
+
+
+def _values(group: Any, header: Sequence[tuple[str, ...]], rows: int) -> np.ndarray:
+    """(rows, columns) float64. Columns of each type are a block of their own."""
+    place = {entry: i for i, entry in enumerate(header)}
+    values = np.full((rows, len(header)), np.nan)
+    for block in range(int(group.attrs["nblocks"])):
+        columns = [place[entry] for entry in _multi_index(group, f"block{block}_items")]
+        values[:, columns] = np.asarray(group[f"block{block}_values"], np.float64)
+    return values
 
 
 def _named(levels: Sequence[str], entry: Sequence[str]) -> dict[str, str]:

@@ -24,12 +24,23 @@ LEAST_PADDING = 5.0
 """The same in pixels, for animals of few points."""
 
 
-def to_dataset(labels: Labels, name: str, options: PictureOptions | None = None, run: int | None = None) -> Dataset:
+def _unchanged(category: Json) -> Json:
+    return category
+
+
+def to_dataset(
+    labels: Labels,
+    name: str,
+    options: PictureOptions | None = None,
+    run: int | None = None,
+    corrected: Callable[[Json], Json] = _unchanged,
+) -> Dataset:
     """Check labels and make records of them. Frames of one film are one group.
 
     Args:
         name: of the label file, in problems.
         run: this many consecutive frames of a film form a group instead.
+        corrected: completes or corrects the entry of a category.
 
     Raises:
         ValueError: films are missing.
@@ -44,7 +55,7 @@ def to_dataset(labels: Labels, name: str, options: PictureOptions | None = None,
     parts = list(dict.fromkeys(frame.part for frame in labels.frames if frame.animals)) or [""]
     sheets = [
         sheet_of(
-            CocoFile(name, part=part, group=_grouped(run), sized=False),
+            CocoFile(name, part=part, group=_grouped(run), category=corrected, sized=False),
             coco_content(replace(labels, frames=tuple(f for f in labels.frames if f.part == part)), known),
         )
         for part in parts

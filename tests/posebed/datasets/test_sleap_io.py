@@ -32,6 +32,15 @@ def test_films_in_a_folder_of_their_own(real_data: Path):
     assert [record.group for record in dataset.records] == [f"dance.mp4/{n}" for n in range(3)]
 
 
+def test_pairs_that_were_guessed_can_be_corrected(real_data: Path):
+    sample = real_data / "native_samples/dlc_single"
+    right = {"openfield": {"flip_pairs": [], "skeleton": [("snout", "tailbase")]}}
+    category = read(Options.model_validate({"skeletons": right}), sample).categories[0]
+    assert (category.flip_pairs, category.limbs) == ((), ((0, 3),))
+    with pytest.raises(LookupError, match="has mouse; there is openfield"):
+        read(Options.model_validate({"skeletons": {"mouse": {}}}), sample)
+
+
 def test_the_catalog_has_it():
     spec = installed().dataset("sleap_io")
     assert set(spec.options.model_fields) >= {"format", "pictures", "half_pixel", "group_run", "orientation", "linked"}

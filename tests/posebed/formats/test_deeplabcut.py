@@ -87,6 +87,24 @@ class TestSamples:
         assert "1 place" in note and "snout/x" in note and "img0000.png" in note
         assert point(labels, "img0000.png", "snout")[0] == pytest.approx(31.521)
 
+    def test_the_hdf5_of_the_labelling_tool(self, samples: Path, tmp_path: Path):
+        """It has another key, and whole numbers in a block of their own."""
+        pd = pytest.importorskip("pandas")
+        pytest.importorskip("tables")
+        file = samples / "dlc_multi/unique/labeled-data/video/CollectedData_LM.csv"
+        table = pd.read_csv(file, header=[0, 1, 2, 3], index_col=[0, 1, 2])
+        table.columns.names = [None] * 4
+        table.iloc[:, :2] = 7
+        table = table.astype({table.columns[0]: "int64"})
+        out = tmp_path / "labeled-data/video/CollectedData_LM.h5"
+        out.parent.mkdir(parents=True)
+        table.to_hdf(out, key="keypoints", mode="w")
+        found = read_hdf5(out)
+        assert found.several and found.individuals() == ["Animal1", "Animal2", "single"]
+        assert found.pictures == read_csv(file).pictures
+        np.testing.assert_array_equal(found.values[:, 2:], read_csv(file).values[:, 2:])
+        np.testing.assert_array_equal(found.values[:, :2], 7)
+
     def test_without_the_csv_the_hdf5_is_read(self, samples: Path, tmp_path: Path):
         shutil.copytree(samples / "dlc_multi/flies", tmp_path / "project")
         (tmp_path / "project/labeled-data/clip/CollectedData_sample.csv").unlink()
