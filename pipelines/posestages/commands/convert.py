@@ -47,6 +47,8 @@ def _counts(labels: Labels) -> str:
     flags, animals = labels.flags(), list(labels.animals())
     predicted = sum(animal.predicted for animal in animals)
     of = f", of which {predicted} predicted" if predicted else ""
+    blank = sum(not animal.points[:, 2].any() for animal in animals)
+    of += f", {blank} without a labelled point" if blank else ""
     return (
         f"{counted(len(labels.frames), 'frame')}, {counted(len(animals), 'animal')}{of}; points: {flags[2]} visible, "
         f"{flags[1]} hidden, {flags[0]} unlabelled"

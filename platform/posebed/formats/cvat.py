@@ -32,7 +32,10 @@ _ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
 def recognises(path: Path) -> bool:
     file = path / "annotations.xml" if path.is_dir() else path
     try:
-        return file.suffix == ".xml" and b"<annotations>" in file.read_bytes()[:2000]
+        if file.suffix != ".xml":
+            return False
+        with file.open("rb") as opened:
+            return b"<annotations>" in opened.read(2000)
     except OSError:
         return False
 
@@ -272,9 +275,11 @@ def _animals(
                 xy[order.index(point.name)] = point.x, point.y
             flags[order.index(point.name)] = point.visibility
         points = points_of(xy, flags)
-        if points[:, 2].any():
-            source = f"{content.file.name}: {one.frame} {one.group}".strip()
-            found[one.frame].append(Animal(one.category, points, one.track, one.box, source=source))
+        if not points[:, 2].any():
+            content.ignored["Objects without a point in their picture"] += 1
+            continue
+        source = f"{content.file.name}: {one.frame} {one.group}".strip()
+        found[one.frame].append(Animal(one.category, points, one.track, one.box, source=source))
     return found
 
 

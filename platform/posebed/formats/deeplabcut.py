@@ -26,15 +26,13 @@ from posebed.formats.labels import (
     number_of,
     points_of,
 )
-from posebed.formats.tables import Table, differences, is_table, read_csv, read_hdf5
+from posebed.formats.tables import UNIQUE, Table, differences, is_table, read_csv, read_hdf5
 from posebed.listing import shortened
 from posebed.records import Category
 from posebed.yamlfile import read_yaml
 
 NAME = "DeepLabCut"
 LOOKED_FOR = "labeled-data/VIDEO/CollectedData_SCORER.csv or .h5 (DeepLabCut)"
-UNIQUE = "single"
-"""The pseudo individual that unique body parts belong to."""
 
 
 def recognises(path: Path) -> bool:

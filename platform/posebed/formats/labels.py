@@ -76,9 +76,6 @@ class Labels:
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
     """Films, or folders of pictures, that were not found, and where they were looked for."""
 
-    def category(self, key: str) -> Category:
-        return next(category for category in self.categories if category.key == key)
-
     def animals(self) -> Iterator[Animal]:
         return (animal for frame in self.frames for animal in frame.animals)
 

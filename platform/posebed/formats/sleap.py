@@ -85,14 +85,14 @@ def read(path: Path, pictures: Path | None = None) -> Labels:
     folders = [file.parent, file.parent / "videos", *([pictures] if pictures else [])]
     root = as_given(_common_folder(file.parent, pictures), file) if pictures else file.parent
     missing: dict[str, str] = {}
-    videos = [_pictures(video, file, folders, root, missing) for video in content.videos]
-    _must_differ(file, videos)
+    videos = {id(video): _pictures(video, file, folders, root, missing) for video in content.videos}
+    _must_differ(file, [*videos.values()])
     categories = _categories(content.skeletons, file)
     of_skeleton = {id(skeleton): key.key for skeleton, key in zip(content.skeletons, categories, strict=True)}
     frames = [
         frame
         for labelled in content.labeled_frames
-        if (frame := _frame(labelled, videos[content.videos.index(labelled.video)], of_skeleton, file))
+        if (frame := _frame(labelled, videos[id(labelled.video)], of_skeleton, file))
     ]
     if not frames:
         predicted = sum(len(labelled.predicted_instances) for labelled in content.labeled_frames)

@@ -15,14 +15,12 @@ import numpy as np
 from posebed.files import write_text
 from posebed.formats.labels import Animal, Frame, Labels, xy_of
 from posebed.formats.pictures import copy_pictures, place_of, places
-from posebed.formats.tables import Column, Table, csv_text, write_hdf5
+from posebed.formats.tables import UNIQUE, Column, Table, csv_text, write_hdf5
 from posebed.listing import shortened
 from posebed.records import Category
 from posebed.yamlfile import yaml_text
 
 SCORER = "posebed"
-UNIQUE = "single"
-"""DeepLabCut's pseudo individual for body parts that belong to no animal."""
 
 
 def write_deeplabcut(labels: Labels, folder: Path) -> list[str]:

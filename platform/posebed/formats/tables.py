@@ -19,6 +19,8 @@ import numpy as np
 from posebed.listing import clipped, shortened
 
 LEVELS = ("scorer", "individuals", "bodyparts", "coords")
+UNIQUE = "single"
+"""DeepLabCut's pseudo individual for body parts that belong to no animal."""
 KEY = "df_with_missing"
 """Of the tables that are written."""
 

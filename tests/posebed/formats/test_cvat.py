@@ -78,6 +78,11 @@ class TestSkeletons:
         labels = cvat.read(export(tmp_path, image(f'<skeleton label="mouse">{points}</skeleton>')))
         np.testing.assert_array_equal(next(labels.animals()).points, [[1, 2, 2], [0, 0, 0]])
 
+    def test_an_object_outside_of_its_picture_is_counted(self, tmp_path: Path):
+        point = '<points label="nose" points="1.00,2.00" outside="1"/>'
+        labels = cvat.read(export(tmp_path, image(f'<skeleton label="mouse">{point}</skeleton>')))
+        assert "Objects without a point in their picture, left out: 1." in labels.notes
+
     def test_pictures_without_labels_stay(self, tmp_path: Path):
         labels = cvat.read(export(tmp_path, image(f'<skeleton label="mouse">{POINTS}</skeleton>') + image("", "b.png")))
         assert [frame.picture for frame in labels.frames] == ["a.png", "b.png"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from label_files import write_picture, write_table
 from posebed.formats import deeplabcut
 from posebed.formats.labels import Animal, Labels
+from posebed.formats.table_projects import write_deeplabcut
 from posebed.formats.tables import differences, read_csv, read_hdf5
 from posebed.formats.to_dataset import to_dataset
 
@@ -209,3 +211,22 @@ class TestConfiguration:
     def test_windows_paths(self, tmp_path: Path):
         single(tmp_path, "labeled-data\\film\\img0001.png,1,2,3,4")
         assert not to_dataset(deeplabcut.read(tmp_path), "project").problems
+
+
+class TestWithoutOptionalPackages:
+    def test_the_hdf5_needs_h5py(self, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setitem(sys.modules, "h5py", None)
+        with pytest.raises(ValueError, match=r"pip install posebed\[formats\]"):
+            deeplabcut.read(samples / "dlc_single/labeled-data/m4s1/CollectedData_Pranav.h5")
+
+    def test_the_csv_needs_nothing(self, samples: Path, monkeypatch: pytest.MonkeyPatch):
+        for name in ("h5py", "tables", "sleap_io"):
+            monkeypatch.setitem(sys.modules, name, None)
+        labels = deeplabcut.read(samples / "dlc_single")
+        assert len(labels.frames) == 4 and "Not compared with its CSV file" in " ".join(labels.notes)
+
+    def test_writing_needs_pytables(self, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        labels = deeplabcut.read(samples / "dlc_single")
+        monkeypatch.setitem(sys.modules, "tables", None)
+        with pytest.raises(ValueError, match="must be written by PyTables"):
+            write_deeplabcut(labels, tmp_path)
