@@ -16,6 +16,8 @@ from zipfile import BadZipFile, ZipFile
 import cv2
 import numpy as np
 
+from posebed.data.hdf5 import hdf5_errors_told, open_hdf5
+
 FILMS = (".mp4", ".avi", ".mov", ".mkv")
 PACKAGES = (".slp",)
 _MOST_DECODERS = 4
@@ -175,27 +177,19 @@ class Package:
     frame in the film that it was taken from."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            import h5py  # only packages need it
-        except ImportError as error:
-            raise ValueError(
-                f"{path} must be read by h5py, which is not installed: pip install posebed[formats]"
-            ) from error
-        try:
-            self._file = h5py.File(path)
-        except OSError as error:
-            raise ValueError(f"{path} must be a SLEAP file in HDF5, but cannot be opened: {error}") from error
+        self._file = open_hdf5(path)
         self.path = path
         self._rows: dict[str, Mapping[int, int]] = {}
         self._lock = threading.Lock()
 
     def has(self, member: str) -> bool:
         video, _, number = member.rpartition("/")
-        return number.isascii() and number.isdecimal() and f"{video}/video" in self._file
+        with hdf5_errors_told(self.path):
+            return number.isascii() and number.isdecimal() and f"{video}/video" in self._file
 
     def read(self, member: str) -> bytes:
         video, _, number = member.rpartition("/")
-        with self._lock:
+        with self._lock, hdf5_errors_told(self.path):
             row = self._rows_of(video).get(int(number))
             if row is None:
                 holds = f"{video} holds {len(self._rows_of(video))} others"

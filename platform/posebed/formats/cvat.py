@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
-from xml.etree.ElementTree import Element, fromstring
+from xml.etree.ElementTree import Element, ParseError, fromstring
 from xml.parsers import expat
 
 import numpy as np
@@ -79,7 +79,7 @@ def _without_entities(file: Path) -> Element:
         parser.StartDoctypeDeclHandler = refuse
         parser.Parse(data, True)
         return fromstring(data)  # noqa: S314
-    except (OSError, expat.ExpatError) as error:
+    except (OSError, expat.ExpatError, ParseError) as error:
         raise ValueError(f"{file} must be an export of CVAT, but cannot be read: {clipped(str(error))}") from error
 
 

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
-from posebed.annotations.checks import is_number
+from posebed.annotations.checks import is_number, is_side
 from posebed.annotations.jsonfile import read_json
 from posebed.formats.labels import Animal, Frame, Labels, category_of, found_in, guessed_pairs, longest_tail, points_of
 from posebed.listing import clipped
@@ -104,13 +104,13 @@ class _Object:
 def _objects(task: Mapping[str, Any], file: Path, shift: float, told: Counter[str]) -> list[_Object]:
     """The animals of a task, by its first annotation that counts: further ones are those of other people."""
     where = f"task {task.get('id')}"
-    given = [a for a in task.get("annotations") or [] if isinstance(a, dict) and not a.get("was_cancelled")]
+    given = [a for a in _objects_in(task.get("annotations")) if not a.get("was_cancelled")]
     told.update(["Tasks that nobody labelled"] if not given else [])
     if len(given) > 1:
         told["Annotations of the same picture by further people, left out"] += len(given) - 1
     if task.get("predictions"):
         told["Tasks with predictions, which are left out"] += 1
-    results = [r for r in (given[0].get("result") or [] if given else []) if isinstance(r, dict)]
+    results = _objects_in(given[0].get("result")) if given else []
     boxes = {r["id"]: r for r in results if r.get("type") == "rectanglelabels" and isinstance(r.get("id"), str)}
     related = _relations(results)
     objects: dict[str, _Object] = {}
@@ -129,6 +129,11 @@ def _objects(task: Mapping[str, Any], file: Path, shift: float, told: Counter[st
         objects[owner].points[name] = x - shift, y - shift
     told.update(["Rectangles without keypoints, left out"] * (len(boxes) - len([name for name in objects if name])))
     return list(objects.values())
+
+
+def _objects_in(value: object) -> list[Mapping[str, Any]]:
+    """The JSON objects of a list; none of anything else."""
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
 def _relations(results: Iterable[_Region]) -> Mapping[str, list[str]]:
@@ -158,16 +163,16 @@ def _label(region: _Region, kind: str) -> str:
 
 def _size(region: _Region, file: Path, where: str) -> tuple[int, int]:
     width, height = region.get("original_width"), region.get("original_height")
-    if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
+    if not (is_side(width) and is_side(height)):
         raise ValueError(f"{file} must state original_width and original_height of every region, but {where} does not")
-    return width, height
+    return int(width), int(height)
 
 
 def _pixels(region: _Region, names: Sequence[str], file: Path, where: str) -> list[float]:
     """Percent of width and height as pixels."""
     size, value = _size(region, file, where), region.get("value")
     given = [value.get(name) if isinstance(value, dict) else None for name in names]
-    numbers = [float(number) for number in given if is_number(number) and np.isfinite(number)]
+    numbers = [float(number) for number in given if is_number(number) and abs(number) < 1e9]
     if len(numbers) != len(names):
         raise ValueError(f"{file} must give {', '.join(names)} of every region as numbers, but {where} does not")
     return [number * size[i % 2] / 100 for i, number in enumerate(numbers)]

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from posebed.data.containers import FILMS
+from posebed.data.hdf5 import open_hdf5
 from posebed.formats.labels import (
     Animal,
     Frame,
@@ -129,6 +130,7 @@ def _loaded(file: Path) -> Any:
     sleap_io = open_sleap_io()
     if not file.is_file():
         raise ValueError(f"{file} must be a SLEAP file, but there is none")
+    open_hdf5(file).close()  # it refuses damaged files
     try:
         return sleap_io.load_slp(file, open_videos=False)
     except (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError) as error:

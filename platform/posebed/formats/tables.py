@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from posebed.data.hdf5 import open_hdf5
 from posebed.listing import clipped, shortened
 
 LEVELS = ("scorer", "individuals", "bodyparts", "coords")
@@ -127,25 +128,19 @@ def read_hdf5(path: Path) -> Table:
     """Read a table that pandas wrote in its fixed form, as DeepLabCut does.
 
     Raises:
-        ValueError: h5py is not installed, or the file is no such table.
+        ValueError: h5py is not installed, or the file is damaged or no such table.
     """
-    try:
-        import h5py
-    except ImportError as error:
-        raise ValueError(
-            f"{path} must be read by h5py, which is not installed: pip install posebed[formats]"
-        ) from error
-    try:
-        with h5py.File(path) as file:
+    with open_hdf5(path) as file:
+        try:
             group = _only_table(file)
             header, index = _multi_index(group, "axis0"), _multi_index(group, "axis1")
             names = [_name(group, "axis0", level) for level in range(len(header[0]) if header else 0)]
             values = _values(group, header, len(index))
-    except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
-        raise ValueError(
-            f"{path} must hold one table of DeepLabCut in pandas' fixed form, but does not: {clipped(str(error))}; "
-            f"give the CSV file instead"
-        ) from error
+        except (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError, AttributeError) as error:
+            raise ValueError(
+                f"{path} must hold one table of DeepLabCut in pandas' fixed form, but does not: "
+                f"{clipped(str(error))}; give the CSV file instead"
+            ) from error
     several = "individuals" in names or len(names) == 4
     levels = [level for level in LEVELS if several or level != "individuals"]
     columns = [Column(**{"individual": "", **_named(levels, entry)}) for entry in header]

@@ -26,6 +26,8 @@ from posebed.yamlfile import read_yaml, yaml_text
 NAME = "Ultralytics pose"
 LOOKED_FOR = "data.yaml with kpt_shape (Ultralytics pose)"
 _PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_MOST_KEYPOINTS = 10_000
+"""A file that states more is mistaken, and names for all of them would fill the memory."""
 _PARTS = ("train", "val", "test")
 
 
@@ -88,7 +90,10 @@ def _read_about(file: Path, notes: list[str]) -> _About:
     content = read_yaml(file)
     shape = content.get("kpt_shape")
     if not (isinstance(shape, list) and len(shape) == 2 and _is_count(shape[0]) and shape[1] in (2, 3)):
-        raise ValueError(f"{file} must state kpt_shape as [K, 2] or [K, 3], but states {clipped(str(shape))}")
+        raise ValueError(
+            f"{file} must state kpt_shape as [K, 2] or [K, 3] with K up to {_MOST_KEYPOINTS}, but states "
+            f"{clipped(str(shape))}"
+        )
     names = content.get("names")
     classes = dict(enumerate(names)) if isinstance(names, list) else names
     if not isinstance(classes, dict) or set(classes) != set(range(len(classes))) or not classes:
@@ -102,7 +107,7 @@ def _read_about(file: Path, notes: list[str]) -> _About:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_KEYPOINTS
 
 
 def _keypoint_names(file: Path, stated: object, count: int) -> list[str]:

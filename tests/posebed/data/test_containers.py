@@ -142,5 +142,5 @@ class TestPackage:
 
     def test_a_file_that_is_no_package(self, tmp_path: Path):
         (tmp_path / "a.slp").write_bytes(b"nothing")
-        with pytest.raises(ValueError, match="must be a SLEAP file"):
+        with pytest.raises(ValueError, match="must be a sound HDF5 file"):
             Images(tmp_path).decode("a.slp/video0/0")

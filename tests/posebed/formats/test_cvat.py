@@ -109,8 +109,9 @@ class TestBadInput:
         with pytest.raises(ValueError, match="declares a document type"):
             cvat.read(tmp_path)
 
-    def test_broken_xml(self, tmp_path: Path):
-        (tmp_path / "annotations.xml").write_text("<annotations>")
+    @pytest.mark.parametrize("text", ["<annotations>", "<annotations><a:b/></annotations>", ""])
+    def test_broken_xml(self, tmp_path: Path, text: str):
+        (tmp_path / "annotations.xml").write_text(text)
         with pytest.raises(ValueError, match="cannot be read"):
             cvat.read(tmp_path)
 

@@ -175,6 +175,11 @@ class TestBadInput:
         (tmp_path / "labeled-data/film").mkdir(parents=True)
         file = tmp_path / "labeled-data/film/CollectedData_A.h5"
         file.write_bytes(b"nothing")
+        with pytest.raises(ValueError, match="sound HDF5 file"):
+            deeplabcut.read(file)
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(file, "w") as other:
+            other["df_with_missing/table"] = [1.0]
         with pytest.raises(ValueError, match="pandas' fixed form"):
             deeplabcut.read(file)
 

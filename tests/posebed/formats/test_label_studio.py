@@ -104,7 +104,16 @@ def test_two_animals_without_rectangles_cannot_be_told_apart(tmp_path: Path):
         label_studio.read(export(tmp_path, [point("nose", 50, 25), point("nose", 60, 25)]))
 
 
-@pytest.mark.parametrize("content", ["[]", "[1]", '[{"annotations": []}]', '[{"annotations": 1, "data": 2}]'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "[1]",
+        '[{"annotations": []}]',
+        '[{"annotations": 7, "data": {"image": "a.png"}}]',
+        '[{"annotations": 1, "data": 2}]',
+    ],
+)
 def test_what_is_no_export(tmp_path: Path, content: str):
     (tmp_path / "export.json").write_text(content)
     with pytest.raises(ValueError, match="must"):

@@ -206,7 +206,14 @@ class TestBadInput:
 
     def test_no_sleap_file(self, tmp_path: Path):
         (tmp_path / "out.slp").write_bytes(b"nothing")
-        with pytest.raises(ValueError, match="must be a SLEAP file, but cannot be read"):
+        with pytest.raises(ValueError, match="must be a sound HDF5 file"):
+            sleap.read(tmp_path / "out.slp")
+
+    def test_a_table_that_cannot_be_in_the_file(self, tmp_path: Path):
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(tmp_path / "out.slp", "w") as file:
+            file.create_dataset("points", shape=(10**10,), dtype="f8", chunks=(1000,))
+        with pytest.raises(ValueError, match=r"points must fit .* states 80\.0 GB"):
             sleap.read(tmp_path / "out.slp")
 
     def test_an_export_of_predictions(self, tmp_path: Path):

@@ -136,7 +136,7 @@ class TestBadInput:
         with pytest.raises(ValueError, match=what):
             yolo.read(folder(tmp_path, f"{ONE} 0.5 0.25 1 0 0 0", more=more))
 
-    @pytest.mark.parametrize("shape", ["[2, 4]", "3", "[0, 2]", "[true, 3]"])
+    @pytest.mark.parametrize("shape", ["[2, 4]", "3", "[0, 2]", "[true, 3]", "[2000000000, 3]"])
     def test_shapes(self, tmp_path: Path, shape: str):
         with pytest.raises(ValueError, match="must state kpt_shape"):
             yolo.read(folder(tmp_path, ONE, shape=shape))
