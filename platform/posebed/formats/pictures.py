@@ -35,8 +35,13 @@ def places(labels: Labels, place: Callable[[Frame], str] = place_of) -> list[str
     """The place of every frame's picture.
 
     Raises:
-        ValueError: two pictures would have one place.
+        ValueError: two pictures would have one place, or one leads out of the folder that is written.
     """
+    outside = [
+        f.picture for f in labels.frames if PurePosixPath(f.picture).is_absolute() or ".." in f.picture.split("/")
+    ]
+    if outside:
+        raise ValueError(f"pictures must lie below {labels.root}, but their paths lead out: {shortened(outside, 3)}")
     found = [place(frame) for frame in labels.frames]
     if twice := [name for name, times in Counter(found).items() if times > 1]:
         raise ValueError(f"pictures must have names that differ, but several would be called {shortened(twice, 3)}")

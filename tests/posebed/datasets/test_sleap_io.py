@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from label_files import write_picture
 from posebed.catalog import installed
 from posebed.datasets.sleap_io import Options, check_path, read
 
@@ -39,6 +41,18 @@ def test_pairs_that_were_guessed_can_be_corrected(real_data: Path):
     assert (category.flip_pairs, category.limbs) == ((), ((0, 3),))
     with pytest.raises(LookupError, match="has mouse; there is openfield"):
         read(Options.model_validate({"skeletons": {"mouse": {}}}), sample)
+
+
+def test_coco_without_boxes_gets_them_from_the_points(tmp_path: Path):
+    write_picture(tmp_path / "images/a.png")
+    content = {
+        "images": [{"id": 0, "file_name": "a.png"}],
+        "annotations": [{"id": "x", "image_id": 0, "category_id": 1, "keypoints": ["10", "12", "2", 20, 30, 1]}],
+        "categories": [{"id": 1, "name": "mouse", "keypoints": ["nose", "tail"]}],
+    }
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    dataset = read(Options(format="coco"), tmp_path)
+    assert not dataset.problems and dataset.records[0].box == (5, 7, 20, 28)
 
 
 def test_the_catalog_has_it():

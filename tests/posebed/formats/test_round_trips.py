@@ -150,3 +150,15 @@ def test_real_samples_through_every_format(real_data: Path, tmp_path: Path, samp
         must_agree(labels, again)
         assert links_of(again.categories[0]) == links_of(labels.categories[0])
         assert pairs_of(again.categories[0]) == pairs_of(labels.categories[0])
+
+
+@pytest.mark.parametrize(
+    "write", [coco.write, yolo.write, table_projects.write_deeplabcut, table_projects.write_lightning_pose]
+)
+@pytest.mark.parametrize("picture", ["../a.png", "film/../../a.png", "/a.png"])
+def test_nothing_is_written_outside(tmp_path: Path, write: Callable[[Labels, Path], object], picture: str):
+    animal = Animal("mouse", points((1, 2, 2), (3, 4, 2), (0, 0, 0), (5, 6, 2)))
+    labels = Labels(tmp_path, (MOUSE,), (Frame(picture, (animal,), size=(64, 48)),))
+    with pytest.raises(ValueError, match="their paths lead out"):
+        write(labels, tmp_path / "a/out")
+    assert not list(tmp_path.rglob("*.*"))
