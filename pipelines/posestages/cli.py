@@ -103,14 +103,14 @@ def metrics() -> None:
         console.print(sentence, highlight=False, markup=False)
 
 
-Data = Annotated[Path, typer.Argument(help="A folder with annotations, or one annotation file.")]
-Source = Annotated[str | None, typer.Option(help="What reads it, as `posebed datasets` lists; else COCO keypoints.")]
+Data = Annotated[Path, typer.Argument(help="A folder with annotations, or one file of them, in any format.")]
+Source = Annotated[str | None, typer.Option(help="What reads it, as `posebed datasets` lists; else it is found out.")]
 Options = Annotated[list[str] | None, typer.Option("--option", help="NAME=VALUE of the source; may be repeated.")]
 
 
 def _read_data(path: Path, source: str | None, options: list[str] | None) -> Dataset:
     from posebed.config import DataConfig
-    from posebed.datasets.coco_folder import check_path
+    from posebed.datasets.sleap_io import check_path
     from posestages.prepare import read
 
     values = _named_values(options, "--option")
@@ -168,6 +168,27 @@ def show(
     console.print(f"The sheet: {out}", highlight=False)
 
 
+@app.command()
+def convert(
+    path: Annotated[Path, typer.Argument(help="A label file, or the folder of a project.", metavar="IN")],
+    out: Annotated[Path, typer.Argument(help="What to write: a folder, or a file FILE.slp or FILE.pkg.slp.")],
+    to: Annotated[str | None, typer.Option(help="Its format; by default SLEAP's for .slp, else COCO.")] = None,
+    source: Annotated[str | None, typer.Option("--from", help="The format of IN; else it is found out.")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="A further folder to look for films and pictures in, by name.")
+    ] = None,
+    half_pixel: Annotated[
+        bool, typer.Option("--half-pixel", help="Subtract 0.5: in CVAT and Label Studio whole numbers are corners.")
+    ] = False,
+) -> None:
+    """Convert labels between the formats of DeepLabCut, SLEAP, Lightning Pose, Ultralytics and COCO; read CVAT and
+    Label Studio too. Tells what was derived and what is lost."""
+    from posestages.commands.convert import convert
+
+    for line in convert(path, out, to, source, pictures, half_pixel):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 Support = Annotated[
     Path | None,
     typer.Option(help="For a category-agnostic run: annotated pictures of what to look for, COCO JSON or a folder."),
@@ -194,7 +215,7 @@ def predict(
     from posestages.commands.films import predict_film
     from posestages.commands.pictures import predict_pictures
 
-    films = [path for path in images if is_film(path)]
+    films = [path for path in images if is_film(path.name)]
     if not films:
         if every > 1 or draw:
             raise ValueError("--every and --draw must be given with a film, but there are pictures alone")

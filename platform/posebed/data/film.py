@@ -51,7 +51,7 @@ class Film:
         """Raises:
         ValueError: there is no such file, or it is no film that can be decoded.
         """
-        capture = _opened(path)
+        capture = opened(path)
         try:
             width, height = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
             rate, stated = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -65,7 +65,7 @@ class Film:
         Raises:
             ValueError: the file cannot be opened any more.
         """
-        capture, number = _opened(self.path), 0
+        capture, number = opened(self.path), 0
         try:
             while capture.grab():
                 if number >= first and number % every == 0:
@@ -78,11 +78,17 @@ class Film:
             capture.release()
 
 
-def is_film(path: Path) -> bool:
-    return path.suffix.lower() in ENDINGS
+def is_film(name: str) -> bool:
+    """Whether a file of that name is taken for a film."""
+    return name.lower().endswith(ENDINGS)
 
 
-def _opened(path: Path) -> cv2.VideoCapture:
+def opened(path: Path) -> cv2.VideoCapture:
+    """The film, before its first frame.
+
+    Raises:
+        ValueError: there is no such file, or it is no film that can be decoded.
+    """
     if not path.is_file():
         raise ValueError(f"a film must be a file, but there is no {path}")
     former = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # else OpenCV warns of what is told below
