@@ -206,6 +206,9 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder for what was found.")] = Path("poses"),
     every: Annotated[int, typer.Option(min=1, help="Of a film: look at every so many frames.")] = 1,
     draw: Annotated[bool, typer.Option("--draw", help="Of a film: write it with the poses drawn on.")] = False,
+    slp: Annotated[
+        bool, typer.Option("--slp", help="Of a film: write SLEAP's file, to correct the poses there.")
+    ] = False,
     support: Support = None,
     category: SupportCategory = None,
 ) -> None:
@@ -217,15 +220,15 @@ def predict(
 
     films = [path for path in images if is_film(path.name)]
     if not films:
-        if every > 1 or draw:
-            raise ValueError("--every and --draw must be given with a film, but there are pictures alone")
+        if every > 1 or draw or slp:
+            raise ValueError("--every, --draw and --slp must be given with a film, but there are pictures alone")
         count = predict_pictures(run, images, boxes, out, support, category)
         console.print(f"{count} poses: {out / 'poses.json'} and a picture of each image", highlight=False)
         return
     if len(films) != len(images) or len({film.stem for film in films}) != len(films):
         raise ValueError("films must be given alone and have names that differ, but they or pictures are mixed")
     for film in films:
-        found = predict_film(run, film, boxes, out, every, draw, support, category)
+        found = predict_film(run, film, boxes, out, every, draw, slp, support, category)
         line = f"{film}: {found.poses} poses in {found.frames} frames: {found.table}"
         console.print("\n".join([line, *found.notes]), highlight=False, markup=False, soft_wrap=True)
 

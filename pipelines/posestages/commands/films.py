@@ -57,10 +57,12 @@ def predict_film(
     out: Path,
     every: int = 1,
     draw: bool = False,
+    slp: bool = False,
     support: Path | None = None,
     category: str | None = None,
 ) -> Found:
-    """Find poses in a film; write ``NAME.parquet``, ``NAME.json`` (COCO keypoints) and, if drawn, ``NAME.mp4``.
+    """Find poses in a film; write ``NAME.parquet``, ``NAME.json`` (COCO keypoints) if drawn, ``NAME.mp4``, and
+    SLEAP's ``NAME.slp``, if that is wanted.
 
     Args:
         run: as in ``members.member_of``.
@@ -90,6 +92,8 @@ def predict_film(
     write_poses(map(read_poses, parts), table)
     write_coco(lambda: map(read_poses, parts), out / f"{path.stem}.json")
     looked, poses = _count(parts[-1], every), sum(len(read_poses(part)) for part in parts)
+    if slp:
+        read_poses(table).to_sleap(out / f"{path.stem}.slp")
     if draw:
         _draw(film, parts, every, 0.0 if shots else SURE, out / f"{path.stem}.mp4")
     shutil.rmtree(unfinished)

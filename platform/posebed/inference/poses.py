@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from posebed.files import writing
+from posebed.formats.labels import Animal, Frame, Labels
 from posebed.records import Category, categories_from_json, categories_to_json
 from posebed.reporting.draw import LEAST, draw_pose
 
@@ -118,6 +119,34 @@ class Poses:
             }
             for place, name in enumerate(self.pictures)
         ]
+
+    def to_sleap(self, path: Path) -> None:
+        """Write SLEAP's label file, ``.slp`` or with the pictures in it ``.pkg.slp``, whole or not at all: every pose is a
+        predicted instance, which people correct there.
+
+        Raises:
+            ValueError: sleap-io is not installed, the name ends otherwise, or a picture is not there, as that of an array.
+        """
+        from posebed.formats.which import writer_for
+
+        _, write = writer_for(path, "sleap")
+        with writing(path) as unfinished:
+            write(self._labels(), unfinished)
+
+    def _labels(self) -> Labels:
+        """As predicted animals, in the order of pictures and frames."""
+        frames: dict[str, list[Animal]] = {}
+        for place, name in enumerate(self.pictures):
+            known = np.where(self.confidence[place] > 0, 2, 0)
+            animal = Animal(
+                category=self.category.key,
+                points=np.column_stack([np.where(known[:, None] > 0, self.xy[place], 0.0), known]).astype(float),
+                predicted=True,
+                score=float(self.score[place]),
+                point_scores=self.confidence[place],
+            )
+            frames.setdefault(str(Path(name).absolute().relative_to("/")), []).append(animal)
+        return Labels(Path("/"), (self.category,), tuple(Frame(name, tuple(of)) for name, of in frames.items()))
 
     def drawn_on(self, picture: np.ndarray, sure: float = SURE) -> np.ndarray:
         """The picture or frame, (H, W, 3) RGB, that all of them are in, with the poses. A small one is enlarged first,

@@ -77,6 +77,20 @@ def test_a_film_gives_what_pictures_of_its_frames_give():
     assert sorted(path.name for path in Path("poses").iterdir()) == ["a.json", "a.mp4", "a.parquet"]
 
 
+def test_poses_go_into_sleap_as_predictions():
+    sleap_io = pytest.importorskip("sleap_io", reason="needs posebed[formats]")
+    found = predict_film("baseline", FILM, None, Path("poses"), every=10, slp=True)
+    labels, poses = sleap_io.load_slp("poses/a.slp", open_videos=False), read_poses(found.table)
+    assert [frame.frame_idx for frame in labels.labeled_frames] == [0, 10, 20, 30, 40]
+    assert [node.name for node in labels.skeletons[0].nodes] == [*poses.category.keypoints]
+    (video,) = labels.videos
+    assert Path(video.filename) == FILM.absolute()
+    for place, frame in enumerate(labels.labeled_frames):
+        (instance,) = frame.predicted_instances
+        np.testing.assert_allclose(instance.points["xy"], poses.xy[place], atol=0.01)
+        np.testing.assert_allclose(instance.points["score"], poses.confidence[place], atol=1e-5)
+
+
 def interrupted_after(frames: int, patch: pytest.MonkeyPatch) -> None:
     whole = in_films.poses_in_film
 
