@@ -121,11 +121,12 @@ class Poses:
         ]
 
     def to_sleap(self, path: Path) -> None:
-        """Write SLEAP's label file, ``.slp`` or with the pictures in it ``.pkg.slp``, whole or not at all: every pose is a
-        predicted instance, which people correct there.
+        """Write SLEAP's label file, ``.slp`` or with the pictures in it ``.pkg.slp``, whole or not at all: every pose is
+        a predicted instance, which people correct there.
 
         Raises:
-            ValueError: sleap-io is not installed, the name ends otherwise, or a picture is not there, as that of an array.
+            ValueError: sleap-io is not installed, the name ends otherwise, or a picture is not there, as that of an
+                array.
         """
         from posebed.formats.which import writer_for
 
