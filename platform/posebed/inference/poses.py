@@ -121,7 +121,7 @@ class Poses:
         ]
 
     def to_sleap(self, path: Path) -> None:
-        """Write SLEAP's label file, ``.slp`` or with the pictures in it ``.pkg.slp``, whole or not at all: every pose is
+        """Write SLEAP's label file, ``.slp`` or with pictures in it ``.pkg.slp``, whole or not at all: every pose is
         a predicted instance, which people correct there.
 
         Raises:
