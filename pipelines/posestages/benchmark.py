@@ -76,7 +76,7 @@ def run_tasks(keys: Sequence[str] = ()) -> dict[str, str]:
         graph = project.graph.of(keys) if keys else project.graph
         todo = project.todo(graph)
         for name in todo:
-            _must_have_data(graph.tasks[name])
+            must_have_data(graph.tasks[name])
         _must_have_services([graph.tasks[name] for name in todo])
         try:
             if todo:
@@ -161,7 +161,7 @@ def _packages(catalog: Catalog, tasks: Sequence[Task]) -> list[str]:
     return sorted({*PACKAGES, *(module.partition(".")[0] for module in modules)})
 
 
-def _must_have_data(task: Task) -> None:
+def must_have_data(task: Task) -> None:
     for name, content in task.identity.data.items():
         if content == ABSENT:
             kind, key = name.split()

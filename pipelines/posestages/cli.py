@@ -103,14 +103,14 @@ def metrics() -> None:
         console.print(sentence, highlight=False, markup=False)
 
 
-Data = Annotated[Path, typer.Argument(help="A folder with annotations, or one annotation file.")]
-Source = Annotated[str | None, typer.Option(help="What reads it, as `posebed datasets` lists; else COCO keypoints.")]
+Data = Annotated[Path, typer.Argument(help="A folder with annotations, or one file of them, in any format.")]
+Source = Annotated[str | None, typer.Option(help="What reads it, as `posebed datasets` lists; else it is found out.")]
 Options = Annotated[list[str] | None, typer.Option("--option", help="NAME=VALUE of the source; may be repeated.")]
 
 
 def _read_data(path: Path, source: str | None, options: list[str] | None) -> Dataset:
     from posebed.config import DataConfig
-    from posebed.datasets.coco_folder import check_path
+    from posebed.datasets.sleap_io import check_path
     from posestages.prepare import read
 
     values = _named_values(options, "--option")
@@ -168,6 +168,27 @@ def show(
     console.print(f"The sheet: {out}", highlight=False)
 
 
+@app.command()
+def convert(
+    path: Annotated[Path, typer.Argument(help="A label file, or the folder of a project.", metavar="IN")],
+    out: Annotated[Path, typer.Argument(help="What to write: a folder, or a file FILE.slp or FILE.pkg.slp.")],
+    to: Annotated[str | None, typer.Option(help="Its format; by default SLEAP's for .slp, else COCO.")] = None,
+    source: Annotated[str | None, typer.Option("--from", help="The format of IN; else it is found out.")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="A further folder to look for films and pictures in, by name.")
+    ] = None,
+    half_pixel: Annotated[
+        bool, typer.Option("--half-pixel", help="Subtract 0.5: in CVAT and Label Studio whole numbers are corners.")
+    ] = False,
+) -> None:
+    """Convert labels between the formats of DeepLabCut, SLEAP, Lightning Pose, Ultralytics and COCO; read CVAT and
+    Label Studio too. Tells what was derived and what is lost."""
+    from posestages.commands.convert import convert
+
+    for line in convert(path, out, to, source, pictures, half_pixel):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 Support = Annotated[
     Path | None,
     typer.Option(help="For a category-agnostic run: annotated pictures of what to look for, COCO JSON or a folder."),
@@ -178,17 +199,38 @@ SupportCategory = Annotated[str | None, typer.Option("--category", help="Of --su
 @app.command()
 def predict(
     run: Annotated[str, typer.Argument(help="A trained run, by its key or folder.")],
-    images: Annotated[list[Path], typer.Argument(help="Pictures.")],
-    boxes: Annotated[Path | None, typer.Option(help="COCO JSON with boxes; else each picture is one box.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for poses.json and the drawn pictures.")] = Path("poses"),
+    images: Annotated[list[Path], typer.Argument(help="Pictures, or films.")],
+    boxes: Annotated[
+        Path | None, typer.Option(help="COCO JSON with boxes; else each picture or frame is one box.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for what was found.")] = Path("poses"),
+    every: Annotated[int, typer.Option(min=1, help="Of a film: look at every so many frames.")] = 1,
+    draw: Annotated[bool, typer.Option("--draw", help="Of a film: write it with the poses drawn on.")] = False,
+    slp: Annotated[
+        bool, typer.Option("--slp", help="Of a film: write SLEAP's file, to correct the poses there.")
+    ] = False,
     support: Support = None,
     category: SupportCategory = None,
 ) -> None:
-    """Find poses in pictures; writes COCO keypoints JSON and pictures with the pose drawn on."""
+    """Find poses in pictures or films; writes COCO keypoints JSON, drawn pictures, and of a film a table. Interrupted
+    in a film, the same command goes on."""
+    from posebed.data.film import is_film
+    from posestages.commands.films import predict_film
     from posestages.commands.pictures import predict_pictures
 
-    count = predict_pictures(run, images, boxes, out, support, category)
-    console.print(f"{count} poses: {out / 'poses.json'} and a picture of each image", highlight=False)
+    films = [path for path in images if is_film(path.name)]
+    if not films:
+        if every > 1 or draw or slp:
+            raise ValueError("--every, --draw and --slp must be given with a film, but there are pictures alone")
+        count = predict_pictures(run, images, boxes, out, support, category)
+        console.print(f"{count} poses: {out / 'poses.json'} and a picture of each image", highlight=False)
+        return
+    if len(films) != len(images) or len({film.stem for film in films}) != len(films):
+        raise ValueError("films must be given alone and have names that differ, but they or pictures are mixed")
+    for film in films:
+        found = predict_film(run, film, boxes, out, every, draw, slp, support, category)
+        line = f"{film}: {found.poses} poses in {found.frames} frames: {found.table}"
+        console.print("\n".join([line, *found.notes]), highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -298,6 +340,24 @@ def _print_or_add(wanted: dict[str, dict[str, Any]], add: bool) -> None:
     console.print(f"New in {PARAMS}: {', '.join(new) or 'nothing'}", highlight=False)
     for line in published.absent_data(wanted):
         console.print(line, highlight=False, markup=False)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="It is made, if it is not there.")] = Path(),
+    example: Annotated[
+        str | None, typer.Option(help="quadrupeds, mixed, photographs or plugin; else the demo.")
+    ] = None,
+) -> None:
+    """Make a folder a project: parameters, pipeline, and a page that says what to do next."""
+    from posestages.commands.init import init
+
+    commands = init(folder, example)
+    console.print(
+        f"A project in {folder.resolve()}; its README.md says what to do. Next:", highlight=False, soft_wrap=True
+    )
+    for command in commands:
+        console.print(f"  {command}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -32,6 +32,7 @@ FLOORS = (
     {"metrics"},
     {"data", "scoring"},
     {"annotations", "training", "reporting"},
+    {"formats"},
     {"datasets", "inference"},
     {"jobs", "samplers", "testing"},
 )
@@ -41,6 +42,7 @@ HOMES = {
     "optuna": {"jobs", "samplers"},
     "pytest": {"testing"},
     "fsspec": {"storage.py"},
+    "sleap_io": {"formats/sleap.py"},
     "mlflow": {"reporting/mlflow_client.py", "reporting/tracking.py", "reporting/search_tracking.py"},
 }
 

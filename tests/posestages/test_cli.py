@@ -18,7 +18,7 @@ from posestages.train_without_ray import train_without_ray
     "word",
     [
         *("models", "datasets", "check", "show", "run", "search", "predict", "report", "track", "presets"),
-        *("import-checkpoint", "status", "accept", "stop", "logs", "results", "migrate", "gc"),
+        *("import-checkpoint", "status", "accept", "stop", "logs", "results", "migrate", "gc", "convert"),
     ],
 )
 def test_every_command_explains_itself(word: str):

@@ -32,7 +32,7 @@ def inspect_pictures(
     """
     import torch
 
-    from posebed.inference.pictures import cropped, supports
+    from posebed.inference.pictures import batch_of, crop_of, supports
 
     trained, shots = open_run(run, support, category)
     paths = distinct(paths)
@@ -47,7 +47,7 @@ def inspect_pictures(
     for place, path in enumerate(paths):
         picture = decode_named(path)
         for number, box in enumerate(wanted.get(path) or [whole(picture)]):
-            batch, _ = cropped(trained, picture, box, shown)
+            batch = batch_of(trained, [crop_of(trained, picture, box)], shown)
             with torch.no_grad():
                 computed: Mapping[str, Inner] = look(batch)
             crop = batch.image[0].permute(1, 2, 0).cpu().numpy()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,19 +16,14 @@ from posebed.data.images import Images, decode_named
 from posebed.files import write_bytes, write_text
 from posebed.listing import shortened
 from posebed.records import Category, Dataset, Record
-from posebed.reporting.draw import CELL, LEAST, contact_sheet, draw_pose
+from posebed.reporting.draw import CELL, contact_sheet, draw_pose
 from posestages.commands.boxes import boxes_of, distinct, whole
 from posestages.commands.members import member_of
 from posestages.commands.support import Shots, beside, read_shots
 from posestages.stage import catalog_here
 
 if TYPE_CHECKING:
-    from posebed.inference.pictures import Pose
     from posebed.inference.trained_model import Trained
-
-SURE = 0.1
-"""Keypoints below this confidence are written to the JSON but not drawn. Category-agnostic models know little of their
-confidence, so that of theirs all are drawn that some support shows."""
 
 
 def draw_sheet(dataset: Dataset, out: Path, count: int, chosen: Sequence[str]) -> None:
@@ -89,46 +83,25 @@ def predict_pictures(
     Raises:
         ValueError: as ``boxes.boxes_of``; or the model's answer is not finite. Nothing is written.
     """
-    from posebed.inference.pictures import pose_in_boxes, supports
+    from posebed.inference.pictures import poses_in_boxes, supports
+    from posebed.inference.poses import SURE, Poses
 
     trained, shots = open_run(run, support, category)
     paths = distinct(paths)
     wanted = boxes_of(paths, boxes)
     shown = supports(trained, shots.pictures()) if shots else None
-    poses: list[Any] = []
+    parts: list[Poses] = []
     drawn: list[tuple[Path, np.ndarray]] = []
     for path in track(paths, "finding poses"):
         picture = decode_named(path)
-        picture_poses = pose_in_boxes(trained, path, picture, wanted.get(path) or [whole(picture)], shown)
-        _must_be_finite(picture_poses)
-        picture = _with_poses(picture, picture_poses, 0.0 if shots else SURE)
+        parts.append(poses_in_boxes(trained, str(path), picture, wanted.get(path) or [whole(picture)], shown))
+        picture = parts[-1].drawn_on(picture, 0.0 if shots else SURE)
         drawn.append((path, beside(picture, shots) if shots else picture))
-        poses += picture_poses
     for number, (path, picture) in enumerate(drawn):
         write_picture(picture, out / f"{number:04}-{path.stem}.png")
-    content = _coco(poses, paths, trained.setting.categories[0])
-    write_text(json.dumps(content, indent=1, allow_nan=False), out / "poses.json")
-    return len(poses)
-
-
-def _must_be_finite(poses: Sequence[Pose]) -> None:
-    """Weights that a training spoiled answer with nan, which no JSON holds and no picture shows."""
-    for pose in poses:
-        if not (np.isfinite(pose.xy).all() and np.isfinite(pose.confidence).all()):
-            raise ValueError(
-                f"the model must answer with finite numbers, but for the box {list(pose.box)} of {pose.image} it does "
-                "not; its weights may be damaged"
-            )
-
-
-def _with_poses(picture: np.ndarray, poses: Sequence[Pose], sure: float) -> np.ndarray:
-    """A small picture is enlarged first, so that marks do not hide it."""
-    factor = max(1.0, LEAST / max(picture.shape[:2]))
-    picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-    for pose in poses:
-        xy = (pose.xy + 0.5) * factor - 0.5
-        picture = draw_pose(picture, xy, pose.confidence > sure, pose.category)
-    return picture
+    found = Poses.joined(parts)
+    write_text(json.dumps(found.to_coco(), indent=1, allow_nan=False), out / "poses.json")
+    return len(found)
 
 
 def open_run(run: str, support: Path | None, category: str | None) -> tuple[Trained, Shots | None]:
@@ -146,7 +119,7 @@ def open_run(run: str, support: Path | None, category: str | None) -> tuple[Trai
     import torch
 
     from posebed.contracts import Task
-    from posebed.inference.trained_model import open_trained
+    from posebed.inference.trained_model import of_category, open_trained
     from posebed.training.run_folder import read_about, setting_of
 
     folder = member_of(run)
@@ -159,44 +132,8 @@ def open_run(run: str, support: Path | None, category: str | None) -> tuple[Trai
     if support is None:
         raise ValueError(f"{run} is category-agnostic and must be given --support, annotated pictures, but got none")
     shots = read_shots(support, category)
-    setting = setting_of(about)
-    # Models whose outputs are numbered keep theirs.
-    largest = max(setting.keypoints, len(shots.category.keypoints))
-    setting = replace(setting, keypoints=largest, categories=(shots.category,))
+    setting = of_category(setting_of(about), shots.category)
     return open_trained(folder, catalog_here(), device, setting), shots
-
-
-def _coco(poses: Sequence[Any], paths: Sequence[Path], category: Category) -> dict[str, Any]:
-    place = {path: number + 1 for number, path in enumerate(paths)}
-    return {
-        "images": [{"id": number, "file_name": str(path)} for path, number in place.items()],
-        "annotations": [
-            {
-                "id": number + 1,
-                "image_id": place[pose.image],
-                "category_id": 1,
-                "bbox": list(pose.box),
-                "keypoints": _flat(pose),
-                "confidence": [round(c, 4) for c in pose.confidence.tolist()],
-                "score": round(float(pose.confidence.mean()), 4),
-            }
-            for number, pose in enumerate(poses)
-        ],
-        "categories": [
-            {
-                "id": 1,
-                "name": category.name,
-                "keypoints": list(category.keypoints),
-                "skeleton": [[one + 1, other + 1] for one, other in category.limbs],
-            }
-        ],
-    }
-
-
-def _flat(pose: Pose) -> list[float]:
-    """x, y, v of every keypoint; 0, 0, 0 of one that the model knows nothing of."""
-    known = zip(pose.xy.tolist(), pose.confidence > 0, strict=True)
-    return [value for (x, y), v in known for value in ((round(x, 2), round(y, 2), 2) if v else (0, 0, 0))]
 
 
 def write_picture(picture: np.ndarray, path: Path) -> None:

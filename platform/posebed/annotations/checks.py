@@ -20,6 +20,7 @@ import numpy as np
 
 from posebed.annotations.stderr import caught_stderr
 from posebed.config import Orientation
+from posebed.data.containers import NoSuchFrame
 from posebed.data.images import ForbiddenLink, Images, OutsideRoot, PictureFacts, TruncatedImage
 from posebed.listing import shown
 from posebed.records import Problem, Reason
@@ -221,16 +222,19 @@ def inspect_pictures(images: Images, paths: Iterable[str]) -> dict[str, PictureF
 
 
 def _inspect(images: Images, path: str) -> PictureFacts | Fault:
+    root = images.root.name or "the working folder"
     try:
         return images.facts(path)
     except FileNotFoundError:
-        return Fault("file_name", Reason.MISSING_IMAGE, shown(path), f"a file below {images.root.name}")
+        return Fault("file_name", Reason.MISSING_IMAGE, shown(path), f"a file below {root}")
     except ForbiddenLink as error:
         actual = f"{shown(path)}, a link to {shown(error.target)}"
-        must = f"a file below {images.root.name} or below a folder that the option linked names"
+        must = f"a file below {root} or below a folder that the option linked names"
         return Fault("file_name", Reason.LINK_LEAVES_FOLDER, actual, must)
     except OutsideRoot:
-        return Fault("file_name", Reason.PATH_LEAVES_FOLDER, shown(path), f"a path below {images.root.name}")
+        return Fault("file_name", Reason.PATH_LEAVES_FOLDER, shown(path), f"a path below {root}")
+    except NoSuchFrame as error:
+        return Fault("file_name", Reason.MISSING_IMAGE, f"{shown(path)}, but {error.holds}", "a frame that is there")
     except TruncatedImage:
         return Fault("file_name", Reason.TRUNCATED_IMAGE, shown(path), "a complete picture")
     except (ValueError, OSError):

@@ -125,7 +125,18 @@ class Sheet:
 
 def read_sheet(root: Path, file: CocoFile) -> Sheet:
     sheet = Sheet(file)
-    content = _content(root, sheet)
+    _fill(sheet, _content(root, sheet))
+    return sheet
+
+
+def sheet_of(file: CocoFile, content: Json) -> Sheet:
+    """As ``read_sheet``, of content in COCO's form that was read before."""
+    sheet = Sheet(file)
+    _fill(sheet, content)
+    return sheet
+
+
+def _fill(sheet: Sheet, content: Json | None) -> None:
     if content is not None:
         sheet.annotations = _entries(sheet, content, "annotations", Reason.NO_ANNOTATIONS)
         if images := _entries(sheet, content, "images", Reason.NO_IMAGES):
@@ -133,7 +144,6 @@ def read_sheet(root: Path, file: CocoFile) -> Sheet:
         if categories := _entries(sheet, content, "categories", Reason.NO_CATEGORIES):
             _read_categories(sheet, categories)
         sheet.notes.extend(_origin(content.get("info")))
-    return sheet
 
 
 def _content(root: Path, sheet: Sheet) -> Json | None:

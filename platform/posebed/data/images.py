@@ -1,7 +1,9 @@
-"""Pictures by their path below one root, in folders or in zip files; the only place that decodes them.
+"""Pictures by their path below one root, in folders, zip files, films or SLEAP packages; the only place that decodes
+them.
 
-A path component that ends in ``.zip`` is a zip file, and what follows is the name of a member:
-``tiger/images.zip/frame_1.jpg``. The root may itself be one.
+A path component that ends in ``.zip``, ``.slp`` or as a film does is a container unless it is a folder, and what
+follows is the name of a member: ``tiger/images.zip/frame_1.jpg``, ``videos/dance.mp4/30``, ``flies.pkg.slp/video0/30``.
+The root may itself be one.
 """
 
 from __future__ import annotations
@@ -9,14 +11,13 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from zipfile import BadZipFile, ZipFile
 
 import cv2
 import numpy as np
 
+from posebed.data.containers import Container, is_container, open_container
 from posebed.data.depth import FULL, may_be_deep, needed_bits, to_8_bits
 from posebed.data.headers import JPEG, PNG, TIFF, orientation_of
 from posebed.data.links import Links
@@ -70,7 +71,7 @@ class PictureFacts:
 
 
 class Images:
-    """The pictures below ``root``, a folder or a zip file. Threads may share one; processes open their own.
+    """The pictures below ``root``, a folder or a container. Threads may share one; processes open their own.
 
     Symbolic links may lead to what is below the root, to the folders that ``reading`` names, and into the project's DVC
     cache.
@@ -83,7 +84,7 @@ class Images:
         self.root = root
         self.reading = reading
         self._links = Links(root, reading.linked)
-        self._archives: dict[Path, ZipFile] = {}
+        self._containers: dict[Path, Container] = {}
         self._opening = threading.Lock()
 
     def __reduce__(self) -> tuple[type[Images], tuple[Path, Reading]]:
@@ -98,25 +99,21 @@ class Images:
         file, member = self._locate(path)
         if member is None:
             return file.is_file()
-        return file.is_file() and member in self._archive(file).NameToInfo
+        return file.is_file() and self._container(file).has(member)
 
     def read(self, path: str) -> bytes:
         """The bytes of the file.
 
         Raises:
             OutsideRoot: the path leaves the root.
-            ValueError: the zip file that holds it is damaged.
+            NoSuchFrame: a film ends before that frame.
+            ValueError: the container that holds it is damaged.
             FileNotFoundError: there is no such file.
         """
         if not self.exists(path):
             raise FileNotFoundError(f"{path} must be a file below {self.root}, but there is none")
         file, member = self._locate(path)
-        if member is None:
-            return file.read_bytes()
-        try:
-            return self._archive(file).read(member)
-        except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise ValueError(f"{path} must be a sound member of its zip file, but: {error}") from error
+        return file.read_bytes() if member is None else self._container(file).read(member)
 
     def decode(self, path: str) -> np.ndarray:
         """(H, W, 3) RGB, uint8, as ``reading`` says.
@@ -158,30 +155,29 @@ class Images:
         return self.reading.orientation == "displayed"
 
     def _locate(self, path: str) -> tuple[Path, str | None]:
-        """The file that holds the picture and, where it is a zip file, the name of the member."""
+        """The file that holds the picture and, where it is a container, the name of the member."""
         below = PurePosixPath(path)
         if not below.parts or below.is_absolute() or ".." in below.parts or "\0" in path:
             raise OutsideRoot(f"the path of an image must stay below {self.root}, but is {path!r}")
         parts = (self.root.name, *below.parts)
-        zips = [depth for depth, part in enumerate(parts) if part.lower().endswith(".zip")]
-        depth = zips[0] if zips else len(parts)
-        file = self.root.joinpath(*parts[1 : depth + 1])
+        depth = next((i for i, part in enumerate(parts) if is_container(part) and not self._is_folder(parts, i)), None)
+        file = self.root.joinpath(*parts[1 : len(parts) if depth is None else depth + 1])
         try:
             target = file.resolve()
         except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
             raise ForbiddenLink(path, self.root, "itself") from error
         if not self._links.allow(target):
             raise ForbiddenLink(path, self.root, str(target))
-        return file, "/".join(parts[depth + 1 :]) if zips else None
+        return file, None if depth is None else "/".join(parts[depth + 1 :])
 
-    def _archive(self, file: Path) -> ZipFile:
+    def _is_folder(self, parts: tuple[str, ...], depth: int) -> bool:
+        return self.root.joinpath(*parts[1 : depth + 1]).is_dir()
+
+    def _container(self, file: Path) -> Container:
         with self._opening:
-            if file not in self._archives:
-                try:
-                    self._archives[file] = ZipFile(file)
-                except BadZipFile as error:
-                    raise ValueError(f"{file} must be a zip file, but: {error}") from error
-            return self._archives[file]
+            if file not in self._containers:
+                self._containers[file] = open_container(file)
+            return self._containers[file]
 
 
 def prepared_pictures(folder: Path) -> Images:

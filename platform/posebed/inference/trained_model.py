@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from posebed.catalog import Catalog
 from posebed.config import sentence
 from posebed.contracts import Setting, Task
+from posebed.records import Category
 from posebed.scoring.result import Epoch, read_curve
 from posebed.training.pose_module import PoseModule, build
 from posebed.training.run_folder import read_about, read_weights, setting_of, without_download
@@ -66,3 +67,9 @@ def open_trained(
         about=about,
         curve=curve,
     )
+
+
+def of_category(setting: Setting, category: Category) -> Setting:
+    """The setting of a category-agnostic model that is asked for another category. Models whose outputs are numbered
+    keep theirs."""
+    return replace(setting, keypoints=max(setting.keypoints, len(category.keypoints)), categories=(category,))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from posebed.data.images import Images
-from posebed.inference.pictures import pose_in_boxes, supports
+from posebed.inference.pictures import poses_in_boxes, supports
 from posestages.cli import app
 from posestages.commands.inspection import inspect_pictures
 from posestages.commands.pictures import open_run, predict_pictures
@@ -103,12 +103,11 @@ def test_supports_looked_at_once_tell_what_they_tell_beside_each_query(here: Pat
     assert shown.image.shape == (1, 2, 3, 64, 64) and shown.keypoints.weight.sum() == 5
     picture = Images(here).decode("0.jpg")
     boxes = [(0.0, 0.0, 80.0, 80.0), (10.0, 5.0, 40.0, 70.0)]
-    for one, other in zip(
-        pose_in_boxes(trained, Path("0.jpg"), picture, boxes, shown),
-        pose_in_boxes(trained, Path("0.jpg"), picture, boxes, replace(shown, support_features=None)),
-        strict=True,
-    ):
-        np.testing.assert_allclose(one.xy, other.xy, atol=1e-3)
+    one, other = (
+        poses_in_boxes(trained, "0.jpg", picture, boxes, given)
+        for given in (shown, replace(shown, support_features=None))
+    )
+    np.testing.assert_allclose(one.xy, other.xy, atol=1e-3)
 
 
 def test_a_keypoint_that_no_support_shows_is_unlabelled_in_the_answer(here: Path):

@@ -1,0 +1,1 @@
+"""Label files of other tools: each module reads one format into ``labels.Labels``, and some write it."""
