@@ -215,8 +215,8 @@ def _count(part: Path, every: int) -> int:
 def _notes(film: Film, by_frame: Mapping[int, list[Box]] | None, last: int, every: int) -> Iterator[str]:
     if film.stated and last + every < film.stated:
         yield (
-            f"{film.path} states {film.stated} frames, but the last that could be decoded is {last}: it is cut short "
-            "or damaged"
+            f"{film.path} states {film.stated} frames, but the last that could be decoded is {last}: it is cut short, "
+            "or damaged and the frames behind the damage have too small numbers"
         )
     beyond = sum(len(boxes) for number, boxes in (by_frame or {}).items() if number > last)
     if beyond:
