@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import chdir
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Project:
-    """A folder with ``params.yaml``; made by ``Project.open``."""
+    """A folder with ``params.yaml``; made by ``Project.open`` or ``Project.create``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -42,6 +44,33 @@ class Project:
         project = cls(place)
         _ = project.params
         return project
+
+    @classmethod
+    def create(cls, folder: str | Path, example: str | None = None) -> Project:
+        """Make a folder a project, as ``posebed init`` does.
+
+        Args:
+            example: ``quadrupeds``, ``mixed``, ``photographs`` or ``plugin``; by default the demo.
+
+        Raises:
+            ValueError: there is no such example, or the folder holds a file that would be overwritten.
+        """
+        from posestages.commands.init import init
+
+        init(Path(folder), example)
+        return cls.open(folder)
+
+    def prepare(self) -> Project:
+        """Draw, prepare, split and pack the data that the parameters name, as ``dvc repro split pack`` does: what is
+        done and did not change is left alone.
+
+        Raises:
+            ValueError: the data has problems; DVC's output, which is shown, says which.
+        """
+        done = subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet", "split", "pack"], cwd=self.folder)
+        if done.returncode:
+            raise ValueError(f"`dvc repro split pack` must end well in {self.folder}, but ended with {done.returncode}")
+        return self
 
     @property
     def params(self) -> Params:

@@ -104,7 +104,8 @@ def opened(path: Path) -> cv2.VideoCapture:
 
 
 def goes_on(capture: cv2.VideoCapture) -> bool:
-    """Whether there is a further frame, which ``retrieve`` gives then. OpenCV gives up a packet at a time: behind damage there may be more."""
+    """Whether there is a further frame, which ``retrieve`` gives then. OpenCV gives up at a damaged packet, and goes on
+    behind it when asked again."""
     return any(capture.grab() for _ in range(DAMAGED_PACKETS))
 
 
