@@ -114,7 +114,7 @@ def test_a_new_project_prepares_its_data_once(tmp_path: Path):
     assert {path.name for path in (project.folder / "data").iterdir()} >= {"menagerie", "splits", "packs"}
     assert project.prepare().run("floor").train().scored
     assert packs == {path: path.stat().st_mtime_ns for path in packs}
-    (project.folder / "params.yaml").write_text(PARAMS.replace("coco_folder", "ap10k"))
+    (project.folder / "params.yaml").write_text(PARAMS.replace("path: data/menagerie/quads", "path: nowhere"))
     with pytest.raises(ValueError, match="must end well in"):
         project.prepare()
 
