@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -67,7 +68,10 @@ class Project:
         Raises:
             ValueError: the data has problems; DVC's output, which is shown, says which.
         """
-        done = subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet", "split", "pack"], cwd=self.folder)
+        # Notebooks set FORCE_COLOR, by which progress bars take a file for a terminal and draw every step anew.
+        variables = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
+        command = [sys.executable, "-m", "dvc", "repro", "--quiet", "split", "pack"]
+        done = subprocess.run(command, cwd=self.folder, env=variables)
         if done.returncode:
             raise ValueError(f"`dvc repro split pack` must end well in {self.folder}, but ended with {done.returncode}")
         return self
@@ -241,12 +245,15 @@ def _do_here(key: str) -> None:
 
 def _do(task: Task, project: Tasks) -> None:
     from posebed import provenance
+    from posebed.annotations.stderr import caught_stderr
     from posestages.score import score
     from posestages.tasks import predict_member
     from posestages.train_without_ray import train_without_ray
 
     seed = task.seed or 0
     if task.kind == "train":
+        with caught_stderr():  # DeepSpeed tries the linker while it is imported; notebooks show what that prints
+            import posebed.training.zero  # noqa: F401  # pyright: ignore[reportUnusedImport]
         train_without_ray(task.key, seed)
     elif task.kind == "predict":
         predict_member(task.key, seed, project.catalog)
