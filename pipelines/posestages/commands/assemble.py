@@ -71,9 +71,8 @@ def assemble(folders: Sequence[str], out: Path, copy: bool = False) -> Assembled
     files = sorted(annotations_in(out).glob("mp100_split[1-5]_*.json"))
     wanted = _wanted(files)
     done = Assembled(files_missing=[name for name in _all_files() if name not in {file.name for file in files}])
-    for key in BY_KEY:
-        done.wanted[key] = sum(picture.source.key == key for picture in wanted)
-    done.wanted.update(picture.source.key for picture in wanted if picture.source.key not in BY_KEY)
+    done.wanted.update(dict.fromkeys(BY_KEY, 0))
+    done.wanted.update(picture.source.key for picture in wanted)
     _fill(pictures_in(out), Search(places, wanted, out), wanted, copy, done)
     if not done.there.total() and all(missing.why is Why.ABSENT for _, missing in done.missing):
         raise ValueError(
@@ -96,7 +95,7 @@ def describe(assembled: Assembled, out: Path) -> Iterator[str]:
     for key, wanted in assembled.wanted.items():
         source = BY_KEY.get(key, UNKNOWN)
         if lacking := wanted - assembled.there[key]:
-            yield f"Get the {lacking} missing of {source.title} from {source.page} . {source.hint}".rstrip(" .")
+            yield " ".join(filter(None, (f"{source.title}: {lacking} missing.", source.hint, source.page)))
     if assembled.missing:
         yield f"Every missing picture is listed in {out / _LIST}. What each folder holds says {GUIDE}"
     if assembled.files_missing:
@@ -228,8 +227,8 @@ def _put(file: Path, place: Path, copy: bool) -> None:
         if error.errno not in _NO_LINKS:
             raise ValueError(f"{place} must be a link to {file}, but cannot be made: {error.strerror}") from error
         raise ValueError(
-            f"{place} must become a hard link to {file}, but the file system says: {error.strerror}; choose an --out on "
-            "the same one, or give --copy"
+            f"{place} must become a hard link to {file}, but the file system says: {error.strerror}; "
+            "choose an --out on the same one, or give --copy"
         ) from error
 
 
