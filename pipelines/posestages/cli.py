@@ -77,6 +77,7 @@ def datasets() -> None:
         lines = [f"{spec.title}{keypoints}", *(f"{fact}: {text}" for fact, text in facts.items() if text)]
         table.add_row(name, escape("\n".join(lines)))
     console.print(table)
+    console.print("`posebed assemble mp100` puts MP-100 together from the pictures of its 13 sources.", highlight=False)
     drawn = Table("set", "categories", "keypoints", title="Built-in pictures (menagerie)", title_justify="left")
     for name in ("quadrupeds", "mixed"):
         kinds = categories(name)

@@ -121,14 +121,15 @@ def _bring_annotations(places: Sequence[Place], out: Path, copy: bool) -> None:
     """Link the annotation files that are in the folders and not in ``out``."""
     there = {file.name for file in annotations_in(out).glob("mp100_split*.json")}
     target = annotations_in(out) if there else out / "annotations"
+    found = {file.resolve() for place in places for file in place.folder.rglob("mp100_split*.json") if file.is_file()}
     for name in (name for name in _all_files() if name not in there):
-        found = sorted({file.resolve() for place in places for file in place.folder.rglob(name) if file.is_file()})
-        if len({file_hash(file) for file in found}) > 1:
+        same = sorted(file for file in found if file.name == name)
+        if len({file_hash(file) for file in same}) > 1:
             raise ValueError(
-                f"{name} must be one file, but {shortened(found, 3)} differ; put that of your choice into {target}"
+                f"{name} must be one file, but {shortened(same, 3)} differ; put that of your choice into {target}"
             )
-        if found:
-            _put(found[0], target / name, copy)
+        if same:
+            _put(same[0], target / name, copy)
     if not any(annotations_in(out).glob("mp100_split*.json")):
         raise ValueError(
             f"{out / 'annotations'} or a folder of --from must have an annotation file of MP-100, such as "
@@ -175,9 +176,9 @@ def _points(keypoints: Any) -> Iterator[tuple[int, int]]:
             yield int(x), int(y)
 
 
-def _is_settled(picture: Wanted, root: Path, done: Assembled) -> bool:
+def _is_settled(picture: Wanted, images: Images, done: Assembled) -> bool:
     """Whether a picture is there, or its place cannot be filled; either is noted."""
-    images, place = Images(root), root / picture.name
+    place = images.root / picture.name
     try:
         if not images.exists(picture.name):
             return False
@@ -196,12 +197,15 @@ def _is_settled(picture: Wanted, root: Path, done: Assembled) -> bool:
 
 def _fill(root: Path, search: Search, wanted: Sequence[Wanted], copy: bool, done: Assembled) -> None:
     """Link what is not there and is found, and note why others are not there."""
-    bar = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True))
+    images, bar = (
+        Images(root),
+        Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True)),
+    )
     with bar as progress:
         task = progress.add_task("looking for pictures", total=len(wanted))
         for start in range(0, len(wanted), _BATCH):
             pictures = wanted[start : start + _BATCH]
-            for picture, found in search.find([p for p in pictures if not _is_settled(p, root, done)]):
+            for picture, found in search.find([p for p in pictures if not _is_settled(p, images, done)]):
                 if isinstance(found, Missing):
                     done.missing.append((picture, found))
                 else:
@@ -218,17 +222,15 @@ def _put(file: Path, place: Path, copy: bool) -> None:
         with writing(place) as unfinished:
             shutil.copyfile(file, unfinished)
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
     try:
+        place.parent.mkdir(parents=True, exist_ok=True)
         os.link(file, place)
-    except FileExistsError:
-        return  # another command was faster
     except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise ValueError(f"{place} must be a link to {file}, but cannot be made: {error.strerror}") from error
+        if place.is_file():
+            return  # another command was faster
+        way_out = "; choose an --out on the same file system, or give --copy" if error.errno in _NO_LINKS else ""
         raise ValueError(
-            f"{place} must become a hard link to {file}, but the file system says: {error.strerror}; "
-            "choose an --out on the same one, or give --copy"
+            f"{place} must become a hard link to {file}, but the system says: {error.strerror}{way_out}"
         ) from error
 
 

@@ -15,7 +15,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -41,8 +40,8 @@ class Why(StrEnum):
     UNCERTAIN = "found where no folder's name says which dataset it is of"
     DAMAGED = "empty or damaged"
     OTHER_SIZE = "of another size than the annotation file states"
-    DIFFERENT = "several files of that name whose content differs"
-    UNSAFE = "a path that leaves the folder"
+    DIFFERENT = "found several times with different content"
+    UNSAFE = "with a path that leaves the folder"
 
 
 class Missing(NamedTuple):
@@ -63,13 +62,18 @@ class Wanted:
     """Of CarFusion's, what is labelled on it."""
 
     @property
+    def file(self) -> str:
+        """The last part of its name."""
+        return PurePosixPath(self.name).name
+
+    @property
     def parts(self) -> tuple[str, ...]:
         return PurePosixPath(self.name).parts
 
     @property
     def camera_frame(self) -> tuple[int, int] | None:
         """Of CarFusion's, the numbers of camera and frame."""
-        match = _NUMBERED.fullmatch(self.parts[-1]) if self.source.key == CARFUSION else None
+        match = _NUMBERED.fullmatch(self.file) if self.source.key == CARFUSION else None
         return (int(match[1]) // 10**5 % 1000, int(match[1]) % 10**5) if match else None
 
 
@@ -103,7 +107,7 @@ class Search:
     def __init__(self, places: Sequence[Place], wanted: Sequence[Wanted], out: Path) -> None:
         self._named: dict[str, list[Found]] = defaultdict(list)
         self._frames: dict[tuple[int, int], list[Found]] = defaultdict(list)
-        names = {picture.parts[-1] for picture in wanted}
+        names = {picture.file for picture in wanted}
         frames = {picture.camera_frame for picture in wanted}
         for place in places:
             for found in _files(place, out.resolve()):
@@ -122,10 +126,10 @@ class Search:
             yield picture, _only(of, picture, known) if of else self._absent(picture)
 
     def _candidates(self, wanted: Wanted) -> list[Found]:
-        return self._carfusion(wanted) or [f for f in self._named[wanted.parts[-1]] if _is_of(f, wanted)]
+        return self._carfusion(wanted) or [f for f in self._named[wanted.file] if _is_of(f, wanted)]
 
     def _absent(self, wanted: Wanted) -> Missing:
-        places = {str(f.path.parent) for f in self._named[wanted.parts[-1]] if _may_be_of(f, wanted)}
+        places = {str(f.path.parent) for f in self._named[wanted.file] if _may_be_of(f, wanted)}
         if not places:
             return Missing(Why.ABSENT, "")
         told = f"if they are of {wanted.source.title}, give --from {wanted.source.key}=FOLDER"
@@ -220,7 +224,6 @@ def _labelled_as(picture: Path, instances: Sequence[Points]) -> bool:
     return all(points and any(points <= labelled for labelled in labels) for points in instances)
 
 
-@lru_cache(maxsize=1024)
 def _labels(file: Path) -> tuple[Points, ...]:
     """The points of each instance, from lines ``x,y,keypoint,instance,visibility``; none where there is no file."""
     points: dict[str, set[tuple[int, int]]] = defaultdict(set)

@@ -187,8 +187,5 @@ SPEC = DatasetSpec(
     options=Options,
     read=read,
     licence="annotations for non-commercial research; pictures under the terms of their sources",
-    source=(
-        "github.com/luminxu/Pose-for-Everything, mp100/README.md; with links from github.com/orhir/PoseAnything; "
-        "`posebed assemble mp100` puts it together from its 13 sources"
-    ),
+    source="github.com/luminxu/Pose-for-Everything, mp100/README.md; with links from github.com/orhir/PoseAnything",
 )
