@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -40,7 +42,7 @@ class Newcomer:
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """With the wheel and the locked packages, as uv's cache has them."""
     folder = tmp_path_factory.mktemp("newcomer")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "dist")]
@@ -54,7 +56,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if packages.returncode:
         pytest.skip(f"uv's cache must hold the locked packages, as after `make setup`: {packages.stderr[-300:]}")
     subprocess.run([*install, "--no-deps", str(wheel)], check=True)
-    return made
+    yield made
+    shutil.rmtree(made)  # several GB where the cache is on another file system
 
 
 def draw_kites(folder: Path, count: int) -> None:

@@ -24,7 +24,7 @@ from posebed.datasets.mp100 import HELD_OUT, annotation_name, annotations_in, pi
 from posebed.files import file_hash, write_text, writing
 from posebed.listing import shortened, shown
 from posestages.commands.mp100_search import CARFUSION, Missing, Place, Points, Search, Wanted, Why, other_size
-from posestages.commands.mp100_sources import BY_KEY, GUIDE, UNKNOWN, source_of
+from posestages.commands.mp100_sources import BY_KEY, CITED, GUIDE, UNKNOWN, source_of
 
 _LIST = "missing.csv"
 _BATCH = 128
@@ -97,7 +97,7 @@ def describe(assembled: Assembled, out: Path) -> Iterator[str]:
         if lacking := wanted - assembled.there[key]:
             yield " ".join(filter(None, (f"{source.title}: {lacking} missing.", source.hint, source.page)))
     if assembled.missing:
-        yield f"Every missing picture is listed in {out / _LIST}. What each folder holds says {GUIDE}"
+        yield f"Every missing picture is listed in {out / _LIST}. The addresses are those of {CITED}."
     if assembled.files_missing:
         yield f"Annotation files that are missing, linked from {GUIDE}: {shortened(assembled.files_missing, 15)}"
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 GUIDE = "https://github.com/luminxu/Pose-for-Everything/blob/main/mp100/README.md"
 """Says where to get the annotation files and what each folder holds."""
+CITED = f"{GUIDE}, of DeepFashion2 that of https://github.com/orhir/PoseAnything/blob/main/README.md"
+"""Where the addresses of the sources stand."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Source:
     distinctive: bool = True
     """The names of its files alone, with the folders that ``file_name`` states, show it too."""
     by_category: bool = False
-    """Its folders have the names of MP-100's, and the same names of files in them."""
+    """A file counts only below a folder of the name that MP-100 gives it: others hold files of the same name."""
     without: frozenset[str] = frozenset()
     """Folders of it that hold other pictures of the same names."""
     hint: str = ""
@@ -142,6 +144,7 @@ SOURCES = (
         ("bus", "car", "suv"),
         r"car-?_?fusion.*",
         distinctive=False,
+        by_category=True,
         hint="Keep its folders gt beside those of the pictures: they say which picture is which.",
     ),
     Source(

@@ -19,7 +19,7 @@ from command_line import posebed
 from posebed.datasets.mp100 import Options, annotation_name, read
 from posestages.commands.assemble import assemble
 from posestages.commands.mp100_search import Why
-from posestages.commands.mp100_sources import BY_KEY, SOURCES, source_of
+from posestages.commands.mp100_sources import BY_KEY, CITED, SOURCES, source_of
 
 SIZE = (40, 30)
 CAR = "car/200100441.jpg"
@@ -137,7 +137,7 @@ def test_done_again_only_the_missing_is_done(tree: Path, tmp_path: Path) -> None
     done = posebed("assemble", "mp100", "--from", str(tree), "--out", str(tmp_path / "out"))
     assert done.returncode == 1
     assert "COCO          │ coco         │ 0 of 1 " in done.stdout
-    assert "COCO: 1 missing." in done.stdout and BY_KEY["coco"].page in done.stdout
+    assert "COCO: 1 missing." in done.stdout and BY_KEY["coco"].page in done.stdout and CITED in done.stdout
     assert "300W: " not in done.stdout  # nothing of it is missing
     assert whys(tmp_path / "out") == {"human_body/000000010069.jpg": Why.ABSENT}
     before = {name: (tmp_path / "out" / name).stat().st_ctime_ns for name in pictures(tmp_path / "out")}
