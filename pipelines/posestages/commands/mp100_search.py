@@ -21,7 +21,7 @@ from typing import NamedTuple
 from posebed.annotations.checks import Fault, inspect_pictures
 from posebed.data.images import Images, PictureFacts
 from posebed.listing import shortened
-from posestages.commands.mp100_sources import Source, recognised
+from posestages.commands.mp100_sources import UNKNOWN, Source, recognised
 
 Points = frozenset[tuple[int, int]]
 """Labelled keypoints of an instance, x and y in pixels."""
@@ -180,7 +180,7 @@ def _is_of(found: Found, wanted: Wanted) -> bool:
 
 
 def _may_be_of(found: Found, wanted: Wanted) -> bool:
-    return found.source is None and _fits_path(found, wanted) is not None
+    return found.source is None and wanted.source is not UNKNOWN and _fits_path(found, wanted) is not None
 
 
 def _only(candidates: Sequence[Found], wanted: Wanted, known: Mapping[str, PictureFacts | Fault]) -> Path | Missing:

@@ -221,6 +221,12 @@ def test_a_name_that_several_sources_have_needs_a_folder_that_says_which(tmp_pat
     assert done.returncode == 1 and (out / name).is_file()  # annotation files are missing still
 
 
+def test_a_picture_in_a_folder_that_no_source_fills_is_missing(tmp_path: Path) -> None:
+    annotate(tmp_path / "annotations", ["alpaca_face/alpaca_1.jpg"], part="val")
+    files = {"images/1.jpg": None, "faces/alpaca_1.jpg": None}
+    assert only(tmp_path, "unicorn_body/1.jpg", files) == {"unicorn_body/1.jpg": Why.ABSENT}
+
+
 def test_clothes_are_taken_from_the_training_part_alone(tmp_path: Path) -> None:
     name = "skirt/001092.jpg"
     files = {"DeepFashion2/validation/image/001092.jpg": None, "faces/alpaca_1.jpg": None}
