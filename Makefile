@@ -9,7 +9,7 @@ export DVC_NO_ANALYTICS ?= true
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help: ## List what make can do
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
 
 .venv/installed: requirements.lock.txt pyproject.toml
 	@echo "==> Setting up .venv from requirements.lock.txt (several GB, once)"
@@ -31,6 +31,17 @@ demo: setup ## Draw built-in data, train and compare models on it, end with a ta
 test: setup ## Run all tests but the long ones of services and faults
 	@echo "==> Running the tests; those that need data from elsewhere say so"
 	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not faults and not services"
+
+# Anew every time: what is lowest changes with pyproject.toml alone, but what that needs in turn is the newest.
+test-lowest: setup ## Run the same tests with the lowest versions of packages that pyproject.toml allows
+	@echo "==> Setting up .venv-lowest (several GB) and running the tests there"
+	rm -rf .venv-lowest
+	.venv/bin/python -m venv .venv-lowest
+	.venv/bin/uv pip compile --quiet --resolution lowest-direct --all-extras pyproject.toml -o .venv-lowest/packages.txt
+	DS_BUILD_OPS=0 .venv/bin/uv pip install --quiet --python .venv-lowest/bin/python -r .venv-lowest/packages.txt
+	.venv/bin/uv pip install --quiet --python .venv-lowest/bin/python --no-deps --editable .
+	PATH="$(CURDIR)/.venv-lowest/bin:$(PATH)" OMP_NUM_THREADS=1 \
+		pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not faults and not services"
 
 faults: setup ## Kill trials, workers, drivers, trackers and nodes, and see what becomes of their runs
 	@echo "==> Running the tests of lost processes (several minutes, the campaign of kills many)"
@@ -69,4 +80,4 @@ lock: .venv/installed ## Compile requirements.lock.txt anew from pyproject.toml,
 	$(COMPILE) --all-extras pyproject.toml -o requirements.lock.txt
 	$(COMPILE) --constraint requirements.lock.txt cluster/image.in -o cluster/image.lock.txt
 
-.PHONY: help setup demo test faults services lint bench figures lock
+.PHONY: help setup demo test test-lowest faults services lint bench figures lock
