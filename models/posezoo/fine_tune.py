@@ -3,7 +3,7 @@
 MP-100's tables quote it without a definition: this is our re-implementation. SimpleBaseline's network has a channel for
 each index of a keypoint; queries and supports of a batch alike are its training pictures. In evaluation a copy of its
 weights, batch norm keeping its running statistics, takes some steps on the supports, each time turned and scaled anew
-as training pictures are. The draws hang on the seed and the supports alone, so that an episode's answer never changes.
+as training pictures are. The draws depend on the seed and the supports alone, so that an episode's answer never changes.
 """
 
 from __future__ import annotations

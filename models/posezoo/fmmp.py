@@ -1,4 +1,4 @@
-"""FMMP: keypoints mine the supports' pictures and the query's alternately; free slots are filled with mixed keypoints.
+"""FMMP: keypoints gather features from supports and query in turn; free slots are filled with mixed keypoints.
 
 What the text of the paper leaves open follows its released code, except where a field of ``Config`` says otherwise:
 the learning rate is the code's 1e-4, as nothing is matched and every prediction starts from the middle of the crop,

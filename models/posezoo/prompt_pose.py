@@ -1,7 +1,8 @@
-"""PromptPose, published again as CLAMP: a frozen language model says what each keypoint is to be looked for as.
+"""PromptPose, published again as CLAMP: one query embedding per keypoint, from its name by a frozen language model.
 
-A picture's cells and the keypoints' names lie in one space; how alike they are is a score map per keypoint, and the
-decoder sees the score maps beside the picture. The paper is PromptPose's; CLAMP's released code has the same parts.
+A picture's cells and the keypoints' names are embedded into one space. Their cosine similarity is a score map per
+keypoint, and the decoder sees the score maps beside the picture. The paper is PromptPose's; CLAMP's released code has
+the same parts.
 
 What the sources leave open, and how it is settled:
 

@@ -1,4 +1,4 @@
-"""SDPNet: supports that see each other say what keypoints look like and how they hang together; both guide the query.
+"""SDPNet: supports attend to one another; keypoint features and an inferred skeleton from them guide the query.
 
 No code was released. What the paper leaves open is settled as close to CapeFormer as it goes:
 
