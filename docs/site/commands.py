@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import typer.main
-from posestages.cli import app
 from typer.core import TyperArgument
+
+from posestages.cli import app
 
 
 def page() -> str:

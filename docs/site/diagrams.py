@@ -65,8 +65,8 @@ def drawn(name: str, diagram: dict) -> str:
         f'<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         f'<path d="M0 0 8 4 0 8z" fill="{LINES}"/></marker></defs>'
     )
-    body = [f"<title>{escape(title)}</title>", f"<desc>{escape(words)}</desc>", tip, *arrows, *map(_drawn_box, boxes.values())]
-    return "\n".join([head, *body, "</svg>", ""])
+    about = [f"<title>{escape(title)}</title>", f"<desc>{escape(words)}</desc>"]
+    return "\n".join([head, *about, tip, *arrows, *map(_drawn_box, boxes.values()), "</svg>", ""])
 
 
 def _boxes(diagram: dict) -> tuple[dict[str, Box], float]:
@@ -131,8 +131,8 @@ def _arrow(boxes: dict[str, Box], arrow: str) -> str:
             x = min(max(start.middle, low), high) if start.width < end.width else min(max(end.middle, low), high)
             path = f"M{x:g} {top:g}V{bottom:g}"
         else:
-            half = (top + bottom) / 2
-            path = f"M{start.middle:g} {top:g}C{start.middle:g} {half:g} {end.middle:g} {half:g} {end.middle:g} {bottom:g}"
+            x, to, half = start.middle, end.middle, (top + bottom) / 2
+            path = f"M{x:g} {top:g}C{x:g} {half:g} {to:g} {half:g} {to:g} {bottom:g}"
     return f'<path d="{path}" fill="none" stroke="{LINES}" stroke-width="2" marker-end="url(#tip)"/>'
 
 

@@ -33,6 +33,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "parameters": parameters.page,
     "commands": commands.page,
     "model": zoo.model_part,
+    "paper": zoo.paper,
     "models": zoo.overview,
 }
 GENERATED = re.compile(r"<!--generated:([\w ]+)-->.*?<!--/generated-->", re.DOTALL)

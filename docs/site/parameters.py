@@ -7,10 +7,11 @@ import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from posebed import config
-from posebed.config import Params, Section
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+
+from posebed import config
+from posebed.config import Params, Section
 
 PLACES = {
     "DataConfig": "data.KEY",
@@ -29,8 +30,24 @@ PLACES = {
     "LimitsConfig": "limits",
 }
 """Sections in the order of the page, and where they stand in the file."""
-WORDS = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`", type(None): "`null`", Any: "any value"}
-BOUNDS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}", "multiple_of": "a multiple of {}"}
+WORDS = {
+    int: "whole number",
+    float: "number",
+    str: "text",
+    bool: "`true` or `false`",
+    type(None): "`null`",
+    Any: "any value",
+}
+BOUNDS = {
+    "ge": "at least {}",
+    "gt": "above {}",
+    "le": "at most {}",
+    "lt": "below {}",
+    "multiple_of": "a multiple of {}",
+    "pattern": "matching `{}`",
+}
+
+_KEY = get_args(config.Key)[1].metadata[0].pattern
 
 
 def page() -> str:
@@ -55,8 +72,8 @@ def fields(section: type[Section]) -> str:
 
 def _entry(name: str, field: FieldInfo) -> str:
     facts = [words(field.annotation, field.metadata), default(field)]
-    text = markdown(field.description or "")
-    return f"**`{name}`** <span class=facts>{'; '.join(fact for fact in facts if fact)}</span>\n:   {text or '&nbsp;'}"
+    shown = "; ".join(fact for fact in facts if fact)
+    return f"**`{name}`** <span class=facts>{shown}</span>\n:   {markdown(field.description or '')}"
 
 
 def _name(name: str, field: FieldInfo) -> str:
@@ -85,10 +102,12 @@ def plain(value: Any) -> str:
 
 def words(kind: Any, metadata: Any = ()) -> str:
     """A type in words, such as "whole number, at least 0"."""
-    return ", ".join([_kind(kind, bool(metadata)), *_bounds(metadata)])
+    if any(getattr(item, "pattern", None) == _KEY for item in _flat(metadata)):
+        return "[key](#keys)"
+    return ", ".join([_kind(kind), *_bounds(metadata)])
 
 
-def _kind(kind: Any, bounded: bool = False) -> str:
+def _kind(kind: Any) -> str:
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return words(inner[0], inner[1:])
@@ -111,13 +130,16 @@ def _kind(kind: Any, bounded: bool = False) -> str:
 
 
 def _bounds(metadata: Any) -> Iterator[str]:
+    for item in _flat(metadata):
+        for bound, text in BOUNDS.items():
+            if (value := getattr(item, bound, None)) is not None:
+                yield text.format(plain(value))
+
+
+def _flat(metadata: Any) -> Iterator[Any]:
+    """What annotations say, those of nested fields too."""
     for item in metadata:
-        for inner in getattr(item, "metadata", None) or [item]:
-            for bound, text in BOUNDS.items():
-                if (value := getattr(inner, bound, None)) is not None:
-                    yield text.format(plain(value))
-            if pattern := getattr(inner, "pattern", None):
-                yield f"matching `{pattern}`"
+        yield from getattr(item, "metadata", None) or [item]
 
 
 def _summary(section: type[Section]) -> str:

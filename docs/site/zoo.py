@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from parameters import fields, plain
+
 from posebed.catalog import Catalog, installed
 from posebed.contracts import Claim, Preset, PresetSpec
 from posebed.source_code import module_file
@@ -36,7 +37,8 @@ def overview() -> str:
 
 def _task_then_year(item: tuple[str, Any]) -> tuple[Any, ...]:
     stated = stated_by(module_file(item[1].module))
-    return (-len(stated.tasks), stated.tasks[0] != "category_specific", stated.paper.year if stated.paper else 0, item[0])
+    year = stated.paper.year if stated.paper else 0
+    return (-len(stated.tasks), stated.tasks[0] != "category_specific", year, item[0])
 
 
 def _presets(model: str) -> dict[str, Preset]:
@@ -45,14 +47,15 @@ def _presets(model: str) -> dict[str, Preset]:
 
 def model_part(name: str) -> str:
     """All that is generated of a model's page."""
-    return "\n\n".join(part for part in (_source(name), _open(name), _settings(name), *_results(name)) if part)
+    return "\n\n".join(part for part in (_open(name), _settings(name), *_results(name)) if part)
 
 
-def _source(name: str) -> str:
+def paper(name: str) -> str:
+    """What a model is from, and where it stands."""
     entry = _catalog().model_entry(name)
     stated = stated_by(module_file(entry.module))
     of = f"{stated.paper.title} ({stated.paper.year}, {stated.paper.reference}). " if stated.paper else ""
-    return f"*{of}File: `models/{entry.module.replace('.', '/')}.py`.*"
+    return f"{of}`posebed models` name: `{name}`; file: `models/{entry.module.replace('.', '/')}.py`."
 
 
 def _open(name: str) -> str:
@@ -90,8 +93,8 @@ def _results(name: str) -> list[str]:
     if not presets:
         return []
     head = (
-        f"`posebed presets NAME --add` writes one of these {len(presets)} into `params.yaml`. The number is the one that "
-        "the source states, not one of ours."
+        f"`posebed presets NAME --add` writes one of these {len(presets)} into `params.yaml`. Numbers are those of the "
+        "source, not ours."
     )
     lines = ["| preset | published | setting | source |", "| --- | --- | --- | --- |"]
     lines += [_row(preset, of) for preset, of in presets.items()]

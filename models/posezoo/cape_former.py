@@ -32,6 +32,7 @@ class Config(TwoStageConfig):
     learned_identifier: bool = False
     """Learn the codes, from a unit normal on, instead of sines: a switch of the released code, off in its runs."""
     identifier_dropout: Share = 0.0
+    """Dropout of the codes of indices."""
 
 
 class CapeFormer(TwoStage):

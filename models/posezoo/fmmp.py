@@ -44,12 +44,15 @@ class Config(BackboneConfig):
     width: Annotated[int, Field(gt=0, multiple_of=4)] = 256
     """Channels of a keypoint."""
     heads: Positive = 8
+    """Attention heads."""
     points: Positive = 4
     """Places per head, map and reference that a keypoint looks at."""
     feed_forward: Positive = 256
     """Channels within a layer."""
     dropout: Share = 0.1
+    """Dropout within the layers."""
     layers: Positive = 3
+    """Layers, each of which moves the points."""
     reuse_layers: bool = False
     """One pair of miners for all layers."""
     support_miner: bool = True

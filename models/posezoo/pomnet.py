@@ -52,6 +52,7 @@ class Config(BackboneConfig):
     """Without it features of supports are matched as they are: the released code's matching baseline, which however
     trains on one keypoint of an episode, drawn at random."""
     heads: Positive = 8
+    """Attention heads."""
     encoder_layers: Positive = 3
     """In which cells of the query see each other."""
     decoder_layers: Positive = 3
@@ -59,6 +60,7 @@ class Config(BackboneConfig):
     feed_forward: Positive = 2048
     """Channels within a layer."""
     dropout: Share = 0.1
+    """Dropout within the layers."""
     deconvs: Annotated[int, Field(ge=0)] = 3
     """Doublings of the resolution; the heatmaps have stride ``stride`` / 2^``deconvs``."""
     slots: Positive = 100

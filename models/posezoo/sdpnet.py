@@ -65,7 +65,9 @@ class Config(BackboneConfig):
     backbone: str = "hrnet"
     """``hrnet``, or a model of timm, with or without the tag of its weights."""
     hrnet_width: Positive = 32
+    """Channels of the finest maps of HRNet, as in the model ``hrnet``."""
     hrnet_blocks: Positive = 4
+    """Residual blocks per module and branch of HRNet."""
     hrnet_modules: tuple[Positive, Positive, Positive] = (1, 4, 3)
     """Of HRNet as in the model ``hrnet``."""
     stride: Positive = 32
@@ -80,9 +82,11 @@ class Config(BackboneConfig):
     width: Annotated[int, Field(gt=0, multiple_of=4)] = 256
     """Channels of a token."""
     heads: Positive = 8
+    """Attention heads."""
     feed_forward: Positive = 2048
     """Channels within a layer."""
     dropout: Share = 0.1
+    """Dropout within the layers."""
     encoder_layers: Positive = 3
     """Of the fusion of query and supports."""
     stages: Positive = 3
@@ -97,6 +101,7 @@ class Config(BackboneConfig):
     """Of several supports: their average, or weighted by a learned quality, before or after they have seen each other.
     """
     interaction_layers: Positive = 2
+    """Layers in which supports attend to one another."""
     order_codes: Annotated[int, Field(ge=0)] = 5
     """Shots that learned codes tell apart; those beyond start over. Without any, their order means nothing."""
     graph: Literal["none", "global", "concatenation", "attention"] = "attention"
@@ -115,6 +120,7 @@ class Config(BackboneConfig):
     """Of the deformable attention's offsets: computed from nothing, from the support's token, or from its difference
     to the query's."""
     coefficient_per: Literal["keypoint", "offset"] = "keypoint"
+    """Whether a keypoint has one such coefficient, or one for each of its offsets."""
     pose_weight: Weight = 1.0
     """Of the completed support poses in the loss; 0 to complete none."""
     pose_layers: Positive = 3
