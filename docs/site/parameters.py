@@ -114,7 +114,7 @@ def _kind(kind: Any) -> str:
     if origin is Literal:
         return "one of " + ", ".join(f"`{plain(value)}`" for value in inner) if len(inner) > 1 else f"`{inner[0]}`"
     if origin in (Union, types.UnionType):
-        return " or ".join(map(_kind, inner))
+        return ", or ".join(map(_kind, inner))
     if origin is tuple:
         same = len({*inner}) == 1 or Ellipsis in inner
         count = f"{len(inner)} values" if Ellipsis not in inner else "list"

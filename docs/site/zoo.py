@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from parameters import fields, plain
@@ -11,7 +12,10 @@ from parameters import fields, plain
 from posebed.catalog import Catalog, installed
 from posebed.contracts import Claim, Preset, PresetSpec
 from posebed.source_code import module_file
-from posebed.spec_text import stated_by
+from posebed.spec_text import Stated, stated_by
+from posestages.commands.presets import headline
+
+PAGES = Path(__file__).parents[1] / "models"
 
 
 @cache
@@ -24,58 +28,75 @@ def _published() -> PresetSpec:
     return _catalog().published()
 
 
+def _file(name: str) -> Path:
+    return module_file(_catalog().model_entry(name).module)
+
+
+def _stated(name: str) -> Stated:
+    return stated_by(_file(name))
+
+
 def overview() -> str:
-    """A table of the models, each with a link to its page."""
-    lines = ["| model | task | paper | presets |", "| --- | --- | --- | --- |"]
-    for name, entry in sorted(_catalog().models.items(), key=_task_then_year):
-        stated = stated_by(module_file(entry.module))
-        paper = f"{stated.paper.title}, {stated.paper.year}" if stated.paper else "floor"
-        tasks = ", ".join(task.replace("_", "-") for task in stated.tasks)
-        lines.append(f"| [`{name}`]({name}.md) | {tasks} | {paper} | {len(_presets(name)) or ''} |")
-    return "\n".join(lines)
+    """Lists of the models by family, the oldest first, each with a link to its page."""
+    families: dict[str, list[str]] = {"Floors": [], "Category-specific": [], "Category-agnostic": []}
+    for name in _catalog().models:
+        stated = _stated(name)
+        family = "Floors" if stated.floor else stated.tasks[0].replace("_", "-").capitalize()
+        families[family].append(name)
+    return "\n\n".join(
+        "\n".join([f"## {family}\n", *map(_line, sorted(names, key=lambda name: (_year(name), name)))])
+        for family, names in families.items()
+    )
 
 
-def _task_then_year(item: tuple[str, Any]) -> tuple[Any, ...]:
-    stated = stated_by(module_file(item[1].module))
-    year = stated.paper.year if stated.paper else 0
-    return (-len(stated.tasks), stated.tasks[0] != "category_specific", year, item[0])
+def _year(name: str) -> int:
+    paper = _stated(name).paper
+    return paper.year if paper else 0
+
+
+def _line(name: str) -> str:
+    title = (PAGES / f"{name}.md").read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+    paper, presets = _stated(name).paper, len(_presets(name))
+    of = f": {paper.title}, {paper.year}" if paper else ""
+    return f"- [{title}]({name}.md), `{name}`{of}" + (f"; {presets} presets" if presets else "")
 
 
 def _presets(model: str) -> dict[str, Preset]:
     return {name: preset for name, preset in _published().presets.items() if preset.model == model}
 
 
-def model_part(name: str) -> str:
-    """All that is generated of a model's page."""
-    return "\n\n".join(part for part in (_open(name), _settings(name), *_results(name)) if part)
-
-
 def paper(name: str) -> str:
     """What a model is from, and where it stands."""
-    entry = _catalog().model_entry(name)
-    stated = stated_by(module_file(entry.module))
-    of = f"{stated.paper.title} ({stated.paper.year}, {stated.paper.reference}). " if stated.paper else ""
-    return f"{of}`posebed models` name: `{name}`; file: `models/{entry.module.replace('.', '/')}.py`."
+    stated, module = _stated(name).paper, _catalog().model_entry(name).module
+    of = f"{stated.title} ({stated.year}, {stated.reference}). " if stated else ""
+    return f"{of}In `params.yaml`: `model: {name}`. File: `models/{module.replace('.', '/')}.py`."
+
+
+def model_part(name: str) -> str:
+    """All that is generated at the end of a model's page."""
+    return "\n\n".join(part for part in (_open(name), *_settings(name), *_results(name), *_ablations(name)) if part)
 
 
 def _open(name: str) -> str:
     """What stands behind the first paragraph at the head of the model's file."""
-    head = ast.get_docstring(ast.parse(module_file(_catalog().model_entry(name).module).read_text(encoding="utf-8")))
-    _, _, text = (head or "").partition("\n\n")
+    head = ast.get_docstring(ast.parse(_file(name).read_text(encoding="utf-8"))) or ""
+    _, _, text = head.partition("\n\n")
     return "\n\n".join(["## What the sources leave open", text.replace("``", "`")]) if text else ""
 
 
-def _settings(name: str) -> str:
+def _settings(name: str) -> list[str]:
     spec = _catalog().model(name)
-    parts = ["## Settings", "Under `models.NAME.config` or `runs.KEY.config` of `params.yaml`."]
+    parts = ["## Settings", "Under `config` of `models.NAME` or of a run, in `params.yaml`."]
     parts.append(fields(spec.config) or "It has none.")
     if spec.space:
         searched = ", ".join(f"`{key}`" for key in spec.space)
-        parts += [f"A search varies by default: {searched}, weight decay, learning rate, scale and rotation."]
+        parts.append(f"A search varies {searched}, weight decay, scale and rotation, unless it says otherwise.")
     if spec.train:
-        training = "\n".join(f"- `{key}`: `{_short(value)}`" for key, value in spec.train.items())
-        parts += ["## Published training", training]
-    return "\n\n".join(parts)
+        parts += [
+            "## Published training",
+            "\n".join(f"- `{key}`: `{_short(value)}`" for key, value in spec.train.items()),
+        ]
+    return parts
 
 
 def _short(value: Any) -> str:
@@ -96,16 +117,21 @@ def _results(name: str) -> list[str]:
         f"`posebed presets NAME --add` writes one of these {len(presets)} into `params.yaml`. Numbers are those of the "
         "source, not ours."
     )
-    lines = ["| preset | published | setting | source |", "| --- | --- | --- | --- |"]
-    lines += [_row(preset, of) for preset, of in presets.items()]
-    return ["## Presets", head, "\n".join(lines), *_ablations(name)]
+    lines = ["| preset | published | setting | further values |", "| --- | --- | --- | --- |"]
+    return ["## Presets", head, "\n".join([*lines, *(_row(preset, of) for preset, of in presets.items())])]
 
 
 def _row(name: str, preset: Preset) -> str:
-    claim = next(iter(preset.claims), None)
-    if claim is None:
+    main = headline(preset)
+    if main is None:
         return f"| `{name}` | none known | | |"
-    return f"| `{name}` | {_number(claim)} | {claim.setting}; {claim.dataset} {claim.split} | {claim.source} |"
+    further = "; ".join(_further(claim, main) for claim in preset.claims if claim is not main)
+    return f"| `{name}` | {_number(main)} | {main.setting}; {main.dataset} {main.split} ({main.source}) | {further} |"
+
+
+def _further(claim: Claim, main: Claim) -> str:
+    split = f" ({claim.split})" if claim.split != main.split else ""
+    return _number(claim).removeprefix(f"{main.metric}, ") + split
 
 
 def _number(claim: Claim) -> str:
@@ -121,20 +147,20 @@ def _ablations(name: str) -> list[str]:
         lines = [f"| preset | {' | '.join(f'`{switch}`' for switch in switches)} | published |"]
         lines.append("| --- |" + " --- |" * (len(switches) + 1))
         for row, preset in presets.items():
-            values = [_short(_value(name, preset, switch)) for switch in switches]
-            claim = next(iter(preset.claims), None)
-            lines.append(f"| `{row}` | {' | '.join(values)} | {_number(claim) if claim else ''} |")
+            main, values = headline(preset), [_short(_value(name, preset, switch)) for switch in switches]
+            if preset.model != name:
+                values = [f"`{preset.model}`", *("" for _ in switches[1:])]
+            lines.append(f"| `{row}` | {' | '.join(values)} | {_number(main) if main else ''} |")
         parts += [f"### {table}", f"`posebed ablate {name} --table {table} --add` adds its rows.", "\n".join(lines)]
-    return ["## Ablations", *parts] if parts else []
+    return ["## Ablations", "The settings in which the rows of the paper's tables differ.", *parts] if parts else []
 
 
 def _switches(name: str, presets: list[Preset]) -> list[str]:
-    """Fields of the config in which the rows of a table differ."""
+    """Fields of the config in which the rows of a table differ, those of other models left out."""
+    presets = [preset for preset in presets if preset.model == name]
     keys = dict.fromkeys(key for preset in presets for key in preset.config)
     return [key for key in keys if len({repr(_value(name, preset, key)) for preset in presets}) > 1]
 
 
 def _value(name: str, preset: Preset, key: str) -> Any:
-    if preset.model != name:
-        return "as " + preset.model
     return preset.config.get(key, _catalog().model(name).config.model_fields[key].default)
