@@ -48,7 +48,7 @@ def _entry(name: str, parameter: Any) -> str:
         facts.append(f"default `{parameter.default}`")
     if getattr(parameter, "min", None) is not None:
         facts.append(f"at least {parameter.min}")
-    if getattr(parameter, "multiple", False):
+    if getattr(parameter, "multiple", False) and "repeatable" not in (parameter.help or ""):
         facts.append("may be repeated")
     shown = "; ".join(fact for fact in facts if fact)
     return f"**`{name}`** <span class=facts>{shown}</span>\n:   {' '.join((parameter.help or '').split())}"
