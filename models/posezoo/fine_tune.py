@@ -34,15 +34,15 @@ class Config(AdaptiveConfig):
     inner_lr: Annotated[float, Field(gt=0)] = 1e-4
     """Learning rate of that fitting."""
     steps: Annotated[int, Field(ge=0)] = 50
-    """On the supports of an episode."""
+    """Optimizer steps on the supports of an episode."""
     optimizer: Literal["adam", "sgd"] = "adam"
-    """Of those steps."""
+    """Optimizer of those steps."""
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.15
-    """How supports are varied in those steps, as in ``AugmentConfig``."""
+    """Scale augmentation of the supports in those steps, as in ``AugmentConfig``."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
-    """Likewise."""
+    """Rotation augmentation of the supports, likewise."""
     seed: int = 0
-    """Of that variation."""
+    """Seed of that augmentation."""
 
 
 class FineTune(Adaptive):

@@ -27,11 +27,11 @@ Steps = Annotated[int, Field(ge=0)]
 
 class Config(AdaptiveConfig):
     steps: Steps = 3
-    """Of gradient descent on the supports, in training."""
+    """Gradient steps on the supports, in training."""
     test_steps: Steps = 10
-    """In evaluation."""
+    """Gradient steps on the supports, in evaluation."""
     second_order: bool = False
-    """Differentiate through the steps, instead of taking their gradients for constants."""
+    """Differentiate through the steps, instead of treating their gradients as constants."""
 
 
 class MAML(Adaptive):

@@ -43,20 +43,20 @@ AT_ONCE = 256
 
 class Config(BackboneConfig):
     shared_backbone: bool = False
-    """One backbone for supports and query, instead of one for each."""
+    """Use one backbone for supports and query, instead of one for each."""
     stride: Positive = 32
-    """Of the backbone's map."""
+    """Stride of the backbone's map."""
     width: Annotated[int, Field(gt=0, multiple_of=4)] = 256
     """Channels of a token, and of the decoder."""
     transformer: bool = True
-    """Without it features of supports are matched as they are: the released code's matching baseline, which however
-    trains on one keypoint of an episode, drawn at random."""
+    """Let keypoints and query attend to one another. Without it, support features are matched as they are: the released
+    code's matching baseline, which however trains on one keypoint of an episode, drawn at random."""
     heads: Positive = 8
     """Attention heads."""
     encoder_layers: Positive = 3
-    """In which cells of the query see each other."""
+    """Layers in which cells of the query attend to one another."""
     decoder_layers: Positive = 3
-    """In which keypoints see each other and the query."""
+    """Layers in which keypoints attend to one another and to the query."""
     feed_forward: Positive = 2048
     """Channels within a layer."""
     dropout: Share = 0.1
@@ -64,7 +64,7 @@ class Config(BackboneConfig):
     deconvs: Annotated[int, Field(ge=0)] = 3
     """Doublings of the resolution; the heatmaps have stride ``stride`` / 2^``deconvs``."""
     slots: Positive = 100
-    """Keypoints that the loss is a mean over, those that do not exist counting as 0; no category may have more."""
+    """Number of keypoints that the loss is averaged over, where missing ones count as 0; no category may have more."""
 
 
 @dataclass(frozen=True)

@@ -62,10 +62,10 @@ class TwoStageConfig(MapConfig):
     dropout: Share = 0.1
     """Dropout within the layers."""
     heatmap_weight: Annotated[float, Field(ge=0)] = 2.0
-    """Of the similarity maps' loss; the proposals' and each layer's have weight 1."""
+    """Weight of the loss on similarity maps; proposals and layers have weight 1."""
     scaled_start: bool = False
-    """Divide the first similarities by the root of the channels. As published they are sums over all channels, so large
-    that softmax and sigmoid pass hardly a gradient on, from which short trainings do not recover."""
+    """Divide the first similarities by the square root of the channels. As published they are sums over all channels,
+    so large that softmax and sigmoid pass hardly any gradient; short trainings do not recover from that."""
 
 
 @dataclass(frozen=True)
