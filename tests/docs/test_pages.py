@@ -6,13 +6,18 @@ import re
 import subprocess
 from pathlib import Path
 from types import ModuleType
+from typing import Any, get_args
 
 import pytest
+import typer.main
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from posebed.catalog import installed
+from posebed.config import Params
 from posebed.formats.which import FORMATS
+from posestages.cli import app
 
 CHECKOUT = Path(__file__).parents[2]
 DOCS = CHECKOUT / "docs"
@@ -106,10 +111,9 @@ def test_the_parameters_reference_has_every_parameter_with_its_default(site: Pat
 
 def test_the_command_reference_has_every_command_with_every_option(site: Path):
     import commands
-    import typer.main
 
     text = commands.page()
-    for name, command in typer.main.get_command(commands.app).commands.items():
+    for name, command in typer.main.get_command(app).commands.items():
         part = text.split(f"## {name} {{#{name}}}")[1].split("\n## ")[0]
         for parameter in command.params:
             assert parameter.help, (name, parameter.name)
@@ -152,6 +156,48 @@ def _hooks() -> ModuleType:
     import hooks
 
     return hooks
+
+
+def _blocks(language: str) -> list[tuple[str, str]]:
+    """Page and text of every block of code in a language."""
+    return [
+        (page.name, block)
+        for page in PAGES
+        for block in re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    ]
+
+
+def test_every_command_of_a_page_exists_with_its_options():
+    commands: dict[str, Any] = typer.main.get_command(app).commands
+    lines = [(page, line) for page, block in _blocks("sh") for line in block.replace("\\\n", " ").splitlines()]
+    seen: set[str] = set()
+    for page, line in lines:
+        for call in re.findall(r"(?:^|[;&'] ?|-- )posebed ([a-z-]+)([^#;&|']*)", line):
+            name, rest = call
+            assert name in commands, (page, line)
+            known = {option for parameter in commands[name].params for option in parameter.opts}
+            assert set(re.findall(r"(?<!\S)--[a-z-]+", rest)) <= known, (page, line)
+            seen.add(name)
+    assert {"init", "check", "convert", "predict", "presets", "search", "status", "why"} <= seen
+
+
+def test_the_parameters_that_pages_show_are_valid():
+    """Entry by entry: a page shows some of a file."""
+    seen: set[str] = set()
+    for page, block in _blocks("yaml"):
+        content = yaml.safe_load(block)
+        for name, entries in content.items():
+            assert name in Params.model_fields, (page, name)
+            section = get_args(Params.model_fields[name].annotation)[1]
+            for key, entry in entries.items():
+                made = section.model_validate(entry)
+                if name == "data":
+                    installed().dataset(made.source).options.model_validate(made.options)
+                if name in ("runs", "models", "searches"):
+                    model = key if name == "models" else made.model
+                    installed().model(model).config.model_validate(made.config)
+            seen.add(name)
+    assert {"data", "splits", "packs", "models", "runs", "searches"} <= seen
 
 
 def test_no_page_names_a_place_of_development():

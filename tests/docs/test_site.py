@@ -34,6 +34,11 @@ OUTSIDE = """() => {
 """Texts that no rectangle holds."""
 
 
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the site. No address outside of this machine can be reached while it is built."""
@@ -118,12 +123,13 @@ def test_no_text_of_a_diagram_leaves_its_box(browser: Browser):
 
 def test_the_search_finds_a_setting(built: Path, browser: Browser):
     """In a browser that asks a server, since a page of a folder may not read the index."""
-    handler = partial(SimpleHTTPRequestHandler, directory=str(built))
+    handler = partial(QuietHandler, directory=str(built))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
         page.get_by_placeholder("Search").fill("checkpoint_seconds")
-        expect(page.locator(".md-search-result__item").first).to_contain_text("checkpoint_seconds")
+        found = page.locator(".md-search-result__item").first
+        expect(found).to_contain_text("checkpoint_seconds", timeout=60_000)
         page.close()
         server.shutdown()
