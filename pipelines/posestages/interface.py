@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Project:
-    """A folder with ``params.yaml``. ``Project.open`` makes one."""
+    """A folder with ``params.yaml``; made by ``Project.open``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
