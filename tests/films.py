@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 SIDE, BITS = 96, 12
 
@@ -30,3 +32,10 @@ def number_in(picture: np.ndarray) -> int:
     """The number that a frame (H, W, 3) shows."""
     columns = picture[:, :, 0].reshape(SIDE, BITS, -1).mean((0, 2)) > 120
     return int((columns << np.arange(BITS)).sum())
+
+
+def encode(source: Path | str, path: Path, *words: str, before: tuple[str, ...] = ()) -> Path:
+    """The film as FFmpeg writes it anew, by its options of the output and, before the input, of the input."""
+    program = pytest.importorskip("imageio_ffmpeg", reason="needs posebed[formats]").get_ffmpeg_exe()
+    subprocess.run([program, "-v", "error", "-y", *before, "-i", source, *words, path], check=True)
+    return path

@@ -77,6 +77,7 @@ def datasets() -> None:
         lines = [f"{spec.title}{keypoints}", *(f"{fact}: {text}" for fact, text in facts.items() if text)]
         table.add_row(name, escape("\n".join(lines)))
     console.print(table)
+    console.print("`posebed assemble mp100` puts MP-100 together from the pictures of its 13 sources.", highlight=False)
     drawn = Table("set", "categories", "keypoints", title="Built-in pictures (menagerie)", title_justify="left")
     for name in ("quadrupeds", "mixed"):
         kinds = categories(name)
@@ -190,6 +191,33 @@ def convert(
 
     for line in convert(path, out, to, source, pictures, half_pixel):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def assemble(
+    name: Annotated[str, typer.Argument(help="mp100.", metavar="DATASET")],
+    folders: Annotated[
+        list[str],
+        typer.Option("--from", help="A folder to look in, or SOURCE=FOLDER where names do not tell; may be repeated."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder that becomes the dataset.")],
+    copy: Annotated[bool, typer.Option("--copy", help="Copy pictures; by default they become hard links.")] = False,
+) -> None:
+    """Put MP-100 together from the pictures of its 13 sources; tell what is missing and where to get it. Given again,
+    the command goes on. Ends with 1 while something is missing."""
+    from posestages.commands.assemble import assemble, describe
+
+    if name != "mp100":
+        raise ValueError(f"the dataset must be mp100, the only one of several sources, but is {name!r}")
+    assembled = assemble(folders, out, copy)
+    table = Table("source", "key", "pictures", title="MP-100", title_justify="left")
+    for row in assembled.rows():
+        table.add_row(*map(escape, row))
+    console.print(table)
+    for line in describe(assembled, out):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if not assembled.complete:
+        raise typer.Exit(1)
 
 
 Support = Annotated[

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import chdir
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Project:
-    """A folder with ``params.yaml``; made by ``Project.open``."""
+    """A folder with ``params.yaml``; made by ``Project.open`` or ``Project.create``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,6 +47,36 @@ class Project:
         project = cls(place)
         _ = project.params
         return project
+
+    @classmethod
+    def create(cls, folder: str | Path, example: str | None = None) -> Project:
+        """Make a folder a project, as ``posebed init`` does.
+
+        Args:
+            example: ``quadrupeds``, ``mixed``, ``photographs`` or ``plugin``; by default the demo.
+
+        Raises:
+            ValueError: there is no such example, or the folder holds a file that would be overwritten.
+        """
+        from posestages.commands.init import init
+
+        init(Path(folder), example)
+        return cls.open(folder)
+
+    def prepare(self) -> Project:
+        """Draw, prepare, split and pack the data that the parameters name, as ``dvc repro split pack`` does: what is
+        done and did not change is left alone.
+
+        Raises:
+            ValueError: the data has problems; DVC's output, which is shown, says which.
+        """
+        # Notebooks set FORCE_COLOR, by which progress bars take a file for a terminal and draw every step anew.
+        variables = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
+        command = [sys.executable, "-m", "dvc", "repro", "--quiet", "split", "pack"]
+        done = subprocess.run(command, cwd=self.folder, env=variables)
+        if done.returncode:
+            raise ValueError(f"`dvc repro split pack` must end well in {self.folder}, but ended with {done.returncode}")
+        return self
 
     @property
     def params(self) -> Params:
@@ -220,12 +253,15 @@ def _do_here(key: str) -> None:
 
 def _do(task: Task, project: Tasks) -> None:
     from posebed import provenance
+    from posebed.annotations.stderr import caught_stderr
     from posestages.score import score
     from posestages.tasks import predict_member
     from posestages.train_without_ray import train_without_ray
 
     seed = task.seed or 0
     if task.kind == "train":
+        with caught_stderr():  # DeepSpeed tries the linker while it is imported; notebooks show what that prints
+            import posebed.training.zero  # noqa: F401  # pyright: ignore[reportUnusedImport]
         train_without_ray(task.key, seed)
     elif task.kind == "predict":
         predict_member(task.key, seed, project.catalog)

@@ -24,10 +24,13 @@ from dvc.repo import Repo
 from dvc.stage.exceptions import StageCmdFailedError
 from dvc_data.hashfile.meta import Meta
 
+from label_files import MOUSE, NAMES, with_pictures
 from menagerie import MenagerieConfig
 from posebed.catalog import installed
 from posebed.config import DataConfig, PackConfig, Params, Section, SplitConfig
 from posebed.datasets.mp100 import HELD_OUT
+from posebed.formats.labels import Animal, Frame, Labels
+from posebed.formats.table_projects import write_deeplabcut
 from posebed.records import Category
 from posebed.source_code import SourceCode
 from posestages.identities import identities
@@ -61,6 +64,8 @@ data:
   birds: {source: animal_kingdom, path: photographs/animal_kingdom, options: {protocol: P3, group: bird}}
   coco: {source: coco_keypoints, path: photographs/coco}
   mp100: {source: mp100, path: photographs/mp100}
+  mice: {source: sleap_io, path: photographs/mice, options: {group_run: 2, skeletons: {mouse: {}}}}
+  towels: {source: sleap_io, path: photographs/towels, options: {format: cvat}, invalid: drop}
 splits:
   images: {data: zoo, val: 0.25, test: 0.25}
   unseen:
@@ -76,7 +81,7 @@ packs:
   chain: {data: drawn, crop_size: [16, 12]}
 """
 
-ANNOTATED = ("zoo", "ap10k", "animal-pose", "kingdom", "coco", "mp100")
+ANNOTATED = ("zoo", "ap10k", "animal-pose", "kingdom", "coco", "mp100", "mice")
 """An entry of every source."""
 CHANGES: dict[str, Any] = {
     "menagerie.drawn.set": "mixed",
@@ -114,6 +119,15 @@ CHANGES: dict[str, Any] = {
     "data.coco.options.detections": "found.json",
     "data.mp100.options.split": 2,
     "data.mp100.options.skeletons": "links.json",
+    "data.mice.options.group_run": 3,
+    "data.mice.options.skeletons": {"mouse": {"sigmas": [0.1] * len(NAMES)}},
+    "data.mice.options.skeletons.mouse.skeleton": [["snout", "tailbase"]],
+    "data.mice.options.skeletons.mouse.flip_pairs": [["snout", "tailbase"]],
+    "data.mice.options.skeletons.mouse.sigmas": [0.1] * len(NAMES),
+    "data.mice.options.skeletons.mouse.upper_body": ["snout"],
+    "data.towels.options.format": "coco",
+    "data.towels.options.half_pixel": True,
+    "data.towels.options.pictures": "photographs/copy/beach/images",
     "splits.images.data": "frames",
     "splits.images.by": "category",
     "splits.images.val": 0.5,
@@ -323,7 +337,25 @@ def write_mp100(folder: Path) -> None:
     (folder / "links.json").write_text(json.dumps({"categories": links}))
 
 
+def write_labels_of_tools(root: Path) -> None:
+    """DeepLabCut's labels of a film's frames; and CVAT's and COCO's in one folder, where a picture of CVAT's is
+    missing."""
+    animal = Animal("mouse", np.array([[5, 6, 2]] * len(NAMES), np.float64), "")
+    frames = [Frame(f"labeled-data/film/img{n:04}.png", (animal,), "film", n, (64, 48)) for n in range(6)]
+    (root / "mice").mkdir(parents=True)
+    write_deeplabcut(with_pictures(Labels(root, (MOUSE,), tuple(frames)), root / "drawn"), root / "mice")
+    write_coco(root / "towels", "annotations.json", "images", ["0.png"], ANIMALS[:1])
+    box = '<box label="cat" xtl="4" ytl="5" xbr="34" ybr="35" group_id="1"/>'
+    point = '<points label="cat:nose" points="6.00,7.00" group_id="1"/>'
+    images = "".join(
+        f'<image id="{n}" name="{name}" width="40" height="30">{box}{point}</image>'
+        for n, name in enumerate(("0.png", "cat1.png"))
+    )
+    (root / "towels/annotations.xml").write_text(f"<annotations>{images}</annotations>")
+
+
 def write_photographs(root: Path) -> None:
+    write_labels_of_tools(root)
     write_zoo(root / "zoo")
     shutil.copytree(root / "zoo", root / "copy")
     write_coco(root / "faulty", "annotations.json", "images", ["0.png", "1.png"], ANIMALS[:1])

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,11 @@ import numpy as np
 import pytest
 
 import posebed
+from conftest import PARAMS
+from films import write_film
+from posebed.data.film import Film
 from posebed.data.images import Images, decode_named
+from posebed.inference.poses import Poses
 from posebed.jobs.outcomes import State
 from posestages.benchmark import read_project
 from posestages.commands.pictures import predict_pictures
@@ -79,7 +84,39 @@ def test_poses_are_those_that_the_command_finds(
     there = json.loads((tmp_path / "poses/poses.json").read_text())
     (one,), (other,) = whole.to_coco()["annotations"], there["annotations"]
     np.testing.assert_allclose(one["keypoints"], other["keypoints"], atol=0.02)
-    assert whole.drawn_on(decode_named(picture)).shape[2] == 3
+    (drawn,) = model.predict(picture).draw().items()
+    assert drawn[0] == str(picture)
+    np.testing.assert_array_equal(drawn[1], whole.drawn_on(decode_named(picture)))
+    with pytest.raises(ValueError, match="picture 0 is none; an array is drawn by `drawn_on`"):
+        whole.draw()
+
+
+def test_the_pictures_of_poses_in_a_film_are_its_frames(trained: posebed.Project, tmp_path: Path):
+    frames = [*Film.open(write_film(tmp_path / "a.mp4", 5)).frames()]
+    found = [trained.run("baseline").model().predict(frame.picture) for frame in frames[1::2]]
+    poses = [
+        replace(one, image=(str(tmp_path / "a.mp4"),), frame=np.array([frame.number]))
+        for one, frame in zip(found, frames[1::2], strict=True)
+    ]
+    drawn = Poses.joined(poses).draw(0.0)
+    assert [*drawn] == [f"{tmp_path}/a.mp4/1", f"{tmp_path}/a.mp4/3"]
+    for one, frame, picture in zip(poses, frames[1::2], drawn.values(), strict=True):
+        np.testing.assert_array_equal(picture, one.drawn_on(frame.picture, 0.0))
+
+
+@pytest.mark.slow
+def test_a_new_project_prepares_its_data_once(tmp_path: Path):
+    project = posebed.Project.create(tmp_path / "new")
+    assert "simple-baseline" in project.runs
+    (project.folder / "params.yaml").write_text(PARAMS)
+    project.prepare()
+    packs = {path: path.stat().st_mtime_ns for path in (project.folder / "data").glob("*/**/*") if path.is_file()}
+    assert {path.name for path in (project.folder / "data").iterdir()} >= {"menagerie", "splits", "packs"}
+    assert project.prepare().run("floor").train().scored
+    assert packs == {path: path.stat().st_mtime_ns for path in packs}
+    (project.folder / "params.yaml").write_text(PARAMS.replace("path: data/menagerie/quads", "path: nowhere"))
+    with pytest.raises(ValueError, match="must end well in"):
+        project.prepare()
 
 
 def test_supports_are_files_or_arrays(trained: posebed.Project, picture: Path):

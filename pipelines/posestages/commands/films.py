@@ -215,8 +215,8 @@ def _count(part: Path, every: int) -> int:
 def _notes(film: Film, by_frame: Mapping[int, list[Box]] | None, last: int, every: int) -> Iterator[str]:
     if film.stated and last + every < film.stated:
         yield (
-            f"{film.path} states {film.stated} frames, but the last that could be decoded is {last}: it is cut short "
-            "or damaged"
+            f"{film.path} states {film.stated} frames, but the last that could be decoded is {last}: it is cut short, "
+            "or damaged and the frames behind the damage have too small numbers"
         )
     beyond = sum(len(boxes) for number, boxes in (by_frame or {}).items() if number > last)
     if beyond:
@@ -230,19 +230,19 @@ def _draw(film: Film, parts: list[Path], every: int, sure: float, out: Path) -> 
     """The frames that were looked at, with their poses."""
     found = (part for path in parts for part in _by_frame(read_poses(path)))
     nothing, coming = read_poses(parts[0]).taken(np.array([], int)), next(found, None)
+    place = parts[0].with_name(f"drawn{out.suffix}")  # by the ending the writer knows the format
+    writer: cv2.VideoWriter | None = None
+    try:
+        for frame in film.frames(every):
+            here = coming if coming and coming.frame[0] == frame.number else nothing
+            coming = next(found, None) if here is coming else coming
+            picture = here.drawn_on(frame.picture, sure)
+            writer = writer or _writer(place, picture, (film.rate or USUAL_RATE) / every)
+            writer.write(np.ascontiguousarray(picture[..., ::-1]))
+    finally:
+        if writer is not None:
+            writer.release()
     with writing(out) as unfinished:
-        place = unfinished.with_suffix(out.suffix)  # by which the writer knows the format
-        writer: cv2.VideoWriter | None = None
-        try:
-            for frame in film.frames(every):
-                here = coming if coming and coming.frame[0] == frame.number else nothing
-                coming = next(found, None) if here is coming else coming
-                picture = here.drawn_on(frame.picture, sure)
-                writer = writer or _writer(place, picture, (film.rate or USUAL_RATE) / every)
-                writer.write(np.ascontiguousarray(picture[..., ::-1]))
-        finally:
-            if writer is not None:
-                writer.release()
         place.rename(unfinished)
 
 

@@ -16,7 +16,7 @@ from zipfile import BadZipFile, ZipFile
 import cv2
 import numpy as np
 
-from posebed.data.film import is_film, opened
+from posebed.data.film import goes_on, is_film, opened
 from posebed.data.hdf5 import hdf5_errors_told, open_hdf5
 
 PACKAGES = (".slp",)
@@ -100,7 +100,7 @@ class _Decoder:
         """(H, W, 3) BGR of a frame from the last one on; None where the film ends before it, or cannot be decoded on
         the way to it."""
         while self.next <= number:
-            if not self._capture.grab():
+            if not goes_on(self._capture):
                 return None
             self.next += 1
         done, picture = self._capture.retrieve()

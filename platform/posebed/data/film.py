@@ -21,6 +21,9 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv")
 """Of files that are taken for films."""
 
+DAMAGED_PACKETS = 256
+"""In a row, after which a film is taken to be at its end."""
+
 T = TypeVar("T")
 
 
@@ -67,7 +70,7 @@ class Film:
         """
         capture, number = opened(self.path), 0
         try:
-            while capture.grab():
+            while goes_on(capture):
                 if number >= first and number % every == 0:
                     seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                     whole, picture = capture.retrieve()
@@ -98,6 +101,12 @@ def opened(path: Path) -> cv2.VideoCapture:
     if not capture.isOpened():
         raise ValueError(f"{path} must be a film that can be decoded, but is none that FFmpeg knows")
     return capture
+
+
+def goes_on(capture: cv2.VideoCapture) -> bool:
+    """Whether there is a further frame, which ``retrieve`` gives then. OpenCV gives up at a damaged packet, and goes on
+    behind it when asked again."""
+    return any(capture.grab() for _ in range(DAMAGED_PACKETS))
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:

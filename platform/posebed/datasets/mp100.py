@@ -91,11 +91,25 @@ def read(options: Options, path: Path) -> Dataset:
     return replace(dataset, notes=(*dataset.notes, *_notes(dataset)))
 
 
+def annotation_name(split: int, part: str) -> str:
+    """The name of an annotation file."""
+    return f"mp100_split{split}_{part}.json"
+
+
+def annotations_in(path: Path) -> Path:
+    """The folder of the annotation files."""
+    return path / "annotations" if (path / "annotations").is_dir() else path
+
+
+def pictures_in(path: Path) -> Path:
+    """The folder that every ``file_name`` starts from."""
+    return path / "images" if (path / "images").is_dir() else path
+
+
 def _file(options: Options, part: str, path: Path, links: Json) -> CocoFile:
-    folder = "annotations/" if (path / "annotations").is_dir() else ""
     return CocoFile(
-        annotations=f"{folder}mp100_split{options.split}_{part}.json",
-        images="images" if (path / "images").is_dir() else "",
+        annotations=(annotations_in(path) / annotation_name(options.split, part)).relative_to(path).as_posix(),
+        images=pictures_in(path).relative_to(path).as_posix(),
         part=part,
         content=_in_order_of_images,
         category=partial(_category, links),

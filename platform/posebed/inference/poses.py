@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from posebed.data.images import Images
 from posebed.files import writing
 from posebed.formats.labels import Animal, Frame, Labels
 from posebed.records import Category, categories_from_json, categories_to_json
@@ -161,6 +162,26 @@ class Poses:
         for xy, confidence in zip(self.xy, self.confidence, strict=True):
             picture = draw_pose(picture, (xy + 0.5) * factor - 0.5, confidence > sure, self.category)
         return picture
+
+    def draw(self, sure: float = SURE) -> dict[str, np.ndarray]:
+        """Every picture or frame that a pose is in, as ``drawn_on`` gives it, by the path that ``pictures`` has.
+
+        Raises:
+            ValueError: a picture is not there, as that of an array, which ``drawn_on`` takes.
+        """
+        rows: dict[str, list[int]] = {}
+        for place, name in enumerate(self.pictures):
+            rows.setdefault(name, []).append(place)
+        images, drawn = Images(Path("/")), dict[str, np.ndarray]()
+        for name, of in rows.items():
+            try:
+                picture = images.decode(str(Path(name).resolve().relative_to("/")))
+            except FileNotFoundError as error:
+                raise ValueError(
+                    f"what a pose is in must be a file, but {name} is none; an array is drawn by `drawn_on`"
+                ) from error
+            drawn[name] = self.taken(np.array(of)).drawn_on(picture, sure)
+        return drawn
 
     def write(self, path: Path) -> None:
         """Write Parquet, whole or not at all."""

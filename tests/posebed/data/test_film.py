@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from films import SIDE, number_in, write_film
+from films import SIDE, encode, number_in, write_film
 from posebed.data.film import Film, ahead
 
 FRAMES = 70
+FILM = ("-frames:v", "250", "-c:v", "libx264", "-g", "25")
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,49 @@ def test_real_films_are_read_to_their_last_frame(real_data: Path):
     frames = [*film.frames(100)]
     assert [frame.number for frame in frames] == [0, 100, 200, 300, 400, 500, 600]
     assert frames[-1].seconds == pytest.approx(20.0, abs=0.01) and frames[0].picture.shape == (480, 640, 3)
+
+
+def test_a_varying_rate_changes_the_times_and_no_number(film: Film, tmp_path: Path):
+    slower = "setpts=if(lt(N\\,10)\\,N/20\\,10/20+(N-10)/5)/TB"
+    varying = Film.open(encode(film.path, tmp_path / "b.mp4", "-vf", slower, "-fps_mode", "vfr", "-c:v", "libx264"))
+    frames = [*varying.frames()]
+    assert [number_in(frame.picture) for frame in frames] == [frame.number for frame in frames] == [*range(FRAMES)]
+    times = [n / 20 if n < 10 else 0.5 + (n - 10) / 5 for n in range(FRAMES)]
+    assert [frame.seconds for frame in frames] == pytest.approx(times, abs=0.03)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_frames_are_turned_as_players_turn_them(film: Film, turns: int, tmp_path: Path):
+    wide = encode(film.path, tmp_path / "wide.mp4", "-vf", f"scale={SIDE * 2}:{SIDE}", "-c:v", "libx264")
+    flagged = encode(wide, tmp_path / "turned.mp4", "-c", "copy", before=("-display_rotation", str(90 * turns)))
+    (upright, *_), turned = Film.open(wide).frames(), Film.open(flagged)
+    (first, *_) = turned.frames()
+    assert turned.size == first.picture.shape[1::-1] == ((SIDE * 2, SIDE) if turns == 2 else (SIDE, SIDE * 2))
+    np.testing.assert_array_equal(first.picture, np.rot90(upright.picture, turns))
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".ts"])
+def test_frames_behind_damage_are_found(ending: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    noise = ("-f", "lavfi")
+    sound = encode("nullsrc=size=128x96,noise=alls=60:allf=t", tmp_path / f"sound{ending}", *FILM, before=noise)
+    data = bytearray(sound.read_bytes())
+    middle = slice(len(data) // 2, len(data) // 2 + len(data) // 20)
+    data[middle] = bytes(byte ^ 0x55 for byte in data[middle])
+    damaged = tmp_path / f"damaged{ending}"
+    damaged.write_bytes(data)
+    frames = [*Film.open(damaged).frames()]
+    assert 200 <= len(frames) <= 250 and [frame.number for frame in frames] == [*range(len(frames))]
+    assert frames[-1].seconds == pytest.approx(249 / 25, abs=2.0), "they are those of the end"
+    assert capfd.readouterr().err == ""
+
+
+def test_a_film_that_is_still_being_written_states_no_end(film: Film, tmp_path: Path):
+    """Its header has no length; what is there is read."""
+    growing = tmp_path / "growing.mkv"
+    encode(film.path, growing, "-c:v", "libx264", "-live", "1")
+    opened = Film.open(growing)
+    assert opened.stated == 0
+    assert [number_in(frame.picture) for frame in opened.frames()] == [*range(FRAMES)]
 
 
 def test_items_are_made_one_ahead_by_a_thread_of_their_own():

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,6 @@ from command_line import posebed
 from posebed.config import read_params
 from posestages.commands.init import EXAMPLES
 
-CHECKOUT = Path(__file__).parents[3]
 ALL = [None, *EXAMPLES]
 
 
@@ -65,57 +62,3 @@ def test_an_example_that_is_none_is_refused(tmp_path: Path):
     refused = posebed("init", str(tmp_path / "new"), "--example", "cats")
     assert refused.returncode == 2 and "--example must be one of quadrupeds, " in refused.stderr
     assert not (tmp_path / "new").exists()
-
-
-@pytest.mark.services
-def test_the_wheel_alone_makes_a_project_and_runs_it_outside_any_repository(tmp_path: Path):
-    """In a folder whose path has a space and letters outside ASCII, by an environment that has the wheel and what it
-    needs, and no checkout."""
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
-    subprocess.run(build, cwd=CHECKOUT, check=True, capture_output=True)
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
-    environment = tmp_path / "environment"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
-    (site,) = environment.glob("lib/*/site-packages")
-    # The packages of this environment, but not the checkout that is installed into it.
-    (site / "needed.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--offline"]
-    subprocess.run([*install, "--python", str(environment / "bin/python"), str(wheel)], check=True)
-
-    def run(*words: str, folder: Path) -> str:
-        own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        own |= {"PATH": f"{environment / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"}
-        done = subprocess.run([*words], cwd=folder, env=own, capture_output=True, text=True, timeout=1200)
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    project = tmp_path / "ein neues Pröjekt"
-    run("posebed", "init", str(project), folder=tmp_path)
-    (project / "params.yaml").write_text(SMALL)
-    place = run("python", "-c", "import posestages; print(posestages.__file__)", folder=project)
-    assert place.startswith(str(environment))
-    printed = run("dvc", "repro", folder=project)
-    assert "PCK@0.2" in printed and (project / "report/index.html").is_file()
-    assert "up to date" in run("dvc", "repro", folder=project).lower() or (project / "dvc.lock").is_file()
-
-
-SMALL = """
-menagerie:
-  quads: {set: quadrupeds, images: 48, side: 80, categories: [tiger, horse, cow, fox]}
-data:
-  quads: {source: coco_folder, path: data/menagerie/quads}
-splits:
-  quads: {data: quads, val: 0.2, test: 0.2}
-packs:
-  small: {data: quads, crop_size: [64, 64]}
-models:
-  mean_pose: {}
-  simple_baseline:
-    config: {backbone: test_resnet, weights: none, channels: 8, flip_test: "off"}
-    train: {epochs: 2, batch_size: 8, checkpoint_every: 1, precision: float32}
-scoring: {resamples: 100}
-searches: {}
-runs:
-  floor: {model: mean_pose, split: quads, pack: small}
-  baseline: {model: simple_baseline, split: quads, pack: small}
-"""
