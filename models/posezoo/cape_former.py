@@ -1,7 +1,7 @@
 """CapeFormer: keypoints are matched with the query, and the proposals are refined by a transformer.
 
 Left open by the paper and settled here: the query's and the supports' pictures pass the backbone one after the other,
-so that batch norm sees them as two batches; the identifier's dropout falls on single numbers of the code.
+so that batch norm sees them as two batches; the identifier's dropout acts on single elements of the code.
 """
 
 from __future__ import annotations

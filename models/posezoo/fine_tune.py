@@ -1,4 +1,4 @@
-"""Fine-tune: a network that has learnt all training categories is trained on an episode's supports before it answers.
+"""Fine-tune: a network trained on all training categories is trained on an episode's supports before it predicts.
 
 MP-100's tables quote it without a definition: this is our re-implementation. SimpleBaseline's network has a channel for
 each index of a keypoint; queries and supports of a batch alike are its training pictures. In evaluation a copy of its

@@ -1,4 +1,4 @@
-"""GraphCape (Pose Anything): CapeFormer whose keypoints pass features to their linked neighbours.
+"""GraphCape (Pose Anything): CapeFormer whose keypoints pass features to the keypoints that they are linked with.
 
 Left open by the paper and settled here as in the released code: a neighbour's message is divided by its own number of
 links; keypoints that a support does not show have no links.

@@ -1,4 +1,4 @@
-"""KITPose: keypoint features from a backbone, made heatmaps by a transformer whose tokens are whole keypoints.
+"""KITPose: keypoint features from a backbone, turned into heatmaps by a transformer whose tokens are whole keypoints.
 
 Names as published: KITPose-E2C4 has 2 transformer ``layers`` and 4 body ``parts``; ``published`` gives the settings.
 
@@ -7,9 +7,9 @@ Paper and released code, where they differ or leave something open:
 - The code's weighting of the heatmap loss is the error itself, not a learned weight per keypoint, and takes part in the
   gradient; the heatmap loss here is that (``adaptive_beta``).
 - The GHRL knows no visibility and needs none: where a target is empty it asks for nothing.
-- CutMix: the code tests keypoints against the box with rows and columns exchanged, and takes their places from the
-  peaks of maps that are partly mixed already. Here they are tested where they are; ``cutmix_axes: released`` does as
-  the code.
+- CutMix: the code tests keypoints against the box with rows and columns exchanged, and takes their positions from the
+  peaks of maps that are partly mixed already. Here their true positions are tested; ``cutmix_axes: released`` does as
+  the code does.
 - k-medoids starts from the slice of largest norm. The code takes norms after dividing by them, so that rounding
   decides; here it is the norm itself, which is the same in exact arithmetic. The code stops a chunk of 8 pictures when
   their mean shift vanishes; here the batch stops when no medoid moves, which gives the same groups.
@@ -19,7 +19,7 @@ Paper and released code, where they differ or leave something open:
 - The published W48 model at 384 x 384 has tokens of 2048, by its number of parameters; the released settings say 1024.
 - The published GFLOPs come out to the last digit if 2^30 multiply-adds are one, and a linear layer costs its outputs
   times the number of tokens rather than of inputs: 9.51 for W32 at 256 x 256, where there are 10.8 billion.
-- What E2 without C, with 3.1 M more parameters, is (a row marked with a dagger), was not published.
+- What E2 without C and with 3.1 M more parameters is (a row marked with a dagger) was not published.
 """
 
 from __future__ import annotations

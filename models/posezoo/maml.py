@@ -1,4 +1,4 @@
-"""MAML on heatmaps: weights from which a few steps on an episode's supports lead to ones that answer its queries.
+"""MAML on heatmaps: initial weights from which a few gradient steps on an episode's supports adapt to its queries.
 
 The method is Finn et al.'s (2017). MP-100's tables quote it without a definition: this is our re-implementation, on
 SimpleBaseline's network with a channel for each index of a keypoint. Batch norm takes its running statistics

@@ -1,8 +1,8 @@
-"""POMNet: keypoints of the supports and the query see each other, then each keypoint is matched with the picture.
+"""POMNet: support keypoints and query attend to one another, then each keypoint is matched with the picture.
 
-Only keypoints that exist, which every support shows, are matched: all of a batch at once, against one map per picture.
-In evaluation the numbers are those of the released code. In training its batch norm sees one keypoint after the other,
-padded ones too; here it sees the keypoints that exist together.
+Only keypoints that every support shows are matched: all of a batch at once, against one map per picture. Evaluation
+gives the numbers of the released code. In training, the code's batch norm sees one keypoint after the other, padded
+ones too; here it sees all matched keypoints together.
 """
 
 from __future__ import annotations

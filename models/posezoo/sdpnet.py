@@ -1,20 +1,20 @@
 """SDPNet: supports attend to one another; keypoint features and an inferred skeleton from them guide the query.
 
-No code was released. What the paper leaves open is settled as close to CapeFormer as it goes:
+No code was released. What the paper leaves open is settled as in CapeFormer where possible:
 
-- Equation 8 cannot lower the graph of equation 3, see ``blocks.structure``; links are sigmoid gates here by default,
-  scaled by the root of an embedding's channels. Their number K counts the keypoints that are shown.
+- The loss of equation 8 cannot make the graph of equation 3 sparser, see ``blocks.structure``. By default links are
+  sigmoid gates here, scaled by the root of an embedding's channels. K counts the keypoints that are shown.
 - The graph's weight in the loss is 0.01, the pose's 1; poses are completed by three layers of messages, after hiding
   0.3 of the visible keypoints, and all visible ones are in the loss. Keypoints that a shot does not show are hidden.
 - There are three stages, two layers of interaction, two of messages and four embedding spaces. The interaction of the
   structure has weights of its own; to its tokens the sine code of the coordinates is added, through two layers.
-- Learned codes tell up to five shots apart, a fixed sine code of the index tells keypoints apart. Both enter queries
-  and keys of the interaction between supports. Their order therefore means something, unless ``order_codes`` is 0.
+- Up to five shots have learned codes of their order, keypoints a fixed sine code of their index. Both enter queries and
+  keys of the interaction between supports. The order of shots therefore matters, unless ``order_codes`` is 0.
 - A keypoint needs one visible shot. The losses take those that every shot shows, as the evaluation does.
 - Supports and query pass the backbone one after the other, and one projection of its maps serves both.
-- The dynamic kernel is made of the mean over keypoints that are shown, and starts as one that changes nothing.
+- The dynamic kernel is computed from the mean over keypoints that are shown, and starts as the identity.
 - "K_str" of the query in equation 6 is read as the query's keypoint tokens.
-- Without high resolution, as with ResNet-50, keypoints are refined on the coarse map, as it leaves the fusion.
+- Without a high-resolution map, as with ResNet-50, keypoints are refined on the coarse map after the fusion.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 Paper and released code, where they differ or leave something open:
 
-- The code gives no token to the class but keeps its position, which every patch gets added to its own.
-- Patches are cut from a picture with a border of two pixels, so that they lie two pixels off the grid.
-- The code spares positions from weight decay; here they take it, for ``undecayed`` knows normalisation and biases.
+- The code has no class token but keeps its position embedding, which is added to that of every patch.
+- Patches are cut from a picture padded by two pixels, so that they lie two pixels off the grid.
+- The code excludes position embeddings from weight decay; here they decay, as ``undecayed`` covers normalisation and
+  biases alone.
 - Weights by masked autoencoding come from timm for widths 768 and 1024. ViTPose-S (width 384, 12 heads) started from
   weights that were not released in timm.
 """

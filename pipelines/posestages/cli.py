@@ -195,16 +195,18 @@ def convert(
 
 @app.command()
 def assemble(
-    name: Annotated[str, typer.Argument(help="mp100.", metavar="DATASET")],
+    name: Annotated[str, typer.Argument(help="Dataset to put together: mp100.", metavar="DATASET")],
     folders: Annotated[
         list[str],
-        typer.Option("--from", help="A folder to look in, or SOURCE=FOLDER where names do not tell; may be repeated."),
+        typer.Option("--from", help="Folder to look in, or SOURCE=FOLDER if names do not show the source; repeatable."),
     ],
     out: Annotated[Path, typer.Option(help="Folder that becomes the dataset.")],
     copy: Annotated[bool, typer.Option("--copy", help="Copy pictures; by default they become hard links.")] = False,
 ) -> None:
-    """Put MP-100 together from the pictures of its 13 sources; tell what is missing and where to get it. Given again,
-    the command goes on. Ends with 1 while something is missing."""
+    """Put MP-100 together from the pictures of its 13 sources.
+
+    Prints what is missing and where to get it. The same command continues later. Ends with 1 while any is missing.
+    """
     from posestages.commands.assemble import assemble, describe
 
     if name != "mp100":
