@@ -63,7 +63,7 @@ figures: setup ## Run the benchmarks but replay.py, and write what they print in
 
 site: setup ## Build the site of the documentation into build/site; warnings end it
 	@echo "==> Building the site"
-	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml
 	@echo "python -m http.server -d build/site shows it on http://localhost:8000"
 
 COMPILE := .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
