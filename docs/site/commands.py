@@ -44,7 +44,7 @@ def _entry(name: str, parameter: Any) -> str:
         facts.append("" if parameter.required else "optional")
     elif parameter.required:
         facts.append("required")
-    if parameter.default not in (None, False, (), []) and str(parameter.default) != ".":
+    if parameter.default not in (None, False, (), []):
         facts.append(f"default `{parameter.default}`")
     if getattr(parameter, "min", None) is not None:
         facts.append(f"at least {parameter.min}")

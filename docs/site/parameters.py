@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from posebed import config
 from posebed.config import Params, Section
@@ -46,8 +45,8 @@ BOUNDS = {
     "multiple_of": "a multiple of {}",
     "pattern": "matching `{}`",
 }
-
 _KEY = get_args(config.Key)[1].metadata[0].pattern
+"""Tells the type of keys from other texts."""
 
 
 def page() -> str:
@@ -86,9 +85,9 @@ def default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    if value is PydanticUndefined or isinstance(value, Section) or value in ({}, ()):
-        return "empty by default" if value in ({}, ()) else ""
-    return f"default `{plain(value)}`"
+    if isinstance(value, Section):
+        return ""
+    return "empty by default" if value in ({}, ()) else f"default `{plain(value)}`"
 
 
 def plain(value: Any) -> str:
