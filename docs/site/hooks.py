@@ -72,7 +72,7 @@ def with_links(markdown: str, source: str, page: str, known: set[str]) -> str:
             return text
         return f"{picture}[{text}]({posixpath.relpath(to, posixpath.dirname(page) or '.')}{hash_sign}{anchor})"
 
-    # Code is left alone: every second piece. A link may hold code in its text.
+    # Code is put aside, since what looks like a link in it is none. The text of a link may hold code.
     code: list[str] = []
 
     def hidden(match: re.Match[str]) -> str:

@@ -128,7 +128,10 @@ def test_the_search_finds_a_setting(built: Path, browser: Browser):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
-        page.get_by_placeholder("Search").fill("checkpoint_seconds")
+        search = page.get_by_placeholder("Search")
+        search.click()
+        expect(page.locator(".md-search-result__meta")).to_contain_text("Type to start", timeout=60_000)
+        search.press_sequentially("checkpoint_seconds")  # the page listens to keys, which fill() does not press
         found = page.locator(".md-search-result__item").first
         expect(found).to_contain_text("checkpoint_seconds", timeout=60_000)
         page.close()
