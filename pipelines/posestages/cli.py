@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from posebed.catalog import Catalog, installed
+from posebed.listing import counted
 from posebed.places import PARAMS
 from posebed.yamlfile import parse_yaml
 from posestages import cli_tasks, stage
@@ -258,13 +259,14 @@ def predict(
         if every > 1 or draw or slp:
             raise ValueError("--every, --draw and --slp must be given with a film, but there are pictures alone")
         count = predict_pictures(run, images, boxes, out, support, category)
-        console.print(f"{count} poses: {out / 'poses.json'} and a picture of each image", highlight=False)
+        console.print(f"{counted(count, 'pose')}: {out / 'poses.json'} and a picture of each image", highlight=False)
         return
     if len(films) != len(images) or len({film.stem for film in films}) != len(films):
         raise ValueError("films must be given alone and have names that differ, but they or pictures are mixed")
     for film in films:
         found = predict_film(run, film, boxes, out, every, draw, slp, support, category)
-        line = f"{film}: {found.poses} poses in {found.frames} frames: {found.table}"
+        of = f"{counted(found.poses, 'pose')} in {counted(found.frames, 'frame')}"
+        line = f"{film}: {of}: {found.table}"
         console.print("\n".join([line, *found.notes]), highlight=False, markup=False, soft_wrap=True)
 
 

@@ -25,3 +25,8 @@ def shortened(names: Iterable[object], most: int = 10, none: str = "none") -> st
     listed = [str(name) for name in names]
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
     return (", ".join(clipped(name) for name in listed[:most]) or none) + more
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 frame``, ``3 frames``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -124,7 +124,7 @@ def test_from_the_wheel_to_a_first_prediction(environment: Path, tmp_path: Path)
     assert "kites" in page and "own" in page
 
     picture = "photographs/drachen/images/kite 1.png"
-    assert "1 poses" in newcomer.gives("posebed", "predict", "own", picture, at=project)
+    assert "1 pose:" in newcomer.gives("posebed", "predict", "own", picture, at=project)
     found = json.loads((project / "poses/poses.json").read_text())
     (pose,) = found["annotations"]
     corners = np.array(pose["keypoints"]).reshape(len(KEYPOINTS), 3)

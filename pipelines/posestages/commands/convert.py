@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from posebed.files import writing, writing_folder
-from posebed.formats.labels import Labels, counted
+from posebed.formats.labels import Labels
 from posebed.formats.which import FORMATS, format_of, read_labels, writer_for
-from posebed.listing import shortened
+from posebed.listing import counted, shortened
 
 
 def convert(

@@ -20,14 +20,13 @@ from posebed.formats.labels import (
     as_given,
     below,
     category_of,
-    counted,
     film_of,
     guessed_pairs,
     number_of,
     points_of,
 )
 from posebed.formats.tables import UNIQUE, Table, differences, is_table, read_csv, read_hdf5
-from posebed.listing import shortened
+from posebed.listing import counted, shortened
 from posebed.records import Category
 from posebed.yamlfile import read_yaml
 

@@ -126,11 +126,6 @@ def category_of(
     return Category(name, name, tuple(keypoints), limbs=tuple(limbs), flip_pairs=pairs)
 
 
-def counted(number: int, noun: str) -> str:
-    """``1 frame``, ``3 frames``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def tails(foreign: str) -> Iterator[PurePosixPath]:
     """The ends of a path of another machine, be it of Windows, longest first and never leading upwards."""
     parts = [part for part in PureWindowsPath(foreign).parts if part not in ("/", "\\", ".")]
