@@ -72,6 +72,11 @@ figures: setup ## Run the benchmarks but replay.py, and write what they print in
 	@echo "==> Measuring the figures of the pages (set POSEBED_REAL for those on photographs)"
 	@$(call run_each,$(filter-out benchmarks/replay.py,$(BENCHMARKS)),--record)
 
+site: setup ## Build the site of the documentation into build/site; warnings end it
+	@echo "==> Building the site"
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml
+	@echo "python -m http.server -d build/site shows it on http://localhost:8000"
+
 COMPILE := .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --quiet
 
@@ -80,4 +85,4 @@ lock: .venv/installed ## Compile requirements.lock.txt anew from pyproject.toml,
 	$(COMPILE) --all-extras pyproject.toml -o requirements.lock.txt
 	$(COMPILE) --constraint requirements.lock.txt cluster/image.in -o cluster/image.lock.txt
 
-.PHONY: help setup demo test test-lowest faults services lint bench figures lock
+.PHONY: help setup demo test test-lowest faults services lint bench figures site lock

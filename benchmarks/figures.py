@@ -29,7 +29,7 @@ import yaml
 from posebed.provenance import hardware
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "cluster/*.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/models/*.md", "cluster/*.md")
 FILE = "docs/figures.yaml"
 MADE_BY_RECORDING = (FILE, *PAGES, "docs/pictures")
 NAME = r"[a-z0-9_]+(?:[-./][a-z0-9_]+)*"

@@ -1,7 +1,7 @@
 """CapeFormer: keypoints are matched with the query, and the proposals are refined by a transformer.
 
 Left open by the paper and settled here: the query's and the supports' pictures pass the backbone one after the other,
-so that batch norm sees them as two batches; the identifier's dropout falls on single numbers of the code.
+so that batch norm sees them as two batches; the identifier's dropout acts on single elements of the code.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from posezoo.blocks.two_stage import LEARNING_RATES, SMALL, SPACE, TwoStage, Two
 
 class Config(TwoStageConfig):
     slots: Positive = 100
-    """Keypoints that the identifier counts to; no category may have more."""
+    """Keypoints for which there are identifier codes; no category may have more."""
     identifier: bool = True
-    """Tell keypoints apart by a code of their index. Without it their order means nothing."""
+    """Add a code of its index to each keypoint. Without it, the order of keypoints has no meaning."""
     learned_identifier: bool = False
-    """Learn the codes, from a unit normal on, instead of sines: a switch of the released code, off in its runs."""
+    """Learn these codes, from a unit normal on, instead of sines: a switch of the released code, off in its runs."""
     identifier_dropout: Share = 0.0
+    """Dropout of these codes."""
 
 
 class CapeFormer(TwoStage):

@@ -1,9 +1,9 @@
-"""Fine-tune: a network that has learnt all training categories is trained on an episode's supports before it answers.
+"""Fine-tune: a network trained on all training categories is trained on an episode's supports before it predicts.
 
 MP-100's tables quote it without a definition: this is our re-implementation. SimpleBaseline's network has a channel for
 each index of a keypoint; queries and supports of a batch alike are its training pictures. In evaluation a copy of its
 weights, batch norm keeping its running statistics, takes some steps on the supports, each time turned and scaled anew
-as training pictures are. The draws hang on the seed and the supports alone, so that an episode's answer never changes.
+as training pictures are. The draws depend on the seed and the supports alone: an episode's answer never changes.
 """
 
 from __future__ import annotations
@@ -30,17 +30,19 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 class Config(AdaptiveConfig):
     part: Literal["final", "head", "all"] = "head"
+    """What is fitted to an episode: the last convolution, all behind the backbone, or everything."""
     inner_lr: Annotated[float, Field(gt=0)] = 1e-4
+    """Learning rate of that fitting."""
     steps: Annotated[int, Field(ge=0)] = 50
-    """On the supports of an episode."""
+    """Optimizer steps on the supports of an episode."""
     optimizer: Literal["adam", "sgd"] = "adam"
-    """Of those steps."""
+    """Optimizer of those steps."""
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.15
-    """How supports are varied in those steps, as in ``AugmentConfig``."""
+    """Scale augmentation of the supports in those steps, as in ``AugmentConfig``."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
-    """Likewise."""
+    """Rotation augmentation of the supports, likewise."""
     seed: int = 0
-    """Of that variation."""
+    """Seed of that augmentation."""
 
 
 class FineTune(Adaptive):

@@ -1,4 +1,4 @@
-"""FMMP: keypoints mine the supports' pictures and the query's alternately; free slots are filled with mixed keypoints.
+"""FMMP: keypoints gather features from supports and query in turn; free slots are filled with mixed keypoints.
 
 What the text of the paper leaves open follows its released code, except where a field of ``Config`` says otherwise:
 the learning rate is the code's 1e-4, as nothing is matched and every prediction starts from the middle of the crop,
@@ -40,45 +40,50 @@ from posezoo.blocks.two_stage import SMALL_LAYERS
 
 class Config(BackboneConfig):
     strides: Annotated[tuple[Positive, ...], Field(min_length=1)] = (8, 16, 32)
-    """Of the maps that are mined, from fine to coarse; ``(32,)`` is the single scale."""
+    """Strides of the maps that features are mined from, from fine to coarse; ``(32,)`` is the single scale."""
     width: Annotated[int, Field(gt=0, multiple_of=4)] = 256
     """Channels of a keypoint."""
     heads: Positive = 8
+    """Attention heads."""
     points: Positive = 4
-    """Places per head, map and reference that a keypoint looks at."""
+    """Sampling points per head, map and reference."""
     feed_forward: Positive = 256
     """Channels within a layer."""
     dropout: Share = 0.1
+    """Dropout within the layers."""
     layers: Positive = 3
+    """Layers, each of which moves the points."""
     reuse_layers: bool = False
-    """One pair of miners for all layers."""
+    """Use one pair of miners for all layers."""
     support_miner: bool = True
-    """Look at the supports in every layer, not just once before the first."""
+    """Mine the supports in every layer, not just once before the first."""
     references: Positive = 8
-    """Keypoints, itself and the next along the links, around which a keypoint looks; 1 goes without structure."""
+    """Number of keypoints, itself and the next along the links, around which a keypoint samples features; 1 ignores the
+    skeleton."""
     hidden_neighbours: bool = False
-    """Look around linked keypoints, too, that the support does not show, wherever those are noted, as the released
+    """Also sample around linked keypoints that the support does not show, wherever those are noted, as the released
     code does."""
     query_neighbours: Literal["union", "last"] = "union"
-    """Which keypoints count as shown when neighbours are sought for the query: those of any support, or those of the
+    """Keypoints that count as shown when neighbours are chosen for the query: those of any support, or those of the
     last, as in the released code."""
     identifier: bool = True
-    """Distinguish keypoints by a code of their index."""
+    """Add a code of its index to each keypoint."""
     slots: Positive = 70
-    """Keypoints that every skeleton is filled up to; none may have more."""
+    """Number of keypoints that every skeleton is filled up to; no category may have more."""
     padding: Mode = "mixup"
-    """How, in training: with points at random places of random links, at equal distances on all links, or with
-    nothing (zero). A category without links has nothing to mix."""
+    """Filling of free slots in training: points at random places of random links (mixup), at equal distances on all
+    links (equal), or nothing (zero). A category without links has nothing to mix."""
     test_padding: Mode = "equal"
-    """The same in evaluation, where mixup draws the same for all."""
+    """Filling of free slots in evaluation, where mixup always draws the same."""
     mixup_alpha: Annotated[float, Field(gt=0)] = 1.0
-    """Of the Beta distribution by which places on a link are drawn; the larger, the nearer to the middle."""
+    """Parameter of the Beta distribution from which places on a link are drawn; the larger, the nearer to
+    the middle."""
     mixup_weight: Annotated[float, Field(ge=0)] = 0.5
-    """Of the loss of mixed keypoints beside that of real ones."""
+    """Weight of the loss on mixed keypoints; that on real ones has weight 1."""
     reversed_chains: bool = False
     """Link the mixed points of a link in the wrong direction, as in the released code and its results."""
     supervise_shown: bool = False
-    """Learn only from keypoints that a support shows; the released code asks for the query's alone."""
+    """Learn only from keypoints that a support shows; the released code requires only that the query labels them."""
 
 
 @dataclass(frozen=True)

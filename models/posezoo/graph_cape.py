@@ -1,4 +1,4 @@
-"""GraphCape (Pose Anything): CapeFormer whose keypoints pass features to their linked neighbours.
+"""GraphCape (Pose Anything): CapeFormer whose keypoints pass features to the keypoints that they are linked with.
 
 Left open by the paper and settled here as in the released code: a neighbour's message is divided by its own number of
 links; keypoints that a support does not show have no links.
@@ -29,14 +29,17 @@ from posezoo.blocks.window_attention import quicken
 
 class Config(TwoStageConfig):
     backbone: str = "swinv2_tiny_window16_256.ms_in1k"
+    """A model of timm; the paper takes SwinV2-T and SwinV2-S."""
     map_stride: Positive = 16
-    """Of the map that keypoints are matched on, to which the backbone's is enlarged."""
+    """Stride of the map that keypoints are matched on; the backbone's map is enlarged to it."""
     drop_path: Share = 0.2
-    """Probability of leaving out the backbone's last block, falling to 0 for its first; 0.3 with SwinV2-S."""
+    """Rate at which the backbone's last block is skipped in training, falling to 0 for its first; 0.3 with SwinV2-S."""
     feed_forward: Positive = 768
+    """Channels within a layer."""
     graph: Literal["pre", "post", "both", "off"] = "pre"
-    """Where messages run along links: in the first layer of each feed-forward network of the refinement, in the second,
-    in both, or nowhere. Behind a second one stands a ReLU, as in the released code: it only ever adds."""
+    """Where features pass along links: in the first layer of each feed-forward network of the refinement (pre), in the
+    second (post), in both, or nowhere (off). A ReLU follows the second layer, as in the released code, so that it
+    only adds."""
 
 
 class GraphFeedForward(nn.Module):

@@ -1,4 +1,4 @@
-"""KITPose: keypoint features from a backbone, made heatmaps by a transformer whose tokens are whole keypoints.
+"""KITPose: keypoint features from a backbone, turned into heatmaps by a transformer whose tokens are whole keypoints.
 
 Names as published: KITPose-E2C4 has 2 transformer ``layers`` and 4 body ``parts``; ``published`` gives the settings.
 
@@ -7,9 +7,9 @@ Paper and released code, where they differ or leave something open:
 - The code's weighting of the heatmap loss is the error itself, not a learned weight per keypoint, and takes part in the
   gradient; the heatmap loss here is that (``adaptive_beta``).
 - The GHRL knows no visibility and needs none: where a target is empty it asks for nothing.
-- CutMix: the code tests keypoints against the box with rows and columns exchanged, and takes their places from the
-  peaks of maps that are partly mixed already. Here they are tested where they are; ``cutmix_axes: released`` does as
-  the code.
+- CutMix: the code tests keypoints against the box with rows and columns exchanged, and takes their positions from the
+  peaks of maps that are partly mixed already. Here their true positions are tested; ``cutmix_axes: released`` does as
+  the code does.
 - k-medoids starts from the slice of largest norm. The code takes norms after dividing by them, so that rounding
   decides; here it is the norm itself, which is the same in exact arithmetic. The code stops a chunk of 8 pictures when
   their mean shift vanishes; here the batch stops when no medoid moves, which gives the same groups.
@@ -19,7 +19,7 @@ Paper and released code, where they differ or leave something open:
 - The published W48 model at 384 x 384 has tokens of 2048, by its number of parameters; the released settings say 1024.
 - The published GFLOPs come out to the last digit if 2^30 multiply-adds are one, and a linear layer costs its outputs
   times the number of tokens rather than of inputs: 9.51 for W32 at 256 x 256, where there are 10.8 billion.
-- What E2 without C, with 3.1 M more parameters, is (a row marked with a dagger), was not published.
+- What E2 without C and with 3.1 M more parameters is (a row marked with a dagger) was not published.
 """
 
 from __future__ import annotations
@@ -56,9 +56,10 @@ Weight = Annotated[float, Field(ge=0)]
 
 class Config(BackboneConfig, HeatmapConfig):
     target: Kind = "aligned"
-    """How keypoints become heatmaps and heatmaps keypoints; ``aligned`` goes with packs of ``convention: aligned``."""
+    """Codec between keypoints and heatmaps; ``aligned`` goes with packs of ``convention: aligned``."""
     flip_test: FlipMode = "plain"
-    """Average with the heatmaps of the mirrored picture, off, plain, or moved one cell to the right before."""
+    """Average with the heatmaps of the mirrored picture: off, plain, or moved by one cell to the right before
+    (shifted)."""
     backbone: str = "hrnet"
     """``hrnet``, or a model of timm, whose map at ``stride`` is doubled ``deconvs`` times."""
     width: Positive = 32
@@ -68,37 +69,38 @@ class Config(BackboneConfig, HeatmapConfig):
     modules: tuple[Positive, Positive, Positive] = (1, 4, 3)
     """HRNet's modules of exchange in stages 2, 3 and 4."""
     stride: Positive = 32
-    """Of the map of a backbone from timm."""
+    """Stride of the map of a timm backbone."""
     deconvs: Count = 3
     """Doublings of that map's resolution."""
     channels: Positive = 256
-    """Of the doublings."""
+    """Channels of the layers that double the resolution."""
     kit: bool = True
-    """The keypoint-interactive transformer; without it the feature slices are the heatmaps."""
+    """Use the keypoint-interactive transformer; without it the feature slices are the heatmaps."""
     layers: Positive = 2
-    """Of the transformer, E in the paper's KITPose-E2C4."""
+    """Layers of the transformer, E in KITPose-E2C4."""
     parts: Count = 4
     """Groups of keypoints that become body-part prompts, C in KITPose-E2C4; 0 does without prompts."""
     dim: Positive = 1024
-    """Of a token; see ``published``."""
+    """Channels of a token; the function ``published`` gives those of the published models."""
     ratio: Positive = 3
-    """Widening of the transformer's feed-forward layers."""
+    """Widening of the transformer's feed-forward layers, as a factor."""
     tokens: Tokens = "keypoint"
-    """``keypoint``: a token is the whole slice of one keypoint. ``spatial``: one of 4 x 4 patches of all slices."""
+    """What a token is: the whole slice of one keypoint (keypoint), or one of 4 x 4 patches of all slices (spatial)."""
     clustering: Clustering = "k-medoids"
-    """What makes the groups: the slices of each picture, or, alike for all pictures, the links of the skeleton."""
+    """Source of the groups: a clustering of each picture's slices (k-medoids, k-means), or the links of the skeleton,
+    alike for all pictures."""
     ghrl_weight: Weight = 1.0
-    """Of the generalised heatmap regression loss of the slices; 0 does without."""
+    """Weight of the generalised heatmap regression loss of the slices; 0 switches it off."""
     ghrl_beta: Annotated[float, Field(ge=1)] = 2.0
-    """Power of the error that weighs each cell of that loss."""
+    """Power of the error by which that loss weighs each cell."""
     ghrl_sigma: Annotated[float, Field(gt=0)] = 4.0
-    """Of the blur behind its smooth target, in cells."""
+    """Standard deviation of the blur that makes its smooth target, in cells."""
     ghrl_kernel: Literal[3, 5, 7] = 3
-    """Side of the Laplacian behind its sharp target."""
+    """Side of the Laplacian kernel that makes its sharp target."""
     adaptive_beta: Weight = 1.0
-    """Power of the error that weighs each cell of the heatmap loss; 0 is the plain squared error."""
+    """Power of the error by which the heatmap loss weighs each cell; 0 is the plain squared error."""
     cutmix: Share = 1.0
-    """Share of the training batches whose pictures get a box of another picture."""
+    """Share of the training batches in which pictures get a box of another picture."""
     cutmix_axes: Literal["consistent", "released"] = "consistent"
     """``released`` tests keypoints against the box with rows and columns exchanged, as the published code does."""
 

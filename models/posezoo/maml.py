@@ -1,4 +1,4 @@
-"""MAML on heatmaps: weights from which a few steps on an episode's supports lead to ones that answer its queries.
+"""MAML on heatmaps: initial weights from which a few gradient steps on an episode's supports adapt to its queries.
 
 The method is Finn et al.'s (2017). MP-100's tables quote it without a definition: this is our re-implementation, on
 SimpleBaseline's network with a channel for each index of a keypoint. Batch norm takes its running statistics
@@ -27,11 +27,11 @@ Steps = Annotated[int, Field(ge=0)]
 
 class Config(AdaptiveConfig):
     steps: Steps = 3
-    """Of gradient descent on the supports, in training."""
+    """Gradient steps on the supports, in training."""
     test_steps: Steps = 10
-    """In evaluation."""
+    """Gradient steps on the supports, in evaluation."""
     second_order: bool = False
-    """Differentiate through the steps, instead of taking their gradients for constants."""
+    """Differentiate through the steps, instead of treating their gradients as constants."""
 
 
 class MAML(Adaptive):

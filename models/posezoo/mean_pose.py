@@ -1,4 +1,4 @@
-"""The floor of every table: each keypoint where it is on average in its box, whatever the picture shows.
+"""The floor of every table: each keypoint at its mean position in the box, whatever the picture shows.
 
 Nothing is trained. Of one skeleton it is the mean over the labelled training records, in shares of the exact crop; in
 an episode the mean over the supports. Both are computed in float64.

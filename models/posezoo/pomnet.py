@@ -1,8 +1,8 @@
-"""POMNet: keypoints of the supports and the query see each other, then each keypoint is matched with the picture.
+"""POMNet: support keypoints and query attend to one another, then each keypoint is matched with the picture.
 
-Only keypoints that exist, which every support shows, are matched: all of a batch at once, against one map per picture.
-In evaluation the numbers are those of the released code. In training its batch norm sees one keypoint after the other,
-padded ones too; here it sees the keypoints that exist together.
+Only keypoints that every support shows are matched: all of a batch at once, against one map per picture. Evaluation
+gives the numbers of the released code. In training, the code's batch norm sees one keypoint after the other, padded
+ones too; here it sees all matched keypoints together.
 """
 
 from __future__ import annotations
@@ -43,26 +43,28 @@ AT_ONCE = 256
 
 class Config(BackboneConfig):
     shared_backbone: bool = False
-    """One backbone for supports and query, instead of one for each."""
+    """Use one backbone for supports and query, instead of one for each."""
     stride: Positive = 32
-    """Of the backbone's map."""
+    """Stride of the backbone's map."""
     width: Annotated[int, Field(gt=0, multiple_of=4)] = 256
     """Channels of a token, and of the decoder."""
     transformer: bool = True
-    """Without it features of supports are matched as they are: the released code's matching baseline, which however
-    trains on one keypoint of an episode, drawn at random."""
+    """Let keypoints and query attend to one another. Without it, support features are matched as they are: the released
+    code's matching baseline, which however trains on one keypoint of an episode, drawn at random."""
     heads: Positive = 8
+    """Attention heads."""
     encoder_layers: Positive = 3
-    """In which cells of the query see each other."""
+    """Layers in which cells of the query attend to one another."""
     decoder_layers: Positive = 3
-    """In which keypoints see each other and the query."""
+    """Layers in which keypoints attend to one another and to the query."""
     feed_forward: Positive = 2048
     """Channels within a layer."""
     dropout: Share = 0.1
+    """Dropout within the layers."""
     deconvs: Annotated[int, Field(ge=0)] = 3
     """Doublings of the resolution; the heatmaps have stride ``stride`` / 2^``deconvs``."""
     slots: Positive = 100
-    """Keypoints that the loss is a mean over, those that do not exist counting as 0; no category may have more."""
+    """Number of keypoints that the loss is averaged over, where missing ones count as 0; no category may have more."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""PromptPose, published again as CLAMP: a frozen language model says what each keypoint is to be looked for as.
+"""PromptPose, published again as CLAMP: one query embedding per keypoint, from its name by a frozen language model.
 
-A picture's cells and the keypoints' names lie in one space; how alike they are is a score map per keypoint, and the
-decoder sees the score maps beside the picture. The paper is PromptPose's; CLAMP's released code has the same parts.
+A picture's cells and the keypoints' names are embedded into one space. Their cosine similarity is a score map per
+keypoint, and the decoder sees the score maps beside the picture. The paper is PromptPose's; CLAMP's released code has
+the same parts.
 
 What the sources leave open, and how it is settled:
 
@@ -62,45 +63,45 @@ class Config(HeatmapConfig):
     """``clip_resnet50``, ``clip_vit_b16``, ``clip_vit_l14``, or a model of timm, whose map is projected into the
     joint space of pictures and texts by a learnt layer."""
     weights: str = "openai"
-    """Of a CLIP tower: a tag of open_clip's, the path of a file, or ``none``. Of timm's models: ``timm``, another of
-    timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of a file, or ``none``."""
+    """Weights of the backbone. CLIP's towers: a tag of open_clip's, the path of a file, or ``none``. timm's models:
+    ``timm``, another of timm's tags, ``builtin`` (for ``tf_efficientnet_lite0``), the path of a file, or ``none``."""
     stride: Literal[4, 8, 16, 32] = 32
-    """Of timm's map; CLIP's towers have one of their own."""
+    """Stride of the map of a timm backbone; CLIP's towers have one of their own."""
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Rate at which the last block of a CLIP transformer is skipped in training, rising from 0 at the first. By
     default 0.4 with these backbones."""
     backbone_rate: NotNegative = 1.0
     """Factor of the backbone's learning rate. By default 0.1 for CLIP's transformers."""
     channels: Positive = 256
-    """Of the decoder."""
+    """Channels of the decoder."""
     text_encoder: Literal["clip", "minilm"] = "clip"
     """The frozen language model: CLIP's own, or all-MiniLM-L6-v2, which needs no hub."""
     text_weights: str = "published"
-    """``published``: OpenAI's of CLIP, and those that the package of MiniLM carries. ``builtin`` says the latter as
-    well; else a tag of open_clip's or the path of a file for CLIP, or ``none``."""
+    """Weights of the language model: ``published`` for OpenAI's of CLIP, or those in the package of MiniLM; ``builtin``
+    for the latter; a tag of open_clip's or the path of a file for CLIP; or ``none``."""
     template: Literal["learnt", "clip"] = "learnt"
-    """What stands before a keypoint's name: vectors that are learnt, or CLIP's words "a photo of a"."""
+    """Words before a keypoint's name: learned vectors, or CLIP's "a photo of a"."""
     template_length: Positive = 8
-    """k, the number of learnt vectors."""
+    """Number of learned vectors, k."""
     template_std: NotNegative = 1.0
-    """That the learnt vectors start with. The released code takes 1, CoOp 0.02."""
+    """Standard deviation with which learned vectors start. The released code takes 1, CoOp 0.02."""
     prompt_layers: Annotated[int, Field(ge=0)] = 1
-    """Of the prompt encoder, in which keypoints attend to one another; 0 is without it."""
+    """Layers of the prompt encoder, in which keypoints attend to one another; 0 for none."""
     decoder_layers: Annotated[int, Field(ge=0)] = 3
-    """Of the cross-attention by which prompts attend to the picture; 0 is without it."""
+    """Layers of the cross-attention from prompts to the picture; 0 for none."""
     gamma: NotNegative = 1e-3
-    """That the share of the cross-attention in the prompts starts with."""
+    """Initial weight of the cross-attention's result in the prompts."""
     pixel_weight: NotNegative = 0.4
-    """alpha 2, of the loss of the score maps; 0 is without it. By default 2.0 with CLIP's transformers."""
+    """Weight of the loss on score maps, alpha 2; 0 switches it off. By default 2.0 with CLIP's transformers."""
     semantic_weight: NotNegative = 5e-4
-    """alpha 1, of the contrast between local features and prompts; 0 is without it."""
+    """Weight of the contrast between local features and prompts, alpha 1; 0 switches it off."""
     semantic_sampling: Literal["bilinear", "cell"] = "bilinear"
-    """Where a keypoint's local feature is taken: at its place, as the paper has it, or at its cell as the released
-    code rounds it."""
+    """Place at which a keypoint's local feature is taken: its own, interpolated (bilinear), as in the paper, or its
+    rounded cell, as in the released code."""
     mask_unlabelled: bool = True
-    """Unlabelled keypoints take no part in the contrast; in the released code they do, as features of 0."""
+    """Leave unlabelled keypoints out of the contrast; the released code keeps them, as features of 0."""
     temperature: Literal["learnt", "fixed"] = "learnt"
-    """Of the contrast, from 0.07 on."""
+    """Temperature of the contrast: learnt from 0.07 on, or fixed there."""
 
     @model_validator(mode="before")
     @classmethod

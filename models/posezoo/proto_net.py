@@ -36,13 +36,14 @@ class Config(MapConfig):
     deconvs: Annotated[int, Field(ge=0)] = 0
     """Doublings of the map's resolution before cells are compared."""
     channels: Positive = 256
-    """Of the doublings."""
+    """Channels of the layers that double the resolution."""
     distance: Literal["l2", "cosine"] = "l2"
-    """Squared Euclidean distance, mean over channels, or cosine similarity."""
+    """How cells and prototypes are compared: squared Euclidean distance, mean over channels (l2), or
+    cosine similarity."""
     temperature: Annotated[float, Field(gt=0)] = 0.1
-    """Divides the scores."""
+    """Temperature by which scores are divided."""
     sigma: Annotated[float, Field(gt=0)] = 0.7
-    """Of the target's Gaussian, in cells."""
+    """Standard deviation of the target's Gaussian, in cells."""
 
 
 class ProtoNet(nn.Module):

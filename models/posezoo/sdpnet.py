@@ -1,20 +1,20 @@
-"""SDPNet: supports that see each other say what keypoints look like and how they hang together; both guide the query.
+"""SDPNet: supports attend to one another; keypoint features and an inferred skeleton from them guide the query.
 
-No code was released. What the paper leaves open is settled as close to CapeFormer as it goes:
+No code was released. What the paper leaves open is settled as in CapeFormer where possible:
 
-- Equation 8 cannot lower the graph of equation 3, see ``blocks.structure``; links are sigmoid gates here by default,
-  scaled by the root of an embedding's channels. Their number K counts the keypoints that are shown.
+- The loss of equation 8 cannot make the graph of equation 3 sparser, see ``blocks.structure``. By default links are
+  sigmoid gates here, scaled by the root of an embedding's channels. K counts the keypoints that are shown.
 - The graph's weight in the loss is 0.01, the pose's 1; poses are completed by three layers of messages, after hiding
   0.3 of the visible keypoints, and all visible ones are in the loss. Keypoints that a shot does not show are hidden.
 - There are three stages, two layers of interaction, two of messages and four embedding spaces. The interaction of the
   structure has weights of its own; to its tokens the sine code of the coordinates is added, through two layers.
-- Learned codes tell up to five shots apart, a fixed sine code of the index tells keypoints apart. Both enter queries
-  and keys of the interaction between supports. Their order therefore means something, unless ``order_codes`` is 0.
+- Up to five shots have learned codes of their order, keypoints a fixed sine code of their index. Both enter queries and
+  keys of the interaction between supports. The order of shots therefore matters, unless ``order_codes`` is 0.
 - A keypoint needs one visible shot. The losses take those that every shot shows, as the evaluation does.
 - Supports and query pass the backbone one after the other, and one projection of its maps serves both.
-- The dynamic kernel is made of the mean over keypoints that are shown, and starts as one that changes nothing.
+- The dynamic kernel is computed from the mean over keypoints that are shown, and starts as the identity.
 - "K_str" of the query in equation 6 is read as the query's keypoint tokens.
-- Without high resolution, as with ResNet-50, keypoints are refined on the coarse map, as it leaves the fusion.
+- Without a high-resolution map, as with ResNet-50, keypoints are refined on the coarse map after the fusion.
 """
 
 from __future__ import annotations
@@ -65,66 +65,76 @@ class Config(BackboneConfig):
     backbone: str = "hrnet"
     """``hrnet``, or a model of timm, with or without the tag of its weights."""
     hrnet_width: Positive = 32
+    """Channels of the finest maps of HRNet, as in the model ``hrnet``."""
     hrnet_blocks: Positive = 4
+    """Residual blocks per module and branch of HRNet."""
     hrnet_modules: tuple[Positive, Positive, Positive] = (1, 4, 3)
-    """Of HRNet as in the model ``hrnet``."""
+    """Modules of exchange of HRNet in stages 2, 3 and 4."""
     stride: Positive = 32
-    """Of the map on which keypoints are matched."""
+    """Stride of the map on which keypoints are matched."""
     fine_strides: tuple[Positive, ...] | None = None
-    """Of the maps that add up, from fine to coarse, to the high-resolution map; none for no such map. By default, as
-    in the paper, 4 alone with HRNet, whose finest map has seen all others, and none with other backbones."""
+    """Strides of the maps that add up to the high-resolution map, from fine to coarse; empty for no such map. By
+    default, as in the paper, 4 alone with HRNet, whose finest map has seen all others, and empty with other
+    backbones."""
     dynamic_convolution: bool = True
-    """Convolve the high-resolution map with kernels that the supports choose."""
+    """Convolve the high-resolution map with kernels that are computed from the supports."""
     kernel: Literal[3, 5, 7, 9] = 7
-    """Side of those kernels."""
+    """Side of those kernels, in cells."""
     width: Annotated[int, Field(gt=0, multiple_of=4)] = 256
     """Channels of a token."""
     heads: Positive = 8
+    """Attention heads."""
     feed_forward: Positive = 2048
     """Channels within a layer."""
     dropout: Share = 0.1
+    """Dropout within the layers."""
     encoder_layers: Positive = 3
-    """Of the fusion of query and supports."""
+    """Layers of the fusion of query and supports."""
     stages: Positive = 3
-    """Of the refinement."""
+    """Stages of the refinement."""
     points: Positive = 4
-    """That each head of the deformable attention looks at."""
+    """Sampling points per head of the deformable attention."""
     slots: Positive = 100
-    """Keypoints that the identifier counts to; no category may have more."""
+    """Keypoints for which there are identifier codes; no category may have more."""
     identifier: bool = True
-    """Tell keypoints apart by a code of their index. Without it their order means nothing."""
+    """Add a code of its index to each keypoint. Without it, the order of keypoints has no meaning."""
     aggregation: How = "cross_instance"
-    """Of several supports: their average, or weighted by a learned quality, before or after they have seen each other.
-    """
+    """Aggregation of several supports: their average, or weighted by a learned quality, before or after they attended
+    to one another."""
     interaction_layers: Positive = 2
+    """Layers in which supports attend to one another."""
     order_codes: Annotated[int, Field(ge=0)] = 5
-    """Shots that learned codes tell apart; those beyond start over. Without any, their order means nothing."""
+    """Number of shots with a learned code of their order; further ones start over. With 0, their order has
+    no meaning."""
     graph: Literal["none", "global", "concatenation", "attention"] = "attention"
-    """The structure: none; regressed from all keypoints' mean, or from each pair; or multi-head attention."""
+    """How links are inferred: not at all (none); from the mean of all keypoints (global), from each pair
+    (concatenation), or by multi-head attention."""
     graph_spaces: Positive = 4
     """Embedding spaces of that attention."""
     sparsity: Sparsity = "gates"
-    """How scores become links, and what keeps them few."""
+    """How scores become links, and which term keeps links few."""
     structure_weight: Weight = 0.01
-    """Of the links' density in the loss; 0 for no sparsity constraint."""
+    """Weight of the density of links in the loss; 0 for no sparsity constraint."""
     graph_layers: Positive = 2
-    """Of messages in each stage."""
+    """Layers of message passing in each stage."""
     modulation: Literal["shared", "fixed", "self"] = "self"
-    """Of messages: by one matrix for all keypoints, factors of each index besides, or factors of each token's own."""
+    """Modulation of messages: one matrix for all keypoints (shared), also factors per index (fixed), or factors from
+    each token (self)."""
     offset_coefficient: Literal["none", "support", "difference"] = "difference"
-    """Of the deformable attention's offsets: computed from nothing, from the support's token, or from its difference
-    to the query's."""
+    """Coefficient of the deformable attention's offsets: none, computed from the support's token, or from its
+    difference to the query's."""
     coefficient_per: Literal["keypoint", "offset"] = "keypoint"
+    """Whether a keypoint has one such coefficient, or one for each of its offsets."""
     pose_weight: Weight = 1.0
-    """Of the completed support poses in the loss; 0 to complete none."""
+    """Weight of the loss on completed support poses; 0 to complete none."""
     pose_layers: Positive = 3
-    """Of messages that complete them."""
+    """Layers of message passing that complete poses."""
     mask_ratio: Share = 0.3
-    """Of the visible keypoints that are hidden for it."""
+    """Share of the visible support keypoints that are hidden to be completed."""
     heatmap_weight: Weight = 2.0
-    """Of the similarity maps' loss; the proposals' and each stage's have weight 1."""
+    """Weight of the loss on similarity maps; proposals and stages have weight 1."""
     scaled_start: bool = False
-    """As in ``two_stage.TwoStageConfig``: divide the first similarities by the root of the channels."""
+    """Divide the first similarities by the square root of the channels, as in ``TwoStageConfig``."""
 
     @model_validator(mode="after")
     def _width_divides(self) -> Config:

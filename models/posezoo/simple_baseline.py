@@ -28,9 +28,9 @@ class Config(MapConfig, HeatmapConfig):
     deconvs: Annotated[int, Field(ge=0)] = 3
     """Doublings of the resolution; the heatmaps have stride ``stride`` / 2^``deconvs``."""
     channels: Positive = 256
-    """Of the decoder."""
+    """Channels of the decoder."""
     statistics: Literal["imagenet", "weights"] = "imagenet"
-    """Mean and deviation that pictures are normalised by: ImageNet's, or those the weights were trained with."""
+    """Mean and deviation for normalising pictures: ImageNet's, or those that the weights were trained with."""
     drop_path: Share = 0.0
     """Rate at which the backbone's last block is skipped in training, rising from 0 at the first."""
     backbone_rate: Annotated[float, Field(ge=0)] = 1.0

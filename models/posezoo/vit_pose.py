@@ -2,9 +2,10 @@
 
 Paper and released code, where they differ or leave something open:
 
-- The code gives no token to the class but keeps its position, which every patch gets added to its own.
-- Patches are cut from a picture with a border of two pixels, so that they lie two pixels off the grid.
-- The code spares positions from weight decay; here they take it, for ``undecayed`` knows normalisation and biases.
+- The code has no class token but keeps its position embedding, which is added to that of every patch.
+- Patches are cut from a picture padded by two pixels, so that they lie two pixels off the grid.
+- The code excludes position embeddings from weight decay; here they decay, as ``undecayed`` covers normalisation and
+  biases alone.
 - Weights by masked autoencoding come from timm for widths 768 and 1024. ViTPose-S (width 384, 12 heads) started from
   weights that were not released in timm.
 """
@@ -32,26 +33,28 @@ STRIDE = 16
 
 class Config(HeatmapConfig):
     target: Kind = "udp"
-    """How keypoints become heatmaps and heatmaps keypoints."""
+    """Codec between keypoints and heatmaps."""
     flip_test: FlipMode = "plain"
-    """Average with the heatmaps of the mirrored picture, off, plain, or moved one cell to the right before."""
+    """Average with the heatmaps of the mirrored picture: off, plain, or moved by one cell to the right before
+    (shifted)."""
     width: Positive = 768
-    """Of tokens: 384, 768 and 1024 in ViTPose-S, B and L."""
+    """Channels of tokens: 384, 768 and 1024 in ViTPose-S, B and L."""
     depth: Positive = 12
-    """Transformer blocks: 12, 12 and 24."""
+    """Transformer blocks: 12, 12 and 24 in ViTPose-S, B and L."""
     heads: Positive = 12
-    """Of the attention: 12, 12 and 16."""
+    """Attention heads: 12, 12 and 16 in ViTPose-S, B and L."""
     weights: str = "timm"
     """Weights by masked autoencoding on ImageNet: ``timm``; another tag of timm's for the same architecture; the path
     of a file; or ``none``."""
     head: Literal["classic", "simple"] = "classic"
-    """Two transposed convolutions, or bilinear enlargement alone."""
+    """Decoder: two transposed convolutions (classic), or bilinear enlargement alone (simple)."""
     channels: Positive = 256
-    """Of the classic head."""
+    """Channels of the classic decoder."""
     drop_path: Share = 0.3
-    """Rate at which the last block is skipped in training, rising from 0 at the first; 0.1, 0.3 and 0.5."""
+    """Rate at which the last block is skipped in training, rising from 0 at the first; 0.1, 0.3 and 0.5 in ViTPose-S, B
+    and L."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.75
-    """Factor of the learning rate from each block to the one before; 0.8, 0.75 and 0.8."""
+    """Factor of the learning rate from each block to the one before; 0.8, 0.75 and 0.8 in ViTPose-S, B and L."""
 
 
 class PatchTokens(Features):

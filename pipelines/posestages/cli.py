@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from posebed.records import Dataset
 
 app = typer.Typer(
-    help="Benchmark and tune pose-estimation models. The pipeline itself runs by `dvc repro`.",
+    help="Benchmark and tune pose-estimation models. `dvc repro` runs the pipeline of a project.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -41,7 +41,7 @@ def _catalog() -> Catalog:
 
 @app.command()
 def models() -> None:
-    """List every model that `models:` can name, what it needs, its paper and where it comes from."""
+    """List the models, with task, paper and origin."""
     from posebed.source_code import module_file
     from posebed.spec_text import Stated, stated_by
 
@@ -61,7 +61,7 @@ def models() -> None:
 
 @app.command()
 def datasets() -> None:
-    """List the kinds of dataset that `data:` can name, and the built-in sets that need no download."""
+    """List the kinds of dataset, and the built-in sets that need no download."""
     from menagerie import categories
 
     catalog = _catalog()
@@ -90,7 +90,7 @@ def datasets() -> None:
 
 @app.command()
 def metrics() -> None:
-    """List every metric, what it says, its unit, what it needs and where it comes from."""
+    """List the metrics, with definition, unit, needs and origin."""
     catalog = _catalog()
     known, wrong = stage.usable_metrics(catalog)
     table = Table("metric", "what it says", title="Metrics", title_justify="left", show_lines=True)
@@ -105,9 +105,9 @@ def metrics() -> None:
         console.print(sentence, highlight=False, markup=False)
 
 
-Data = Annotated[Path, typer.Argument(help="A folder with annotations, or one file of them, in any format.")]
-Source = Annotated[str | None, typer.Option(help="What reads it, as `posebed datasets` lists; else it is found out.")]
-Options = Annotated[list[str] | None, typer.Option("--option", help="NAME=VALUE of the source; may be repeated.")]
+Data = Annotated[Path, typer.Argument(help="Folder of annotations, or one file, in any format that is read.")]
+Source = Annotated[str | None, typer.Option(help="Kind of dataset, as `posebed datasets` lists; detected by default.")]
+Options = Annotated[list[str] | None, typer.Option("--option", help="Option of the source, NAME=VALUE; repeatable.")]
 
 
 def _read_data(path: Path, source: str | None, options: list[str] | None) -> Dataset:
@@ -131,7 +131,7 @@ def _named_values(texts: list[str] | None, option: str) -> dict[str, Any]:
 
 @app.command()
 def check(path: Data, source: Source = None, option: Options = None) -> None:
-    """Tell everything that is wrong with annotations, with file, record and field. Writes nothing."""
+    """List every problem of annotations, with file, record and field. Writes nothing."""
     from posebed.annotations.checks import summary
     from posebed.data.splits import PARTS
 
@@ -157,9 +157,9 @@ def check(path: Data, source: Source = None, option: Options = None) -> None:
 @app.command()
 def show(
     path: Data,
-    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("sheet.png"),
+    out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("sheet.png"),
     count: Annotated[int, typer.Option(min=1, help="Records per category.")] = 6,
-    category: Annotated[list[str] | None, typer.Option(help="Only these categories, by key.")] = None,
+    category: Annotated[list[str] | None, typer.Option(help="Key of a category to draw; all by default.")] = None,
     source: Source = None,
     option: Options = None,
 ) -> None:
@@ -172,19 +172,22 @@ def show(
 
 @app.command()
 def convert(
-    path: Annotated[Path, typer.Argument(help="A label file, or the folder of a project.", metavar="IN")],
-    out: Annotated[Path, typer.Argument(help="What to write: a folder, or a file FILE.slp or FILE.pkg.slp.")],
-    to: Annotated[str | None, typer.Option(help="Its format; by default SLEAP's for .slp, else COCO.")] = None,
-    source: Annotated[str | None, typer.Option("--from", help="The format of IN; else it is found out.")] = None,
+    path: Annotated[Path, typer.Argument(help="Label file, or folder of a labelling project.", metavar="IN")],
+    out: Annotated[Path, typer.Argument(help="Folder to write, or a file FILE.slp or FILE.pkg.slp.")],
+    to: Annotated[str | None, typer.Option(help="Format to write; by default SLEAP's for .slp, else COCO.")] = None,
+    source: Annotated[str | None, typer.Option("--from", help="Format of IN; detected by default.")] = None,
     pictures: Annotated[
-        Path | None, typer.Option(help="A further folder to look for films and pictures in, by name.")
+        Path | None, typer.Option(help="Further folder in which films and pictures are looked up by name.")
     ] = None,
     half_pixel: Annotated[
-        bool, typer.Option("--half-pixel", help="Subtract 0.5: in CVAT and Label Studio whole numbers are corners.")
+        bool,
+        typer.Option("--half-pixel", help="Subtract 0.5: in CVAT and Label Studio whole numbers are corners."),
     ] = False,
 ) -> None:
-    """Convert labels between the formats of DeepLabCut, SLEAP, Lightning Pose, Ultralytics and COCO; read CVAT and
-    Label Studio too. Tells what was derived and what is lost."""
+    """Convert labels between DeepLabCut, SLEAP, Lightning Pose, Ultralytics and COCO.
+
+    CVAT and Label Studio are read, not written. Prints what was derived and what is lost.
+    """
     from posestages.commands.convert import convert
 
     for line in convert(path, out, to, source, pictures, half_pixel):
@@ -193,16 +196,18 @@ def convert(
 
 @app.command()
 def assemble(
-    name: Annotated[str, typer.Argument(help="mp100.", metavar="DATASET")],
+    name: Annotated[str, typer.Argument(help="Dataset to put together: mp100.", metavar="DATASET")],
     folders: Annotated[
         list[str],
-        typer.Option("--from", help="A folder to look in, or SOURCE=FOLDER where names do not tell; may be repeated."),
+        typer.Option("--from", help="Folder to look in, or SOURCE=FOLDER if names do not show the source; repeatable."),
     ],
     out: Annotated[Path, typer.Option(help="Folder that becomes the dataset.")],
     copy: Annotated[bool, typer.Option("--copy", help="Copy pictures; by default they become hard links.")] = False,
 ) -> None:
-    """Put MP-100 together from the pictures of its 13 sources; tell what is missing and where to get it. Given again,
-    the command goes on. Ends with 1 while something is missing."""
+    """Put MP-100 together from the pictures of its 13 sources.
+
+    Prints what is missing and where to get it. The same command continues later. Ends with 1 while any is missing.
+    """
     from posestages.commands.assemble import assemble, describe
 
     if name != "mp100":
@@ -220,29 +225,31 @@ def assemble(
 
 Support = Annotated[
     Path | None,
-    typer.Option(help="For a category-agnostic run: annotated pictures of what to look for, COCO JSON or a folder."),
+    typer.Option(help="For a category-agnostic model: annotated pictures of what to look for, COCO JSON or a folder."),
 ]
-SupportCategory = Annotated[str | None, typer.Option("--category", help="Of --support, where it has several.")]
+SupportCategory = Annotated[str | None, typer.Option("--category", help="Category of --support, if it has several.")]
 
 
 @app.command()
 def predict(
-    run: Annotated[str, typer.Argument(help="A trained run, by its key or folder.")],
+    run: Annotated[str, typer.Argument(help="Trained run, by key or folder.")],
     images: Annotated[list[Path], typer.Argument(help="Pictures, or films.")],
     boxes: Annotated[
-        Path | None, typer.Option(help="COCO JSON with boxes; else each picture or frame is one box.")
+        Path | None, typer.Option(help="COCO JSON with boxes; by default each picture or frame is one box.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for what was found.")] = Path("poses"),
-    every: Annotated[int, typer.Option(min=1, help="Of a film: look at every so many frames.")] = 1,
-    draw: Annotated[bool, typer.Option("--draw", help="Of a film: write it with the poses drawn on.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("poses"),
+    every: Annotated[int, typer.Option(min=1, help="Films: look at every nth frame.")] = 1,
+    draw: Annotated[bool, typer.Option("--draw", help="Films: also write a film with the poses drawn.")] = False,
     slp: Annotated[
-        bool, typer.Option("--slp", help="Of a film: write SLEAP's file, to correct the poses there.")
+        bool, typer.Option("--slp", help="Films: also write a SLEAP file, in which poses can be corrected.")
     ] = False,
     support: Support = None,
     category: SupportCategory = None,
 ) -> None:
-    """Find poses in pictures or films; writes COCO keypoints JSON, drawn pictures, and of a film a table. Interrupted
-    in a film, the same command goes on."""
+    """Find poses in pictures or films.
+
+    Writes COCO keypoints and drawn pictures; for a film, also a table. The same command resumes an interrupted film.
+    """
     from posebed.data.film import is_film
     from posestages.commands.films import predict_film
     from posestages.commands.pictures import predict_pictures
@@ -265,14 +272,14 @@ def predict(
 
 @app.command()
 def inspect(
-    run: Annotated[str, typer.Argument(help="A trained run, by its key or folder.")],
+    run: Annotated[str, typer.Argument(help="Trained run, by key or folder.")],
     images: Annotated[list[Path], typer.Argument(help="Pictures.")],
-    boxes: Annotated[Path | None, typer.Option(help="COCO JSON with boxes; else each picture is one box.")] = None,
+    boxes: Annotated[Path | None, typer.Option(help="COCO JSON with boxes; by default each picture is a box.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the drawn maps.")] = Path("maps"),
     support: Support = None,
     category: SupportCategory = None,
 ) -> None:
-    """Draw what a model computes on its way to a pose: score maps, body parts, attention."""
+    """Draw intermediate results of a model: score maps, body parts, attention."""
     from posestages.commands.inspection import inspect_pictures
 
     written = inspect_pictures(run, images, boxes, out, support, category)
@@ -281,17 +288,17 @@ def inspect(
 
 @app.command()
 def presets(
-    names: Annotated[list[str] | None, typer.Argument(help="Presets; else all of them.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Names of presets; all by default.")] = None,
     add: Annotated[bool, typer.Option("--add", help="Write the entries into params.yaml.")] = False,
     seed: Annotated[
         list[int] | None,
-        typer.Option(min=0, help="Of a member of each run, the first also of the draw of few records."),
+        typer.Option(min=0, help="Seed of a member of each run; repeatable. The first also draws few-shot records."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Build each and make one step on pictures of noise.")
+        bool, typer.Option("--dry-run", help="Build each model and take one training step on noise.")
     ] = False,
 ) -> None:
-    """List published results as runs; of those named, print the entries for params.yaml or add them."""
+    """List published results that can be run; print their entries of params.yaml, or add them."""
     from posestages.commands import presets as published
 
     if dry_run:
@@ -335,12 +342,12 @@ def _rehearse(names: list[str]) -> None:
 
 @app.command()
 def ablate(
-    model: Annotated[str, typer.Argument(help="A model whose paper has ablations.")],
-    table: Annotated[str | None, typer.Option(help="One of its tables; else they are listed.")] = None,
-    seed: Annotated[list[int] | None, typer.Option(min=0, help="Of the runs; may be repeated.")] = None,
+    model: Annotated[str, typer.Argument(help="Model whose paper has ablations.")],
+    table: Annotated[str | None, typer.Option(help="Table to print or add; by default all tables are listed.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(min=0, help="Seed of the runs; repeatable.")] = None,
     add: Annotated[bool, typer.Option("--add", help="Write the entries into params.yaml.")] = False,
 ) -> None:
-    """List the ablation tables of a model's paper; of one, print the entries for params.yaml or add them."""
+    """List the ablation tables of a paper; print their entries of params.yaml, or add them."""
     from posestages.commands import ablate as ablation
 
     if table is None and add:
@@ -374,12 +381,12 @@ def _print_or_add(wanted: dict[str, dict[str, Any]], add: bool) -> None:
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="It is made, if it is not there.")] = Path(),
+    folder: Annotated[Path, typer.Argument(help="Folder of the project; made if it does not exist.")] = Path(),
     example: Annotated[
-        str | None, typer.Option(help="quadrupeds, mixed, photographs or plugin; else the demo.")
+        str | None, typer.Option(help="quadrupeds, mixed, photographs or plugin; by default the demo.")
     ] = None,
 ) -> None:
-    """Make a folder a project: parameters, pipeline, and a page that says what to do next."""
+    """Start a project: parameters, pipeline, and a page that says what to do next."""
     from posestages.commands.init import init
 
     commands = init(folder, example)
@@ -393,10 +400,13 @@ def init(
 @app.command()
 def new(
     kind: Annotated[str, typer.Argument(help="model, dataset or metric.")],
-    name: Annotated[str, typer.Argument(help="Of the package: small letters, digits and _.")],
-    folder: Annotated[Path, typer.Option("--in", help="Folder that it is written into.")] = Path(),
+    name: Annotated[str, typer.Argument(help="Name of the package: small letters, digits and _.")],
+    folder: Annotated[Path, typer.Option("--in", help="Folder to write the package into.")] = Path(),
 ) -> None:
-    """Write a package of a model, dataset or metric of your own: a working example, its test and its entry point."""
+    """Start a package with a model, dataset or metric of your own.
+
+    It holds a working example, its test and its entry point.
+    """
     from posestages.commands.new import new
 
     out = new(kind, name, folder)
@@ -407,17 +417,20 @@ def new(
 
 @app.command("import-checkpoint")
 def import_checkpoint(
-    model: Annotated[str, typer.Argument(help="A model, as `posebed models` lists it.")],
+    model: Annotated[str, typer.Argument(help="Model, as `posebed models` lists it.")],
     file: Annotated[Path, typer.Argument(help="State dictionary of an official release.")],
     out: Annotated[str, typer.Option(help="Key of the new run.")],
-    preset: Annotated[
-        str | None, typer.Option(help="The published run that the file is from, and whose settings it needs.")
+    preset: Annotated[str | None, typer.Option(help="Preset that the checkpoint belongs to, for its settings.")] = None,
+    data: Annotated[str | None, typer.Option(help="Kind of dataset that it was trained on, without --preset.")] = None,
+    size: Annotated[str, typer.Option(help="With --data: height and width of the crops.")] = "256x256",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Setting of the config, NAME=VALUE; repeatable.")
     ] = None,
-    data: Annotated[str | None, typer.Option(help="Or the dataset that it was made for.")] = None,
-    size: Annotated[str, typer.Option(help="With --data: height x width of its crops.")] = "256x256",
-    settings: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE of the model's config.")] = None,
 ) -> None:
-    """Make a run that predicts from an official checkpoint; every tensor must find its place."""
+    """Make a run of an official checkpoint.
+
+    Every tensor of the model must be found in it.
+    """
     from posebed.contracts import Task
     from posestages.commands.import_checkpoint import Origin, import_checkpoint, read_size
 
@@ -430,21 +443,21 @@ def import_checkpoint(
 
 @app.command()
 def report(
-    out: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("report"),
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("report"),
     folder: Annotated[
-        Path | None, typer.Option("--from", help="Of the results in this folder alone, such as runs/.")
+        Path | None, typer.Option("--from", help="Report the results of this folder alone, such as runs/.")
     ] = None,
     tracker: Annotated[
-        str | None, typer.Option("--from-mlflow", help="Of the results on this tracking server alone.")
+        str | None, typer.Option("--from-mlflow", help="Report the results of this tracking server alone.")
     ] = None,
     reference: Annotated[
         str | None,
         typer.Option(
-            help="Run that others are compared with on common ground; by default the best floor.", metavar="RUN"
+            help="Run that the others are compared with on common ground; by default the best floor.", metavar="RUN"
         ),
     ] = None,
 ) -> None:
-    """Write the report of all results that are there."""
+    """Write the report of all results."""
     from posebed.config import read_params
     from posestages import report as reporting
     from posestages.commands import report_sources
@@ -465,7 +478,7 @@ def why(
     cell: Annotated[str, typer.Argument(help="RUN, RUN:METRIC or RUN:METRIC:CATEGORY; or search@KEY.", metavar="CELL")],
     folder: Annotated[Path, typer.Option("--from", help="Folder of the results.")] = Path("runs"),
 ) -> None:
-    """Print a number of the report and everything that it depends on."""
+    """Print a number of the report, and everything that it depends on."""
     from posestages.commands.why import why
 
     console.print(why(cell, folder), highlight=False, markup=False, soft_wrap=True)
@@ -473,8 +486,10 @@ def why(
 
 @app.command()
 def track() -> None:
-    """Write every result and search to the MLflow tracker again, which refills one that was lost. Ends with 1 where
-    something could not be written."""
+    """Write every result and search to the MLflow tracker again, for instance after it was lost.
+
+    Ends with 1 if something could not be written.
+    """
     from posebed.config import read_params
     from posestages.commands import mirror
     from posestages.report import read_all

@@ -15,16 +15,20 @@ from posebed.places import PARAMS
 
 app = typer.Typer()
 console = Console()
-Keys = Annotated[list[str] | None, typer.Argument(help="Entries under runs: in params.yaml, or search@KEY; else all.")]
+Keys = Annotated[list[str] | None, typer.Argument(help="Keys of runs, or search@KEY; all by default.")]
 
 
 @app.command()
 def run(
     keys: Keys = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Only print what there is to do and how long it takes.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what there is to do and estimate the time; run nothing.")
+    ] = False,
 ) -> None:
-    """Do what is not done of runs and of what they need, without DVC, on prepared data, and report the results. Ends
-    with 1 where a task failed."""
+    """Run the tasks of runs and searches that are not done, then write the report.
+
+    Works without DVC, on prepared data. Ends with 1 if a task failed.
+    """
     from posebed.config import read_params
     from posestages.benchmark import RUN_AGAIN, failure_table, run_tasks
     from posestages.report import update_report
@@ -67,17 +71,17 @@ def _print_plan(keys: list[str]) -> None:
 
 
 @app.command()
-def search(key: Annotated[str, typer.Argument(help="An entry under searches: in params.yaml.")]) -> None:
-    """Find the settings of a run that do best on its validation part."""
+def search(key: Annotated[str, typer.Argument(help="Key of the search.")]) -> None:
+    """Search for the settings that do best on the validation part."""
     run([SEARCH + key.removeprefix(SEARCH)])
 
 
 @app.command()
 def status(
     keys: Keys = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List every task as done, stale, running, failed or never run, and of a stale one what has changed."""
+    """List every task as done, stale, running, failed or never run, and what made it stale."""
     from posebed.jobs.outcomes import State
     from posebed.jobs.requests import running_tasks
     from posestages.benchmark import read_project
@@ -108,10 +112,10 @@ def status(
 
 @app.command()
 def accept(
-    key: Annotated[str, typer.Argument(help="An entry under runs:, or search@KEY.")],
-    because: Annotated[str, typer.Option(help="Why its numbers still hold; shown in the report.")],
+    key: Annotated[str, typer.Argument(help="Key of a run, or search@KEY.")],
+    because: Annotated[str, typer.Option(help="Why the numbers still hold; shown in the report.")],
 ) -> None:
-    """Keep the stale results of a run as they are, as after an upgrade that is known to change no number."""
+    """Declare stale results valid, for instance after an upgrade that changes no number."""
     from posebed.jobs.outcomes import State
     from posebed.jobs.outcomes import accept as accept_task
     from posestages.benchmark import read_project
@@ -137,7 +141,7 @@ def accept(
 
 @app.command()
 def stop(keys: Keys = None) -> None:
-    """Ask the command that runs in this folder to stop these runs and searches, or all. Checkpoints stay."""
+    """Ask the command that runs in this folder to stop runs and searches. Checkpoints are kept."""
     from posebed.jobs.requests import ask_to_stop, is_running
     from posestages.benchmark import read_project
 
@@ -149,8 +153,8 @@ def stop(keys: Keys = None) -> None:
 
 
 @app.command()
-def logs(key: Annotated[str, typer.Argument(help="An entry under runs:, or search@KEY.")]) -> None:
-    """Print what the tasks of a run have printed, and the traceback of one that failed."""
+def logs(key: Annotated[str, typer.Argument(help="Key of a run, or search@KEY.")]) -> None:
+    """Print the output of a run's tasks, with the traceback of a task that failed."""
     from posebed.jobs.outcomes import log_file
     from posestages.benchmark import read_project
 
@@ -166,7 +170,7 @@ def logs(key: Annotated[str, typer.Argument(help="An entry under runs:, or searc
 
 @app.command()
 def results() -> None:
-    """Print the table that the report starts with."""
+    """Print the first table of the report."""
     from posebed.config import read_params
     from posestages.report import results_table
 
@@ -175,13 +179,15 @@ def results() -> None:
 
 @app.command()
 def gc(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only name what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed; remove nothing.")] = False,
     days: Annotated[
-        int, typer.Option(min=1, help="What other projects or this machine may still need is kept so long unused.")
+        int, typer.Option(min=1, help="Days for which unused data of other projects and of caches are kept.")
     ] = 7,
 ) -> None:
-    """Remove what no result, no entry of params.yaml and no task that is not done needs: jobs, studies, packs, and
-    caches; in the project, the storage and on every machine. Ends with 1 where something could not be removed."""
+    """Remove jobs, studies, packs and caches that no result, parameter or open task needs.
+
+    Looks in the project, in the storage and on every machine. Ends with 1 if something could not be removed.
+    """
     from posestages.commands.gc import gc as collect
 
     if not collect(days, dry_run, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)):
@@ -190,7 +196,10 @@ def gc(
 
 @app.command()
 def migrate() -> None:
-    """Rewrite params.yaml from the form before runs had seeds; its former text stays beside it."""
+    """Rewrite a params.yaml of the form before runs had seeds.
+
+    The former text is kept beside it.
+    """
     from posestages.commands.migrate import migrate as rewrite
 
     for line in rewrite(PARAMS):

@@ -1,4 +1,4 @@
-"""A project in Python: what its runs are, found out and predict. Nothing here starts a cluster unless asked."""
+"""A project in Python: its runs, results and predictions. Nothing here starts a cluster unless asked."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ class Project:
 
     @classmethod
     def open(cls, folder: str | Path = ".") -> Project:
-        """Raises:
-        ValueError: there is no project, or its parameters have mistakes.
+        """Open a project.
+
+        Raises:
+            ValueError: there is no project, or its parameters have mistakes.
         """
         place = Path(folder).absolute()
         if not (place / PARAMS).is_file():
@@ -78,7 +80,7 @@ class Project:
 
     @property
     def params(self) -> Params:
-        """What ``params.yaml`` says now."""
+        """The parameters of ``params.yaml``, read anew each time."""
         return read_params(self.folder / PARAMS)
 
     @property
@@ -87,15 +89,17 @@ class Project:
         return tuple(self.params.runs)
 
     def run(self, key: str) -> Run:
-        """Raises:
-        LookupError: there is no such run.
+        """Return the run of a key.
+
+        Raises:
+            LookupError: there is no such run.
         """
         if key not in self.runs:
             raise LookupError(f"a run must be one of {shortened(self.runs, none='none')}, but is {key!r}")
         return Run(self, key)
 
     def results(self) -> dict[str, Result]:
-        """Of every run that has one."""
+        """Return the results by key, of every run that has one."""
         return {key: self.run(key).result for key in self.runs if self.run(key).scored}
 
     def __repr__(self) -> str:
@@ -103,22 +107,22 @@ class Project:
 
 
 class Run:
-    """A run of a project; made by ``Project.run``."""
+    """A run of a project. ``Project.run`` makes one."""
 
     def __init__(self, project: Project, key: str) -> None:
         self.project, self.key = project, key
 
     @property
     def scored(self) -> bool:
-        """Whether there is a result."""
+        """Whether the run has a result."""
         return (self.project.folder / run_folder(self.key) / RESULT_FILE).is_file()
 
     def train(self, cluster: bool = False) -> Run:
-        """Do what is not done of the run: train, predict and score every member, on data that was prepared.
+        """Train, predict and score every member of the run, on data that was prepared. What is done is not repeated.
 
         Args:
-            cluster: on the Ray cluster that ``RAY_ADDRESS`` names, or else one on this machine, as ``posebed run``
-                does, instead of in this process.
+            cluster: work on the Ray cluster that ``RAY_ADDRESS`` names, or else on one of this machine, as ``posebed
+                run`` does, instead of in this process.
 
         Raises:
             ValueError: data was not prepared; the run needs a search or several workers, which a cluster has; or a task
@@ -136,8 +140,10 @@ class Run:
 
     @property
     def result(self) -> Result:
-        """Raises:
-        LookupError: the run was not scored.
+        """The result of all members together.
+
+        Raises:
+            LookupError: the run was not scored.
         """
         if not self.scored:
             raise LookupError(f"{self.key} must have a result, but has none; `train()` or `dvc repro` makes it")
@@ -145,7 +151,7 @@ class Run:
 
     @property
     def predictions(self) -> pd.DataFrame:
-        """Of every member, with a row for each keypoint of each query of the test part: member (its seed), record,
+        """The predictions of every member on the test part, one row per keypoint and query: member (its seed), record,
         image, category, episode, keypoint, x, y, confidence, true_x, true_y and labelled. Coordinates are image pixels.
 
         Raises:
@@ -160,7 +166,7 @@ class Run:
         return pd.concat([_frame(seed, path) for seed, path in paths.items()], ignore_index=True)
 
     def model(self, seed: int | None = None) -> Model:
-        """Its trained model, by default of the first member.
+        """Load the trained model of a member, by default the first.
 
         Raises:
             LookupError: it was not trained.
@@ -172,9 +178,11 @@ class Run:
 
 
 def compare(results: Iterable[Result | Run]) -> pd.DataFrame:
-    """The results beside one another, best first, with a row for each: protocol, run, model, then of the metric that
-    orders the protocol its name, value, low and high of its 95 % interval, ``above_floor``, and a column for every
-    other metric of the tables. Results of different protocols are never ranked together.
+    """Compare results in a table with one row per run, best first. Results of different protocols are never ranked
+    together.
+
+    Columns are protocol, run, model; name, value, low and high (95 % interval) of the metric that orders the protocol;
+    ``above_floor``; and every other metric of the tables.
 
     Raises:
         LookupError: a run was not scored.

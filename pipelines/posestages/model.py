@@ -33,7 +33,7 @@ Shot = tuple[Picture, Any]
 
 
 class Model:
-    """The model of a trained run, with its best weights; made by ``load_model``."""
+    """A trained run's model with its best weights. ``load_model`` makes one."""
 
     def __init__(self, folder: Path, project: Path) -> None:
         from posebed.training.run_folder import read_about, setting_of
@@ -50,12 +50,12 @@ class Model:
 
     @property
     def category_agnostic(self) -> bool:
-        """Whether ``predict`` must be given supports."""
+        """Whether ``predict`` needs supports."""
         return self._about["task"] == Task.CATEGORY_AGNOSTIC
 
     @property
     def categories(self) -> tuple[Category, ...]:
-        """Those that it was trained on, with their keypoints."""
+        """The categories that it was trained on, with their keypoints."""
         return self._setting.categories
 
     def predict(
@@ -69,14 +69,14 @@ class Model:
 
         Args:
             images: one picture, or several.
-            boxes: for each picture its boxes, x, y, width and height in pixels; by default each picture is one box.
-            supports: what a category-agnostic model is to look for: COCO JSON or its folder, or pictures with their
-                keypoints, each of which is one box.
-            category: of the supports, where a file has several.
+            boxes: for each picture its boxes: x, y, width and height in pixels. By default each picture is one box.
+            supports: what a category-agnostic model looks for: a COCO file or its folder, or pairs of a picture and its
+                keypoints, where each picture is one box.
+            category: the category to look for, where the file of supports has several.
 
         Raises:
-            ValueError: boxes that miss their picture or are of another number of pictures, supports where the model
-                takes none or none where it needs some, or a picture that cannot be decoded.
+            ValueError: a box lies outside of its picture, the number of boxes is not that of the pictures, supports are
+                missing or not wanted, or a picture cannot be decoded.
         """
         from posebed.inference.pictures import poses_in_boxes
         from posebed.inference.poses import Poses
@@ -127,12 +127,12 @@ class Model:
 
 
 def load_model(source: str | Path, project: str | Path = ".") -> Model:
-    """The model of a trained run.
+    """Load the model of a trained run.
 
     Args:
-        source: a run by its key, for its first member, or a member, ``KEY/seed-N``; the folder of a trained run; or a
-            preset, for a trained run that repeats it.
-        project: where runs lie below ``runs/``.
+        source: key of a run, for its first member; a member, ``KEY/seed-N``; the folder of a trained run; or a preset,
+            for a trained run that repeats it.
+        project: folder of the project.
 
     Raises:
         LookupError: there is no such run, or it was not trained.

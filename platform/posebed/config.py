@@ -52,6 +52,7 @@ class EpisodesConfig(Section):
     shots: Positive = 1
     """Support images per episode."""
     queries: Positive = 15
+    """Query images per episode."""
     episodes: Positive = 200
     """Episodes per test category."""
     val_episodes: Positive = 100
@@ -78,12 +79,15 @@ class PictureOptions(Section):
 
 class SplitConfig(Section):
     data: Key
+    """Key of the dataset under ``data``."""
     by: Literal["image", "category", "family", "official"] = "image"
-    """What keeps together: a group of images, a whole category, a whole family, or the dataset's own parts."""
+    """What is never divided between parts: a group of images, a whole category, a whole family; or the dataset's own
+    parts."""
     val: Share | tuple[str, ...] = 0.1
-    """A share of the groups, categories or families; or, by category and family, the names held out. By category, a
-    family's name stands for its categories."""
+    """Validation part: a share of the groups, categories or families; or, by category and family, the names held out.
+    By category, a family's name stands for its categories."""
     test: Share | tuple[str, ...] = 0.2
+    """As ``val``, for the test part."""
     few_shot: Positive | None = None
     """Keep the training records of this many images per category, drawn with the seed; a category that has fewer keeps
     all of them, which ``about.json`` of the split tells."""
@@ -91,7 +95,9 @@ class SplitConfig(Section):
     """Pictures whose files are equal byte for byte are only counted where several parts have them, or belong to one
     part as if they were one picture; an official split stays as it is."""
     seed: int = 0
+    """Seed of the division, of ``few_shot`` and of the episodes."""
     episodes: EpisodesConfig | None = None
+    """Test episodes, which category-agnostic models need; null for none."""
 
     @model_validator(mode="after")
     def _official_together(self) -> SplitConfig:
@@ -103,20 +109,21 @@ class SplitConfig(Section):
 
 
 Convention = Literal["plain", "udp", "aligned"]
-"""How box and crop are measured. plain: a side of n pixels spans n. udp: the crop's spans n - 1, from the centre of its
-first pixel to that of its last (Huang et al. 2020, section 3.1). aligned: the crop's and the box's do, with one scale
-for both axes, that of the widths, as in KITPose's code."""
 
 
 class PackConfig(Section):
     data: Key
+    """Key of the dataset under ``data``."""
     crop_size: tuple[Positive, Positive] = (256, 256)
     """Height and width of the crops that models see."""
     padding: Annotated[float, Field(ge=1)] = 1.25
     """The box grows by this factor before it is cropped."""
     margin: Annotated[float, Field(ge=1)] = 1.5
-    """Training crops reach this much further, so that augmentation finds picture where it looks."""
+    """Factor by which training crops are wider than the exact ones: augmentation then finds picture at their edges."""
     convention: Convention = "plain"
+    """How box and crop are measured. plain: a side of n pixels spans n. udp: the crop's spans n - 1, from the centre of
+    its first pixel to that of its last (Huang et al. 2020, section 3.1). aligned: the crop's and the box's do, with one
+    scale for both axes, that of the widths, as in KITPose's code."""
 
 
 class AugmentConfig(Section):
@@ -127,12 +134,15 @@ class AugmentConfig(Section):
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     """Degrees, r: the angle is r N(0,1), clipped to two r, in a share ``rotation_share`` of the crops."""
     rotation_share: Share = 0.6
+    """Share of the crops that are rotated."""
     shift: Share = 0.0
     """The centre moves by up to this share of the crop's side along each axis."""
     flip: Share = 0.0
+    """Share of the crops that are mirrored, with ``flip_pairs`` exchanged."""
     half_body: Share = 0.0
     """Share of the crops reduced to the upper or lower body, where more than ``half_body_keypoints`` are labelled."""
     half_body_keypoints: Positive = 8
+    """Labelled keypoints that a record must exceed for ``half_body``."""
     colour: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Brightness, contrast and per-channel gain vary by up to this share."""
 
@@ -141,7 +151,9 @@ class WorkersConfig(Section):
     """Workers of a training that goes on with fewer while machines are away, and takes more when it starts again."""
 
     min: Positive
+    """Fewest workers to train with."""
     max: Positive
+    """Most workers to train with."""
 
     @model_validator(mode="after")
     def _ordered(self) -> WorkersConfig:
@@ -170,22 +182,27 @@ class TrainConfig(Section):
     shots: Positive | None = None
     """Support images per training episode; by default as many as the split's test episodes show."""
     workers: Positive | WorkersConfig = 1
-    """How many share every batch; ``{min: 2, max: 4}`` trains with as many of them as there is room for."""
+    """Number of workers that share every batch; ``{min: 2, max: 4}`` takes as many of them as there is room for."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """Optimizer; adamw decouples weight decay."""
     lr: Annotated[float, Field(gt=0)] = 5e-4
+    """Learning rate after the warm-up."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Weight decay of the optimizer."""
     undecayed: tuple[Literal["norm", "bias"], ...] = ()
     """Parameters without weight decay: those of normalisation layers, and biases of all others."""
     momentum: Share = 0.9
-    """Of sgd."""
+    """Momentum of sgd."""
     warmup_steps: Annotated[int, Field(ge=0)] = 500
     """Optimizer steps over which the learning rate rises linearly from a thousandth; at most a tenth of the run."""
     decay_at: tuple[Share, ...] = (0.81, 0.952)
     """Shares of the run after which the learning rate is multiplied by ``decay``."""
     decay: Share = 0.1
+    """Factor of the learning rate at each share in ``decay_at``."""
     clip: Annotated[float, Field(ge=0)] = 0.0
     """Largest gradient norm; 0 leaves gradients as they are."""
     engine: Literal["deepspeed", "torch"] = "deepspeed"
+    """Training engine: DeepSpeed, or plain torch."""
     zero: Literal[0, 1, 2, 3] = 0
     """DeepSpeed's ZeRO stage."""
     precision: Literal["float32", "bfloat16", "auto"] = "auto"
@@ -195,11 +212,12 @@ class TrainConfig(Section):
     checkpoint_every: Positive = 10
     """Epochs between checkpoints; validation takes place with each."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] | None = 600.0
-    """Seconds after which a checkpoint is kept in any case, within an epoch too, so that a lost machine costs no more;
-    null where those of ``checkpoint_every`` are enough. It decides no number, and nothing is trained again for it."""
+    """Most seconds between checkpoints, within an epoch too: what a lost machine costs at most. null keeps those of
+    ``checkpoint_every`` alone. It changes no number, and changing it makes no run stale."""
     judged_by: str = "PCK@0.2"
-    """The metric on the validation part that chooses the best epoch, and that a search raises."""
+    """Metric on the validation part that chooses the best epoch, and that a search maximises."""
     augment: AugmentConfig = AugmentConfig()
+    """Augmentation of the training crops."""
 
     @property
     def most_workers(self) -> int:
@@ -245,16 +263,18 @@ class ModelConfig(Section):
     """Settings shared by every run of one model."""
 
     config: dict[str, Any] = {}
+    """Overrides of the model's own config."""
     train: dict[str, Any] = {}
+    """Overrides of ``train``."""
 
 
 class ResourcesConfig(Section):
-    """What one task asks of the cluster. It is no part of its identity: of a number, threads change the last digits."""
+    """What one task asks of the cluster. Changing it makes no run stale, though threads change the last digits."""
 
     cpus: Positive = 1
     """Processors of a worker, and its threads, where there is no accelerator."""
     gpus: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Of a worker, where there are accelerators; 0.25 lets four tasks share one."""
+    """Accelerators of a worker, where there are any; 0.25 lets four tasks share one."""
     memory_gb: Annotated[float, Field(gt=0)] | None = None
     """Main memory of a worker; tasks that state it never share a machine that has less for them."""
 
@@ -265,17 +285,21 @@ class TrainingConfig(Section):
     model: str
     """As `posebed models` lists it, or the import path of a module."""
     preset: str | None = None
-    """A published result, whose settings stand in the place of ``models.MODEL``; ``posebed presets`` lists them."""
+    """A published result, whose settings replace those of ``models.MODEL``; ``posebed presets`` lists them."""
     split: Key
+    """Key of the split under ``splits``."""
     pack: Key
+    """Key of the pack under ``packs``."""
     task: Literal["category_specific", "category_agnostic"] | None = None
     """Only for models that serve both; by default category_agnostic where the split has episodes."""
     boxes: Literal["annotated", "detected"] = "annotated"
-    """Whose boxes the test part is cropped by; detected ones must be in the data."""
+    """Boxes by which the test part is cropped; detected ones must be in the data."""
     config: dict[str, Any] = {}
     """Overrides of the model's own config."""
     train: dict[str, Any] = {}
+    """Overrides of ``train``."""
     resources: ResourcesConfig = ResourcesConfig()
+    """What each of its tasks asks of the cluster."""
 
 
 class RunConfig(TrainingConfig):
@@ -301,9 +325,9 @@ class BudgetConfig(Section):
     """What a search may spend; it starts no further trial once one of these is used up. Trials under way end."""
 
     trials: Positive | None = None
-    """Finished, stopped early or failed."""
+    """Number of trials that finished, were stopped early or failed."""
     epochs: Positive | None = None
-    """Of all trials together."""
+    """Epochs of all trials together."""
     device_seconds: Annotated[float, Field(gt=0)] | None = None
     """Training and validation time of all trials together, times the workers of each."""
 
@@ -318,27 +342,28 @@ class SearchConfig(TrainingConfig):
     """A run whose settings are varied. Its trials are judged on the validation part and never see the test part."""
 
     budget: BudgetConfig
+    """What the search may spend."""
     seed: int = 1000
-    """Of every trial, and of the sampler. A run that takes its parameters from here must have another one."""
+    """Seed of every trial and of the sampler. A run that takes its parameters from this search must have another."""
     space: dict[str, Any] = {}
     """Narrows or widens the model's own space: dotted names to a list, to ``{low, high}`` with ``log: true`` or a
     ``step``, or, to leave a dimension out, to null; ``when: {NAME: [values]}`` makes one depend on an earlier one."""
     only: tuple[str, ...] = ()
-    """Of the model's own space take these dimensions alone."""
+    """Dimensions of the model's own space to vary; empty for all."""
     sampler: str = "tpe"
-    """Who proposes: tpe, random, gp, cmaes, nsga2, another that is installed, or the import path of a module."""
+    """What proposes trials: tpe, random, gp, cmaes, nsga2, an installed one, or the import path of a module."""
     scheduler: Literal["asha", "median", "none"] = "asha"
-    """Who stops poor trials early: asynchronous successive halving, or the median of the others, or nobody."""
+    """What stops poor trials early: asynchronous successive halving (asha), the median of the others, or nothing."""
     grace: Positive = 1
-    """Epochs that every trial is given."""
+    """Epochs before a trial may be stopped."""
     reduction: Annotated[int, Field(ge=2)] = 3
-    """Of asha: one trial in so many goes on from each rung to the next, which lies so many times as far."""
+    """ASHA's reduction factor n: 1/n of the trials are promoted at each rung, and each rung lies n times as far."""
     cost: Literal["gflops", "parameters"] | None = None
-    """A second objective, to be low, beside the validation, to be high."""
+    """A second objective, which is minimised while the validation metric is maximised."""
     warm_start: Annotated[tuple[str, ...], Field(validation_alias=AliasChoices("from", "warm_start"))] = ()
     """``from``: names of studies in the same storage whose finished trials the sampler learns from."""
     at_once: Positive | None = None
-    """Trials at a time; by default as many as there is room for beside the other searches."""
+    """Trials that run at the same time; by default as many as there is room for beside the other searches."""
 
     @field_validator("warm_start", mode="before")
     @classmethod
@@ -354,6 +379,7 @@ class ScoringConfig(Section):
     resamples: Positive = 1000
     """Bootstrap resamples behind every interval."""
     seed: int = 0
+    """Seed of the resamples."""
     metrics: tuple[str, ...] = ()
     """Modules of further metrics, beside those of installed packages: import paths, or files beside ``params.yaml``."""
 
@@ -362,9 +388,9 @@ class LimitsConfig(Section):
     """What a command may spend. A task that is over its limit fails; one that was not offered yet stays undone."""
 
     run_hours: Annotated[float, Field(gt=0)] | None = None
-    """Of each training or search."""
+    """Hours of each training or search."""
     total_hours: Annotated[float, Field(gt=0)] | None = None
-    """Of the whole command."""
+    """Hours of the whole command."""
 
 
 class Params(Section):
@@ -373,13 +399,21 @@ class Params(Section):
     menagerie: dict[Key, dict[str, Any]] = {}
     """Built-in sets to draw, by key; each is written as a COCO folder to ``data/menagerie/KEY``."""
     data: dict[Key, DataConfig] = {}
+    """Datasets, by key."""
     splits: dict[Key, SplitConfig] = {}
+    """Divisions of datasets into train, val and test, by key."""
     packs: dict[Key, PackConfig] = {}
+    """Sets of crops, by key."""
     models: dict[str, ModelConfig] = {}
+    """Settings that all runs of a model share, by its name."""
     runs: dict[Key, RunConfig] = {}
+    """What is trained and tested, by key."""
     searches: dict[Key, SearchConfig] = {}
+    """Searches for settings, by key."""
     scoring: ScoringConfig = ScoringConfig()
+    """How results are measured."""
     limits: LimitsConfig = LimitsConfig()
+    """What a command may spend."""
 
     def place_of(self, key: str) -> tuple[str, RunConfig | SearchConfig]:
         """Where in the file a run stands, or the search ``search@KEY``; and its entry.

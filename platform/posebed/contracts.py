@@ -1,8 +1,8 @@
-"""The page to read first: what a model, a dataset and a metric promise, and what they are given.
+"""What a model, a dataset and a metric must do, and what they are given. Read this file first.
 
-Three things travel: an Experiment goes down to the workers, Batches flow across the model, a Result comes up.
-A model is one module whose last lines are its ``SPEC``, and so are a dataset, metrics that are measured together, a
-sampler of searches and the presets of a paper; ``posebed.catalog`` finds them, in any installed package.
+An Experiment goes to the workers, Batches go through the model, and a Result comes back. A model is one module whose
+last lines are its ``SPEC``. So are a dataset, metrics that are measured together, a sampler of searches and the presets
+of a paper. ``posebed.catalog`` finds them in any installed package.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ PredictionT = TypeVar("PredictionT")
 
 
 CONTRACT = 1
-"""Version of what this page says. It grows where a model or dataset that kept to the page would not do any more."""
+"""Version of this contract. It grows when models or datasets that kept to it would no longer work."""
 
 
 class Task(StrEnum):
     CATEGORY_SPECIFIC = "category_specific"
     """One skeleton; ``Batch``."""
     CATEGORY_AGNOSTIC = "category_agnostic"
-    """Any skeleton, shown by annotated support images; ``EpisodeBatch``."""
+    """Any skeleton, given by annotated support images; ``EpisodeBatch``."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a model must know of the data before it is built."""
+    """What a model is told about the data before it is built."""
 
     size: tuple[int, int]
     """Height and width of the crops."""
     keypoints: int
-    """K, the number of keypoints that batches are padded to."""
+    """Number of keypoints K that batches are padded to."""
     categories: tuple[Category, ...]
-    """Every category of the data; ``Batch.category`` counts in this order."""
+    """Every category of the data; ``Batch.category`` is an index into it."""
 
 
 class ComputedModel(Protocol[BatchT, PredictionT]):
@@ -79,8 +79,8 @@ class PoseModel(ComputedModel[BatchT, PredictionT], Protocol):
 
 @runtime_checkable
 class SupportEncoder(Protocol):
-    """A category-agnostic model that looks at supports without the query, so that in evaluation it does so once for
-    all queries of an episode: ``locate(batch, encode_support(batch))`` is what ``forward`` would predict."""
+    """A category-agnostic model that encodes supports without the query, so that in evaluation it does so once for all
+    queries of an episode: ``locate(batch, encode_support(batch))`` equals ``forward(batch)``."""
 
     # Any: what a model hands to itself is its own, and isinstance, by which such models are found, tells no types.
 
@@ -102,7 +102,7 @@ class Inner:
     maps: Tensor
     """(B, n, h, w), of any range."""
     labels: tuple[str, ...]
-    """Of the n maps; of a matrix those of its rows and columns."""
+    """Names of the n maps; of a matrix, names of its rows and columns."""
     over_picture: bool = True
     """Each map covers the crop; otherwise n is 1 and the map a matrix."""
     header_size: int = 0
@@ -123,7 +123,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Preset:
-    """A published result as a run: everything that ``params.yaml`` must say to get that row."""
+    """A published result as a run: everything that ``params.yaml`` must say to repeat it."""
 
     model: str
     data: Mapping[str, Any]
@@ -159,14 +159,14 @@ class PresetSpec:
 
 @dataclass(frozen=True)
 class Paper:
-    """What a model is from. Models of one paper state it alike."""
+    """The paper of a model. Models of one paper state it alike."""
 
     title: str
     year: int
     reference: str
     """arXiv number or DOI."""
     name: str = ""
-    """The word by which sources of claims name it, as ``KITPose`` in "KITPose README, table 2"."""
+    """Its name in the sources of claims, such as ``KITPose`` in "KITPose README, table 2"."""
 
 
 def _no_factors(config: Section) -> Mapping[str, float]:
@@ -179,7 +179,7 @@ SEARCHED_EVERYWHERE: Space = {
     "train.augment.scale": Uniform(0.0, 0.5),
     "train.augment.rotation": Uniform(0.0, 60.0),
 }
-"""What a search may vary of any model; a model's own space may say otherwise of the same names."""
+"""What a search may vary for every model; a model's own space overrides entries of the same name."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ class ModelSpec(Generic[ConfigT, PredictionT]):
     TrainConfig."""
     paper: Paper | None = None
     answering: tuple[str, ...] = ()
-    """Fields of the config that a result shows beside its numbers: what network answers, and how. The report compares
+    """Fields of the config that a result shows beside its numbers, as they decide its predictions. The report compares
     ``backbone``, ``weights`` and ``flip_test`` with what is published; without a field ``backbone``, the backbone is
     the model itself."""
     widths: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -221,7 +221,7 @@ class ModelSpec(Generic[ConfigT, PredictionT]):
     exceptions: Mapping[str, str] = field(default_factory=dict[str, str])
     """Clauses of ``posebed.testing.ModelSuite`` that it does not hold, each with the reason."""
     floor: bool = False
-    """It ignores the picture: what the best of such models scores, anyone can score."""
+    """Whether it ignores the picture; the best such model is the floor of a table."""
     contract: int = 1
     """The version of the contract that it was written for."""
 
@@ -261,15 +261,15 @@ def _head(name: str) -> str:
 
 @dataclass(frozen=True)
 class DatasetSpec(Generic[OptionsT]):
-    """A kind of dataset that ``prepare`` can read."""
+    """A kind of dataset that the stage ``prepare`` can read."""
 
     title: str
     options: type[OptionsT]
     read: Callable[[OptionsT, Path], Dataset]
-    """Reads options and path; sound records and every problem in one pass. Raises nothing for bad content."""
+    """Reads the dataset at a path: sound records, and every problem, in one pass. Raises nothing for bad content."""
     licence: str = ""
     source: str = ""
-    """Where to get it."""
+    """Where to get the data."""
     skeleton: Category | None = None
     """The one skeleton of all its categories, where they share one."""
     contract: int = 1
@@ -296,7 +296,7 @@ class Units:
 
 
 class Need(StrEnum):
-    """What a table of predictions must offer to a metric."""
+    """What a metric needs of a table of predictions."""
 
     TRUTHS = "truths"
     """Every prediction has a truth of its own, as those in a detector's boxes have not."""

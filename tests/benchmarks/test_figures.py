@@ -69,7 +69,7 @@ MEASURED = re.compile(
 
 
 def test_no_page_shows_a_score_a_time_or_a_size_that_is_no_figure():
-    for page in (CHECKOUT / "README.md", *sorted(CHECKOUT.glob("docs/*.md")), *sorted(CHECKOUT.glob("cluster/*.md"))):
+    for page in figures.pages(CHECKOUT):
         text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
         matches = [match[0] for match in MEASURED.finditer(figures.MARKED.sub("", text))]
         assert not matches, f"{page.name} shows {matches} outside of figures"

@@ -44,7 +44,7 @@ class AdaptiveConfig(MapConfig):
     deconvs: Annotated[int, Field(ge=0)] = 3
     """Doublings of the resolution; the heatmaps have stride ``stride`` / 2^``deconvs``."""
     channels: Positive = 256
-    """Of the doublings."""
+    """Channels of the layers that double the resolution."""
     part: Literal["final", "head", "all"] = "all"
     """What is fitted to an episode: the last convolution, all behind the backbone, or everything."""
     inner_lr: Annotated[float, Field(gt=0)] = 0.01

@@ -31,7 +31,7 @@ class MapConfig(BackboneConfig):
     """Of a model that works on one map."""
 
     stride: Positive = 32
-    """Of the backbone's map."""
+    """Stride of the backbone's map that is used."""
 
 
 class Features(nn.Module):

@@ -23,11 +23,12 @@ FlipMode = Literal["off", "plain", "shifted"]
 
 class HeatmapConfig(Section):
     target: Kind = "msra"
-    """How keypoints become heatmaps and heatmaps keypoints."""
+    """Codec between keypoints and heatmaps."""
     sigma: Annotated[float, Field(gt=0)] = 2.0
-    """Of the target's Gaussian, in heatmap cells; papers take 2 for 64 cells and 3 for 96."""
+    """Standard deviation of the target's Gaussian, in heatmap cells; papers take 2 for 64 cells and 3 for 96."""
     flip_test: FlipMode = "shifted"
-    """Average with the heatmaps of the mirrored picture, off, plain, or moved one cell to the right before."""
+    """Average with the heatmaps of the mirrored picture: off, plain, or moved by one cell to the right before
+    (shifted)."""
 
 
 class HeatmapModel(nn.Module):

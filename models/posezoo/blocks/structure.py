@@ -1,4 +1,4 @@
-"""A skeleton that nobody has told: links between keypoints, estimated from what they look like and where they are.
+"""An inferred skeleton: links between keypoints, estimated from their appearance and position.
 
 From Ren et al. 2024 (SDPNet, equations 3 and 8).
 """

@@ -52,16 +52,20 @@ class TwoStageConfig(MapConfig):
     width: Annotated[int, Field(gt=0, multiple_of=4)] = 256
     """Channels of a token."""
     heads: Positive = 8
+    """Attention heads."""
     encoder_layers: Positive = 3
+    """Layers of the fusion of keypoints and cells."""
     decoder_layers: Positive = 3
+    """Layers of the refinement."""
     feed_forward: Positive = 2048
     """Channels within a layer."""
     dropout: Share = 0.1
+    """Dropout within the layers."""
     heatmap_weight: Annotated[float, Field(ge=0)] = 2.0
-    """Of the similarity maps' loss; the proposals' and each layer's have weight 1."""
+    """Weight of the loss on similarity maps; proposals and layers have weight 1."""
     scaled_start: bool = False
-    """Divide the first similarities by the root of the channels. As published they are sums over all channels, so large
-    that softmax and sigmoid pass hardly a gradient on, from which short trainings do not recover."""
+    """Divide the first similarities by the square root of the channels. As published they are sums over all channels,
+    so large that softmax and sigmoid pass hardly any gradient; short trainings do not recover from that."""
 
 
 @dataclass(frozen=True)

@@ -51,15 +51,15 @@ class Poses:
     image: tuple[str, ...]
     """(A,) path of the picture or the film."""
     frame: np.ndarray
-    """(A,) number of the film's frame, from 0; -1 in a picture."""
+    """(A,) frame number in the film, from 0; -1 for a picture."""
     seconds: np.ndarray
-    """(A,) when that frame is shown; 0 in a picture."""
+    """(A,) time at which that frame is shown; 0 for a picture."""
     box: np.ndarray
-    """(A, 4) x, y, width, height that the model was pointed to."""
+    """(A, 4) x, y, width and height of the box that the model was given."""
     xy: np.ndarray
     """(A, K, 2) pixels of the picture; integers are pixel centres."""
     confidence: np.ndarray
-    """(A, K), 0 where the model knows nothing of a keypoint."""
+    """(A, K), 0 where the model has no information on a keypoint."""
 
     def __post_init__(self) -> None:
         finite = np.isfinite(self.xy).all((1, 2)) & np.isfinite(self.confidence).all(1)
@@ -75,7 +75,7 @@ class Poses:
 
     @classmethod
     def joined(cls, parts: Sequence[Poses]) -> Poses:
-        """All of them, which are of one category."""
+        """Join poses of one category."""
         arrays = ("frame", "seconds", "box", "xy", "confidence")
         return cls(
             category=parts[0].category,
@@ -84,7 +84,7 @@ class Poses:
         )
 
     def taken(self, rows: np.ndarray) -> Poses:
-        """Those of these numbers."""
+        """Return the poses of these rows."""
         names = tuple(np.array(self.image, object)[rows])
         arrays = {name: getattr(self, name)[rows] for name in ("frame", "seconds", "box", "xy", "confidence")}
         return Poses(self.category, names, **arrays)
@@ -96,17 +96,17 @@ class Poses:
 
     @property
     def pictures(self) -> list[str]:
-        """(A,) the path of what each pose is in, of a frame with its number below the film: ``film.mp4/30``."""
+        """(A,) path of the picture of each pose; for a frame, the film with the number: ``film.mp4/30``."""
         of = zip(self.image, self.frame.tolist(), strict=True)
         return [name if frame < 0 else f"{name}/{frame}" for name, frame in of]
 
     def to_coco(self) -> dict[str, Any]:
-        """COCO keypoints, with an image for every picture or frame that has a pose."""
+        """Return COCO keypoints, with an image for every picture or frame that has a pose."""
         images, annotations = self.entries(0, 0)
         return {"images": images, "annotations": annotations, "categories": [_category_entry(self.category)]}
 
     def entries(self, images: int, annotations: int) -> tuple[list[Json], list[Json]]:
-        """Images and annotations, numbered on behind so many."""
+        """Return COCO images and annotations, with ids that start after these."""
         ids = {name: images + number for number, name in enumerate(dict.fromkeys(self.pictures), 1)}
         return [{"id": number, "file_name": name} for name, number in ids.items()], [
             {

@@ -1,6 +1,6 @@
-"""A Result: everything that one run found out, as it stands in ``runs/KEY/result.json``.
+"""A Result: everything that is known about one run, as it stands in ``runs/KEY/result.json``.
 
-The file is the truth; trackers and reports are made from it.
+Trackers and reports are made from this file.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class Score(Section):
     unit: str = ""
     """Empty for a share."""
     leads: int = 0
-    """The metric that leads with the highest number orders the table."""
+    """Priority: the metric with the highest number orders the table; 0 orders none."""
     column: bool = False
-    """Stands in the table of its protocol."""
+    """Whether it is a column in the table of its protocol."""
 
     @model_validator(mode="before")
     @classmethod
@@ -139,32 +139,32 @@ class Member(Section):
 
 
 class Repeat(Section):
-    """What a run has to do with the published one that it repeats."""
+    """Which published run a run repeats, and how it departs from it."""
 
     preset: str
     changed: str = ""
-    """Settings that are other than the preset's, in words."""
+    """Settings that differ from the preset's, in words."""
     apart: tuple[str, ...] = ()
-    """What makes its numbers those of another protocol, such as other data."""
+    """Differences that make its numbers those of another protocol, such as other data."""
 
 
 class Result(Section):
-    """What a run found out, or one of its members. Of a run with several, scores, and times of the cost, are means."""
+    """Result of a run, or of one of its members. With several members, scores and times of the cost are means."""
 
     key: str
     fingerprint: str
-    """Of a run with several members, made of theirs."""
+    """Identity of what decides the numbers; of a run with several members, made of theirs."""
     model: str
     floor: bool = False
-    """The model ignores the picture."""
+    """Whether the model ignores the picture."""
     task: str
     data: str
     split: str
     pack: str
     seed: int
-    """Of the first member."""
+    """Seed of the first member."""
     seeds: tuple[int, ...] = ()
-    """Of all members; by default the one seed."""
+    """Seeds of all members; by default the one seed."""
     members: tuple[Member, ...] = ()
     """In the order of ``seeds``; empty where the result is a member's own."""
     config: dict[str, Any]
@@ -173,13 +173,13 @@ class Result(Section):
     """How the numbers were measured: part, annotations, boxes, padding, sigmas, shots. Runs that differ here are not
     compared; shown beside every table."""
     answered: dict[str, str] = {}
-    """How the model came to its answers: input size, target, flip test, backbone, initial weights. Shown with the
-    run; runs that differ here are compared."""
+    """How the model predicts: input size, target, flip test, backbone, initial weights. Shown with the run; runs that
+    differ here are compared."""
     instances: int
     """Distinct records."""
     images: int
     queries: int
-    """Predictions scored; in episodes a record may be asked for many times."""
+    """Predictions that were scored; in episodes a record may be the query many times."""
     without_keypoints: int
     """Queries with no keypoint that counts; they score 0 as in the official MP-100 code. In a detector's boxes, which
     are no truths, there are none."""
@@ -191,12 +191,12 @@ class Result(Section):
     by_keypoint_of_box: dict[str, dict[str, float]] = {}
     """The same for PCK@0.05 of the box, where all categories share one skeleton."""
     curve: list[Epoch]
-    """Of a run with several members, that of the member whose best validation is the median."""
+    """Learning curve; of a run with several members, that of the member whose best validation is the median."""
     shortfalls: list[str] = []
-    """What of the training settings the run was too short for, in sentences."""
+    """Sentences on training settings for which the run was too short."""
     cost: Cost
     provenance: Provenance
-    """Of the first member, but created when the last one was."""
+    """Provenance of the first member, with the date of the last one."""
     repeats: Repeat | None = None
     """None where the run names no preset."""
 
