@@ -135,6 +135,10 @@ class FMMP(nn.Module):
         self._initialise()
         channels_last(self)
 
+    def skeleton_buffers(self, count: int, links: Tensor) -> Mapping[str, Tensor]:
+        """As in ``LinkedSkeletons``."""
+        return {f"padding.{name}": of for name, of in self.padding.buffers_of(count, links).items()}
+
     def _miners(self, count: int) -> nn.ModuleList:
         config = self.config
         miner = partial(
@@ -162,8 +166,9 @@ class FMMP(nn.Module):
     def forward(self, batch: EpisodeBatch) -> Located:
         # All pictures in one batch: so batch norm sees supports and queries alike.
         cells = self._cells(torch.cat([batch.support_image.flatten(0, 1), batch.image]))
-        supports = cells[: -len(batch)].unflatten(0, batch.support_image.shape[:2])
-        return self._mine(self._seen(batch, supports), cells[-len(batch) :])
+        queries = batch.image.shape[0]
+        supports = cells[:-queries].unflatten(0, batch.support_image.shape[:2])
+        return self._mine(self._seen(batch, supports), cells[-queries:])
 
     def encode_support(self, batch: EpisodeBatch) -> Support:
         cells = self._cells(batch.support_image.flatten(0, 1))

@@ -94,6 +94,17 @@ class SupportEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class LinkedSkeletons(Protocol):
+    """A category-agnostic model that keeps the links of the data's categories in buffers. In a file that runs without
+    posebed the links are an input, so that it answers for categories that training did not know."""
+
+    def skeleton_buffers(self, count: int, links: Tensor) -> Mapping[str, Tensor]:
+        """By name, what those buffers hold where the only category has ``count`` keypoints and ``links`` (L, 2), of
+        which a row of -1 is none."""
+        ...
+
+
 @dataclass(frozen=True)
 class Inner:
     """An intermediate result of a model, for inspection. A model may offer some by a further method,
