@@ -139,11 +139,11 @@ class _Flat(nn.Module):
 def _program(graph: Graph) -> Program:
     exported = _exported(graph)
     exported.graph.eliminate_dead_code()
-    # The weights of supports also say how many keypoints there are.
+    # Pictures and the weights of supports also say how many of each, and of keypoints, there are.
     used = [
         name
         for name, node in zip(graph.example, _placeholders(exported), strict=True)
-        if node.users or name == "support_weight"
+        if node.users or name in ("image", "support_weight")
     ]
     if len(used) < len(graph.example):
         graph = replace(graph, example={name: graph.example[name] for name in used})
