@@ -222,7 +222,8 @@ class FMMP(nn.Module):
         hidden = hidden & ~hidden.all(2, keepdim=True)
         each = (t.flatten(0, 1) for t in (support.code, support.references, support.cells, hidden))
         miner = self.support_miners[layer % len(self.support_miners)]
-        return _over_shots(miner(x.repeat_interleave(support.weight.shape[1], 0), *each), support.weight)
+        repeated = x[:, None].expand(-1, support.weight.shape[1], -1, -1).flatten(0, 1)
+        return _over_shots(miner(repeated, *each), support.weight)
 
     def _mine(self, support: Support, cells: Tensor) -> Located:
         """Mine the query with the supports' features and the supports with the query's, alternately."""

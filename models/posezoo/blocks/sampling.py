@@ -85,7 +85,7 @@ def _sum_by_column(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     """The same in operations that other runtimes have; column after column, as (n, m, C) would be large."""
     total = torch.zeros((), dtype=table.dtype, device=table.device)
     for rows, share in zip(index.unbind(1), weights.unbind(1), strict=True):
-        total = total + table[rows] * share[:, None]
+        total = total + table.index_select(0, rows) * share[:, None]
     return total
 
 
