@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich import box
@@ -231,6 +231,31 @@ def predict(
         found = predict_film(run, film, boxes, out, every, draw, slp, support, category)
         line = f"{film}: {found.poses} poses in {found.frames} frames: {found.table}"
         console.print("\n".join([line, *found.notes]), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="A trained run, by its key or folder.")],
+    to: Annotated[Literal["onnx", "torch"], typer.Option(help="ONNX, or torch's .pt2.")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option(help="The file; of two graphs `-support` and `-query` stand before its ending.")
+    ] = None,
+    picture: Annotated[
+        list[Path] | None, typer.Option(help="Check on this picture instead of crops of the run; may be repeated.")
+    ] = None,
+    support: Support = None,
+    category: SupportCategory = None,
+    check: Annotated[
+        list[Path] | None, typer.Option(help="Write nothing, but compare this ONNX file with the run; may be repeated.")
+    ] = None,
+) -> None:
+    """Write a run as a file that runs without posebed, checked against the model: docs/export.md."""
+    from posestages.commands import export as exporting
+
+    given = exporting.Given(picture or (), support, category)
+    lines = exporting.check(run, check, given) if check else exporting.export(run, to, out, given)
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()
