@@ -259,6 +259,17 @@ def export(
 
 
 @app.command()
+def publish(
+    run: Annotated[str, typer.Argument(help="A trained run, by its key or folder.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+) -> None:
+    """Write a run as a folder for Hugging Face's hub: model card, weights and settings. Uploads nothing."""
+    from posestages.commands.publish import publish
+
+    console.print(f"Written {publish(run, folder)}: {folder}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def inspect(
     run: Annotated[str, typer.Argument(help="A trained run, by its key or folder.")],
     images: Annotated[list[Path], typer.Argument(help="Pictures.")],

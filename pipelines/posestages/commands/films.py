@@ -79,7 +79,7 @@ def predict_film(
     by_frame = boxes_by_frame(boxes, film) if boxes else None
     trained, shots = open_run(run, support, category)
     shown_to_it = supports(trained, shots.pictures()) if shots else None
-    settings = {"weights": file_hash(member_of(run) / "best.safetensors"), "film": _stamp(path), "every": every}
+    settings = {"weights": file_hash(weights_file(member_of(run))), "film": _stamp(path), "every": every}
     settings |= {"boxes": _stamp(boxes), "support": _stamp(support), "category": category}
     unfinished = out / f".{path.stem}.unfinished"
     _begin(unfinished, settings)

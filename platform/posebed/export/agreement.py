@@ -18,7 +18,7 @@ from posebed.training.pose_module import decoded
 LIMIT = 1e-4
 """Of a difference in coordinates, as a share of the scale: the longer side of the box, in pixels of the crop."""
 FAINT = 0.01
-"""Peaks of less confidence are noise, whose place rounding decides; they are counted and left out."""
+"""Of the largest confidence. Peaks below that are noise, whose place rounding decides; they are left out."""
 
 
 class File(Protocol):
@@ -41,7 +41,7 @@ class Agreement:
     """Left out."""
 
     def __str__(self) -> str:
-        left = f"; {self.faint} of confidence below {FAINT} left out" if self.faint else ""
+        left = f"; {self.faint} of hardly any confidence left out" if self.faint else ""
         return (
             f"the largest difference of {self.keypoints} keypoints in {self.crops} crops is {self.coordinates:.1e} of "
             f"the scale in coordinates and {self.confidence:.1e} in confidence{left}"
@@ -55,28 +55,29 @@ def agreement(trained: Trained, files: Sequence[File], batches: Iterable[Batch])
         files: ``model`` alone, or ``support`` and ``query``.
 
     Raises:
-        ValueError: they differ by more than ``LIMIT``, or no keypoint could be compared.
+        ValueError: they differ by more than ``LIMIT``, or the model finds no keypoint.
     """
     each = [_compared(trained, files, batch) for batch in batches]
+    apart, fainter, confidence = (np.concatenate([one[part].ravel() for one in each]) for part in range(3))
+    sure = confidence > FAINT * confidence.max(initial=0.0)
     total = Agreement(
-        crops=sum(one.crops for one in each),
-        coordinates=float(np.max([one.coordinates for one in each])),
-        confidence=float(np.max([one.confidence for one in each])),
-        keypoints=sum(one.keypoints for one in each),
-        faint=sum(one.faint for one in each),
+        crops=sum(len(one[0]) for one in each),
+        coordinates=float(np.max(apart[sure], initial=0.0)),
+        confidence=float(np.max(fainter)),
+        keypoints=int(sure.sum()),
+        faint=int((~sure & (confidence > 0)).sum()),
     )
     if not total.keypoints:
-        raise ValueError(
-            f"the model must be sure of a keypoint in the crops that the file is checked on, but of all {total.faint} "
-            f"its confidence is below {FAINT}; it may not have learned anything yet"
-        )
-    if not total.coordinates <= LIMIT:
+        raise ValueError("the model must find a keypoint in the crops that a file is checked on, but finds none")
+    if not (total.coordinates <= LIMIT and np.isfinite(total.confidence)):
         raise ValueError(f"an exported file must agree with its model to {LIMIT:.0e} of the scale, but {total}")
     return total
 
 
 @torch.no_grad()
-def _compared(trained: Trained, files: Sequence[File], batch: Batch) -> Agreement:
+def _compared(trained: Trained, files: Sequence[File], batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(B, K) of the category's keypoints: the differences in coordinates, as shares of the scale, and in confidence,
+    and the model's confidence."""
     if trained.task is Task.CATEGORY_SPECIFIC:  # where every category has the same skeleton
         batch = replace(batch, category=torch.zeros_like(batch.category))
     category = trained.setting.categories[int(batch.category[0])]
@@ -86,16 +87,9 @@ def _compared(trained: Trained, files: Sequence[File], batch: Batch) -> Agreemen
     for file in files:
         given |= file(given)
     xy, confidence = pose.xy[:, :count].double().numpy(), pose.weight[:, :count].float().numpy()
-    sure = confidence >= FAINT
     scale = max(trained.setting.size) / trained.about["padding"]
-    apart = np.abs(given["xy"][:, :count] - xy).max(2)[sure] / scale
-    return Agreement(
-        crops=len(batch),
-        coordinates=float(np.max(apart, initial=0.0)),
-        confidence=float(np.abs(given["confidence"][:, :count] - confidence).max()),
-        keypoints=int(sure.sum()),
-        faint=int((~sure & (confidence > 0)).sum()),
-    )
+    apart = np.abs(given["xy"][:, :count] - xy).max(2) / scale
+    return apart, np.abs(given["confidence"][:, :count] - confidence), confidence
 
 
 def arrays_of(batch: Batch, category: Category) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import Any
 from posebed.export.programs import Program
 from posebed.files import file_hash
 from posebed.inference.trained_model import Trained
+from posebed.places import weights_file
 from posebed.records import categories_from, categories_to_json
 
 KEY = "posebed"
@@ -31,7 +32,7 @@ def description(folder: Path, trained: Trained, program: Program) -> dict[str, A
         "model": about["model"],
         "task": about["task"],
         "fingerprint": about["fingerprint"],
-        "weights": file_hash(folder / "best.safetensors"),
+        "weights": file_hash(weights_file(folder)),
         "inputs": list(program.inputs),
         "outputs": list(program.outputs),
         "size": list(trained.setting.size),
@@ -69,7 +70,7 @@ def must_be_of(about: Description, file: Path, run: str, folder: Path) -> None:
     Raises:
         ValueError: the file is of another run, or of other weights of the same.
     """
-    if about.get("weights") != file_hash(folder / "best.safetensors"):
+    if about.get("weights") != file_hash(weights_file(folder)):
         raise ValueError(
             f"{file} must hold the weights of {run}, but is of the run {about.get('run')} with other weights"
         )
