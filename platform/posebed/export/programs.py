@@ -18,6 +18,10 @@ EXAMPLE = {"batch": 3, "shots": 2, "links": 2}
 """Lengths of axes in examples; 0 and 1 would be taken for constants."""
 
 
+SIZED = ("image", "support_weight")
+"""Inputs that also say how many pictures, shots and keypoints there are, and are kept for that."""
+
+
 @dataclass(frozen=True)
 class Program:
     name: str
@@ -139,11 +143,10 @@ class _Flat(nn.Module):
 def _program(graph: Graph) -> Program:
     exported = _exported(graph)
     exported.graph.eliminate_dead_code()
-    # Pictures and the weights of supports also say how many of each, and of keypoints, there are.
     used = [
         name
         for name, node in zip(graph.example, _placeholders(exported), strict=True)
-        if node.users or name in ("image", "support_weight")
+        if name in SIZED or any(user.target is not torch.ops.aten.sym_size.int for user in node.users)
     ]
     if len(used) < len(graph.example):
         graph = replace(graph, example={name: graph.example[name] for name in used})

@@ -20,6 +20,7 @@ def write_torch(program: Program, about: Description, path: Path) -> None:
     """Write a file that ``torch.export.load`` reads."""
     for node in program.exported.graph.nodes:
         node.meta.pop("stack_trace", None)  # places in source files
+    program.exported.example_inputs = None
     torch.export.save(program.exported, path, extra_files={DESCRIPTION: json.dumps(about, allow_nan=False)})
 
 
