@@ -36,9 +36,9 @@ def main():
     for session in sessions:
         outputs = [output.name for output in session.get_outputs()]
         found = session.run(outputs, {value.name: given[value.name] for value in session.get_inputs()})
-        given |= dict(zip(outputs, found))
+        given |= dict(zip(outputs, found, strict=True))
     xy = in_picture(given["xy"][0], affine)
-    for name, (x, y), confidence in zip(names, xy, given["confidence"][0]):
+    for name, (x, y), confidence in zip(names, xy, given["confidence"][0], strict=False):
         print(f"{name}\t{x:.3f}\t{y:.3f}\t{confidence:.4f}")
 
 
@@ -78,10 +78,10 @@ def bilinear(picture, affine, size):
 
     Places between pixels are rounded as OpenCV's `warpAffine` does: parts to 1/1024, their sum to 1/32.
     """
-    places = []
+    places, product = [], 1 / (affine[0, 0] * affine[1, 1])
     for axis, count in ((0, size[1]), (1, size[0])):
-        step, start = 1 / affine[axis, axis], -affine[axis, 2] / affine[axis, axis]
-        place = np.round(np.arange(count) * step * 1024) + np.round(start * 1024)
+        step = affine[1 - axis, 1 - axis] * product
+        place = np.round(step * np.arange(count) * 1024) + np.round(-step * affine[axis, 2] * 1024)
         places.append((place + 16) // 32 / 32)
     bordered = np.pad(picture.astype(np.float32), ((1, 1), (1, 1), (0, 0)))
     for axis, place in ((1, places[0]), (0, places[1])):

@@ -232,7 +232,7 @@ class ModelSpec(Generic[ConfigT, PredictionT]):
     exceptions: Mapping[str, str] = field(default_factory=dict[str, str])
     """Clauses of ``posebed.testing.ModelSuite`` that it does not hold, each with the reason."""
     not_exported: str = ""
-    """Why the model cannot be a file that runs without posebed, if it cannot: the end of a sentence with "as it"."""
+    """Why the model cannot be a file that runs without posebed, if it cannot: what follows its name in a sentence."""
     floor: bool = False
     """It ignores the picture: what the best of such models scores, anyone can score."""
     contract: int = 1

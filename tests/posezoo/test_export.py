@@ -219,4 +219,3 @@ def test_an_onnx_file_names_its_axes_and_keeps_no_place_of_a_source_file(tmp_pat
     assert b".py" not in (tmp_path / "model.onnx").read_bytes()
     write_torch(program, about, tmp_path / "model.pt2")
     assert b"site-packages" not in (tmp_path / "model.pt2").read_bytes()
-

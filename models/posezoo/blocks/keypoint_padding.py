@@ -122,7 +122,9 @@ class KeypointPadding(nn.Module):
         elif mode == "equal":
             link, share = equally_divided(slot - count, self.slots - count, limbs)
         else:
-            edge, share = self._draws(category) if self.training else self.fixed[:, None].expand(-1, *category.shape, -1)
+            edge, share = (
+                self._draws(category) if self.training else self.fixed[:, None].expand(-1, *category.shape, -1)
+            )
             chosen = torch.minimum((edge * limbs).long(), limbs - 1)
             link = torch.where(slot >= count, chosen, -1)
             link, share = in_order(link, share)

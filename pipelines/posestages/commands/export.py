@@ -42,11 +42,12 @@ def export(run: str, kind: Kind, out: Path | None, given: Given) -> list[str]:
         LookupError: there is no such run.
         ValueError: it cannot be exported, no crops are there to check on, or a file does not agree.
     """
-    from posebed.export.files import ENDINGS, export
+    from posebed.export.files import ENDINGS, export, must_be_possible
     from posebed.training.run_folder import read_about
 
     folder = member_of(run)
     about = read_about(folder)
+    must_be_possible(about, catalog_here(), kind)
     out = out or Path(f"{about['key']}{ENDINGS[kind]}")
     if out.suffix != ENDINGS[kind]:
         raise ValueError(f"--out must end in {ENDINGS[kind]} for --to {kind}, but is {out}")
@@ -104,6 +105,8 @@ def _of_run(folder: Path, about: dict[str, Any], pack_at: Path, split_at: Path) 
 
 def _batches(pack: Any, queries: Sequence[Query]) -> Iterator[Batch]:
     """Queries spread over the part, each batch of one episode."""
+    import torch
+
     from posebed.data.queries import query_batches
 
     step = max(1, len(queries) // CROPS)
@@ -113,8 +116,6 @@ def _batches(pack: Any, queries: Sequence[Query]) -> Iterator[Batch]:
         if full or groups[-1][0].episode != query.episode:
             groups.append([])
         groups[-1].append(query)
-    import torch
-
     yield from query_batches(pack, groups, torch.device("cpu"))
 
 

@@ -21,6 +21,7 @@ from posebed.data.film import Film, Frame
 from posebed.files import Kind, file_hash, read_json, write_json, writing
 from posebed.inference.pictures import Box
 from posebed.inference.poses import SURE, Poses, read_poses, write_coco, write_poses
+from posebed.places import weights_file
 from posestages.commands.boxes import whole
 from posestages.commands.members import member_of
 from posestages.commands.pictures import open_run

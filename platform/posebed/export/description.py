@@ -74,5 +74,3 @@ def must_be_of(about: Description, file: Path, run: str, folder: Path) -> None:
         raise ValueError(
             f"{file} must hold the weights of {run}, but is of the run {about.get('run')} with other weights"
         )
-
-

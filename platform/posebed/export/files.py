@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from posebed.catalog import Catalog
 from posebed.contracts import Task
 from posebed.export.agreement import Agreement, File, agreement
 from posebed.export.description import description, must_be_of
-from posebed.export.onnx_file import OnnxFile, write_onnx
+from posebed.export.onnx_file import OnnxFile, require, write_onnx
 from posebed.export.programs import programs_of
 from posebed.export.torch_file import TorchFile, write_torch
 from posebed.files import scratch_folder
@@ -45,14 +44,13 @@ def export(folder: Path, catalog: Catalog, kind: Kind, out: Path, crops: Crops) 
         ValueError: the model cannot be exported, or does not agree.
     """
     about = read_about(folder)
-    if reason := catalog.model(about["model"]).not_exported:
-        raise ValueError(f"{about['key']} must be of a model that can be exported, but {about['model']} {reason}")
     trained = _opened(folder, about, catalog)
     try:
         programs = programs_of(trained.model, trained.setting, trained.task)
     except Exception as error:  # whatever a model's own code raises where it is followed
         reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"{about['model']} must be a program of fixed steps, but torch.export says: {reason}") from error
+        name = about["model"]
+        raise ValueError(f"{name} must be a program of fixed steps, but torch.export says: {reason}") from error
     write, opened = _WAYS[kind]
     out.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(out) as scratch:
@@ -61,8 +59,19 @@ def export(folder: Path, catalog: Catalog, kind: Kind, out: Path, crops: Crops) 
             write(program, description(folder, trained, program), scratch / name)
         found = agreement(crops.trained, [opened(scratch / name) for name in names], crops.batches)
         for name in names:
-            os.replace(scratch / name, out.with_name(name))
+            (scratch / name).replace(out.with_name(name))
     return [out.with_name(name) for name in names], found
+
+
+def must_be_possible(about: Mapping[str, Any], catalog: Catalog, kind: Kind) -> None:
+    """
+    Raises:
+        ValueError: the run of this ``run.json`` is of a model that cannot be exported, or a library is not installed.
+    """
+    if reason := catalog.model(about["model"]).not_exported:
+        raise ValueError(f"{about['key']} must be of a model that can be exported, but {about['model']} {reason}")
+    if kind == "onnx":
+        require("onnx", "onnxscript", "onnxruntime")
 
 
 def check(paths: Iterable[Path], run: str, folder: Path, crops: Crops) -> Agreement:
@@ -78,7 +87,8 @@ def check(paths: Iterable[Path], run: str, folder: Path, crops: Crops) -> Agreem
         files[file.about["graph"]] = file
     if {*files} not in ({"model"}, {"support", "query"}):
         raise ValueError(f"--check must be given a run's model, or support and query, but got {' and '.join(files)}")
-    return agreement(crops.trained, [files[name] for name in ("model", "support", "query") if name in files], crops.batches)
+    in_order = [files[name] for name in ("model", "support", "query") if name in files]
+    return agreement(crops.trained, in_order, crops.batches)
 
 
 def _name(out: Path, graph: str) -> str:

@@ -97,7 +97,11 @@ class Locate(nn.Module):
         assert isinstance(self.model, SupportEncoder)
         batch = batch_of(given)
         assert isinstance(batch, EpisodeBatch)
-        rows = {name: of.expand(batch.image.shape[0], *of.shape[1:]) for name, of in given.items() if name.startswith(ENCODED)}
+        rows = {
+            name: of.expand(batch.image.shape[0], *of.shape[1:])
+            for name, of in given.items()
+            if name.startswith(ENCODED)
+        }
         prediction = self.model.locate(batch, filled(self.template, rows))
         return _arrays(self.model.decode(prediction, batch))
 

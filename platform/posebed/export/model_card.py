@@ -44,7 +44,7 @@ def _front_matter(about: Mapping[str, Any], result: Result | None) -> dict[str, 
 
 def _summary(about: Mapping[str, Any], paper: Paper | None) -> str:
     height, width = about["size"]
-    source = f' ({paper.title}, {paper.year}, {paper.reference})' if paper else ""
+    source = f" ({paper.title}, {paper.year}, {paper.reference})" if paper else ""
     kind = "It finds the keypoints of one skeleton."
     if about["task"] == Task.CATEGORY_AGNOSTIC:
         kind = "It is category-agnostic: it finds the keypoints that annotated support pictures show."
@@ -55,7 +55,7 @@ def _summary(about: Mapping[str, Any], paper: Paper | None) -> str:
 
 
 def _told(result: Result) -> list[Score]:
-    return [score for score in result.scores if score.column] or result.scores
+    return [score for score in result.scores if score.column or score.leads] or result.scores
 
 
 def _results(result: Result) -> str:
@@ -64,7 +64,8 @@ def _results(result: Result) -> str:
         f"{score.definition} |"
         for score in _told(result)
     ]
-    heading = "| metric | value | 95 % interval over images | over categories | definition |\n| --- | --- | --- | --- | --- |"
+    columns = ("metric", "value", "95 % interval over images", "over categories", "definition")
+    heading = f"| {' | '.join(columns)} |\n{'| --- ' * len(columns)}|"
     protocol = "\n".join(f"- {name}: {value}" for name, value in result.protocol.items())
     return "\n".join([heading, *rows]) + f"\n\n{result.queries} queries. Protocol:\n\n{protocol}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import warnings
@@ -19,19 +20,30 @@ LARGEST = 2**31
 """Bytes of an ONNX file that is one file."""
 
 
+def require(*names: str) -> Any:
+    """Import optional dependencies; the last of them."""
+    module: Any = None
+    for name in names:
+        try:
+            module = importlib.import_module(name)
+        except ImportError as error:
+            raise ValueError(f"ONNX files need {name}, which is not installed: pip install posebed[export]") from error
+    return module
+
+
 def write_onnx(program: Program, about: Description, path: Path) -> None:
     """Write one file.
 
     Raises:
-        ValueError: onnx or onnxscript is not installed, an operation of the model has no form in ONNX, or the weights
-            are too large for one file.
+        ValueError: an operation of the model has no form in ONNX, or the weights are too large for one file.
     """
     import torch
 
-    _require("onnx", "onnxscript")
     weights = sum(t.numel() * t.element_size() for t in program.exported.state_dict.values())
     if weights >= LARGEST:
-        raise ValueError(f"an ONNX file must have weights below 2 GiB, but these have {weights / 2**30:.1f}; --to torch")
+        raise ValueError(
+            f"an ONNX file must have weights below 2 GiB, but these have {weights / 2**30:.1f}; --to torch"
+        )
     with _quiet():
         try:
             # onnxscript's optimizer takes an addition of 1e-8 for one of 0; onnxruntime optimises what it loads.
@@ -76,7 +88,7 @@ class OnnxFile:
         Raises:
             ValueError: onnxruntime is not installed, or the file is none that ``write_onnx`` wrote.
         """
-        onnxruntime = _require("onnxruntime")
+        onnxruntime = require("onnxruntime")
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
@@ -94,19 +106,6 @@ class OnnxFile:
         """Its outputs, from arrays among which are its inputs."""
         found = self._session.run(None, {name: given[name] for name in self.inputs})
         return dict(zip(self.outputs, found, strict=True))
-
-
-def _require(*names: str) -> Any:
-    """Import optional dependencies; the last of them."""
-    import importlib
-
-    module: Any = None
-    for name in names:
-        try:
-            module = importlib.import_module(name)
-        except ImportError as error:
-            raise ValueError(f"ONNX files need {name}, which is not installed: pip install posebed[export]") from error
-    return module
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from posebed.contracts import LinkedSkeletons, Setting, SupportEncoder, Task
-from posebed.export.graphs import AXES, POSE, Answer, Arrays, Encode, Graph, Locate, WithLinks, leaves
+from posebed.export.graphs import AXES, POSE, Answer, Encode, Graph, Locate, WithLinks, leaves
 from posebed.training.pose_module import PoseModule
 
 EXAMPLE = {"batch": 3, "shots": 2, "links": 2}
@@ -94,10 +94,11 @@ def _encoded_axes(support: Program) -> dict[str, dict[int, str]]:
     known: dict[str, str] = {}
     for name, shape in zip(support.inputs, support.input_shapes(), strict=True):
         known |= {str(shape[place]): axis for place, axis in support.axes[name].items()}
-    return {
-        name: {place: known.get(str(length), "any") for place, length in enumerate(shape) if not isinstance(length, int)}
-        for name, shape in zip(support.outputs, support.output_shapes(), strict=True)
-    }
+    axes: dict[str, dict[int, str]] = {}
+    for name, shape in zip(support.outputs, support.output_shapes(), strict=True):
+        vary = [(place, str(length)) for place, length in enumerate(shape) if not isinstance(length, int)]
+        axes[name] = {place: known.get(length, f"{name} {place}") for place, length in vary}
+    return axes
 
 
 def _example(setting: Setting, names: tuple[str, ...], **lengths: int) -> dict[str, Tensor]:
@@ -157,7 +158,7 @@ def _program(graph: Graph) -> Program:
 
 def _exported(graph: Graph) -> ExportedProgram:
     names = tuple(graph.example)
-    shapes = tuple({place: Dim.DYNAMIC for place in graph.axes.get(name, {})} for name in names)
+    shapes = tuple(dict.fromkeys(graph.axes.get(name, {}), Dim.DYNAMIC) for name in names)
     return torch.export.export(
         _Flat(graph.function, names, graph.axes), tuple(graph.example.values()), dynamic_shapes=(shapes,), strict=False
     )

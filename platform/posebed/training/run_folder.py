@@ -73,7 +73,8 @@ def write_published(source: Path, folder: Path) -> None:
     """Copy the weights and the description of the run in ``source`` into a folder that is there, by the names of
     Hugging Face's layout. Of the file that pretrained weights came from, its name alone is kept."""
     about = read_about(source)
-    config = {name: _name_alone(value) if name.endswith("weights") else value for name, value in about["config"].items()}
+    weights = {name: _name_alone(value) for name, value in about["config"].items() if name.endswith("weights")}
+    config = about["config"] | weights
     write_json(about | {"config": config}, folder / PUBLISHED_ABOUT, RUN)
     shutil.copy2(weights_file(source), folder / PUBLISHED_WEIGHTS)
     write_curve(read_curve(source / "curve.json") if (source / "curve.json").is_file() else (), folder / "curve.json")

@@ -78,8 +78,8 @@ def refused(*words: str) -> str:
 
 def by_script(*words: str) -> np.ndarray:
     """x, y and confidence of every keypoint, as the script prints them where neither torch nor posebed is there."""
-    blocked = "import sys; sys.modules |= dict.fromkeys(('torch', 'posebed', 'cv2')); import runpy; sys.argv = sys.argv[1:]"
-    code = f"{blocked}; runpy.run_path(sys.argv[0], run_name='__main__')"
+    blocked = "import runpy, sys; sys.modules |= dict.fromkeys(('torch', 'posebed', 'cv2'))"
+    code = f"{blocked}; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code, str(SCRIPT), *words], capture_output=True, text=True, check=True)
     return np.array([[float(number) for number in line.split("\t")[1:]] for line in done.stdout.splitlines()])
 
