@@ -117,5 +117,6 @@ SPEC = ModelSpec(
     # Fitted weights are made from whole parameters, which stage 3 scatters.
     max_zero=2,
     small={**SMALL, "steps": 2},
+    not_exported="is trained anew on the supports of every episode",
     exceptions={"the_order_of_the_keypoints_does_not_matter": "each keypoint has an output with weights of its own"},
 )

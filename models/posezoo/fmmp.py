@@ -140,6 +140,10 @@ class FMMP(nn.Module):
         self._initialise()
         channels_last(self)
 
+    def skeleton_buffers(self, count: int, links: Tensor) -> Mapping[str, Tensor]:
+        """As in ``LinkedSkeletons``."""
+        return {f"padding.{name}": of for name, of in self.padding.buffers_of(count, links).items()}
+
     def _miners(self, count: int) -> nn.ModuleList:
         config = self.config
         miner = partial(
@@ -167,8 +171,9 @@ class FMMP(nn.Module):
     def forward(self, batch: EpisodeBatch) -> Located:
         # All pictures in one batch: so batch norm sees supports and queries alike.
         cells = self._cells(torch.cat([batch.support_image.flatten(0, 1), batch.image]))
-        supports = cells[: -len(batch)].unflatten(0, batch.support_image.shape[:2])
-        return self._mine(self._seen(batch, supports), cells[-len(batch) :])
+        queries = batch.image.shape[0]
+        supports = cells[:-queries].unflatten(0, batch.support_image.shape[:2])
+        return self._mine(self._seen(batch, supports), cells[-queries:])
 
     def encode_support(self, batch: EpisodeBatch) -> Support:
         cells = self._cells(batch.support_image.flatten(0, 1))
@@ -222,7 +227,8 @@ class FMMP(nn.Module):
         hidden = hidden & ~hidden.all(2, keepdim=True)
         each = (t.flatten(0, 1) for t in (support.code, support.references, support.cells, hidden))
         miner = self.support_miners[layer % len(self.support_miners)]
-        return _over_shots(miner(x.repeat_interleave(support.weight.shape[1], 0), *each), support.weight)
+        repeated = x[:, None].expand(-1, support.weight.shape[1], -1, -1).flatten(0, 1)
+        return _over_shots(miner(repeated, *each), support.weight)
 
     def _mine(self, support: Support, cells: Tensor) -> Located:
         """Mine the query with the supports' features and the supports with the query's, alternately."""

@@ -104,6 +104,11 @@ class GraphCape(TwoStage):
                 linked[number, a, b] = True
         self.register_buffer("linked", linked, persistent=False)
 
+    def skeleton_buffers(self, count: int, links: Tensor) -> Mapping[str, Tensor]:
+        """As in ``LinkedSkeletons``."""
+        a, b = (ends[:, None] == torch.arange(count, device=links.device) for ends in links.unbind(1))
+        return {"linked": (a[:, :, None] & b[:, None]).any(0)[None]}
+
     def links(self, category: Tensor, mask: Tensor) -> Tensor:
         count = mask.shape[1]
         return adjacency(self.linked[category, :count, :count], mask)

@@ -40,7 +40,8 @@ class MeanPose(nn.Module):
         shows the keypoint."""
         if isinstance(batch, EpisodeBatch):
             return Keypoints(*_mean(batch.support.xy.double() / self.size, batch.support.weight.double(), 1))
-        return Keypoints(self.mean.expand(len(batch), -1, -1), self.labelled.double().expand(len(batch), -1))
+        count = batch.image.shape[0]
+        return Keypoints(self.mean.expand(count, -1, -1), self.labelled.double().expand(count, -1))
 
     def decode(self, prediction: Keypoints, batch: Batch) -> Keypoints:
         return Keypoints(prediction.xy * self.size, prediction.weight)

@@ -76,16 +76,22 @@ def _nearest(distance: Tensor, total: Tensor, count: Tensor) -> Keypoints:
         total: (U, K, 2) or (B, U, K, 2), sums of points.
         count: (U, K) or (B, U, K), how many points each sum has.
     """
-    xy, known = [], []
-    for k in range(count.shape[-1]):  # one at a time: (B, U, K) would be large
-        labelled = distance.masked_fill(count[..., k] == 0, float("inf"))
-        nearest = labelled.min(1, keepdim=True).values
-        among = ((labelled == nearest) & labelled.isfinite()).double()
-        number = (among * count[..., k]).sum(1)
-        mean = (among[..., None] * total[..., k, :]).sum(1) / number.clamp(min=1)[:, None]
-        xy.append(torch.where(number[:, None] > 0, mean, 0.5))
-        known.append((number > 0).double())
-    return Keypoints(torch.stack(xy, 1), torch.stack(known, 1))
+    if torch.compiler.is_exporting():  # where there may be any number of keypoints
+        return _nearest_of_all(distance, total, count)
+    # One at a time: (B, U, K) would be large.
+    places = range(count.shape[-1])
+    each = [_nearest_of_all(distance, total[..., k : k + 1, :], count[..., k : k + 1]) for k in places]
+    return Keypoints(torch.cat([k.xy for k in each], 1), torch.cat([k.weight for k in each], 1))
+
+
+def _nearest_of_all(distance: Tensor, total: Tensor, count: Tensor) -> Keypoints:
+    """As ``_nearest``, of all keypoints at once."""
+    labelled = distance[..., None].masked_fill(count == 0, float("inf"))
+    nearest = labelled.min(1, keepdim=True).values
+    among = ((labelled == nearest) & labelled.isfinite()).double()
+    number = (among * count).sum(1)
+    mean = (among[..., None] * total).sum(1) / number.clamp(min=1)[..., None]
+    return Keypoints(torch.where(number[..., None] > 0, mean, 0.5), (number > 0).double())
 
 
 SPEC = ModelSpec(

@@ -86,12 +86,21 @@ class Matching(nn.Module):
 
     def forward(self, cells: Tensor, tokens: Tensor, exists: Tensor) -> Tensor:
         """Cells (B, C, h, w) and tokens (B, K, C) to heatmaps (B, K, H, W), 0 where none ``exists`` (B, K)."""
+        if torch.compiler.is_exporting():
+            return self._of_all(cells, tokens) * exists[..., None, None]
         of, keypoint = exists.nonzero(as_tuple=True)
         relation = self.norm(self.relation(cells, tokens[of, keypoint], of)).relu()
         relation = relation.contiguous(memory_format=torch.channels_last)
         parts = [relation] if self.training else relation.split(AT_ONCE)
         heatmaps = torch.cat([at_least_single(self.head(part)[:, 0]) for part in parts])
         return heatmaps.new_zeros(*exists.shape, *heatmaps.shape[1:]).index_put((of, keypoint), heatmaps)
+
+    def _of_all(self, cells: Tensor, tokens: Tensor) -> Tensor:
+        """Of keypoints that do not exist, too: in an exported program no shape depends on data."""
+        batch, keypoints = tokens.shape[:2]
+        of = torch.arange(batch, device=cells.device)[:, None].expand(-1, keypoints).flatten()
+        relation = self.norm(self.relation(cells, tokens.flatten(0, 1), of)).relu()
+        return at_least_single(self.head(relation)[:, 0]).unflatten(0, (batch, keypoints))
 
 
 class POMNet(nn.Module):

@@ -176,7 +176,7 @@ class PromptPose(nn.Module):
     def sight(self, image: Tensor) -> Sight:
         """Of pictures (B, 3, H, W) in 0..255."""
         origin, tokens = self.backbone(self.normalise(image))
-        prompts = self.prompt_encoder(self.text()).expand(len(image), -1, -1)
+        prompts = self.prompt_encoder(self.text()).expand(image.shape[0], -1, -1)
         if self.context_decoder is not None:
             prompts = self.context_decoder(prompts, tokens)
         cells = tokens[:, 1:]

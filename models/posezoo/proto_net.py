@@ -64,7 +64,8 @@ class ProtoNet(nn.Module):
         """Scores (B, K, h, w), of which the softmax over cells says where the keypoint is."""
         # All pictures in one batch: so batch norm sees supports and queries alike.
         maps = self._maps(torch.cat([batch.image, batch.support_image.flatten(0, 1)]))
-        return self._scores(maps[: len(batch)], self._prototypes(maps[len(batch) :], batch.support))
+        queries = batch.image.shape[0]
+        return self._scores(maps[:queries], self._prototypes(maps[queries:], batch.support))
 
     def encode_support(self, batch: EpisodeBatch) -> Tensor:
         """The prototypes (B, K, C)."""

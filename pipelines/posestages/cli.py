@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich import box
@@ -268,6 +268,42 @@ def predict(
         of = f"{counted(found.poses, 'pose')} in {counted(found.frames, 'frame')}"
         line = f"{film}: {of}: {found.table}"
         console.print("\n".join([line, *found.notes]), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="A trained run, by its key or folder.")],
+    to: Annotated[Literal["onnx", "torch"], typer.Option(help="ONNX, or torch's .pt2.")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option(help="The file; of two graphs `-support` and `-query` stand before its ending.")
+    ] = None,
+    picture: Annotated[
+        list[Path] | None, typer.Option(help="Check on this picture instead of crops of the run; may be repeated.")
+    ] = None,
+    support: Support = None,
+    category: SupportCategory = None,
+    check: Annotated[
+        list[Path] | None, typer.Option(help="Write nothing, but compare this ONNX file with the run; may be repeated.")
+    ] = None,
+) -> None:
+    """Write a run as a file that runs without posebed, checked against the model: docs/export.md."""
+    from posestages.commands import export as exporting
+
+    given = exporting.Given(picture or (), support, category)
+    lines = exporting.check(run, check, given) if check else exporting.export(run, to, out, given)
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def publish(
+    run: Annotated[str, typer.Argument(help="A trained run, by its key or folder.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+) -> None:
+    """Write a run as a folder for Hugging Face's hub: model card, weights and settings. Uploads nothing."""
+    from posestages.commands.publish import publish
+
+    console.print(f"Written {publish(run, folder)}: {folder}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -94,6 +94,17 @@ class SupportEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class LinkedSkeletons(Protocol):
+    """A category-agnostic model that keeps the links of the data's categories in buffers. In a file that runs without
+    posebed the links are an input, so that it answers for categories that training did not know."""
+
+    def skeleton_buffers(self, count: int, links: Tensor) -> Mapping[str, Tensor]:
+        """By name, what those buffers hold where the only category has ``count`` keypoints and ``links`` (L, 2), of
+        which a row of -1 is none."""
+        ...
+
+
 @dataclass(frozen=True)
 class Inner:
     """An intermediate result of a model, for inspection. A model may offer some by a further method,
@@ -220,6 +231,8 @@ class ModelSpec(Generic[ConfigT, PredictionT]):
     """Overrides of the config that make it small and free of downloads, for the tests of ``posebed.testing``."""
     exceptions: Mapping[str, str] = field(default_factory=dict[str, str])
     """Clauses of ``posebed.testing.ModelSuite`` that it does not hold, each with the reason."""
+    not_exported: str = ""
+    """Why the model cannot be a file that runs without posebed, if it cannot: what follows its name in a sentence."""
     floor: bool = False
     """Whether it ignores the picture; the best such model is the floor of a table."""
     contract: int = 1

@@ -11,6 +11,9 @@ PROCESS_JOBS, RAY_JOBS, LOCAL_JOBS = Path(".posebed/jobs"), Path(".posebed/ray")
 """Checkpoints of what is not done yet: of trainings in one process, of trials and of trainings by Ray's workers, and of
 trainings without Ray."""
 
+PUBLISHED_ABOUT, PUBLISHED_WEIGHTS = "config.json", "model.safetensors"
+"""Names of ``run.json`` and ``best.safetensors`` in a published run, as Hugging Face's layout has them."""
+
 
 def menagerie_folder(key: str) -> Path:
     return Path("data/menagerie") / key
@@ -36,3 +39,20 @@ def run_folder(key: str) -> Path:
 def member_folder(key: str, seed: int) -> Path:
     """Of a run's member with this seed."""
     return run_folder(key) / f"seed-{seed}"
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a trained run, published or not."""
+    weighted = about_file(folder).name == "run.json" or weights_file(folder).is_file()
+    return weighted and about_file(folder).is_file()
+
+
+def about_file(folder: Path) -> Path:
+    """What a trained run, published or not, says of itself."""
+    own = folder / "run.json"
+    return own if own.is_file() else folder / PUBLISHED_ABOUT
+
+
+def weights_file(folder: Path) -> Path:
+    """The best weights of a trained run, published or not."""
+    return folder / ("best.safetensors" if about_file(folder).name == "run.json" else PUBLISHED_WEIGHTS)

@@ -34,6 +34,7 @@ FLOORS = (
     {"annotations", "training", "reporting"},
     {"formats"},
     {"datasets", "inference"},
+    {"export"},
     {"jobs", "samplers", "testing"},
 )
 HOMES = {
@@ -43,6 +44,8 @@ HOMES = {
     "pytest": {"testing"},
     "fsspec": {"storage.py"},
     "sleap_io": {"formats/sleap.py"},
+    "onnx": {"export/onnx_file.py"},
+    "onnxruntime": {"export/onnx_file.py"},
     "mlflow": {"reporting/mlflow_client.py", "reporting/tracking.py", "reporting/search_tracking.py"},
 }
 

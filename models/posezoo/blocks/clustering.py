@@ -34,7 +34,7 @@ def k_medoids(distance: Tensor, first: Tensor, count: int) -> tuple[Tensor, Tens
         members = functional.one_hot(_nearest(distance, medoids), count)
         sums = distance @ members.to(distance.dtype)
         better = sums.masked_fill(members == 0, torch.inf).argmin(1)
-        if torch.equal(better, medoids):
+        if _settled(better, medoids):
             break
         medoids = better
     medoids = medoids.sort(1).values
@@ -48,11 +48,11 @@ def k_means(points: Tensor, first: Tensor, count: int) -> Tensor:
     Groups are in the order of their seeds; ``first`` and ``count`` are those of ``k_medoids``.
     """
     seeds = _seeds(_nearest_to_itself(cosine_distance(points)), first, count).sort(1).values
-    centres = points.take_along_dim(seeds[..., None], 1)
+    centres = _rows(points, seeds)
     group = torch.zeros_like(points[..., 0], dtype=torch.int64)
     for _ in range(ROUNDS):
         better = (points @ centres.mT).argmax(2)
-        if torch.equal(better, group):
+        if _settled(better, group):
             break
         group = better
         centres = functional.normalize(functional.one_hot(group, count).to(points.dtype).mT @ points, dim=2)
@@ -74,21 +74,33 @@ def hops(links: Tensor) -> Tensor:
     return steps
 
 
+def _settled(better: Tensor, last: Tensor) -> bool:
+    """Whether all further rounds would change nothing. An exported program goes through all of them: its length must
+    not depend on data."""
+    return not torch.compiler.is_exporting() and torch.equal(better, last)
+
+
+def _rows(of: Tensor, index: Tensor) -> Tensor:
+    """(B, N, C) and (B, n) to (B, n, C)."""
+    return of.gather(1, index[..., None].expand(-1, -1, of.shape[2]))
+
+
 def _nearest_to_itself(distance: Tensor) -> Tensor:
     """With exactly -1 on the diagonal: medoids stay apart even where points coincide, and a pair of points is a tie."""
-    return distance.diagonal_scatter(torch.full_like(distance[:, 0], -1), dim1=1, dim2=2)
+    itself = torch.eye(distance.shape[1], dtype=torch.bool, device=distance.device)
+    return distance.masked_fill(itself, -1)
 
 
 def _seeds(distance: Tensor, first: Tensor, count: int) -> Tensor:
     """(B, k)"""
     seeds = [first]
-    to_nearest = distance.take_along_dim(first[:, None, None], 1)[:, 0]
+    to_nearest = _rows(distance, first[:, None])[:, 0]
     while len(seeds) < count:
         seeds.append(to_nearest.argmax(1))
-        to_nearest = torch.minimum(to_nearest, distance.take_along_dim(seeds[-1][:, None, None], 1)[:, 0])
+        to_nearest = torch.minimum(to_nearest, _rows(distance, seeds[-1][:, None])[:, 0])
     return torch.stack(seeds, 1)
 
 
 def _nearest(distance: Tensor, medoids: Tensor) -> Tensor:
     """(B, N) which medoid."""
-    return distance.take_along_dim(medoids[..., None], 1).argmin(1)
+    return _rows(distance, medoids).argmin(1)

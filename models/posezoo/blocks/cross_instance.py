@@ -57,7 +57,7 @@ class CrossInstance(nn.Module):
     def forward(self, x: Tensor, visible: Tensor, identifier: Tensor) -> Tensor:
         code = identifier.expand(x.shape[1:])
         if self.order is not None:
-            code = code + self.order(torch.arange(len(code), device=x.device) % self.order.num_embeddings)[:, None]
+            code = code + self.order(torch.arange(code.shape[0], device=x.device) % self.order.num_embeddings)[:, None]
         for layer in self.layers:
             x = layer(x, code, visible)
         return x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -25,6 +26,8 @@ class DynamicConvolution(nn.Module):
 
     def forward(self, maps: Tensor, kernels: Tensor) -> Tensor:
         """(B, C, h, w), convolved in one call with every channel of every sample as a group."""
+        if torch.compiler.is_exporting():
+            return self.norm(_tap_by_tap(maps, kernels)).relu()
         together = functional.conv2d(
             maps.flatten(0, 1)[None],
             kernels.flatten(0, 1)[:, None],
@@ -32,3 +35,15 @@ class DynamicConvolution(nn.Module):
             groups=kernels[..., 0, 0].numel(),
         )
         return self.norm(together.view(maps.shape)).relu()
+
+
+def _tap_by_tap(maps: Tensor, kernels: Tensor) -> Tensor:
+    """The same convolution in an exported program, where the number of groups must not depend on the batch."""
+    side = kernels.shape[2]
+    height, width = maps.shape[2:]
+    padded = functional.pad(maps, (side // 2,) * 4)
+    total = torch.zeros((), dtype=maps.dtype, device=maps.device)
+    for y in range(side):
+        for x in range(side):
+            total = total + padded[:, :, y : y + height, x : x + width] * kernels[:, :, y, x, None, None]
+    return total

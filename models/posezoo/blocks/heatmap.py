@@ -81,8 +81,8 @@ class FlipTest(nn.Module):
         maps = heatmaps(batch.image)
         if self.mode == "off":
             return maps
-        index = self.index[batch.category][:, :, None, None]
-        mirrored = heatmaps(batch.image.flip(-1)).flip(-1).take_along_dim(index, 1)
+        mirrored = heatmaps(batch.image.flip(-1)).flip(-1)
+        mirrored = mirrored.gather(1, self.index[batch.category][:, :, None, None].expand_as(mirrored))
         if self.mode == "shifted":
             mirrored = torch.cat([mirrored[..., :1], mirrored[..., :-1]], -1)
         return (maps + mirrored) / 2

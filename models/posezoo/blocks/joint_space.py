@@ -91,7 +91,7 @@ class ClipTransformer(ImageTower):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         trunk = self.trunk
         patches = trunk.conv1(image).flatten(2).mT
-        whole = trunk.class_embedding.expand(len(patches), 1, -1)
+        whole = trunk.class_embedding.expand(patches.shape[0], 1, -1)
         tokens = trunk.ln_pre(torch.cat([whole, patches], 1) + trunk.positional_embedding)
         tokens = trunk.transformer(tokens)
         return tokens[:, 1:].mT.unflatten(2, self.grid), trunk.ln_post(tokens) @ trunk.proj

@@ -97,6 +97,21 @@ class KeypointPadding(nn.Module):
         self.register_buffer("links", links, persistent=False)
         self.register_buffer("fixed", torch.tensor(fixed, dtype=torch.get_default_dtype()), persistent=False)
 
+    def buffers_of(self, count: int, links: Tensor) -> dict[str, Tensor]:
+        """What the buffers hold where there is one category, of so many keypoints, with ``links`` (L, 2) of which a row
+        of -1 is none."""
+        slot = torch.arange(self.slots, device=links.device)
+        a, b = (ends[:, None] == slot for ends in links.unbind(1))
+        linked = a[:, :, None] & b[:, None] | b[:, :, None] & a[:, None]
+        order = torch.arange(links.shape[0], device=links.device)[:, None, None]
+        first = torch.where(linked, order, links.shape[0]).amin(0)
+        return {
+            "count": torch.full((1,), count, device=links.device),
+            "limbs": (links[:, 0] >= 0).sum()[None],
+            "ends": links.clamp(min=0)[None],
+            "links": torch.where(linked.any(0), first, -1)[None],
+        }
+
     def forward(self, category: Tensor, mode: Mode) -> Padding:
         """For a batch of categories (B,). Training draws every sample's mixup anew from torch's generator; otherwise
         the draws are the same for all samples and always."""
@@ -107,7 +122,9 @@ class KeypointPadding(nn.Module):
         elif mode == "equal":
             link, share = equally_divided(slot - count, self.slots - count, limbs)
         else:
-            edge, share = self._draws(category) if self.training else self.fixed[:, None].expand(-1, len(category), -1)
+            edge, share = (
+                self._draws(category) if self.training else self.fixed[:, None].expand(-1, *category.shape, -1)
+            )
             chosen = torch.minimum((edge * limbs).long(), limbs - 1)
             link = torch.where(slot >= count, chosen, -1)
             link, share = in_order(link, share)
@@ -161,10 +178,12 @@ def equally_divided(free: Tensor, room: Tensor, links: Tensor) -> tuple[Tensor, 
 
 def in_order(link: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
     """Slots (B, K) sorted by link, and the shares of each link's slots among themselves; -1 comes first."""
+    slots = link.shape[1]
     link = link.sort(1).values
     share, order = share.sort(1)
-    link, order = link.gather(1, order).sort(dim=1, stable=True)
-    return link, share.gather(1, order)
+    # Slots of one link stay in the order of their shares: not every runtime has a stable sort.
+    key = (slots * link.gather(1, order) + torch.arange(slots, device=link.device)).sort(1).values
+    return key // slots, share.gather(1, key % slots)
 
 
 def _at(index: Tensor, xy: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,7 +27,7 @@ def nearest_on_graph(links: Tensor, visible: Tensor, count: int) -> Tensor:
     # A search per keypoint (second axis) takes, step by step, the one that it met first (last axis).
     own = (number[:, None] == number).expand_as(links)
     met, taken, lists = torch.where(own, 0.0, torch.inf), torch.zeros_like(own), list[Tensor]()
-    steps = torch.where(links.isfinite(), links, 0.0).amax() + 1
+    steps = torch.where(links.isfinite(), links, 0.0).max() + 1
     for turn in range(count):
         soonest, keypoint = met.min(2)
         reachable = soonest.isfinite()

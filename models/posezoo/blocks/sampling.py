@@ -41,7 +41,7 @@ def read(cells: Tensor, sizes: Sizes, places: Tensor, weights: Tensor) -> tuple[
     first = torch.minimum(cell.detach().floor(), size - 1)
     # On the border of zeros, which lies at -1 and at the size, nothing is left.
     within_x, within_y = (1 - (-cell).relu() - (cell - size + 1).relu()).unbind(-1)
-    index = _rows(first.int(), sizes, len(cells), cells.shape[1])
+    index = _rows(first.int(), sizes, *cells.shape[:2])
     table = cells.flatten(0, 1).to(places.dtype)
     total = _sums(table, index.flatten(0, 2).flatten(1), _corners(cell - first, weights).flatten(0, 2).flatten(1))
     return total.unflatten(0, places.shape[:3]), (within_x * within_y * weights).sum((-2, -1))
@@ -75,8 +75,18 @@ def _corners(rest: Tensor, weights: Tensor) -> Tensor:
 
 def _sums(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     """Rows of a table (T, C) summed with weights: index and weights (n, m) give (n, C)."""
+    if torch.compiler.is_exporting():
+        return _sum_by_column(table, index, weights)
     total = functional.embedding_bag(index, table.detach(), mode="sum", per_sample_weights=weights)
     return _GradientOfRows.apply(total, table, index, weights)  # pyright: ignore[reportReturnType]
+
+
+def _sum_by_column(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    """The same in operations that other runtimes have; column after column, as (n, m, C) would be large."""
+    total = torch.zeros((), dtype=table.dtype, device=table.device)
+    for rows, share in zip(index.unbind(1), weights.unbind(1), strict=True):
+        total = total + table.index_select(0, rows) * share[:, None]
+    return total
 
 
 class _GradientOfRows(Function):

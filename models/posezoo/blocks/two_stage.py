@@ -176,7 +176,8 @@ class TwoStage(nn.Module):
     def encode_support(self, batch: EpisodeBatch) -> Support:
         maps = self.maps_of(batch.support_image.flatten(0, 1))
         # Padding is hidden from all other keypoints, so that what lies behind the largest category needs no work.
-        longest = int(self.counts[batch.category].max())
+        exported = torch.compiler.is_exporting()  # where no shape depends on data
+        longest = batch.support.weight.shape[2] if exported else int(self.counts[batch.category].max())
         shown = Keypoints(batch.support.xy[:, :, :longest], batch.support.weight[:, :, :longest])
         heatmaps, weight = self.codec.encode(shown)
         pooled, mask = mean_over_shots(maps, heatmaps, weight)

@@ -21,6 +21,7 @@ from posebed.data.film import Film, Frame
 from posebed.files import Kind, file_hash, read_json, write_json, writing
 from posebed.inference.pictures import Box
 from posebed.inference.poses import SURE, Poses, read_poses, write_coco, write_poses
+from posebed.places import weights_file
 from posestages.commands.boxes import whole
 from posestages.commands.members import member_of
 from posestages.commands.pictures import open_run
@@ -79,7 +80,7 @@ def predict_film(
     by_frame = boxes_by_frame(boxes, film) if boxes else None
     trained, shots = open_run(run, support, category)
     shown_to_it = supports(trained, shots.pictures()) if shots else None
-    settings = {"weights": file_hash(member_of(run) / "best.safetensors"), "film": _stamp(path), "every": every}
+    settings = {"weights": file_hash(weights_file(member_of(run))), "film": _stamp(path), "every": every}
     settings |= {"boxes": _stamp(boxes), "support": _stamp(support), "category": category}
     unfinished = out / f".{path.stem}.unfinished"
     _begin(unfinished, settings)

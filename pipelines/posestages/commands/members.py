@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from posebed.listing import shortened
-from posebed.places import RUNS, run_folder
+from posebed.places import RUNS, is_run, run_folder
 
 _MEMBER = re.compile(r"seed-(-?[0-9]+)")
 
@@ -16,12 +16,12 @@ def member_of(run: str) -> Path:
 
     Args:
         run: a key below ``runs/``, for the first member that is trained, by seed; a key and a member, ``KEY/seed-N``;
-            or the folder of a trained run itself, which holds ``run.json``.
+            or the folder of a trained run itself, published or not.
 
     Raises:
         LookupError: the run has no such member, or none.
     """
-    if (Path(run) / "run.json").is_file():
+    if is_run(Path(run)):
         return Path(run)
     key, _, member = run.partition("/")
     if not key or key.startswith("."):

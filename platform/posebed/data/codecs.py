@@ -138,7 +138,7 @@ def _newton(maps: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 def _newton_to_the_border(maps: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """As ``_newton``, from direct neighbours on a map whose border is repeated (Huang et al. 2020)."""
-    at = _around(_blurred(maps).clamp(1e-3, 50).log(), x, y)
+    at = _around(_blurred(maps).clamp(1e-3, 50.0).log(), x, y)
     ridge = torch.finfo(maps.dtype).eps
     xx = at(1, 0) - 2 * at(0, 0) + at(-1, 0) + ridge
     yy = at(0, 1) - 2 * at(0, 0) + at(0, -1) + ridge

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from posebed.catalog import Catalog
 from posebed.config import sentence
 from posebed.contracts import Setting, Task
+from posebed.places import weights_file
 from posebed.records import Category
 from posebed.scoring.result import Epoch, read_curve
 from posebed.training.pose_module import PoseModule, build
@@ -49,9 +50,9 @@ def open_trained(
     try:
         config = spec.config.model_validate(about["config"])
     except ValidationError as error:
-        raise ValueError(sentence(error, f"{folder / 'run.json'}: config")) from error
+        raise ValueError(sentence(error, f"{folder}: config")) from error
     model = build(spec, without_download(config), setting)
-    weights, room = read_weights(folder / "best.safetensors"), about["keypoints"]
+    weights, room = read_weights(weights_file(folder)), about["keypoints"]
     if setting.keypoints > room and any(weights[n].shape != own.shape for n, own in model.state_dict().items()):
         raise ValueError(
             f"{about['key']} must be asked for at most {room} keypoints, as many as its model has outputs, but is "

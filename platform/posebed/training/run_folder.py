@@ -20,11 +20,14 @@ from posebed.contracts import Setting
 from posebed.data.pack import PACK, Pack
 from posebed.experiment import RUN, Experiment
 from posebed.files import read_json, write_json, writing_folder
+from posebed.places import PUBLISHED_ABOUT, PUBLISHED_WEIGHTS, about_file, is_run, weights_file
 from posebed.records import categories_from, categories_to_json
-from posebed.scoring.result import write_curve
+from posebed.scoring.result import read_curve, write_curve
 
 FILES = ("best.safetensors", "last.safetensors", "curve.json")
 """What a run takes from its newest checkpoint."""
+
+_NEEDED = ("key", "model", "task", "config", "size", "padding", "convention", "keypoints", "categories")
 
 ConfigT = TypeVar("ConfigT", bound=Section)
 
@@ -66,6 +69,21 @@ def write_untrained(folder: Path, weights: Mapping[str, Tensor], about: Mapping[
         write_json(about, unfinished / "run.json", RUN)
 
 
+def write_published(source: Path, folder: Path) -> None:
+    """Copy the weights and the description of the run in ``source`` into a folder that is there, by the names of
+    Hugging Face's layout. Of the file that pretrained weights came from, its name alone is kept."""
+    about = read_about(source)
+    weights = {name: _name_alone(value) for name, value in about["config"].items() if name.endswith("weights")}
+    config = about["config"] | weights
+    write_json(about | {"config": config}, folder / PUBLISHED_ABOUT, RUN)
+    shutil.copy2(weights_file(source), folder / PUBLISHED_WEIGHTS)
+    write_curve(read_curve(source / "curve.json") if (source / "curve.json").is_file() else (), folder / "curve.json")
+
+
+def _name_alone(value: object) -> object:
+    return value.replace("\\", "/").rpartition("/")[2] if isinstance(value, str) else value
+
+
 def described(setting: Setting, padding: float, convention: str) -> dict[str, Any]:
     """What ``run.json`` says of the crops that the model was made for."""
     return {
@@ -92,11 +110,15 @@ def read_about(folder: Path) -> dict[str, Any]:
 
     Raises:
         LookupError: the folder holds no trained run.
-        ValueError: as ``files.read_json``.
+        ValueError: as ``files.read_json``, or the folder was published by another program.
     """
-    if not (folder / "run.json").is_file():
+    if not is_run(folder):
         raise LookupError(f"{folder} must hold a trained run, but it has no run.json")
-    return read_json(folder / "run.json", RUN)
+    path = about_file(folder)
+    about = read_json(path, RUN)
+    if path.name == PUBLISHED_ABOUT and (missing := [name for name in _NEEDED if name not in about]):
+        raise ValueError(f"{path} must be written by `posebed publish`, but has no {missing[0]!r}")
+    return about
 
 
 def setting_of(about: Mapping[str, Any]) -> Setting:
