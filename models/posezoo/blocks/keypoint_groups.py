@@ -38,14 +38,19 @@ class KeypointGroups(nn.Module):
         """(B, K, h, w) and (B,) to the group of every keypoint (B, K)."""
         if self.method == "skeleton":
             return self.table[category]
-        points = slices.flatten(2)
+        if torch.compiler.is_exporting():  # which is done in full precision, and no file of torch keeps the switch
+            return self._clusters(slices.flatten(2))
         # Half precision would leave too little of a difference between alike slices.
         with torch.autocast(slices.device.type, enabled=False):
-            length = points.norm(dim=2)
-            directions, first = points / (length[..., None] + 1e-6), length.argmax(1)
-            if self.method == "k-means":
-                return k_means(directions, first, self.parts)
-            return k_medoids(cosine_distance(directions), first, self.parts)[0]
+            return self._clusters(slices.flatten(2))
+
+    def _clusters(self, points: Tensor) -> Tensor:
+        """(B, K, C) to (B, K)."""
+        length = points.norm(dim=2)
+        directions, first = points / (length[..., None] + 1e-6), length.argmax(1)
+        if self.method == "k-means":
+            return k_means(directions, first, self.parts)
+        return k_medoids(cosine_distance(directions), first, self.parts)[0]
 
 
 def _require(category: Category, method: Clustering, parts: int) -> None:
