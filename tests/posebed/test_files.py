@@ -374,7 +374,6 @@ ELSEWHERE = {
     ("platform/posebed/training/log.py", "rename"): "the former checkpoint stays beside the newest, for a resume",
     ("pipelines/posestages/commands/films.py", "rename"): "a film, which OpenCV wrote under a name with its ending",
     ("pipelines/posestages/commands/dry_run.py", "imwrite"): "noise in a temporary folder that ends with the command",
-    ("platform/posebed/training/run_folder.py", "save_file"): "weights, into a folder that is not finished yet",
     ("platform/posebed/training/engine.py", "save"): "a checkpoint of torch, into a folder that is not finished yet",
     ("platform/posebed/training/begun_epoch.py", "save"): "what is done of an epoch, beside that checkpoint",
     ("platform/posebed/training/zero.py", "save_checkpoint"): "as that of torch, by DeepSpeed",

@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from posebed.config import Section
 from posebed.contracts import Setting
 from posebed.data.pack import PACK, Pack
 from posebed.experiment import RUN, Experiment
-from posebed.files import read_json, write_json, writing_folder
+from posebed.files import read_json, write_bytes, write_json, writing_folder
 from posebed.places import PUBLISHED_ABOUT, PUBLISHED_WEIGHTS, about_file, is_run, weights_file
 from posebed.records import categories_from, categories_to_json
 from posebed.scoring.result import read_curve, write_curve
@@ -96,8 +96,8 @@ def described(setting: Setting, padding: float, convention: str) -> dict[str, An
 
 
 def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
-    # safetensors refuses tensors that share memory, such as tied weights.
-    save_file({name: value.contiguous().clone() for name, value in weights.items()}, path)
+    # safetensors refuses tensors that share memory, such as tied weights; and files of its own are its user's alone.
+    write_bytes(save({name: value.contiguous().clone() for name, value in weights.items()}), path)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
