@@ -37,7 +37,7 @@ def test_a_model_that_is_in_no_catalog_is_refused_and_not_imported(
 
 
 def test_the_config_of_another_model_is_refused_by_its_file(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"run.json: config: unicorns: "):
+    with pytest.raises(ValueError, match=r"run: config: unicorns: "):
         open_trained(trained(tmp_path / "run", config={"unicorns": 1}), installed())
 
 
