@@ -64,7 +64,7 @@ def open_container(path: Path) -> Container:
         ValueError: it is damaged, or of another kind than its name says.
     """
     ending = path.suffix.lower()
-    return Zip(path) if ending == ".zip" else Package(path) if ending in PACKAGES else Film(path)
+    return Zip(path) if ending == ".zip" else Package(path) if ending in PACKAGES else FilmFrames(path)
 
 
 class Zip:
@@ -110,10 +110,10 @@ class _Decoder:
         self._capture.release()
 
 
-class Film:
+class FilmFrames:
     """A film; its members are frame numbers from 0. Frames are given as BMP, which loses nothing and takes no time."""
 
-    _with_decoders: list[Film] = []
+    _with_decoders: list[FilmFrames] = []
     """Those of the process, the least recently used first."""
     _counting = threading.Lock()
 
@@ -158,11 +158,11 @@ class Film:
 
     def _make_room(self) -> None:
         """Close the decoders of the film that was not used for longest, where there are too many."""
-        with Film._counting:
-            if self in Film._with_decoders:
-                Film._with_decoders.remove(self)
-            Film._with_decoders.append(self)
-            idle = Film._with_decoders.pop(0) if len(Film._with_decoders) > _MOST_FILMS else None
+        with FilmFrames._counting:
+            if self in FilmFrames._with_decoders:
+                FilmFrames._with_decoders.remove(self)
+            FilmFrames._with_decoders.append(self)
+            idle = FilmFrames._with_decoders.pop(0) if len(FilmFrames._with_decoders) > _MOST_FILMS else None
         if idle:
             with idle._lock:
                 for decoder in idle._decoders:
