@@ -21,7 +21,7 @@ def test_a_bucket_that_is_removed_while_a_run_trains_is_told_and_the_run_goes_on
 ):
     monkeypatch.chdir(project)
     params = yaml.safe_load((project / "params.yaml").read_text())
-    train = {"epochs": 30, "checkpoint_every": 1, "engine": "torch"}
+    train = {"epochs": 100, "checkpoint_every": 1, "engine": "torch"}  # long enough to lose the bucket in
     params["runs"] = {"long": {"model": "simple_baseline", "split": "quads", "pack": "small", "train": train}}
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     for name, value in {**server.variables, "POSEBED_STORAGE": server.bucket("vanishing")}.items():
