@@ -52,6 +52,13 @@ def drawn_film(path: Path, frames: int) -> Film:
     return Film.open(path)
 
 
+def repeated(film: Film, path: Path, times: int) -> Film:
+    """The film so many times, one after the other, without encoding it anew."""
+    options = ("-stream_loop", str(times - 1), "-i", film.path, "-c", "copy")
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *options, path], check=True)
+    return Film.open(path)
+
+
 def trained(case: Case, side: int) -> Trained:
     """A model with random weights: its answers do not matter here."""
     setting = Setting((side, side), 17, categories("quadrupeds")[:1])
@@ -118,7 +125,7 @@ def main() -> None:
         for name, (case, side) in list(MODELS.items())[1 if options.quick else 0 :]:
             shares = [*shares_of_rate(name, trained(case, side), film, options.rounds)]
             figure(f"film/{name}/rate", f"{statistics.median(shares):.2f}")
-        long = drawn_film(Path(folder) / "long.mp4", int(options.minutes * 60 * RATE))
+        long = repeated(film, Path(folder) / "long.mp4", int(options.minutes * 60 * RATE / options.frames))
         figure("film/growth", f"{growth(trained(*MODELS['simple_baseline-lite0']), long):.0f} MiB")
 
 
