@@ -32,7 +32,7 @@ test: setup ## Run all tests but the long ones of services and faults
 	@echo "==> Running the tests; those that need data from elsewhere say so"
 	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not faults and not services"
 
-# Anew every time: what is lowest changes with pyproject.toml alone, but what that needs in turn is the newest.
+# Made anew each time: what the lowest versions depend on in turn has new versions.
 test-lowest: setup ## Run the same tests with the lowest versions of packages that pyproject.toml allows
 	@echo "==> Setting up .venv-lowest (several GB) and running the tests there"
 	rm -rf .venv-lowest

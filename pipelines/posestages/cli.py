@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -13,10 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from posebed.catalog import Catalog, installed
-from posebed.listing import counted
 from posebed.places import PARAMS
 from posebed.yamlfile import parse_yaml
-from posestages import cli_tasks, stage
+from posestages import cli_tasks, cli_trained, stage
 
 if TYPE_CHECKING:
     from posebed.records import Dataset
@@ -29,6 +28,7 @@ app = typer.Typer(
 )
 console = Console()
 app.add_typer(cli_tasks.app)
+app.add_typer(cli_trained.app)
 
 
 def _catalog() -> Catalog:
@@ -221,105 +221,6 @@ def assemble(
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if not assembled.complete:
         raise typer.Exit(1)
-
-
-Support = Annotated[
-    Path | None,
-    typer.Option(help="For a category-agnostic model: annotated pictures of what to look for, COCO JSON or a folder."),
-]
-SupportCategory = Annotated[str | None, typer.Option("--category", help="Category of --support, if it has several.")]
-
-
-@app.command()
-def predict(
-    run: Annotated[str, typer.Argument(help="Trained run, by key or folder.")],
-    images: Annotated[list[Path], typer.Argument(help="Pictures, or films.")],
-    boxes: Annotated[
-        Path | None, typer.Option(help="COCO JSON with boxes; by default each picture or frame is one box.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("poses"),
-    every: Annotated[int, typer.Option(min=1, help="Films: look at every nth frame.")] = 1,
-    draw: Annotated[bool, typer.Option("--draw", help="Films: also write a film with the poses drawn.")] = False,
-    slp: Annotated[
-        bool, typer.Option("--slp", help="Films: also write a SLEAP file, in which poses can be corrected.")
-    ] = False,
-    support: Support = None,
-    category: SupportCategory = None,
-) -> None:
-    """Find poses in pictures or films.
-
-    Writes COCO keypoints and drawn pictures; for a film, also a table. The same command resumes an interrupted film.
-    """
-    from posebed.data.film import is_film
-    from posestages.commands.films import predict_film
-    from posestages.commands.pictures import predict_pictures
-
-    films = [path for path in images if is_film(path.name)]
-    if not films:
-        if every > 1 or draw or slp:
-            raise ValueError("--every, --draw and --slp must be given with a film, but there are pictures alone")
-        count = predict_pictures(run, images, boxes, out, support, category)
-        console.print(f"{counted(count, 'pose')}: {out / 'poses.json'} and a picture of each image", highlight=False)
-        return
-    if len(films) != len(images) or len({film.stem for film in films}) != len(films):
-        raise ValueError("films must be given alone and have names that differ, but they or pictures are mixed")
-    for film in films:
-        found = predict_film(run, film, boxes, out, every, draw, slp, support, category)
-        of = f"{counted(found.poses, 'pose')} in {counted(found.frames, 'frame')}"
-        line = f"{film}: {of}: {found.table}"
-        console.print("\n".join([line, *found.notes]), highlight=False, markup=False, soft_wrap=True)
-
-
-@app.command()
-def export(
-    run: Annotated[str, typer.Argument(help="A trained run, by its key or folder.")],
-    to: Annotated[Literal["onnx", "torch"], typer.Option(help="ONNX, or torch's .pt2.")] = "onnx",
-    out: Annotated[
-        Path | None, typer.Option(help="The file; of two graphs `-support` and `-query` stand before its ending.")
-    ] = None,
-    picture: Annotated[
-        list[Path] | None, typer.Option(help="Check on this picture instead of crops of the run; may be repeated.")
-    ] = None,
-    support: Support = None,
-    category: SupportCategory = None,
-    check: Annotated[
-        list[Path] | None, typer.Option(help="Write nothing, but compare this ONNX file with the run; may be repeated.")
-    ] = None,
-) -> None:
-    """Write a run as a file that runs without posebed, checked against the model: docs/export.md."""
-    from posestages.commands import export as exporting
-
-    given = exporting.Given(picture or (), support, category)
-    lines = exporting.check(run, check, given) if check else exporting.export(run, to, out, given)
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-@app.command()
-def publish(
-    run: Annotated[str, typer.Argument(help="A trained run, by its key or folder.")],
-    folder: Annotated[Path, typer.Argument(help="A new folder.")],
-) -> None:
-    """Write a run as a folder for Hugging Face's hub: model card, weights and settings. Uploads nothing."""
-    from posestages.commands.publish import publish
-
-    console.print(f"Written {publish(run, folder)}: {folder}", highlight=False, markup=False, soft_wrap=True)
-
-
-@app.command()
-def inspect(
-    run: Annotated[str, typer.Argument(help="Trained run, by key or folder.")],
-    images: Annotated[list[Path], typer.Argument(help="Pictures.")],
-    boxes: Annotated[Path | None, typer.Option(help="COCO JSON with boxes; by default each picture is a box.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the drawn maps.")] = Path("maps"),
-    support: Support = None,
-    category: SupportCategory = None,
-) -> None:
-    """Draw intermediate results of a model: score maps, body parts, attention."""
-    from posestages.commands.inspection import inspect_pictures
-
-    written = inspect_pictures(run, images, boxes, out, support, category)
-    console.print(f"{len(written)} pictures in {out}", highlight=False)
 
 
 @app.command()

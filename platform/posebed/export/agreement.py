@@ -58,12 +58,12 @@ def agreement(trained: Trained, files: Sequence[File], batches: Iterable[Batch])
         ValueError: they differ by more than ``LIMIT``, or the model finds no keypoint.
     """
     each = [_compared(trained, files, batch) for batch in batches]
-    apart, fainter, confidence = (np.concatenate([one[part].ravel() for one in each]) for part in range(3))
+    apart, in_confidence, confidence = (np.concatenate([one[part].ravel() for one in each]) for part in range(3))
     sure = confidence > FAINT * confidence.max(initial=0.0)
     total = Agreement(
         crops=sum(len(one[0]) for one in each),
         coordinates=float(np.max(apart[sure], initial=0.0)),
-        confidence=float(np.max(fainter)),
+        confidence=float(np.max(in_confidence)),
         keypoints=int(sure.sum()),
         faint=int((~sure & (confidence > 0)).sum()),
     )
