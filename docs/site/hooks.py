@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import commands
+import model_parts
 import parameters
-import zoo
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -32,9 +32,9 @@ OUTSIDE = {
 PARTS: dict[str, Callable[..., str]] = {
     "parameters": parameters.page,
     "commands": commands.page,
-    "model": zoo.model_part,
-    "paper": zoo.paper,
-    "models": zoo.overview,
+    "model": model_parts.model_part,
+    "paper": model_parts.paper,
+    "models": model_parts.overview,
 }
 GENERATED = re.compile(r"<!--generated:([\w ]+)-->.*?<!--/generated-->", re.DOTALL)
 CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)

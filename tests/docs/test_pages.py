@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
@@ -29,11 +31,15 @@ CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 MODELS = sorted(name for name, entry in installed().models.items() if entry.module.startswith("posezoo."))
 
 
-@pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The scripts of the site can be imported."""
-    monkeypatch.syspath_prepend(DOCS / "site")
-    return DOCS / "site"
+@pytest.fixture(scope="module", autouse=True)
+def site() -> Iterator[Path]:
+    """The scripts of the site can be imported, by these tests alone."""
+    scripts = DOCS / "site"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(scripts)
+        yield scripts
+    for script in scripts.glob("*.py"):
+        sys.modules.pop(script.stem, None)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(CHECKOUT).as_posix())
@@ -87,7 +93,7 @@ def test_the_diagrams_are_those_that_their_script_draws(site: Path):
     assert stored == drawn, "run python docs/site/diagrams.py"
 
 
-def test_every_parameter_and_setting_says_what_it_is(site: Path):
+def test_every_parameter_and_setting_says_what_it_is():
     import parameters
 
     from posebed import config
@@ -98,7 +104,7 @@ def test_every_parameter_and_setting_says_what_it_is(site: Path):
     assert not mute
 
 
-def test_the_parameters_reference_has_every_parameter_with_its_default(site: Path):
+def test_the_parameters_reference_has_every_parameter_with_its_default():
     import parameters
 
     text = parameters.page()
@@ -109,7 +115,7 @@ def test_the_parameters_reference_has_every_parameter_with_its_default(site: Pat
     assert "one of `deepspeed`, `torch`; default `deepspeed`" in text
 
 
-def test_the_command_reference_has_every_command_with_every_option(site: Path):
+def test_the_command_reference_has_every_command_with_every_option():
     import commands
 
     text = commands.page()
@@ -134,20 +140,14 @@ def test_the_command_reference_has_every_command_with_every_option(site: Path):
         ("docs/start.md", "start.md", "`[a](b.md)`", "`[a](b.md)`"),
     ],
 )
-def test_links_between_files_become_links_between_pages(site: Path, source: str, page: str, before: str, after: str):
+def test_links_between_files_become_links_between_pages(source: str, page: str, before: str, after: str):
     known = {"start.md", "install.md", "index.md", "contributing.md", "cluster.md", "pictures/a.svg"}
     assert _hooks().with_links(before, source, page, known) == after
 
 
 @given(st.text("ab[]()`!.#/\n", max_size=40))
 def test_text_without_links_to_files_stays_as_it_is(text: str):
-    import sys
-
-    sys.path.insert(0, str(DOCS / "site"))
-    try:
-        hooks = _hooks()
-    finally:
-        sys.path.remove(str(DOCS / "site"))
+    hooks = _hooks()
     plain = re.sub(r"\]\(", "] (", text)
     assert hooks.with_links(plain, "docs/a.md", "a.md", {"a.md"}) == plain
 
