@@ -56,25 +56,25 @@ def test_the_fourth_loss_since_the_last_checkpoint_ends_a_job(happenings: Sequen
             return
 
 
-def steps(config: dict[str, object]) -> None:
-    """Every start dies; the second one after it has kept a checkpoint."""
-    rank = ray.train.get_context().get_world_rank()
-    starts = Path(str(config["folder"])) / f"starts-{rank}"
-    starts.write_text(starts.read_text() + "x" if starts.exists() else "x")
-    if len(starts.read_text()) == 2:
-        checkpoint = Path(str(config["folder"])) / f"kept-{rank}"
-        checkpoint.mkdir()
-        (checkpoint / starts.name).touch()
-        ray.train.report({}, checkpoint=Checkpoint.from_directory(checkpoint))
-        ray.train.get_all_reported_checkpoints()  # returns once the controller knows of it
-    time.sleep(3)  # a worker that dies while the group starts ends the job, as Ray does not try again then
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 @pytest.mark.slow
 @pytest.mark.faults
 def test_on_a_cluster_a_job_is_given_up_at_its_fourth_loss_since_a_checkpoint(tmp_path: Path):
     from posebed.jobs.cluster import connect
+
+    # Defined here, so that it is sent as it stands: a worker may find another package named tests before this one.
+    def steps(config: dict[str, object]) -> None:
+        """Every start dies; the second one after it has kept a checkpoint."""
+        rank = ray.train.get_context().get_world_rank()
+        starts = Path(str(config["folder"])) / f"starts-{rank}"
+        starts.write_text(starts.read_text() + "x" if starts.exists() else "x")
+        if len(starts.read_text()) == 2:
+            checkpoint = Path(str(config["folder"])) / f"kept-{rank}"
+            checkpoint.mkdir()
+            (checkpoint / starts.name).touch()
+            ray.train.report({}, checkpoint=Checkpoint.from_directory(checkpoint))
+            ray.train.get_all_reported_checkpoints()  # returns once the controller knows of it
+        time.sleep(3)  # a worker that dies while the group starts ends the job, as Ray does not try again then
+        os.kill(os.getpid(), signal.SIGKILL)
 
     connect([])
     try:
