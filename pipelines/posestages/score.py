@@ -104,6 +104,7 @@ def _protocol(about: dict[str, Any]) -> dict[str, str]:
         "OKS sigmas": _sigmas(about["categories"]),
         "OKS-NMS": f"{DUPLICATE:g}",
         **(_episodes(about) if about["shots"] else {}),
+        **about.get("protocol", {}),
     }
 
 

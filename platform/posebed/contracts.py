@@ -184,6 +184,10 @@ def _no_factors(config: Section) -> Mapping[str, float]:
     return {}
 
 
+def _nothing_told(config: Section) -> Mapping[str, str]:
+    return {}
+
+
 SEARCHED_EVERYWHERE: Space = {
     "train.lr": LogUniform(1e-5, 1e-2),
     "train.weight_decay": Choice(0.0, 1e-4, 1e-2, 0.1),
@@ -222,6 +226,11 @@ class ModelSpec(Generic[ConfigT, PredictionT]):
     epochs, no cluster, no search. A category-agnostic run takes all from its supports and computes nothing."""
     learning_rates: Callable[[ConfigT], Mapping[str, float]] = _no_factors
     """From the config, prefixes of parameter names to factors of the learning rate."""
+    protocol: Callable[[ConfigT], Mapping[str, str]] = _nothing_told
+    """From the config, what decides with which runs the model's may be compared, by names of a result's protocol. A
+    category-agnostic model that learns more of a category than its annotated supports says so by ``told``, such as
+    ``keypoint names``, and one that is shown no support pictures by ``shots``, "0": such runs stand in tables of their
+    own."""
     max_zero: int = 3
     """Highest ZeRO stage that the model's gradients allow."""
     released: Callable[[ConfigT, Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None

@@ -59,7 +59,11 @@ def import_checkpoint(model: str, file: Path, run: str, origin: Origin) -> Path:
     own = {name: tensor for name, tensor in built.state_dict().items() if name.startswith("normalise.")}
     fill(built, own | dict(spec.released(config, read_checkpoint(file))), (), str(file))
     folder = member_folder(run, 0) / "train"
-    about = experiment.described() | {"fingerprint": file_hash(file), "imported": file.name}
+    about = experiment.described() | {
+        "protocol": dict(spec.protocol(experiment.config)),
+        "fingerprint": file_hash(file),
+        "imported": file.name,
+    }
     write_untrained(folder, built.state_dict(), about | described(setting, pack.padding, pack.convention))
     return folder
 

@@ -70,7 +70,8 @@ class GroundSection:
         return self.comparison.metrics
 
     def title(self) -> str:
-        return f"{self.runs[0].data}, split {self.runs[0].split}, common ground"
+        told = f", told {self.facts['told']}" if "told" in self.facts else ""
+        return f"{self.runs[0].data}, split {self.runs[0].split}, common ground{told}"
 
     def caution(self) -> str:
         """What to know of the intervals; empty where there is nothing to say."""

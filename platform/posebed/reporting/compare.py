@@ -37,7 +37,8 @@ class Protocol:
 
     def title(self) -> str:
         boxes = ", detected boxes" if ("boxes", "detected") in self.measured else ""
-        return f"{self.data}, split {self.split}, {self.family()}{boxes}"
+        told = "".join(f", told {value}" for name, value in self.measured if name == "told")
+        return f"{self.data}, split {self.split}, {self.family()}{boxes}{told}"
 
     def family(self) -> str:
         return self.task.replace("_", "-")

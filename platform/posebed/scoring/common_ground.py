@@ -71,6 +71,8 @@ def _split(result: Result) -> tuple[str, str]:
 
 def _ground(agnostic: Sequence[Result], specific: Sequence[Result]) -> Ground:
     protocol = agnostic[0].protocol
+    if "told" in protocol:  # of a category: no category-specific run is told that
+        specific = ()
     other = {run.key: [n for n, value in run.protocol.items() if protocol.get(n) != value] for run in specific}
     left_out = [
         f"{run.key} is left out, since its {name} must be {protocol.get(name)!r}, but is {run.protocol[name]!r}."

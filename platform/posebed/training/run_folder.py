@@ -51,6 +51,7 @@ def about_of(experiment: Experiment) -> dict[str, Any]:
     setting = Pack.open(experiment.pack_folder).setting()
     return {
         **experiment.described(),
+        "protocol": dict(experiment.spec.protocol(experiment.config)),
         "fingerprint": experiment.fingerprint,
         **described(setting, pack["padding"], pack["convention"]),
     }

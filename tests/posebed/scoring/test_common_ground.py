@@ -137,3 +137,10 @@ def test_runs_that_are_marked_in_another_way_are_left_out_in_words(run: Make, sp
 def test_without_episodes_or_company_there_is_no_ground(run: Make, specific: Make):
     assert grounds([specific("a"), specific("b")]) == []
     assert grounds([run("a"), specific("b", data_hash="other")]) == []
+
+
+def test_runs_that_are_told_more_of_a_category_stand_among_themselves(run: Make, specific: Make):
+    named = {"protocol": {"boxes": "annotated", "shots": "0", "told": "keypoint names"}}
+    both = grounds([run("a"), run("b", **named), run("c", **named), specific("d")])
+    assert [[r.key for r in ground.runs] for ground in both] == [["a", "d"], ["b", "c"]]
+    assert not any(ground.left_out for ground in both)
