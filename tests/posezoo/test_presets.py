@@ -40,9 +40,9 @@ PAPERS = {
 
 
 @pytest.fixture
-def published(parity: Path) -> list[Row]:
+def published(parity_folders: list[Path]) -> list[Row]:
     """The table of published results, which lies beside the reference numbers."""
-    path = parity.parent / "reference/published_results.csv"
+    path = parity_folders[0].parent / "reference/published_results.csv"
     if not path.is_file():
         pytest.skip("needs reference/published_results.csv beside the folder of --parity")
     with path.open(newline="", encoding="utf-8") as file:

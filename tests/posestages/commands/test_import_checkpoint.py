@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -155,9 +156,11 @@ def test_the_command_takes_settings_in_words(empty: Path):
         ("clamp", "prompt_pose", "clamp-r50-animal-pose"),
     ],
 )
-def test_official_names_and_shapes_load(empty: Path, parity: Path, folder: str, model: str, preset: str):
+def test_official_names_and_shapes_load(
+    empty: Path, parity: Callable[[str], Path], folder: str, model: str, preset: str
+):
     """The first case of each reference, as a checkpoint of a run that has its size and number of keypoints."""
-    case = cases(parity / folder)[0]
+    case = cases(parity(folder))[0]
     fitting = {17: "ap10k", 20: "animal_pose", 23: "animal_kingdom"}
     data = fitting[case.spec["K"]]
     torch.save({"state_dict": dict(case.state), "meta": {}}, empty / "official.pth")
@@ -254,10 +257,10 @@ def test_an_incomplete_or_foreign_release_is_refused_in_one_sentence(empty: Path
     ],
 )
 def test_official_releases_of_any_category_load(
-    empty: Path, parity: Path, folder: str, model: str, preset: str, shots: int
+    empty: Path, parity: Callable[[str], Path], folder: str, model: str, preset: str, shots: int
 ):
     """Whole, with the tables that a backbone makes by itself, under the preset's settings."""
-    case = cases(parity / folder)[0]
+    case = cases(parity(folder))[0]
     kept = {name: torch.zeros(shape) for name, shape, _ in case.variant["state_dict"] if name not in case.state}
     torch.save({"state_dict": {**case.state, **kept}, "meta": {}}, "official.pth")
     run = import_checkpoint(model, Path("official.pth"), "official", Origin(preset=preset))
