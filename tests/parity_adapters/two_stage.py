@@ -36,7 +36,6 @@ def compared(
     heatmaps, weight = model.codec.encode(batch.support)
     with torch.no_grad():
         result = {
-            "support_feature(img_s0)": maps[0].unflatten(0, batch.support_image.shape[:2])[:, 0],
             "target_s0": heatmaps[:, 0],
             "mask_s": weight.prod(1),
             "vis_q": batch.keypoints.weight,
@@ -52,6 +51,8 @@ def compared(
             "coords_per_layer": located.points,
             "coords": located.points[-1],
         }
+    if len(maps) > 1:  # the supports' come first
+        result["support_feature(img_s0)"] = maps[0].unflatten(0, batch.support_image.shape[:2])[:, 0]
     return result | trained(model, case, batch, released, located), calls
 
 
