@@ -38,8 +38,8 @@ from posezoo.graph_cape import GraphCape
 
 class Config(graph_cape.Config):
     text_encoder: TextEncoder = "gte"
-    """The language model: gte-base-en-v1.5 as published, CLIP's text tower of ViT-B/32, or all-MiniLM-L6-v2, which needs
-    no hub."""
+    """The language model: gte-base-en-v1.5 as published, CLIP's with ViT-B/32, or all-MiniLM-L6-v2, which needs no
+    hub."""
     text_weights: str = "published"
     """Weights of the language model: ``published``, which for gte and CLIP come from a hub; a tag of open_clip's for
     CLIP; the path of a file for both; ``builtin`` for MiniLM, as ``published``; or ``none``."""
@@ -123,5 +123,9 @@ SPEC = ModelSpec(
     protocol=protocol,
     released=released,
     small={**SMALL, "map_stride": 8, "drop_path": 0.0, "text_encoder": "minilm", "text_weights": "none"},
+    exceptions={
+        "the_order_of_the_keypoints_does_not_matter": "a keypoint is what its name says, in whatever place a support "
+        "shows it; with names in another order the points come in that order",
+    },
     not_exported="reads the names of keypoints by a language model, for which such a file has no input",
 )

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import StringConstraints
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers.utils.hub import cached_file
 
 from posebed.records import Category
@@ -99,10 +100,10 @@ class GteReader(Reader):
 
     def __init__(self, weights: str) -> None:
         super().__init__()
+        state = read_weights(gte_file() if weights == "published" else weights, "gte")
         self.tower = Gte()
-        if weights != "none":
-            state = within(read_weights(gte_file() if weights == "published" else weights, "gte") or {}, "new.")
-            fill(self.tower, state, ("pooler.", "embeddings.position_ids"), weights)
+        if state is not None:
+            fill(self.tower, within(state, "new."), ("pooler.", "embeddings.position_ids"), weights)
         self.width, self.longest = 768, 77
         self.words = bert_words
 
@@ -120,7 +121,7 @@ class ClipReader(Reader):
         self.words = clip_words
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        return self.tower(ids)
+        return self.tower(functional.pad(ids, (0, self.longest - ids.shape[1])))
 
 
 TextEncoder = Literal["gte", "clip", "minilm"]
