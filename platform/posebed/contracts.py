@@ -146,6 +146,8 @@ class Preset:
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
     train: Mapping[str, Any] = field(default_factory=dict[str, Any])
     boxes: str = "annotated"
+    protocol: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What the model's ``protocol`` says of the config: numbers of other protocols stand in other tables."""
     init_from: str | None = None
     """The preset whose trained weights it starts from."""
     claims: tuple[Claim, ...] = ()
