@@ -30,7 +30,7 @@ def built(setting: Setting = SETTING, **config: Any) -> CapeX:
     torch.manual_seed(0)
     model = CapeX(Config.model_validate({**SPEC.small, "text_weights": "published", **config}), setting)
     for head in model.decoder.offsets:
-        nn.init.normal_(head[-1].weight, std=0.3)
+        nn.init.normal_(head.get_parameter("6.weight"), std=0.3)
     return model.eval()
 
 

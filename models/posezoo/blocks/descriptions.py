@@ -15,6 +15,7 @@ from transformers.utils.hub import cached_file
 
 from posebed.records import Category
 from posebed.training.state_dict import fill, within
+from posezoo.blocks.clip import clip_settings
 from posezoo.blocks.gte import Gte
 from posezoo.blocks.text import bert_words, check_length, clip_tower, clip_words, minilm_tower
 from posezoo.blocks.weights import read_weights
@@ -116,8 +117,9 @@ class ClipReader(Reader):
 
     def __init__(self, weights: str) -> None:
         super().__init__()
-        self.tower = clip_tower("ViT-B-32-quickgelu", "openai" if weights == "published" else weights)
-        self.width, self.longest = self.tower.output_dim, self.tower.context_length
+        model = "ViT-B-32-quickgelu"
+        self.tower = clip_tower(model, "openai" if weights == "published" else weights)
+        self.width, self.longest = clip_settings(model)["embed_dim"], self.tower.context_length
         self.words = clip_words
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -186,11 +188,12 @@ class Descriptions(nn.Module):
         if self.tuned and (self.training or torch.is_grad_enabled()):
             used, where = rows.unique(return_inverse=True)
             return self.reader(self.ids[used], self.mask[used])[where]
-        if self._kept is None:
+        kept = self._kept
+        if kept is None:
             whole = torch.autocast(self.ids.device.type, enabled=False)
             with torch.inference_mode(False), torch.no_grad(), whole:
-                self._kept = self.reader(self.ids, self.mask)
-        return self._kept[rows]
+                kept = self._kept = self.reader(self.ids, self.mask)
+        return kept[rows]
 
     def train(self, mode: bool = True) -> Descriptions:
         if self.tuned:

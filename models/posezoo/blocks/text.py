@@ -51,7 +51,7 @@ class ClipText(TextEncoder):
         """``model`` by open_clip's name, ``weights`` as in ``clip.read_clip``; ``learnt`` is k."""
         super().__init__()
         tower = clip_tower(model, weights)
-        self.width, self.joint = tower.width, tower.output_dim
+        self.width, self.joint = tower.width, clip_settings(model)["embed_dim"]
         self.token_embedding, self.positional_embedding = tower.token_embedding, tower.positional_embedding
         self.transformer, self.ln_final = tower.transformer, tower.ln_final
         self.text_projection = tower.text_projection
