@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from posebed.reporting.compare import by_category, by_keypoint, compared, protocol_of, summary, tables
 from posebed.reporting.csv_tables import write_csv_tables
+from posebed.reporting.headlines import headlines_of
 from posebed.scoring.result import Result, Score
 
 Make = Callable[..., Result]
@@ -23,6 +24,7 @@ DIFFERENCES = {
     "split_hash": "1" * 32,
     "episodes_hash": "2" * 32,
 }
+NAMES = {"shots": "0", "told": "keypoint names"}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -47,6 +49,16 @@ def test_runs_in_detected_boxes_are_ordered_by_average_precision(result: Make, s
     assert (table.protocol.headline, table.metrics) == ("AP", ())
     assert "Highest AP: b with 0.500 on animals" in summary([table])[1]
     assert table.protocol.title().endswith(", detected boxes")
+
+
+def test_runs_that_are_told_names_instead_of_shown_supports_have_a_table_that_says_so(result: Make):
+    shown = {"part": "test", "shots": "1"}
+    first, second = tables([result("a", protocol=shown), result("b", protocol={**shown, **NAMES})])
+    assert [[row.result.key for row in table.rows] for table in (first, second)] == [["a"], ["b"]]
+    assert second.protocol.title() == f"{first.protocol.title()}, told keypoint names"
+    assert (first.protocol.facets()["shots"], second.protocol.facets()["shots"]) == ("1", "0")
+    of = headlines_of([], [first, second], {})
+    assert [table.title.rpartition(", ")[2] for table in of.tables] == ["1-shot", "0-shot"]
 
 
 def test_what_a_model_does_itself_parts_no_table(result: Make):
