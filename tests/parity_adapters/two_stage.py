@@ -36,6 +36,7 @@ def compared(
     heatmaps, weight = model.codec.encode(batch.support)
     with torch.no_grad():
         result = {
+            **_support_feature(maps, batch),
             "target_s0": heatmaps[:, 0],
             "mask_s": weight.prod(1),
             "vis_q": batch.keypoints.weight,
@@ -51,9 +52,14 @@ def compared(
             "coords_per_layer": located.points,
             "coords": located.points[-1],
         }
-    if len(maps) > 1:  # the supports' come first
-        result["support_feature(img_s0)"] = maps[0].unflatten(0, batch.support_image.shape[:2])[:, 0]
     return result | trained(model, case, batch, released, located), calls
+
+
+def _support_feature(maps: Sequence[Tensor], batch: EpisodeBatch) -> dict[str, Tensor]:
+    """Of the first support; nothing where the query's picture alone was looked at."""
+    if len(maps) == 1:
+        return {}
+    return {"support_feature(img_s0)": maps[0].unflatten(0, batch.support_image.shape[:2])[:, 0]}
 
 
 def _references(model: TwoStage, calls: Calls, last: str) -> Tensor:
