@@ -69,10 +69,10 @@ class CapeX(GraphCape):
         _, mask = self.codec.encode(Keypoints(shown.xy[:, 0], shown.weight[:, 0]))
         if self.training and self.description_dropout:
             mask = mask * (torch.rand_like(mask) >= self.description_dropout)
-        return Support(self.query_proj(self.described(batch.category, mask)), mask)
+        return Support(self.query_proj(self.said_of(batch.category, mask)), mask)
 
-    def described(self, category: Tensor, mask: Tensor) -> Tensor:
-        """(B, K, D), 0 where the mask (B, K) is."""
+    def said_of(self, category: Tensor, mask: Tensor) -> Tensor:
+        """What the language model says of the keypoints, (B, K, D), 0 where the mask (B, K) is."""
         said = self.descriptions(category, mask.shape[1])
         return (functional.normalize(said, dim=2) if self.unit_length else said) * mask[..., None]
 
