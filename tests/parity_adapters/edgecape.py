@@ -22,12 +22,9 @@ UNCOVERED: set[str] = set()
 def outputs(case: Case) -> Outputs:
     model, released = built("edge_cape", config_of(case), case)
     batch = episode_of(case)
-    blocks = {
-        f"backbone.block{i}(img_q)": f"backbone.trunk.blocks.{i}" for i in range(len(model.backbone.trunk.blocks))
-    }
-    biases = {
-        f"markov_bias_layer{i}": f"decoder.layers.{i}.self_attn.structural" for i in range(len(model.decoder.layers))
-    }
+    depth, layers = len(model.backbone.trunk.blocks), len(model.decoder.layers)
+    blocks = {f"backbone.block{i}(img_q)": f"backbone.trunk.blocks.{i}" for i in range(depth)}
+    biases = {f"markov_bias_layer{i}": f"decoder.layers.{i}.self_attn.structural" for i in range(layers)}
     predictor = ["edge_predictor.layers.0", "edge_predictor.weights"] if model.edge_predictor else []
     used = list(biases.values()) if model.config.uses_bias else []
     result, calls, _ = evaluated(model, batch, [*blocks.values(), *used, *predictor])

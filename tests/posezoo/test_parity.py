@@ -21,7 +21,7 @@ from torch import nn
 
 import parity_adapters
 from parity_adapters import vitpose_head
-from parity_adapters.case import allowed_in_double, cases, differences, different, generator
+from parity_adapters.case import allowed_in_double, cases, differences, different, different_as_a_whole, generator
 from posezoo.blocks.deconv import heatmap_head
 
 CHECKED_ELSEWHERE = {"codecs", "codecs_legacy", "warps_flip", "metrics"}
@@ -74,6 +74,15 @@ def test_one_number_that_is_off_by_a_millionth_of_the_largest_is_noticed(
     assert different("case/heatmaps", np.full_like(ours, np.nan), reference, limit)
     assert different("case/heatmaps", ours[1:], reference, limit)
     assert not different("case/heatmaps", reference, reference, limit)
+
+
+def test_a_gradient_that_is_off_as_a_whole_is_noticed_and_one_cell_of_many_is_not() -> None:
+    stored = np.random.default_rng(0).normal(size=10_000)
+    flipped = stored.copy()
+    flipped[3] += 0.1
+    assert not different_as_a_whole("case/train/grad/weight", flipped, stored)
+    assert different_as_a_whole("case/train/grad/weight", 1.003 * stored, stored)
+    assert different_as_a_whole("case/train/grad/weight", np.full_like(stored, np.nan), stored)
 
 
 def larger_weight(head: nn.Module) -> None:
