@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from parity_adapters.case import Case, Outputs
+from parity_adapters.case import Case, Functions, Outputs, weight
 from parity_adapters.episodes import built, episode_of
 from parity_adapters.heatmap_models import Released
 from parity_adapters.two_stage import evaluated, trained
-from posebed.pose import EpisodeBatch
-from posezoo.blocks.edges import similarity, walks
-from posezoo.blocks.graph import with_loops
+from posebed.contracts import Setting
+from posebed.data.codecs import HeatmapCodec
+from posebed.pose import EpisodeBatch, Keypoints
+from posebed.records import Category
+from posezoo.blocks.edges import EdgeWeights, StructuralAttention, similarity, walks
+from posezoo.blocks.graph import gathered, given_links, linked_pairs, with_loops
 from posezoo.blocks.patch_tokens import resized
-from posezoo.edge_cape import EdgeCape, Reconstructed, kept_keypoints
+from posezoo.edge_cape import Config, EdgeCape, Reconstructed, kept_keypoints, released
 
 UNCOVERED: set[str] = set()
 
@@ -102,3 +106,73 @@ def _training(model: EdgeCape, case: Case, batch: EpisodeBatch, released: Releas
     with_gradient = sum(name.startswith("train/grad/") for name in result)
     assert with_gradient == case.spec["parameters_with_gradient"], with_gradient
     return result
+
+
+def functions(functions: Functions) -> Outputs:
+    spec = functions.spec
+    mask = (functions.draw("f0/mask") >= 0.25).to(torch.get_default_dtype())
+    given = _given(spec["given_adjacency"], mask)
+    weights, result = _weights(functions, given, mask)
+    edges = with_loops(weights, mask)
+    sequence = (0.7 * functions.draw("f0/sequence")).transpose(0, 1)
+    result |= _attention(functions, sequence, mask, walks(edges[:, 1], spec["edge_weights"]["hops"]))
+    layer = spec["graph_layer"]
+    state = {name: weight(name, shape).to(sequence.dtype) for name, shape, _ in layer["state_dict"]}
+    parts = torch.nn.functional.linear(sequence, state["conv.weight"][..., 0], state["conv.bias"])
+    for name, links in (("given", with_loops(given, mask)), ("predicted", edges)):
+        result[f"graph_layer/{name}"] = gathered(parts, links.transpose(2, 3)).relu().transpose(0, 1)
+    for rows, columns in spec["position_code"]["grids_rows_columns"]:
+        result[f"position_code/{rows}x{columns}"] = resized(functions.draw("f0/pos"), (rows, columns))
+    for size in spec["target_maps"]["sizes"]:
+        codec = HeatmapCodec((size, size), (64, 64), spec["target_maps"]["sigma"])
+        shown = (functions.draw(f"f0/v{size}") >= 0.2).to(torch.get_default_dtype())
+        target, kept = codec.encode(Keypoints(functions.draw(f"f0/kp{size}")[None], shown[None]))
+        result |= {f"target_maps/target_{size}": target[0], f"target_maps/weight_{size}": kept[0, :, None]}
+    adjacency = {"given_adjacency/hidden": 1 - mask, "given_adjacency/adjacency": with_loops(given, mask)}
+    return {name: value.detach() for name, value in (result | adjacency).items()}
+
+
+def _given(about: Any, mask: Tensor) -> Tensor:
+    count = about["K"]
+    names = tuple(map(str, range(count)))
+    categories = tuple(Category("c", "c", names, limbs=tuple(map(tuple, links))) for links in about["edges"])
+    return given_links(linked_pairs(Setting((224, 224), count, categories)), mask)
+
+
+def _weights(functions: Functions, given: Tensor, mask: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    about = functions.spec["edge_weights"]
+    tokens = (0.5 * functions.draw("f0/tokens") + 0.6 * functions.draw("f0/common")).requires_grad_()
+    module = EdgeWeights("zero")
+    module.scale.data.fill_(about["scale"])
+    module.offset.data.fill_(about["offset"])
+    weights = module(tokens, given, mask)
+    adjacency = with_loops(weights, mask)
+    powers = walks(adjacency[:, 1], about["hops"])
+    total = (powers * functions.draw("f0/probe")).sum() + weights.square().sum()
+    scale, offset, of_tokens = torch.autograd.grad(total, [module.scale, module.offset, tokens])
+    return weights.detach(), {
+        "edge_weights/weights": weights,
+        "edge_weights/adjacency": adjacency,
+        "edge_weights/powers": powers,
+        "edge_weights/grad_scale": scale[None, None, None],
+        "edge_weights/grad_offset": offset,
+        "edge_weights/grad_tokens": of_tokens,
+    }
+
+
+def _attention(functions: Functions, sequence: Tensor, mask: Tensor, powers: Tensor) -> dict[str, Tensor]:
+    about = functions.spec["biased_attention"]
+    given = about["constructor"]
+    attention = StructuralAttention(given["width"], given["heads"], 0.0, given["hops"])
+    place = "decoder.layers.0.self_attn."
+    state = {f"transformer.{place}{name}": weight(name, shape) for name, shape, _ in about["state_dict"]}
+    attention.load_state_dict({n.removeprefix(place): t for n, t in released(Config(), state).items()})
+    assert attention.structural is not None
+    x, powers = sequence.detach().requires_grad_(), powers.detach().requires_grad_()
+    output = attention(x, mask == 0, powers).transpose(0, 1)
+    first, second = attention.structural[0].weight, attention.structural[2].weight
+    of = torch.autograd.grad((output * functions.draw("f0/probe2")).sum(), [powers, first, second, x])
+    names = ("grad_powers", "grad_first_weight", "grad_second_weight", "grad_sequence")
+    gradients = dict(zip(names, (*of[:3], of[3].transpose(0, 1)), strict=True))
+    bias = attention.structural(powers.permute(1, 2, 3, 0))
+    return {f"biased_attention/{name}": value for name, value in {"bias": bias, "output": output, **gradients}.items()}
