@@ -27,7 +27,7 @@ from posebed.data.codecs import HeatmapCodec
 from posebed.pose import EpisodeBatch
 from posebed.space import Choice
 from posezoo.blocks.coordinates import distance, to_shares
-from posezoo.blocks.edges import EdgeFeedForward, EdgePredictor, Edges, StructuralLayer, walks
+from posezoo.blocks.edges import EdgeFeedForward, EdgePredictor, Edges, StructuralAttention, StructuralLayer, walks
 from posezoo.blocks.features import Features
 from posezoo.blocks.graph import given_links, linked_pairs, pairs_of, with_loops
 from posezoo.blocks.matching import expectation_near_peak, unseen
@@ -130,9 +130,14 @@ class EdgeCape(TwoStage):
         self.edge_predictor = _edge_predictor(config, backbone.channels[0]) if config.predicted_edges else None
         self.mask_token = nn.Parameter(torch.zeros(1, width))
         self.register_buffer("linked", linked_pairs(setting), persistent=False)
-        for refinement in self.decoder.layers:
-            refinement.self_attn.scale_start()
+        for attention in self.attentions:
+            attention.scale_start()
         self._freeze()
+
+    @property
+    def attentions(self) -> list[StructuralAttention]:
+        """Between keypoints, one per layer of the refinement."""
+        return [module for module in self.decoder.modules() if isinstance(module, StructuralAttention)]
 
     def _freeze(self) -> None:
         """Only what the stage trains gets gradients."""
@@ -145,7 +150,7 @@ class EdgeCape(TwoStage):
         if config.stage == "bias":
             still += [self.input_proj, self.query_proj]
         if not config.uses_bias:
-            still += [layer.self_attn.structural for layer in self.decoder.layers]
+            still += [attention.structural for attention in self.attentions]
         if not config.reconstructs:
             still.append(self.mask_token)
         for part in still:
@@ -223,8 +228,8 @@ class EdgeCape(TwoStage):
         support = self.encode_support(batch)
         matched = self.matched(batch, support)
         looked: list[Tensor] = []
-        attention = self.decoder.layers[-1].self_attn
-        handle = attention.register_forward_pre_hook(lambda module, given: looked.append(module.weights(*given)))
+        last = self.attentions[-1]
+        handle = last.register_forward_pre_hook(lambda _, given: looked.append(last.weights(*given)))
         self.refined(matched, batch, support)
         handle.remove()
         matrices = {"edges": support.edges, "attention": looked[-1]}
