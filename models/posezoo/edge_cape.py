@@ -299,7 +299,7 @@ _RENAMED = (
     (r"^skeleton_head\.zero_conv\.weight$", "edge_predictor.weights.scale"),
     (r"^skeleton_head\.zero_conv\.bias$", "edge_predictor.weights.offset"),
     (r"^(edge_predictor\.layers\.\d+)\.cross_attn_image_to_token(_choker)?\.", r"\1.looking_back\2."),
-    (r"^(edge_predictor\.layers\.\d+)\.(?!looking_back|norm4)", r"\1.refinement."),
+    (r"^(edge_predictor\.layers\.\d+)\.(?!refinement|looking_back|norm4)", r"\1.refinement."),
     (r"\.ffn([12])(\.conv)?\.", r".feed_forward.linear\1."),
     (r"\.markov_structural_mlp\.0\.", ".structural.0."),
     (r"\.markov_structural_mlp\.3\.", ".structural.2."),
