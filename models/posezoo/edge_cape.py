@@ -185,6 +185,7 @@ class EdgeCape(TwoStage):
         edges = given_links(self.linked[batch.category, :count, :count], support.mask)
         if self.edge_predictor is not None and self.config.trains_edges:
             nobody = self.query_proj.bias  # of a keypoint whose pooled features are 0
+            maps = maps.unflatten(0, batch.support.weight.shape[:2])
             edges = self.edge_predictor(support.tokens, maps, self.cell_code, edges, support.mask, nobody)
         return EdgeSupport(support.tokens, support.mask, edges)
 

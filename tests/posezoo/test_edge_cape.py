@@ -151,7 +151,7 @@ def test_edges_depend_on_hidden_keypoints_only_where_the_picture_sees_them(slots
     one, other = (EdgePredictor(2, **settings, slots=more, start="zero") for more in (slots, 2 * slots))
     other.load_state_dict(one.state_dict())
     tokens, links, mask = torch.randn(2, KEYPOINTS, 16), *graph(0)[1:]
-    given_: list[Any] = [torch.randn(4, 5, 3, 3), torch.randn(9, 16), links, mask, torch.randn(16)]
+    given_: list[Any] = [torch.randn(2, 2, 5, 3, 3), torch.randn(9, 16), links, mask, torch.randn(16)]
     for predictor in (one, other):
         nn.init.ones_(predictor.weights.scale)
     edges = one(tokens, *given_)

@@ -210,7 +210,7 @@ class EdgePredictor(nn.Module):
         """
         Args:
             tokens: (B, K, C), of the supports together.
-            maps: (B S, channels, h, w), of their pictures.
+            maps: (B, S, channels, h, w), of their pictures.
             code: (h w, C), of the cells.
             links, mask: as in ``EdgeWeights``.
             padding: (C,), the token of a keypoint that is not there.
@@ -218,15 +218,17 @@ class EdgePredictor(nn.Module):
         Returns:
             (B, K, K), as ``EdgeWeights``.
         """
-        count, shots = tokens.shape[1], len(maps) // len(tokens)
+        count, shots = tokens.shape[1], maps.shape[1]
         more = max(self.slots - count, 0)
         tokens = torch.cat([tokens, padding.to(tokens.dtype).expand(len(tokens), more, -1)], 1)
         links, mask = functional.pad(links, (0, more, 0, more)), functional.pad(mask, (0, more))
+        # Each picture has a copy of all.
         x, given, hidden = (
-            part.repeat_interleave(shots, 0) for part in (tokens, with_loops(links, mask), unseen(mask))
+            part[:, None].expand(-1, shots, *part.shape[1:]).flatten(0, 1)
+            for part in (tokens, with_loops(links, mask), unseen(mask))
         )
-        cells = self.image_project(maps).flatten(2).transpose(1, 2)
+        cells = self.image_project(maps.flatten(0, 1)).flatten(2).transpose(1, 2)
         code = code.to(cells.dtype).expand_as(cells)
         for layer in self.layers:
             x, cells = layer(x, cells, code, hidden, None if self.slots else hidden, Edges(given))
-        return self.weights(x.unflatten(0, (-1, shots)).mean(1), links, mask)[:, :count, :count]
+        return self.weights(x.unflatten(0, maps.shape[:2]).mean(1), links, mask)[:, :count, :count]
