@@ -43,7 +43,8 @@ def built(model: str, config: Mapping[str, Any], case: Case) -> tuple[Any, Relea
     network = spec.model(settings, Setting((height, width), case.spec["K"], categories))
     # The reference's pictures are drawn as the network sees them, its heatmaps as plain Gaussians.
     network.normalise = nn.Identity()
-    network.codec = HeatmapCodec((height, width), (height // 4, width // 4), 2.0, "dark")
+    across, down = case.spec.get("heatmap_size", (width // 4, height // 4))
+    network.codec = HeatmapCodec((height, width), (down, across), case.spec.get("sigma", 2.0), "dark")
     released = partial(spec.released, settings)
     network.load_state_dict(dict(released(case.state)))
     return network.eval(), released

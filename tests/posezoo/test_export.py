@@ -60,6 +60,8 @@ def test_files_agree_with_the_model(name: str, task: Task, tmp_path: Path):
         ("sdpnet", {"graph": "global", "modulation": "fixed", "sparsity": "entropy"}),
         ("simple_baseline", {"target": "dark", "flip_test": "off"}),
         ("graph_cape", {"graph": "both"}),
+        ("edge_cape", {"edge_slots": 8, "hops": 2}),
+        ("edge_cape", {"predicted_edges": False, "structural_bias": False}),
         ("proto_net", {"distance": "cosine"}),
     ],
     ids=str,

@@ -11,6 +11,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,15 +22,30 @@ from torch import nn
 
 import parity_adapters
 from parity_adapters import vitpose_head
-from parity_adapters.case import allowed_in_double, cases, differences, different, generator
+from parity_adapters.case import (
+    Functions,
+    allowed_in_double,
+    cases,
+    differences,
+    different,
+    different_as_a_whole,
+    function_differences,
+    generator,
+)
 from posezoo.blocks.deconv import heatmap_head
 
 CHECKED_ELSEWHERE = {"codecs", "codecs_legacy", "warps_flip", "metrics"}
 """Folders without a model, which the tests of the data and of the metrics read."""
-WITHOUT_A_MODEL = {"capex", "edgecape", "protopose"}
+WITHOUT_A_MODEL = {"capex", "protopose"}
 """Folders of models that the zoo does not have."""
 SHARED = {"case", "episodes", "heatmap_models", "two_stage"}
+WITH_FUNCTIONS = ["edgecape"]
+"""Folders whose adapters have ``functions``; those of others are tested beside our code of the same."""
 ADAPTED = sorted({module.name for module in pkgutil.iter_modules(parity_adapters.__path__)} - SHARED)
+
+
+def adapter_of(folder: str) -> Any:
+    return importlib.import_module(f"{parity_adapters.__name__}.{folder}")
 
 
 @pytest.fixture
@@ -44,7 +60,7 @@ def double_precision() -> Iterator[None]:
 @pytest.mark.parametrize("folder", ADAPTED)
 def test_every_reference_number_is_met(folder: str, parity: Callable[[str], Path]) -> None:
     numbers = parity(folder)
-    adapter = importlib.import_module(f"{parity_adapters.__name__}.{folder}")
+    adapter = adapter_of(folder)
     wrong: list[str] = []
     uncovered: set[str] = set()
     for case in cases(numbers):
@@ -55,6 +71,15 @@ def test_every_reference_number_is_met(folder: str, parity: Callable[[str], Path
         uncovered |= left
     assert not wrong, "\n".join(wrong)
     assert uncovered == adapter.UNCOVERED
+
+
+@pytest.mark.usefixtures("double_precision")
+@pytest.mark.parametrize("folder", WITH_FUNCTIONS)
+def test_every_reference_number_of_a_function_is_met(folder: str, parity: Callable[[str], Path]) -> None:
+    numbers = parity(folder)
+    functions = Functions.read(numbers)
+    ours = adapter_of(folder).functions(functions)
+    assert function_differences(functions, ours, numbers) == ([], set())
 
 
 @given(
@@ -74,6 +99,15 @@ def test_one_number_that_is_off_by_a_millionth_of_the_largest_is_noticed(
     assert different("case/heatmaps", np.full_like(ours, np.nan), reference, limit)
     assert different("case/heatmaps", ours[1:], reference, limit)
     assert not different("case/heatmaps", reference, reference, limit)
+
+
+def test_a_gradient_that_is_off_as_a_whole_is_noticed_and_one_cell_of_many_is_not() -> None:
+    stored = np.random.default_rng(0).normal(size=10_000)
+    flipped = stored.copy()
+    flipped[3] += 0.1
+    assert not different_as_a_whole("case/train/grad/weight", flipped, stored)
+    assert different_as_a_whole("case/train/grad/weight", 1.003 * stored, stored)
+    assert different_as_a_whole("case/train/grad/weight", np.full_like(stored, np.nan), stored)
 
 
 def larger_weight(head: nn.Module) -> None:

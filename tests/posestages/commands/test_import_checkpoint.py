@@ -183,6 +183,7 @@ AGNOSTIC: dict[str, dict[str, Any]] = {
         "text_encoder": "minilm",
         "text_weights": "none",
     },
+    "edge_cape": {**SLIM, "stride": 32, "encoder_layers": 1, "decoder_layers": 1, "edge_layers": 1},
     "fmmp": {**SLIM, "layers": 1},
     "pomnet": {**SLIM, "encoder_layers": 1, "decoder_layers": 1},
 }
@@ -197,6 +198,7 @@ THEIRS = {
         "query_projection.": "query_proj.",
         "descriptions.reader.tower.": "text_backbone.",
     },
+    "edge_cape": {"backbone.trunk.": "encoder_query."},
     "fmmp": {"backbone.trunk.": "backbone."},
     "pomnet": {},
 }
@@ -267,6 +269,7 @@ def test_an_incomplete_or_foreign_release_is_refused_in_one_sentence(empty: Path
     [
         ("capeformer", "cape_former", "cape-former-r50-mp100-split1-1shot", 1),
         ("graphcape", "graph_cape", "graph-cape-t-mp100-split1-1shot", 1),
+        ("edgecape", "edge_cape", "edge-cape-s-mp100-split1-1shot", 1),
         ("fmmp", "fmmp", "fmmp-r50-mp100-split3-5shot", 5),
         ("pomnet", "pomnet", "pomnet-r50-mp100-split1-1shot", 1),
     ],
