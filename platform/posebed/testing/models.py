@@ -227,7 +227,7 @@ def spec_of(name: str) -> ModelSpec:
 
 
 def is_trained(name: str) -> bool:
-    return spec_of(name).compute is None
+    return spec_of(name).trained
 
 
 def built(name: str, seed: int = 0, setting: Setting = SETTING) -> Any:
@@ -244,7 +244,7 @@ def built(name: str, seed: int = 0, setting: Setting = SETTING) -> Any:
 
 def trained_model(name: str) -> Any:
     if not is_trained(name):
-        pytest.skip("is computed, not trained")
+        pytest.skip("is not trained")
     return built(name)
 
 
