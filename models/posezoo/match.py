@@ -1,8 +1,8 @@
 """Nearest neighbours of frozen features: a keypoint is where the query's features are most like the supports'.
 
-Nothing is trained, so that any category and keypoint is as good as any other: the row of a table that says what
-features alone can do. Published zero-shot correspondences (DIFT, sd-dino, GECO) differ in their choices; ours are those of
-Zhang et al. (2024) where those can be had without training: cosine similarity, and the mean position in a window.
+Nothing is trained: the row of a table that says what features alone can do. Published zero-shot correspondences (DIFT,
+sd-dino, GECO) differ in their choices. Cosine similarity and the mean position in a window are those of GeoAware-SC
+(Zhang et al., 2024), which need no training; bilinear descriptors, enlarged similarities and options are our own.
 """
 
 from __future__ import annotations
@@ -225,8 +225,8 @@ class Match(nn.Module):
         return Found(maps, Keypoints(xy, confidence))
 
     def _with_prior(self, maps: Tensor, points: Keypoints) -> Tensor:
-        """Similarities less the squared distance from where the supports' layouts have the keypoint. How far a map's peak
-        stands above its mean says how much it counts in the fit."""
+        """Similarities less the squared distance from where the supports' layouts have the keypoint. In the fit a peak
+        counts by how far it stands above its map's mean."""
         peak, side = peak_of(maps), max(self.crop)
         width, height = maps.shape[-1], maps.shape[-2]
         found = self._pixel(position_of(peak, width).to(maps.dtype), maps)
@@ -268,7 +268,7 @@ def _is_shown(points: Keypoints) -> Tensor:
 
 
 def _read(maps: Tensor, share: Tensor, how: Literal["bilinear", "nearest"]) -> Tensor:
-    """What maps (N, C, h, w) hold at shares (N, K, 2) of them, (N, K, C); beyond the outermost cells what those hold."""
+    """What maps (N, C, h, w) hold at shares (N, K, 2), (N, K, C); beyond the outermost cells, what those hold."""
     grid = (2 * share - 1)[:, :, None].to(maps.dtype)
     read = functional.grid_sample(maps, grid, mode=how, padding_mode="border", align_corners=False)
     return read[..., 0].transpose(1, 2)

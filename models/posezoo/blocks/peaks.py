@@ -54,8 +54,9 @@ def second_peak(maps: Tensor, first: Tensor, radius: float) -> Tensor:
 def told_apart(maps: Tensor, partner: Tensor, shown: Tensor) -> Tensor:
     """(B, K), the peak of each keypoint, of which mirror partners that share a peak take two, where both have a second.
 
-    Partners share a peak that lie closer than 0.05 of the map's longer side. A second peak lies beyond 0.1 of it, and is
-    at most 0.05 lower. Of the ways to let one or both take their second peak, that with the larger sum is taken.
+    Partners share a peak where theirs lie closer than 0.05 of the map's longer side. A second peak lies beyond 0.1 of
+    it and is at most 0.05 lower. Of the ways to let one or both take their second peak, that with the larger sum is
+    taken.
 
     Args:
         maps: (B, K, h, w), similarities.

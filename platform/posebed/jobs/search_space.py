@@ -31,7 +31,8 @@ def space_of(experiment: Experiment, settings: SearchConfig) -> Space:
         _must_be_a_parameter(experiment, name)
         if not trained and name.startswith("train."):
             raise ValueError(
-                f"{experiment.key}.space must vary what changes {experiment.model}, which is not trained, but has {name}"
+                f"{experiment.key}.space must name settings of {experiment.model} alone, which is not trained, but has "
+                f"{name}"
             )
         if written is None:
             space.pop(name, None)
