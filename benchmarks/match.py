@@ -1,9 +1,9 @@
 """How many queries a second `match` answers with EfficientNet-Lite0 at 224 x 224, and what the supports cost of it.
 
-Four episodes of 15 queries, which a test asks at once, on as many threads as there are cores, or --threads. On two cores
-at least 20 a second are wanted with one support. `rate` is by the clock, `processor` the processor time of a query.
-`naive` is the time over that of looking once where supports are looked at again for each query, and `supports` the time over
-that of queries whose supports are known: both ratios of processor time within one run.
+Four episodes of 15 queries, which a test asks at once, on as many threads as there are cores, or --threads. On two
+cores at least 20 a second are wanted with one support. `rate` is by the clock, `processor` the processor time of a
+query. `naive` says how many times as long it takes to look at the supports again for each query, `supports` how many
+times as long as with known supports it takes to look once: both are ratios of processor time within one run.
 
 Usage: python benchmarks/match.py [--quick | --record] [--rounds N] [--threads N]
 """

@@ -59,7 +59,7 @@ class Config(BackboneConfig):
     """Temperature of the softmax that weights the cells of the window."""
     geometry: Annotated[float, Field(ge=0)] = 0.0
     """Weight of a prior from the supports' layout: lowers similarities by the squared distance, in sides of the crop,
-    from where a similarity transform of the supports has the keypoint. 0 does without."""
+    from where a similarity transform of the best-fitting support has the keypoint. 0 does without."""
     mutual: bool = False
     """Halve the confidence of a keypoint whose match, looked for in the supports, is not the keypoint. Moves none."""
     sides: Literal["none", "assign", "pose"] = "none"
@@ -225,8 +225,8 @@ class Match(nn.Module):
         return Found(maps, Keypoints(xy, confidence))
 
     def _with_prior(self, maps: Tensor, points: Keypoints) -> Tensor:
-        """Similarities less the squared distance from where the supports' layouts have the keypoint. In the fit a peak
-        counts by how far it stands above its map's mean."""
+        """Similarities less the squared distance from where a support's layout has the keypoint. In the fit a peak counts
+        by how far it stands above its map's mean."""
         peak, side = peak_of(maps), max(self.crop)
         width, height = maps.shape[-1], maps.shape[-2]
         found = self._pixel(position_of(peak, width).to(maps.dtype), maps)

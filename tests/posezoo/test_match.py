@@ -178,8 +178,9 @@ POSES = {"scale": st.floats(0.55, 1.9), "degrees": st.floats(-44, 44), "shift": 
 def test_a_similarity_transform_of_the_supports_is_met(seed: int, **pose: Any) -> None:
     draws = torch.Generator().manual_seed(seed)
     truth = torch.rand(1, KEYPOINTS, 2, generator=draws, dtype=torch.float64) * 60
-    layout = torch.stack([turned(truth, **pose), turned(truth, 1.0, 0.0, (3.0, -4.0))], 1)
-    shown = torch.ones(1, 2, KEYPOINTS, dtype=torch.float64)
+    other = torch.rand(1, KEYPOINTS, 2, generator=draws, dtype=torch.float64) * 60
+    layout = torch.stack([other, turned(truth, 1.0, 0.0, (3.0, -4.0)), turned(truth, **pose)], 1)
+    shown = torch.ones(1, 3, KEYPOINTS, dtype=torch.float64)
     shown[0, 1, 0] = 0
     trust = torch.rand(1, KEYPOINTS, generator=draws, dtype=torch.float64) + 0.1
     place, known = prior(layout, shown, truth, trust, 96)

@@ -21,10 +21,9 @@ ROUNDS = 3
 
 
 def prior(layout: Tensor, shown: Tensor, found: Tensor, trust: Tensor, side: float) -> tuple[Tensor, Tensor]:
-    """Where the supports' layouts have each keypoint, (B, K, 2), and whether any tells, (B, K).
+    """Where the layout of the support that fits best has each keypoint, (B, K, 2), and whether it tells, (B, K).
 
-    Every support is fitted by itself, so that one that hides keypoints leaves the others as they are; of those that
-    show a keypoint the mean is taken.
+    Every support is fitted by itself, as poses differ: their mean would be a pose that none has.
 
     Args:
         layout: (B, S, K, 2), of the supports, in pixels.
@@ -40,9 +39,10 @@ def prior(layout: Tensor, shown: Tensor, found: Tensor, trust: Tensor, side: flo
     for _ in range(ROUNDS):
         away = (placed - target).square().sum(-1)
         placed = fitted(layout, target, first * torch.exp(-away / (2 * (SPREAD * side) ** 2)))
-    tells = enough.to(placed.dtype)[..., None]
-    mean = (placed * tells).sum(1) / tells.sum(1).clamp(min=1)
-    return mean, enough.any(1)
+    away = (placed - target).square().sum(-1)
+    agreement = (trust[:, None] * enough * torch.exp(-away / (2 * (SPREAD * side) ** 2))).sum(2)
+    best = agreement.argmax(1)[:, None, None].expand(-1, 1, layout.shape[2])
+    return placed.gather(1, best[..., None].expand(-1, -1, -1, 2))[:, 0], enough.gather(1, best)[:, 0]
 
 
 def fitted(source: Tensor, target: Tensor, weight: Tensor) -> Tensor:
