@@ -225,8 +225,8 @@ class Match(nn.Module):
         return Found(maps, Keypoints(xy, confidence))
 
     def _with_prior(self, maps: Tensor, points: Keypoints) -> Tensor:
-        """Similarities less the squared distance from where a support's layout has the keypoint. In the fit a peak counts
-        by how far it stands above its map's mean."""
+        """Similarities less the squared distance from where a support's layout has the keypoint. In the fit a peak
+        counts by how far it stands above its map's mean."""
         peak, side = peak_of(maps), max(self.crop)
         width, height = maps.shape[-1], maps.shape[-2]
         found = self._pixel(position_of(peak, width).to(maps.dtype), maps)
