@@ -64,7 +64,7 @@ def test_files_agree_with_the_model(name: str, task: Task, tmp_path: Path):
         ("match", {"shots": "max", "upsample": 1, "window": 0}),
         ("match", {"geometry": 2.0, "mutual": True}),
         ("match", {"stride": (8, 16), "resolution": 96}),
-        ("match", {"backbone": "test_vit", "stride": None, "block": (-1, -3)}),
+        ("match", {"backbone": "test_vit", "stride": None, "block": (-1, -3), "upsample": 1}),
     ],
     ids=str,
 )
