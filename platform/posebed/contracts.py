@@ -196,7 +196,7 @@ SEARCHED_EVERYWHERE: Space = {
     "train.augment.scale": Uniform(0.0, 0.5),
     "train.augment.rotation": Uniform(0.0, 60.0),
 }
-"""What a search may vary for every model; a model's own space overrides entries of the same name."""
+"""What a search may vary for every model that is trained; a model's own space overrides entries of the same name."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class ModelSpec(Generic[ConfigT, PredictionT]):
     config: type[ConfigT]
     """The model's own parameters, with their defaults."""
     model: Callable[[ConfigT, Setting], ComputedModel[EpisodeBatch, PredictionT]]
-    """Builds the model from its config and the setting; called on every worker. Without ``compute`` it is a
+    """Builds the model from its config and the setting; called on every worker. One that is ``trained`` is a
     ``PoseModel``. One that takes any ``Batch`` takes an ``EpisodeBatch`` too."""
     space: Space
     """What a search may vary, beside ``SEARCHED_EVERYWHERE``: ``model.NAME`` of the config, ``train.NAME`` of
@@ -224,8 +224,12 @@ class ModelSpec(Generic[ConfigT, PredictionT]):
     """The published training settings, laid over TrainConfig's defaults."""
     compute: Callable[[Any, Keypoints, Tensor], None] | None = None  # the model is of the class that ``model`` builds
     """For a model with a closed form: sets its weights from the poses (N, K) of the labelled training records, in
-    pixels of their exact crops, and the aspects (N,) of their boxes, both float64. Such a model is never trained: no
-    epochs, no cluster, no search. A category-agnostic run takes all from its supports and computes nothing."""
+    pixels of their exact crops, and the aspects (N,) of their boxes, both float64. Such a model is not ``trained``, and
+    has nothing to search. A category-agnostic run takes all from its supports and computes nothing."""
+    trained: bool = True
+    """Whether gradients train it. A model that is not needs no ``losses``: it answers with the weights that it is built
+    with, or that ``compute`` sets. Its runs have no epochs and read no training part; a trial of a search is one
+    validation. False wherever there is ``compute``; written as a plain value."""
     learning_rates: Callable[[ConfigT], Mapping[str, float]] = _no_factors
     """From the config, prefixes of parameter names to factors of the learning rate."""
     protocol: Callable[[ConfigT], Mapping[str, str]] = _nothing_told
@@ -251,6 +255,8 @@ class ModelSpec(Generic[ConfigT, PredictionT]):
 
     def __post_init__(self) -> None:
         _must_be_plain(self.config)
+        if self.compute:
+            object.__setattr__(self, "trained", False)
         check_order(self.space)
         known = {f"model.{n}" for n in self.config.model_fields} | {f"train.{n}" for n in TrainConfig.model_fields}
         unknown = [name for name in self.space if _head(name) not in known]

@@ -42,6 +42,8 @@ class Features(nn.Module):
 
     channels: tuple[int, ...]
     """Of each map."""
+    strides: tuple[int, ...]
+    """Of each map, in pixels."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     """Of the pictures in 0..1 that the weights were trained on."""
@@ -53,6 +55,7 @@ class Features(nn.Module):
         strides: Sequence[int],
         size: tuple[int, int] | None = None,
         *,
+        blocks: Sequence[int] = (),
         final_norm: bool = False,
         **settings: Any,
     ) -> None:
@@ -63,11 +66,12 @@ class Features(nn.Module):
             strides: from fine to coarse.
             size: height and width of the pictures, for backbones that are built for one size. Their tables of
                 positions are resized from those of the weights.
+            blocks: in the place of strides, a transformer's blocks counted from its end, the last of which is -1.
             final_norm: keep the normalisation behind the last block, and apply it to the maps.
             settings: of timm's model, such as ``drop_path_rate``.
 
         Raises:
-            LookupError: no such backbone or weights, or a backbone without maps at these strides.
+            LookupError: no such backbone or weights, or a backbone without these blocks or maps at these strides.
             ValueError: weights of another architecture.
         """
         super().__init__()
@@ -76,8 +80,10 @@ class Features(nn.Module):
             settings["img_size"] = size
         trunk: Any = timm.create_model(name, **settings)
         complete = set(trunk.state_dict())
-        self.indices = _indices(trunk.feature_info, strides, backbone)
-        self.channels = tuple(trunk.feature_info[i]["num_chs"] for i in self.indices)
+        info = trunk.feature_info
+        self.indices = _blocks(info, blocks, backbone) if blocks else _indices(info, strides, backbone)
+        self.channels = tuple(info[i]["num_chs"] for i in self.indices)
+        self.strides = tuple(info[i]["reduction"] for i in self.indices)
         self.mean, self.std = trunk.pretrained_cfg["mean"], trunk.pretrained_cfg["std"]
         trunk.prune_intermediate_layers(self.indices, prune_norm=not final_norm, prune_head=True)
         state = read_weights(weights, name)
@@ -126,8 +132,23 @@ def _indices(info: Sequence[dict[str, Any]], strides: Sequence[int], backbone: s
     return [deepest[stride] for stride in strides]
 
 
+def _blocks(info: Sequence[dict[str, Any]], blocks: Sequence[int], backbone: str) -> list[int]:
+    """Blocks that count from the end as the backbone numbers them, in its order."""
+    strides = {entry["reduction"]: 0 for entry in info}
+    if len(strides) > 1:
+        raise LookupError(
+            f"block must be of a transformer whose blocks have one map each, but {backbone} has maps of the strides "
+            f"{', '.join(map(str, strides))}; say stride"
+        )
+    if lost := [block for block in blocks if not -len(info) <= block < 0]:
+        raise LookupError(f"block must be one of {-len(info)} to -1, which {backbone} has, but is {lost[0]}")
+    return sorted({len(info) + block for block in blocks})
+
+
 def _resized(positions: Tensor, trunk: Any) -> Tensor:
-    """A vision transformer's table (1, N, C), of a square, for the trunk's grid of patches; its class token stays."""
+    """A vision transformer's table (1, N, C), of a square, for the trunk's grid of patches; what stands for no patch
+    stays."""
     if positions.shape == trunk.pos_embed.shape:
         return positions
-    return resample_abs_pos_embed(positions, trunk.patch_embed.grid_size, num_prefix_tokens=trunk.num_prefix_tokens)
+    prefix = 0 if getattr(trunk, "no_embed_class", False) else trunk.num_prefix_tokens
+    return resample_abs_pos_embed(positions, trunk.patch_embed.grid_size, num_prefix_tokens=prefix)

@@ -35,7 +35,7 @@ ABSENT = "absent"
 SPLIT_FILES = ("membership.parquet", "episodes.parquet")
 PACK_FILES = ("index.parquet", "categories.json", "about.json")
 ENTRIES: Mapping[str, Sequence[str]] = {
-    "search": ("posebed.training.loop",),
+    "search": ("posebed.training.loop", "posebed.inference.untrained_validation"),
     "train": ("posebed.training.loop", "posebed.training.untrained"),
     "predict": ("posebed.inference.predict",),
     "score": ("posebed.scoring.scores", "posebed.scoring.members"),

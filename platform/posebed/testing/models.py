@@ -206,6 +206,18 @@ class ModelSuite:
         for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
             assert torch.equal(a, b)
 
+    @clause
+    def test_a_model_that_is_not_trained_stays_as_it_is(self, name: str, task: Task) -> None:
+        if is_trained(name):
+            pytest.skip("is trained")
+        model, batch = built(name), drawn(task)
+        before, expected = through_a_file(model), predicted(model, batch)
+        model.train()
+        model(batch)
+        assert all(torch.equal(value, before[n]) for n, value in model.state_dict().items())
+        assert not trainable(model)
+        same(predicted(model, batch), expected)
+
     # --- what its SPEC says
 
     def test_the_search_space_offers_values_that_the_settings_take(self, name: str) -> None:
@@ -227,7 +239,7 @@ def spec_of(name: str) -> ModelSpec:
 
 
 def is_trained(name: str) -> bool:
-    return spec_of(name).compute is None
+    return spec_of(name).trained
 
 
 def built(name: str, seed: int = 0, setting: Setting = SETTING) -> Any:
@@ -244,7 +256,7 @@ def built(name: str, seed: int = 0, setting: Setting = SETTING) -> Any:
 
 def trained_model(name: str) -> Any:
     if not is_trained(name):
-        pytest.skip("is computed, not trained")
+        pytest.skip("is not trained")
     return built(name)
 
 
