@@ -22,6 +22,11 @@ def signed(value: float | None) -> str:
     return "–" if value is None else f"{value:+.3f}".replace("-", "−")
 
 
+def p_value(p: float | None) -> str:
+    """Two digits that count, and no smaller than one in ten thousand."""
+    return "–" if p is None else "below 0.0001" if p < 0.0001 else f"{p:.2g}"
+
+
 def amount(value: float | None) -> str:
     """Three digits and a unit: 28.5 M."""
     if value is None:

@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from posebed.contracts import Claim
 from posebed.files import write_text
 from posebed.listing import shortened
+from posebed.metrics.symmetry import APART, SPE
 from posebed.records import DEFAULT_SIGMA
 from posebed.reporting.chart import series
 from posebed.reporting.common_ground import GroundSection, ground_lines, spanned
@@ -24,6 +25,8 @@ from posebed.reporting.compare import (
     Table,
     by_category,
     by_keypoint,
+    by_pair,
+    pairs_too_close,
     summary,
     tables,
 )
@@ -31,7 +34,7 @@ from posebed.reporting.compressed_parts import Packed
 from posebed.reporting.csv_tables import write_csv_tables, write_lines
 from posebed.reporting.exports import write_figures, write_json
 from posebed.reporting.figures import Figure, figures
-from posebed.reporting.formats import amount, data_uri, duration, mean, number, signed, slug
+from posebed.reporting.formats import amount, data_uri, duration, mean, number, p_value, signed, slug
 from posebed.reporting.gallery import NEAR, GalleryPicture
 from posebed.reporting.headlines import HEADLINES_FILE, headlines_of, made_from, write_headlines
 from posebed.reporting.paper_tables import Papers, paper_lines
@@ -87,6 +90,12 @@ class ProtocolSection:
     figures: list[Figure]
     categories: dict[str, list[float | None]]
     skeletons: list[KeypointTable]
+    pairs: dict[str, list[float | None]]
+    """Pair of mirror partners to its symmetric-pair error of every run of ``best``."""
+    sides: dict[str, list[float | None]]
+    """The same by category."""
+    judged: tuple[int, int]
+    """Keypoints with a mirror partner that were judged, and that were not."""
     pictures: list[tuple[int, str, list[GalleryPicture]]]
     """Place in the table, run and pictures, of the runs that have some."""
 
@@ -129,7 +138,7 @@ def write_report(
     compared = tables(results)
     sections = [_section(table, gallery) for table in compared]
     drawn = {f"protocol-{i}": (s.table.protocol.title(), s.figures) for i, s in enumerate(sections, 1)}
-    drawn |= {f"common-ground-{i}": (g.title(), [g.figure]) for i, g in enumerate(grounds, 1) if g.figure}
+    drawn |= {f"common-ground-{i}": (g.title(), g.figures) for i, g in enumerate(grounds, 1) if g.figures}
     drawn |= search_figure_files(searched)
     page = _environment().get_template("report.html").render(
         title=title,
@@ -151,6 +160,7 @@ def write_report(
         tolerance=TOLERANCE,
         keypoint_metric=BY_KEYPOINT,
         near=NEAR,
+        apart=APART,
         default_sigma=DEFAULT_SIGMA,
         limits={"rows": SHOWN, "sections": SECTIONS, "entries": ENTRIES, "trials": TRIALS, "faults": FAULT_LINES},
     )  # fmt: skip
@@ -180,8 +190,17 @@ def _section(table: Table, gallery: Sequence[GalleryPicture]) -> ProtocolSection
     best = table.best(SHOWN)
     keys = [row.result.key for row in best.rows]
     pictures = [(i, key, [p for p in gallery if p.run == key]) for i, key in enumerate(keys)]
+    sides = by_category(best, SPE.name)
     return ProtocolSection(
-        table, best, figures(best), by_category(best), by_keypoint(best), [entry for entry in pictures if entry[2]]
+        table=table,
+        best=best,
+        figures=figures(best),
+        categories=by_category(best, table.protocol.headline),
+        skeletons=by_keypoint(best),
+        pairs=by_pair(best),
+        sides={name: values for name, values in sides.items() if any(value is not None for value in values)},
+        judged=pairs_too_close(best.rows[0].result),
+        pictures=[entry for entry in pictures if entry[2]],
     )
 
 
@@ -207,6 +226,7 @@ def _environment() -> Environment:
         "number": number,
         "mean": mean,
         "signed": signed,
+        "p_value": p_value,
         "amount": amount,
         "duration": duration,
         "slug": slug,

@@ -92,6 +92,11 @@ class Comparison:
         estimate = _estimate(values[run] - values[other], resamples[:, run] - resamples[:, other])
         return replace(estimate, p=None if np.isnan(p) else p)
 
+    def sign(self, run: int, other: int) -> int:
+        """1 or -1 where the first run's headline is surely higher or lower than the other's, else 0."""
+        p = self.p[run, other, HEADLINE]
+        return self.difference(run, other).sign if p <= LEVEL else 0  # an interval takes its time
+
     def pairs(self) -> int:
         """Number of pairs of runs, for which is corrected."""
         return len(self.runs) * (len(self.runs) - 1) // 2

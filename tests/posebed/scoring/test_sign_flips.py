@@ -52,7 +52,7 @@ def test_drawn_flips_are_close_to_all_of_them(monkeypatch: pytest.MonkeyPatch):
     for two_sided in (True, False):
         drawn = sign_flip_p(differences, two_sided=two_sided, seed=1)
         assert (drawn >= 1 / (DRAWN + 1)).all()
-    assert sign_flip_p(differences) == pytest.approx(exact, abs=0.02)
+    assert sign_flip_p(differences) == pytest.approx(exact, abs=0.04)
     assert smallest_p(30) == pytest.approx(2 / (DRAWN + 1))
 
 
