@@ -56,11 +56,12 @@ class _Sides:
 
     @classmethod
     def of(cls, p: Predictions) -> _Sides:
-        partner = np.tile(np.arange(p.counts.shape[1]), (len(p.categories), 1))
+        own = np.arange(int(p.counts.shape[1]))
+        partner = np.stack([own] * len(p.categories))
         for row, category in zip(partner, p.categories, strict=True):
             row[: len(category.keypoints)] = category.flip_index()
-        partner = partner[p.category]
-        both = p.counts & np.take_along_axis(p.counts, partner, 1) & (partner != np.arange(partner.shape[1]))
+        partner = np.asarray(partner[p.category])
+        both: np.ndarray = p.counts & np.take_along_axis(p.counts, partner, 1) & (partner != own)
         other = np.take_along_axis(p.truth, partner[..., None], 1).astype(np.float64)
         apart = np.linalg.norm(other - p.truth, axis=-1) >= APART * box_side(p)[:, None]
         return cls(partner, both, both & apart, np.linalg.norm(p.xy - other, axis=-1))

@@ -13,11 +13,13 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from posebed.config import ScoringConfig
 from posebed.contracts import Claim
 from posebed.files import write_text
 from posebed.listing import shortened
 from posebed.metrics.symmetry import APART, SPE
 from posebed.records import DEFAULT_SIGMA
+from posebed.reporting import held_out as held_out_words
 from posebed.reporting.chart import series
 from posebed.reporting.common_ground import GroundSection, ground_lines, spanned
 from posebed.reporting.compare import (
@@ -37,6 +39,8 @@ from posebed.reporting.figures import Figure, figures
 from posebed.reporting.formats import amount, data_uri, duration, mean, number, p_value, signed, slug
 from posebed.reporting.gallery import NEAR, GalleryPicture
 from posebed.reporting.headlines import HEADLINES_FILE, headlines_of, made_from, write_headlines
+from posebed.reporting.held_out import held_out_lines
+from posebed.reporting.learning_curves import curve_lines, learning_curves
 from posebed.reporting.paper_tables import Papers, paper_lines
 from posebed.reporting.search_tables import (
     ENDS,
@@ -52,6 +56,7 @@ from posebed.reporting.search_tables import (
 from posebed.reporting.table_text import Line
 from posebed.reporting.trace import Tracked, trace
 from posebed.reporting.verdicts import TOLERANCE
+from posebed.scoring.held_out import held_out
 from posebed.scoring.result import BY_KEYPOINT, Result
 from posebed.scoring.search_result import SearchResult
 
@@ -112,6 +117,7 @@ def write_report(
     grounds: Sequence[GroundSection] = (),
     papers: Papers | None = None,
     searches: Sequence[SearchResult] = (),
+    scoring: ScoringConfig | None = None,
 ) -> Path:
     """Write ``index.html`` and what stands beside it into the folder, and return the page's path.
 
@@ -122,6 +128,7 @@ def write_report(
         grounds: Where runs of both families answer the same queries.
         papers: What is published beside what we have of it.
         searches: Each with a finished trial.
+        scoring: How intervals over held-out categories are resampled; by default as in ``ScoringConfig``.
 
     Raises:
         ValueError: two results have one key, or a picture is of a run without a result.
@@ -130,6 +137,12 @@ def write_report(
     comparisons = {**(comparisons or {}), **({"common_ground": ground_lines(grounds)} if grounds else {})}
     if papers and papers.named():
         comparisons["papers"] = paper_lines(papers)
+    held = held_out(results, scoring or ScoringConfig())
+    if held:
+        comparisons["held_out"] = held_out_lines(held)
+    curves = learning_curves(results)
+    if curves:
+        comparisons["curves"] = curve_lines(curves)
     searched = search_groups(searches)
     if searched:
         comparisons |= {"searches": search_lines(searched), "trials": trial_lines(searched)}
@@ -139,6 +152,7 @@ def write_report(
     sections = [_section(table, gallery) for table in compared]
     drawn = {f"protocol-{i}": (s.table.protocol.title(), s.figures) for i, s in enumerate(sections, 1)}
     drawn |= {f"common-ground-{i}": (g.title(), g.figures) for i, g in enumerate(grounds, 1) if g.figures}
+    drawn |= {f"curve-{i}": (curve.title, [curve.figure]) for i, curve in enumerate(curves, 1)}
     drawn |= search_figure_files(searched)
     page = _environment().get_template("report.html").render(
         title=title,
@@ -154,6 +168,8 @@ def write_report(
         drawn=drawn,
         packed=Packed(),
         grounds=grounds,
+        held=held,
+        curves=curves,
         papers=papers,
         searches=searched,
         search_anchors={search.key: f"search-{i}" for i, search in enumerate(searches)},
@@ -236,4 +252,5 @@ def _environment() -> Environment:
         "written": written,
     }
     environment.globals |= {"trace": trace, "search_trace": search_trace, "ends": ENDS}
+    environment.globals["held_out"] = held_out_words
     return environment

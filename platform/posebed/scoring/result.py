@@ -166,6 +166,8 @@ class Result(Section):
     fingerprint: str
     """Identity of what decides the numbers; of a run with several members, made of theirs."""
     model: str
+    method: str | None = None
+    """What runs on other splits are the same method; None in results that did not say so."""
     floor: bool = False
     """Whether the model ignores the picture."""
     task: str
@@ -186,6 +188,8 @@ class Result(Section):
     answered: dict[str, str] = {}
     """How the model predicts: input size, target, flip test, backbone, initial weights. Shown with the run; runs that
     differ here are compared."""
+    trained_on: int | None = None
+    """Records of the training part; None in results that did not say so."""
     instances: int
     """Distinct records."""
     images: int

@@ -47,8 +47,10 @@ def _exact(differences: np.ndarray, least: np.ndarray, seed: int) -> np.ndarray:
     of the other half's are large enough, which takes the square root of the time."""
     half = len(differences) // 2
     first, second = _sums(differences[:half]), np.sort(_sums(differences[half:]), axis=1)
-    missed = [np.searchsorted(row, bound - sums).sum() for row, bound, sums in zip(second, least, first, strict=True)]
-    return 1 - np.array(missed, float) / 2 ** len(differences)
+    missed = np.zeros(len(least))
+    for pair in range(len(least)):
+        missed[pair] = second[pair].searchsorted(least[pair] - first[pair]).sum()
+    return 1 - missed / 2 ** len(differences)
 
 
 def _sums(differences: np.ndarray) -> np.ndarray:
