@@ -32,7 +32,7 @@ from posebed.reporting.rank_figure import rank_figure
 from posebed.reporting.sure import what_is_sure
 from posebed.scoring.common_ground import Answers, Read, aligned, grounds
 from posebed.scoring.members import mean_tables
-from posebed.scoring.paired import HEADLINE, Comparison, Estimate, compared
+from posebed.scoring.paired import HEADLINE, Comparison, Estimate, compared, with_p
 from posebed.scoring.result import Result
 from posebed.scoring.scores import labels
 
@@ -51,6 +51,8 @@ class GroundSection:
     comparison: Comparison
     reference: int
     """Place of the run that all are compared with."""
+    against: np.ndarray
+    """(R, M) corrected p of the differences to it."""
     shown: tuple[int, ...]
     """Places of the runs in figures, pictures and tables between runs."""
     left_out: tuple[str, ...]
@@ -89,6 +91,10 @@ class GroundSection:
         """Which differences between all runs are real, in one sentence."""
         floors = [i for i, run in enumerate(self.runs) if run.floor]
         return what_is_sure([r.key for r in self.runs], floors, self.comparison.sign)
+
+    def difference(self, run: int, metric: int) -> Estimate:
+        """The run's value of a metric less the reference's."""
+        return with_p(self.comparison.difference(run, self.reference, metric), self.against[run, metric])
 
     def _describe(self, run: int, other: int) -> str:
         difference, names = self.comparison.difference(run, other), (self.runs[run].key, self.runs[other].key)
@@ -176,6 +182,7 @@ def _section(answers: Answers, comparison: Comparison, album: Album | None, want
     return GroundSection(
         comparison,
         reference,
+        comparison.against(reference),
         shown,
         answers.left_out,
         _facts(runs, firsts[0]),
@@ -274,7 +281,7 @@ def _line(section: GroundSection, place: int) -> Line:
         **dict(zip(("wins", "ties", "losses"), section.tally(place, section.reference), strict=True)),
     }
     for m, metric in enumerate(section.metrics):
-        difference = comparison.difference(place, section.reference, m)
+        difference = section.difference(place, m)
         score = comparison.score(place, m)
         line |= {metric.name: score.value, f"{metric.name} spread": score.spread}
         line |= {f"{metric.name} low": score.low, f"{metric.name} high": score.high}

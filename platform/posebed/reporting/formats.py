@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 
 def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
@@ -23,8 +25,8 @@ def signed(value: float | None) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """Two digits that count, and no smaller than one in ten thousand."""
-    return "–" if p is None else "below 0.0001" if p < 0.0001 else f"{p:.2g}"
+    """Two digits that count, written out."""
+    return "–" if p is None else np.format_float_positional(p, precision=2, fractional=False, trim="-")
 
 
 def amount(value: float | None) -> str:

@@ -21,7 +21,7 @@ from posebed.predictions import Predictions
 from posebed.records import Category
 from posebed.scoring.common_ground import Answers
 from posebed.scoring.intervals import interval, member_weights, resampled
-from posebed.scoring.measuring import measured_by, offers, value_of
+from posebed.scoring.measuring import mean_statistic, measured_by, offers, value_of
 from posebed.scoring.power import detectable
 from posebed.scoring.result import Result
 from posebed.scoring.sign_flips import LEVEL, holm, sign_flip_p
@@ -70,8 +70,8 @@ class Comparison:
     resamples: np.ndarray
     """(B, R, M); empty where there is one category."""
     p: np.ndarray
-    """(R, R, M) of the differences between runs over categories, corrected for all pairs, each metric for itself; nan
-    where there is nothing to test."""
+    """(R, R) of the differences in the headline over categories, corrected for all pairs; nan where there is nothing to
+    test."""
     wins: np.ndarray
     """(R, R) number of categories in which the run of the row beats that of the column: where its headline over the
     category's queries is surely higher. By a normal test of the paired difference, whose units are images, corrected
@@ -88,14 +88,25 @@ class Comparison:
     def difference(self, run: int, other: int, metric: int = HEADLINE) -> Estimate:
         """The first run's value less the other's."""
         values, resamples = self.values[:, metric], self.resamples[:, :, metric]
-        p = float(self.p[run, other, metric])
         estimate = _estimate(values[run] - values[other], resamples[:, run] - resamples[:, other])
-        return replace(estimate, p=None if np.isnan(p) else p)
+        return with_p(estimate, self.p[run, other]) if metric == HEADLINE else estimate
+
+    def against(self, other: int) -> np.ndarray:
+        """(R, M) p of the differences to one run, corrected for all other runs, each metric for itself; of the headline
+        ``p``, which is corrected for all pairs."""
+        corrected = np.full((len(self.runs), len(self.metrics)), np.nan)
+        runs = np.flatnonzero(np.arange(len(self.runs)) != other)
+        for m in range(1, len(self.metrics)):
+            values = _with_value(self.by_category[:, :, m])
+            if len(values) > 1:
+                corrected[runs, m] = holm(sign_flip_p(values[:, runs] - values[:, [other]]))
+        corrected[:, HEADLINE] = self.p[:, other]
+        return corrected
 
     def sign(self, run: int, other: int) -> int:
         """1 or -1 where the first run's headline is surely higher or lower than the other's, else 0."""
-        p = self.p[run, other, HEADLINE]
-        return self.difference(run, other).sign if p <= LEVEL else 0  # an interval takes its time
+        # An interval takes its time.
+        return self.difference(run, other).sign if self.p[run, other] <= LEVEL else 0
 
     def pairs(self) -> int:
         """Number of pairs of runs, for which is corrected."""
@@ -111,8 +122,13 @@ class Comparison:
         deviation = (values[:, a] - values[:, b]).std(0, ddof=1)
         members = np.array([len(run.seeds) for run in self.runs])
         seeds = np.nan_to_num(self.spreads[:, HEADLINE]) ** 2 / members
-        told = [detectable(d, len(values), len(a), s) for d, s in zip(deviation, seeds[a] + seeds[b], strict=True)]
-        return None if told[0] is None else float(np.median(np.array(told)))
+        told = detectable(deviation, len(values), len(a), seeds[a] + seeds[b])
+        return None if told is None else float(np.median(told))
+
+
+def with_p(estimate: Estimate, p: float) -> Estimate:
+    """The estimate with a p, where that was tested."""
+    return estimate if np.isnan(p) else replace(estimate, p=float(p))
 
 
 def _estimate(value: float, resamples: np.ndarray) -> Estimate:
@@ -136,23 +152,24 @@ class _Paired:
         # Of equal ones the first: that sort is stable.
         return cls(tuple(specs), tuple(sorted(metrics, key=lambda m: m.name != _headline(specs).name)))
 
-    def statistic(self, table: Predictions, category: np.ndarray) -> Statistic:
-        """Values (B, M) of resampled categories."""
+    def measured(self, table: Predictions, category: np.ndarray) -> tuple[Statistic, np.ndarray]:
+        """Values (B, M) of resampled categories, and the headline (N,) of every query."""
         places: list[Metric] = []
         statistics: list[Statistic] = []
+        headline = np.zeros(0)
         for spec in self.specs:
             quick = spec.on_common_ground
-            of = quick(table) if quick else measured_by(spec, table)
-            statistics.append(of(Units("categories", category)))
+            if spec.per_query and not quick:
+                values = spec.per_query(table)
+                statistics.append(mean_statistic(values, category, table.predicted))
+                if self.metrics[HEADLINE] in spec.metrics:
+                    headline = values[:, spec.metrics.index(self.metrics[HEADLINE])]
+            else:
+                of = quick(table) if quick else measured_by(spec, table)
+                statistics.append(of(Units("categories", category)))
             places += [m for m in spec.metrics if m.paired or not quick]
         order = [places.index(m) for m in self.metrics]
-        return lambda weights: np.concatenate([s(weights) for s in statistics], axis=1)[:, order]
-
-    def headline(self, table: Predictions) -> np.ndarray:
-        """(N,) values of every query."""
-        spec = next(s for s in self.specs if self.metrics[HEADLINE] in s.metrics)
-        assert spec.per_query
-        return spec.per_query(table)[:, spec.metrics.index(self.metrics[HEADLINE])]
+        return lambda weights: np.concatenate([s(weights) for s in statistics], axis=1)[:, order], headline
 
 
 def _measurable(metric: Metric, spec: MetricSpec, table: Predictions) -> bool:
@@ -170,7 +187,8 @@ def compared(answers: Answers, scoring: ScoringConfig, specs: Sequence[MetricSpe
     queries = answers.tables[0][0]
     paired = _Paired.of(specs, queries)
     present, category = np.unique(queries.category, return_inverse=True)
-    members = [[paired.statistic(table, category) for table in tables] for tables in answers.tables]
+    measured = [[paired.measured(table, category) for table in tables] for tables in answers.tables]
+    members = [[statistic for statistic, _ in run] for run in measured]
 
     def statistic(weights: np.ndarray) -> np.ndarray:
         """(B, R, M): of each run the mean over its members."""
@@ -189,7 +207,7 @@ def compared(answers: Answers, scoring: ScoringConfig, specs: Sequence[MetricSpe
         drawing = rng.spawn(1)[0]
         drawn = resampled(every_member, len(present), scoring.resamples, rng)
         resamples = _of_runs(drawn, [len(run) for run in members], drawing)
-    headline = np.array([np.mean([paired.headline(table) for table in tables], axis=0) for tables in answers.tables])
+    headline = np.array([np.mean([of_queries for _, of_queries in run], axis=0) for run in measured])
     error = np.mean([np.mean([nme(table) for table in tables], axis=0) for tables in answers.tables], axis=0)
     return Comparison(
         runs=tuple(answers.runs[i] for i in order),
@@ -199,7 +217,7 @@ def compared(answers: Answers, scoring: ScoringConfig, specs: Sequence[MetricSpe
         spreads=np.array([_spread(np.array([of(whole)[0] for of in members[i]])) for i in order]),
         by_category=by_category,
         resamples=resamples[:, order],
-        p=_corrected(by_category, scoring.seed),
+        p=_corrected(_with_value(by_category[:, :, HEADLINE]), scoring.seed),
         wins=_wins(headline[order], category, queries.image),
         hardest=_hardest(queries, headline.mean(0), error),
     )
@@ -217,15 +235,18 @@ def _of_runs(values: np.ndarray, members: Sequence[int], rng: np.random.Generato
     return np.stack([(run * member_weights(run.shape[1], len(run), rng)).sum(1) for run in runs], axis=1)
 
 
-def _corrected(by_category: np.ndarray, seed: int) -> np.ndarray:
-    """``Comparison.p`` from the values (C, R, M) of categories; those without a value are no units."""
-    _, runs, metrics = by_category.shape
+def _with_value(values: np.ndarray) -> np.ndarray:
+    """Those of the categories (C, R) that have a value."""
+    return values[np.isfinite(values).all(1)]
+
+
+def _corrected(values: np.ndarray, seed: int) -> np.ndarray:
+    """``Comparison.p`` from the headline (C, R) of categories."""
+    runs = values.shape[1]
     a, b = np.triu_indices(runs, 1)
-    corrected = np.full((runs, runs, metrics), np.nan)
-    for m in range(metrics):
-        values = by_category[np.isfinite(by_category[:, :, m]).all(1), :, m]
-        if len(values) > 1:
-            corrected[a, b, m] = corrected[b, a, m] = holm(sign_flip_p(values[:, a] - values[:, b], seed=seed))
+    corrected = np.full((runs, runs), np.nan)
+    if len(values) > 1:
+        corrected[a, b] = corrected[b, a] = holm(sign_flip_p(values[:, a] - values[:, b], seed=seed))
     return corrected
 
 

@@ -15,17 +15,17 @@ _TRIALS = 1000
 _STEPS = 12
 
 
-def detectable(deviation: float, categories: int, tests: int, seeds: float = 0.0) -> float | None:
-    """The true difference that the corrected sign-flip test finds with a chance of ``POWER``; None where the
+def detectable(deviation: np.ndarray, categories: int, tests: int, seeds: np.ndarray) -> np.ndarray | None:
+    """(P,) the true differences that the corrected sign-flip test finds with a chance of ``POWER``; None where the
     categories are too few for it to find any.
 
     Args:
-        deviation: standard deviation of the difference over categories.
+        deviation: (P,) standard deviation of each difference over categories.
         tests: number of tests that are corrected for; the hardest of Holm's steps counts.
-        seeds: variance of the difference that new seeds would bring, which all categories share.
+        seeds: (P,) variance of each difference that new seeds would bring, which all categories share.
     """
     effect = effect_size(categories, LEVEL / tests)
-    return None if effect is None else effect * float(np.sqrt(deviation**2 + categories * seeds))
+    return None if effect is None else effect * np.sqrt(deviation**2 + categories * seeds)
 
 
 @cache

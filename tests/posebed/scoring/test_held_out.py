@@ -61,7 +61,7 @@ def table_of(fold: Make) -> Callable[..., HeldOut]:
 def test_methods_are_compared_over_the_categories_that_their_runs_hold_out(table_of: Callable[..., HeldOut]):
     floor = np.linspace(0.2, 0.5, 8)
     table = table_of({"floor": floor, "good": floor + 0.2, "level": floor + np.resize([0.01, -0.01], 8)})
-    assert [method.name for method in table.methods][0] == "good" and table.units == (*ANIMALS,)
+    assert table.methods[0].name == "good" and table.units == (*ANIMALS,)
     places = {method.name: place for place, method in enumerate(table.methods)}
     good, level = table.above[places["good"]], table.above[places["level"]]
     assert (good.wins, level.wins) == (8, 4) and good.value == pytest.approx(0.2)

@@ -53,6 +53,7 @@ def worse(p: Predictions, pixels: float, seed: int = 0) -> Predictions:
 def test_equal_predictions_differ_by_nothing(drawn: Drawn, compare: Compare, seed: int):
     p = drawn(seed, queries=40, categories=4, episodes=True)
     comparison = compare(a=p, b=p)
+    assert (comparison.against(1)[0] == 1).all()
     for metric in range(len(comparison.metrics)):
         difference = comparison.difference(0, 1, metric)
         assert (difference.value, difference.low, difference.high, difference.sign) == (0, 0, 0, 0)

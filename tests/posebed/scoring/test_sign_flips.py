@@ -114,7 +114,7 @@ def test_permuting_runs_permutes_their_ranks(values: np.ndarray, order: list[int
 
 @pytest.mark.parametrize(("categories", "tests"), [(8, 1), (14, 10), (30, 3)])
 def test_a_difference_of_the_size_told_is_found_in_four_of_five_cases(categories: int, tests: int):
-    told = detectable(0.1, categories, tests)
+    told = detectable(np.array([0.1]), categories, tests, np.zeros(1))
     assert told is not None
     noise = np.random.default_rng(7).normal(0, 0.1, (categories, 400))
     found = (sign_flip_p(noise + told) <= LEVEL / tests).mean()
@@ -122,7 +122,8 @@ def test_a_difference_of_the_size_told_is_found_in_four_of_five_cases(categories
 
 
 def test_few_categories_tell_no_difference_and_seeds_make_it_larger():
-    assert detectable(0.1, 5, 1) is None and detectable(0.1, 1, 1) is None
+    one, none = np.array([0.1]), np.zeros(1)
+    assert detectable(one, 5, 1, none) is None and detectable(one, 1, 1, none) is None
     assert effect_size(6, LEVEL) is not None and effect_size(6, LEVEL / 2) is None
-    alone, with_seeds = detectable(0.1, 10, 3), detectable(0.1, 10, 3, seeds=0.01)
+    alone, with_seeds = detectable(one, 10, 3, none), detectable(one, 10, 3, one**2)
     assert alone is not None and with_seeds is not None and with_seeds == pytest.approx(alone * np.sqrt(11))

@@ -93,7 +93,7 @@ def test_a_model_that_is_shown_no_supports_has_the_point_of_zero_shots(params: P
     spec = CATALOG.model("proto_net")
     monkeypatch.setitem(vars(spec), "protocol", lambda config: {"shots": "0", "told": "keypoint names"})
     assert curve_entries(params, CATALOG, "proto-net-1shot", [0], []) == {}
-    with pytest.raises(ValueError, match="--shots must be 0 for proto-net-1shot, as proto_net is shown no support"):
+    with pytest.raises(ValueError, match="--shots must be 0 for proto-net-1shot, since proto_net is shown no"):
         curve_entries(params, CATALOG, "proto-net-1shot", [0, 5], [])
 
 
