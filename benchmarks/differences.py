@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from figures import arguments, recording
-from report import Figures, alone, drawn, made, open_page, print_time
+from report import MODELS, Figures, alone, drawn, made, open_page, print_time
 
 from posebed.catalog import installed
 from posebed.config import ScoringConfig
@@ -34,7 +34,8 @@ PAIRS = tuple((k, k + 1) for k in range(0, 16, 2))
 
 def of_run(place: int, seeds: int, rng: np.random.Generator) -> Result:
     """A result of the common ground; the last run is the floor."""
-    result = made(1, rng).model_copy(update={"key": f"run-{place:05}", "fingerprint": f"{place:064x}", "curve": []})
+    own = {"key": f"run-{place:05}", "fingerprint": f"{place:064x}", "model": MODELS[place % len(MODELS)], "curve": []}
+    result = made(1, rng).model_copy(update=own)
     members = [result.as_member().model_copy(update={"seed": seed}) for seed in range(seeds)]
     return result.model_copy(update={"seeds": (*range(seeds),), "members": (*members,), "queries": QUERIES})
 
@@ -65,7 +66,7 @@ def build(folder: Path) -> Figures:
     def read(key: str) -> list[Predictions]:
         return [read_predictions(path) for path in sorted((folder / "runs" / key[4:]).glob("*.parquet"))]
 
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     grounds = ground_sections(results, read, None, ScoringConfig(), specs)
     print_time("common ground: reading the tables, measures, intervals, tests", start)
     now = time.perf_counter()
@@ -76,7 +77,7 @@ def build(folder: Path) -> Figures:
     print_time("page, tables, figures and JSON", now)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-    print(f"{peak:8.2f} GiB")
+    print(f"{time.process_time() - busy:8.2f} s of a processor, {peak:.2f} GiB")
     return {"seconds": f"{seconds:.0f} s", "memory": f"{peak:.1f} GiB"}
 
 
