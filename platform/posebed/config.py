@@ -312,6 +312,10 @@ class RunConfig(TrainingConfig):
     there is none. Keypoints are matched by name."""
     params_from: Key | None = None
     """The search whose best trial is laid below the run's own settings."""
+    method: Key | None = None
+    """What runs are the same method, though on other splits: each holding out other categories, which makes a line of
+    the table over held-out categories, or with other shots or training sizes, which makes a learning curve. By default
+    a run is a method of its own, named like its key."""
 
     @field_validator("seeds")
     @classmethod

@@ -46,6 +46,7 @@ HOMES = {
     "sleap_io": {"formats/sleap.py"},
     "onnx": {"export/onnx_file.py"},
     "onnxruntime": {"export/onnx_file.py"},
+    "scipy": {"scoring/paired.py", "scoring/power.py", "scoring/ranks.py", "reporting/compare.py"},
     "mlflow": {"reporting/mlflow_client.py", "reporting/tracking.py", "reporting/search_tracking.py"},
 }
 

@@ -216,6 +216,7 @@ class GraphMaker:
             predictions.append(self._add("predict", key, run, seed=seed, identity=identity, needs=(train,)))
         preset = None if refused else self._preset(run)
         settings = flattened({"scoring": self._params.scoring.model_dump(mode="json"), "preset": preset})
+        settings |= {"method": run.method} if run.method else {}
         identity = Identity(settings, after=self._after(predictions), code=self.code_of("score"))
         self._add("score", key, run, identity=identity, needs=tuple(predictions))
 
