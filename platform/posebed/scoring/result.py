@@ -94,15 +94,17 @@ class Epoch(Section):
 
 
 class Cost(Section):
-    parameters: int
-    gflops: float | None
+    """None where it is not known, as of answers that were made elsewhere."""
+
+    parameters: int | None = None
+    gflops: float | None = None
     """Billions of multiply-adds for one crop, which the papers of the field call GFLOPs: with all that is computed of
     its supports, as if no other query shared them. None where the model makes none."""
-    ms_per_image: float
+    ms_per_image: float | None = None
     """Prediction time per crop, median over batches; of the time for supports, the share of one of the queries that
     are answered with them."""
-    train_seconds: float
-    device: str
+    train_seconds: float | None = None
+    device: str = ""
 
 
 class Provenance(Section):
@@ -116,9 +118,9 @@ class Provenance(Section):
     episodes_hash: str | None
     lock_hash: str
     checkpoint_hash: str
-    """sha256 of the weights that predicted."""
+    """sha256 of the weights that predicted, or of the file that was submitted."""
     checkpoint: str
-    """Where those weights lie, relative to the project."""
+    """Where those weights or that file lie, relative to the project."""
     software: dict[str, str]
     hardware: str
     created: str
@@ -155,8 +157,11 @@ class Result(Section):
     fingerprint: str
     """Identity of what decides the numbers; of a run with several members, made of theirs."""
     model: str
+    """Its name; of a submission ``submitted``."""
     floor: bool = False
     """Whether the model ignores the picture."""
+    submitted: bool = False
+    """Whether the answers were made elsewhere and handed in."""
     task: str
     data: str
     split: str
