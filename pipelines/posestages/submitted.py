@@ -65,7 +65,7 @@ def score_submission(key: str, params: Params, catalog: Catalog, origin: Origin)
         answered={name: words for name, words in answered.items() if words},
         **dict(score_predictions(table, params.scoring, specs)),
         curve=[],
-        cost=Cost(),
+        cost=Cost(parameters=None, gflops=None, ms_per_image=None, train_seconds=None, device=""),
         provenance=provenance.model_copy(update={"hardware": "not known, as the answers were made elsewhere"}),
     )
     result = combined([own], [table], params.scoring, specs)

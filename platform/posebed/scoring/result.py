@@ -96,15 +96,16 @@ class Epoch(Section):
 class Cost(Section):
     """None where it is not known, as of answers that were made elsewhere."""
 
-    parameters: int | None = None
-    gflops: float | None = None
+    parameters: int | None
+    gflops: float | None
     """Billions of multiply-adds for one crop, which the papers of the field call GFLOPs: with all that is computed of
     its supports, as if no other query shared them. None where the model makes none."""
-    ms_per_image: float | None = None
+    ms_per_image: float | None
     """Prediction time per crop, median over batches; of the time for supports, the share of one of the queries that
     are answered with them."""
-    train_seconds: float | None = None
-    device: str = ""
+    train_seconds: float | None
+    device: str
+    """Empty where it is not known."""
 
 
 class Provenance(Section):

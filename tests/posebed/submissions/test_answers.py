@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -54,7 +54,7 @@ def written(answers: Answers, path: Path) -> Path:
     if path.suffix == ".json":
         path.write_text(json.dumps(answers))
     else:
-        pq.write_table(pa.Table.from_pylist(answers), path)
+        pd.DataFrame(answers).to_parquet(path, index=False)
     return path
 
 

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -49,7 +49,7 @@ def scored_project(prepared_project: Path, empty_tracker: Path, tmp_path_factory
         for key in ("floor", "prototypes"):
             project.run(key).train()
         Path("floor.json").write_text(json.dumps(answers_of("floor")))
-        pq.write_table(pa.Table.from_pylist(answers_of("prototypes")), "prototypes.parquet")
+        pd.DataFrame(answers_of("prototypes")).to_parquet("prototypes.parquet", index=False)
     return folder
 
 
@@ -136,7 +136,7 @@ def test_it_is_stale_when_anything_that_decides_its_numbers_changes():
     file = Path("submissions/theirs.parquet")
     answers = pq.read_table(file).to_pylist()
     answers[0]["keypoints"][0] += 20
-    pq.write_table(pa.Table.from_pylist(answers), file)
+    pd.DataFrame(answers).to_parquet(file, index=False)
     assert state("theirs") == (State.STALE, "file submissions/theirs.parquet")
     assert identities(read_params(PARAMS))["benchmark"] != benchmark
     former = result("theirs")
