@@ -14,13 +14,17 @@ import pytest
 
 import command_line
 import posebed
+from posebed import provenance
 from posebed.config import read_params
 from posebed.jobs.outcomes import State
-from posebed.places import PARAMS
+from posebed.places import PARAMS, prepared_folder, split_folder
 from posebed.predictions import PREDICTIONS, read_predictions
 from posebed.scoring.result import Result, read_result
+from posestages import split
 from posestages.benchmark import read_project
 from posestages.identities import identities
+from posestages.reads import reads
+from posestages.score import score
 
 MEASURED = ("scores", "by_category", "by_keypoint", "instances", "images", "queries", "without_keypoints", "protocol")
 
@@ -113,6 +117,7 @@ def test_it_stands_in_the_report_beside_the_runs_and_is_marked_there():
         assert marked["theirs"] == "True" and marked["prototypes"] == "False"
     page = Path("report/index.html").read_text()
     assert '<span class="below">submitted</span>' in page and "submitted file" in page
+    assert "2 runs of 2 models and 1 submission under 2 protocols." in page
     trace = command_line.posebed("why", "theirs").stdout
     assert "submissions/theirs.parquet" in trace and "not known, as the answers were made elsewhere" in trace
     from mlflow import MlflowClient
@@ -153,9 +158,6 @@ def test_it_is_stale_when_anything_that_decides_its_numbers_changes():
 
 
 def test_other_episodes_are_told_with_the_number_of_queries_that_have_no_answer():
-    from posebed.places import prepared_folder, split_folder
-    from posestages import split
-
     submit("prototypes.parquet", "--name", "theirs", "--split", "held-out")
     PARAMS.write_text(PARAMS.read_text().replace("episodes: 4,", "episodes: 5,"))
     split.split(read_params(PARAMS), "held-out", prepared_folder("quads"), split_folder("held-out"))
@@ -187,6 +189,37 @@ def test_other_episodes_are_told_with_the_number_of_queries_that_have_no_answer(
 )
 def test_what_cannot_be_scored_is_refused_and_leaves_nothing(words: list[str], sentence: str):
     assert sentence in refused("submit", *words)
+
+
+def test_a_machine_needs_no_more_than_what_the_task_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    submit("prototypes.parquet", "--name", "theirs", "--split", "held-out")
+    project, here = read_project(), result("theirs")
+    elsewhere = tmp_path / "elsewhere"
+    for path in reads(project.graph.tasks["score theirs"], project.params):
+        (elsewhere / path).parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            shutil.copytree(path, elsewhere / path)
+        elif path.exists():
+            shutil.copy(path, elsewhere / path)
+    origin = provenance.origin(prepared_folder("quads"))
+    monkeypatch.chdir(elsewhere)
+    there = score("theirs", project.params, project.catalog, origin)
+    assert there.model_copy(update={"provenance": here.provenance}) == here
+
+
+def test_answers_without_supports_stand_on_common_ground_with_those_that_were_shown_some():
+    assert command_line.posebed("queries", "held-out", "--task", "category_specific").returncode == 0
+    queries = json.loads(Path("queries.json").read_text())["queries"]
+    middle = [{"record": q["record"], "keypoints": [*_middle(q["bbox"]), 0.5] * 17} for q in queries]
+    Path("middle.json").write_text(json.dumps(middle))
+    submit("middle.json", "--name", "middle", "--split", "held-out", "--task", "category_specific")
+    with Path("report/common_ground.csv").open() as file:
+        met = {line["run"]: line["task"] for line in csv.DictReader(file)}
+    assert met == {"middle": "category_specific", "prototypes": "category_agnostic"}
+
+
+def _middle(box: list[float]) -> tuple[float, float]:
+    return box[0] + box[2] / 2, box[1] + box[3] / 2
 
 
 def test_queries_are_written_for_others(here: Path):
