@@ -53,7 +53,7 @@ def scored_project(prepared_project: Path, empty_tracker: Path, tmp_path_factory
         for key in ("floor", "prototypes"):
             project.run(key).train()
         Path("floor.json").write_text(json.dumps(answers_of("floor")))
-        pd.DataFrame(answers_of("prototypes")).to_parquet("prototypes.parquet", index=False)
+        pd.DataFrame(answers_of("prototypes")).to_parquet(Path("prototypes.parquet"), index=False)
     return folder
 
 
