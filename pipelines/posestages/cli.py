@@ -15,7 +15,7 @@ from rich.table import Table
 from posebed.catalog import Catalog, installed
 from posebed.places import PARAMS
 from posebed.yamlfile import parse_yaml
-from posestages import cli_tasks, cli_trained, stage
+from posestages import cli_submissions, cli_tasks, cli_trained, stage
 
 if TYPE_CHECKING:
     from posebed.records import Dataset
@@ -29,6 +29,7 @@ app = typer.Typer(
 console = Console()
 app.add_typer(cli_tasks.app)
 app.add_typer(cli_trained.app)
+app.add_typer(cli_submissions.app)
 
 
 def _catalog() -> Catalog:

@@ -31,7 +31,7 @@ FLOORS = (
     {"experiment"},
     {"metrics"},
     {"data", "scoring"},
-    {"annotations", "training", "reporting"},
+    {"annotations", "training", "reporting", "submissions"},
     {"formats"},
     {"datasets", "inference"},
     {"export"},

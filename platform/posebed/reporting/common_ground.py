@@ -276,7 +276,7 @@ def _line(section: GroundSection, place: int) -> Line:
     line: dict[str, object] = {
         **{name: getattr(run, name) for name in ("data", "split")},
         "ground": "; ".join(f"{name}: {value}" for name, value in section.facts.items()),
-        **{"run": run.key, "seeds": len(run.seeds), "model": run.model, "task": run.task},
+        **{"run": run.key, "seeds": len(run.seeds), "model": run.model, "task": run.task, "submitted": run.submitted},
         "reference": section.runs[section.reference].key,
         **dict(zip(("wins", "ties", "losses"), section.tally(place, section.reference), strict=True)),
     }

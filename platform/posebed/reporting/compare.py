@@ -190,9 +190,12 @@ def summary(tables: Sequence[Table]) -> tuple[str, str]:
     """In words: how much was compared, and which run leads each protocol."""
     if not tables:
         return ("No run has a result yet.", "Train and score one, and this page fills.")
-    runs = [row.result for table in tables for row in table.rows]
+    results = [row.result for table in tables for row in table.rows]
+    runs = [result for result in results if not result.submitted]
+    others = len(results) - len(runs)
+    submitted = f" and {_counted(others, 'submission')}" if others else ""
     first = (
-        f"{_counted(len(runs), 'run')} of {_counted(len({r.model for r in runs}), 'model')} "
+        f"{_counted(len(runs), 'run')} of {_counted(len({r.model for r in runs}), 'model')}{submitted} "
         f"under {_counted(len(tables), 'protocol')}."
     )
     leaders: dict[str, list[str]] = {}

@@ -77,6 +77,7 @@ def _leader_line(row: Row, ambiguous: set[str]) -> Line:
         **_identity(result),
         **{name: getattr(result, name) for name in ("model", "pack")},
         "seeds": len(result.seeds),
+        "submitted": result.submitted,
         **result.answered,
         "floor_difference": row.difference(),
         "floor_verdict": row.verdict(),

@@ -31,6 +31,8 @@ class HeadlineRow(Section):
     run: str
     family: str
     """category-specific or category-agnostic."""
+    submitted: bool = False
+    """Whether the answers were made elsewhere."""
     seeds: int
     value: float
     """Mean over seeds."""
@@ -100,7 +102,8 @@ def _of_protocol(table: Table) -> HeadlineTable:
 
 def _row(run: Result, value: float, spread: float | None, low: float | None, high: float | None) -> HeadlineRow:
     family = run.task.replace("_", "-")
-    return HeadlineRow(run=run.key, family=family, seeds=len(run.seeds), value=value, spread=spread, low=low, high=high)
+    about = {"run": run.key, "family": family, "submitted": run.submitted, "seeds": len(run.seeds)}
+    return HeadlineRow(**about, value=value, spread=spread, low=low, high=high)
 
 
 def _shots(facts: Mapping[str, str]) -> str:

@@ -94,15 +94,18 @@ class Epoch(Section):
 
 
 class Cost(Section):
-    parameters: int
+    """None where it is not known, as of answers that were made elsewhere."""
+
+    parameters: int | None
     gflops: float | None
     """Billions of multiply-adds for one crop, which the papers of the field call GFLOPs: with all that is computed of
     its supports, as if no other query shared them. None where the model makes none."""
-    ms_per_image: float
+    ms_per_image: float | None
     """Prediction time per crop, median over batches; of the time for supports, the share of one of the queries that
     are answered with them."""
-    train_seconds: float
+    train_seconds: float | None
     device: str
+    """Empty where it is not known."""
 
 
 class Provenance(Section):
@@ -116,9 +119,9 @@ class Provenance(Section):
     episodes_hash: str | None
     lock_hash: str
     checkpoint_hash: str
-    """sha256 of the weights that predicted."""
+    """sha256 of the weights that predicted, or of the file that was submitted."""
     checkpoint: str
-    """Where those weights lie, relative to the project."""
+    """Where those weights or that file lie, relative to the project."""
     software: dict[str, str]
     hardware: str
     created: str
@@ -166,10 +169,13 @@ class Result(Section):
     fingerprint: str
     """Identity of what decides the numbers; of a run with several members, made of theirs."""
     model: str
+    """Its name; of a submission ``submitted``."""
     method: str | None = None
     """What runs on other splits are the same method; None in results that did not say so."""
     floor: bool = False
     """Whether the model ignores the picture."""
+    submitted: bool = False
+    """Whether the answers were made elsewhere and handed in."""
     task: str
     data: str
     split: str
