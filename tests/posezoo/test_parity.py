@@ -26,7 +26,7 @@ from posezoo.blocks.deconv import heatmap_head
 
 CHECKED_ELSEWHERE = {"codecs", "codecs_legacy", "warps_flip", "metrics"}
 """Folders without a model, which the tests of the data and of the metrics read."""
-WITHOUT_A_MODEL = {"capex", "edgecape", "protopose"}
+WITHOUT_A_MODEL = {"capex", "edgecape"}
 """Folders of models that the zoo does not have."""
 SHARED = {"case", "episodes", "heatmap_models", "two_stage"}
 ADAPTED = sorted({module.name for module in pkgutil.iter_modules(parity_adapters.__path__)} - SHARED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import timm
@@ -12,7 +12,7 @@ from timm.models import get_pretrained_cfg_value
 from torch import Tensor, nn
 
 from posebed.config import Positive, Section
-from posebed.training.state_dict import fill
+from posebed.training.state_dict import State, fill
 from posezoo.blocks.weights import read_weights
 
 
@@ -32,6 +32,16 @@ class MapConfig(BackboneConfig):
 
     stride: Positive = 32
     """Stride of the backbone's map that is used."""
+
+
+def resized_positions(state: State, trunk: Any) -> State:
+    """A vision transformer's weights with the table of positions (1, N, C), of a square, for the trunk's grid of
+    patches; its class token stays."""
+    positions = state.get("pos_embed")
+    if positions is None or positions.shape == trunk.pos_embed.shape:
+        return state
+    grid_size, others = trunk.patch_embed.grid_size, trunk.num_prefix_tokens
+    return {**state, "pos_embed": resample_abs_pos_embed(positions, grid_size, num_prefix_tokens=others)}
 
 
 class Features(nn.Module):
@@ -54,6 +64,7 @@ class Features(nn.Module):
         size: tuple[int, int] | None = None,
         *,
         final_norm: bool = False,
+        resized: Callable[[State, Any], State] = resized_positions,
         **settings: Any,
     ) -> None:
         """
@@ -64,6 +75,7 @@ class Features(nn.Module):
             size: height and width of the pictures, for backbones that are built for one size. Their tables of
                 positions are resized from those of the weights.
             final_norm: keep the normalisation behind the last block, and apply it to the maps.
+            resized: from the weights' state dictionary and the trunk to one of the trunk's shapes.
             settings: of timm's model, such as ``drop_path_rate``.
 
         Raises:
@@ -82,7 +94,7 @@ class Features(nn.Module):
         trunk.prune_intermediate_layers(self.indices, prune_norm=not final_norm, prune_head=True)
         state = read_weights(weights, name)
         if state is not None:
-            fill(trunk, {n: _resized(t, trunk) if n == "pos_embed" else t for n, t in state.items()}, complete, weights)
+            fill(trunk, resized(state, trunk), complete, weights)
         self.trunk, self.final_norm = trunk, final_norm
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -124,10 +136,3 @@ def _indices(info: Sequence[dict[str, Any]], strides: Sequence[int], backbone: s
             f"{', '.join(map(str, strides))}"
         )
     return [deepest[stride] for stride in strides]
-
-
-def _resized(positions: Tensor, trunk: Any) -> Tensor:
-    """A vision transformer's table (1, N, C), of a square, for the trunk's grid of patches; its class token stays."""
-    if positions.shape == trunk.pos_embed.shape:
-        return positions
-    return resample_abs_pos_embed(positions, trunk.patch_embed.grid_size, num_prefix_tokens=trunk.num_prefix_tokens)

@@ -1,0 +1,471 @@
+"""ProtoPose: a vision transformer with a prompt for each named keypoint, fine-tuned on the supports of all test categories.
+
+Read from the released code; the paper's text was not available. Supports are never encoded: the whole network takes some
+steps on them, while the prompts move towards the features at the annotated points. Ours differs, or settles what is open:
+
+- A family's bank has a row for each keypoint name in the data, lower-cased; the release keeps a table of harmonised names.
+  MP-100's "animal body" is one family here, and mammals, birds and insects there.
+- A training batch has equally many episodes of each category, whose query and supports are its pictures; the release
+  takes equally many pictures of each family.
+- Fine-tuning is in single precision; the release's is in half precision with several shots. Supports are varied within
+  their crop, which is black outside. Draws depend on the seed and the supports alone.
+- Validation fine-tunes for as many steps as the test; the release's for 20.
+- ``prompts: fresh`` and ``prompts: support`` are ours: see ``Config.prompts``.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from posebed.config import AugmentConfig, Positive, Share, TrainConfig
+from posebed.contracts import ModelSpec, Paper, Setting, Task
+from posebed.data.augment import augmentation, draw, warp_torch
+from posebed.data.codecs import HeatmapCodec
+from posebed.pose import EpisodeBatch, Keypoints
+from posebed.space import Choice
+from posebed.training.engine import make_optimizer
+from posezoo.blocks import heatmap
+from posezoo.blocks.adaptation import Supports, supports_of
+from posezoo.blocks.heatmap import FlipTest
+from posezoo.blocks.normalise import Normalise
+from posezoo.blocks.precision import at_least_single
+from posezoo.blocks.prompt_banks import PromptBanks, features_at, mean_over_shots, moved, prompts_at
+from posezoo.blocks.prompted_vit import PromptedConfig, PromptedViT
+
+# B batch, S shots, K keypoints, N pictures, R rows of prompts, C channels, h w heatmap
+
+UNDECAYED = ("vector", "position")
+"""Parameters without weight decay, in training and in fine-tuning."""
+TOLD = {
+    "named": "keypoint names, trained on the supports of all test categories",
+    "fresh": "keypoint names of the test categories alone, trained on the supports of all test categories",
+}
+"""What a model of these prompts learns of a category beyond its own supports."""
+
+
+class Config(PromptedConfig):
+    prompts: Literal["named", "fresh", "support"] = "named"
+    """What a keypoint is looked for by. named: the row of its name in its family's bank, which training may have
+    trained, as released. fresh: the same, but every test begins with untrained rows, so that no test keypoint's name was
+    trained. support: the features at the episode's annotated points; no names, no mirrored partners, and each episode
+    fine-tunes on its own supports."""
+    flip_test: Literal["off", "plain"] = "plain"
+    """Average with the heatmaps of the mirrored picture; off with ``prompts: support``."""
+    upsample: Positive = 4
+    """Factor from the patches' map to the heatmaps."""
+    sigma: Annotated[float, Field(gt=0)] = 2.0
+    """Standard deviation of the target's Gaussian, in heatmap cells."""
+    momentum: Share = 0.9
+    """Share of a prompt that stays when it moves towards a keypoint's feature."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.75
+    """Factor of the learning rate from each block to the one before, in training and in fine-tuning."""
+    steps: Annotated[int, Field(ge=0)] = 40
+    """Steps of fine-tuning; 0 tells what training knows without supports."""
+    inner_lr: Annotated[float, Field(gt=0)] = 1e-4
+    """Learning rate of fine-tuning, by AdamW."""
+    inner_decay: Annotated[float, Field(ge=0)] = 0.1
+    """Weight decay of fine-tuning."""
+    frozen: Annotated[int, Field(ge=0)] = 0
+    """First blocks that fine-tuning leaves as they are, and the patches' embedding with them: 9 across
+    super-categories."""
+    copies: Positive = 4
+    """Augmented copies of a support in each step of fine-tuning; of several supports half as many each."""
+    single: tuple[str, ...] = ("clothes", "animal body", "animal face")
+    """Families of whose supports each step takes one copy."""
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Scale augmentation in fine-tuning, as in ``AugmentConfig``."""
+    rotation: Annotated[float, Field(ge=0, le=180)] = 40.0
+    """Rotation augmentation in fine-tuning, likewise."""
+    shift: Share = 0.15
+    """Shift augmentation of half of the copies, likewise."""
+    flip: Share = 0.5
+    """Share of the copies that are mirrored, with their partners exchanged; none with ``prompts: support``."""
+    seed: int = 0
+    """Seed of fine-tuning and of fresh prompts."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_names(cls, given: Any) -> Any:
+        """Without names there are no partners, unless they are asked for."""
+        unpaired = isinstance(given, Mapping) and given.get("prompts") == "support"
+        return {"flip_test": "off", "flip": 0.0, **given} if unpaired else given
+
+    @model_validator(mode="after")
+    def _partners_need_names(self) -> Config:
+        if self.prompts == "support" and (self.flip_test != "off" or self.flip):
+            raise ValueError(
+                "prompts: support must go with flip_test: off and flip: 0, since it knows no mirrored partners, but they "
+                f"are {self.flip_test} and {self.flip:g}"
+            )
+        return self
+
+
+class Prediction(NamedTuple):
+    heatmaps: Tensor
+    """(B, n, K, h, w), of the query alone or in training of its supports as well."""
+    features: Tensor | None = None
+    """The patches' maps of the same pictures, (B n, C, h, w) without gradients; in training alone."""
+
+
+class Learnt(NamedTuple):
+    """What a round's supports taught."""
+
+    network: Network
+    vectors: Tensor
+    """(R, C) prompts."""
+
+
+class Samples(NamedTuple):
+    """Pictures of one step, in an order that their content decides."""
+
+    image: Tensor
+    """(N, 3, H, W)"""
+    keypoints: Keypoints
+    """(N, K)"""
+    category: Tensor
+    """(N,)"""
+
+
+class Network(nn.Module):
+    """Pictures and prompts to heatmaps: the decoder has ten numbers."""
+
+    def __init__(self, config: Config, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.encoder, self.upsample = PromptedViT(config, size), config.upsample
+        self.normalise = Normalise(self.encoder.mean, self.encoder.std)
+        self.decoder = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, image: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 3, H, W) in 0..255 and (N, K, C) to heatmaps (N, K, h, w), and the patches' map (N, C, h, w)."""
+        patches, tokens = self.encoder(self.normalise(image), prompts)
+        # Products first: enlarging the patches' map gives the same, of hundreds of channels.
+        scores = self.enlarged(torch.einsum("nkc, nchw -> nkhw", tokens, patches))
+        deviation, mean = torch.std_mean(scores, (2, 3), keepdim=True, correction=0)
+        scores = (scores - mean) / (deviation + 1e-8)
+        return at_least_single(self.decoder(scores.flatten(0, 1)[:, None])).view_as(scores), patches.detach()
+
+    def enlarged(self, maps: Tensor) -> Tensor:
+        """In single precision."""
+        return functional.interpolate(
+            at_least_single(maps), scale_factor=self.upsample, mode="bilinear", align_corners=False
+        )
+
+    @torch.no_grad()
+    def features_at(self, patches: Tensor, keypoints: Keypoints, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Features (N, K, C) of the enlarged maps, and which keypoints are seen (N, K); picture by picture, as enlarged
+        maps are large."""
+        of = [
+            features_at(self.enlarged(patches[n : n + 1]), Keypoints(keypoints.xy[[n]], keypoints.weight[[n]]), size)
+            for n in range(len(patches))
+        ]
+        features, seen = zip(*of, strict=True)
+        return torch.cat(features), torch.cat(seen)
+
+
+class ProtoPose(nn.Module, ABC):
+    """What all prompts have in common. Subclasses say where they start."""
+
+    def __init__(self, config: Config, setting: Setting) -> None:
+        super().__init__()
+        self.config, self.size = config, setting.size
+        self.network = Network(config, setting.size)
+        height, width = (config.upsample * side for side in self.network.encoder.grid)
+        self.codec = HeatmapCodec(setting.size, (height, width), config.sigma, "udp")
+        self.flip_test = FlipTest(config.flip_test, setting)
+        self.single = tuple(category.family in config.single for category in setting.categories)
+        half = {"shift_share": 0.5}
+        self.augment = AugmentConfig(
+            scale=config.scale, rotation=config.rotation, shift=config.shift, flip=config.flip, **half
+        )
+        self.inner = TrainConfig(
+            optimizer="adamw", lr=config.inner_lr, weight_decay=config.inner_decay, undecayed=UNDECAYED
+        )
+        self._last: tuple[object, Learnt] | None = None
+
+    @abstractmethod
+    def start(self, samples: Samples) -> Tensor:
+        """The prompts (R, C) that fine-tuning on these starts from."""
+
+    @abstractmethod
+    def rows_of(self, category: Tensor) -> Tensor:
+        """The rows (N, K) of the keypoints of categories (N,)."""
+
+    def train(self, mode: bool = True) -> Self:
+        """The mode; what the last supports taught is forgotten, as stored weights may change before the next."""
+        self._last = None
+        return super().train(mode)
+
+    # --- in evaluation
+
+    def answered(self, batch: EpisodeBatch) -> Prediction:
+        """Predictions of the queries, each by what its own supports alone teach, learnt once for all queries of the same
+        supports. The last are kept for the next batch, which may begin with more of their queries."""
+        supports, category = supports_of(batch), batch.category.tolist()
+        rows: dict[object, list[int]] = {}
+        for row, each in enumerate(supports):
+            rows.setdefault((category[row], each.digests), []).append(row)
+        heatmaps: dict[int, Tensor] = {}
+        for key, queries in rows.items():
+            if self._last is None or self._last[0] != key:
+                self._last = key, self.learnt([supports[queries[0]]], [category[queries[0]]])
+            found = self.located(batch.image[queries], batch.category[queries], self._last[1])
+            heatmaps |= dict(zip(queries, found, strict=True))
+        return Prediction(torch.stack([heatmaps[row] for row in range(len(batch))])[:, None])
+
+    def located(self, image: Tensor, category: Tensor, learnt: Learnt) -> Tensor:
+        """Heatmaps (N, K, h, w), by the flip test."""
+        prompts = prompts_at(learnt.vectors, self.rows_of(category))
+        return self.flip_test.of(lambda picture: learnt.network(picture, prompts)[0], image, category)
+
+    def learnt(self, supports: Sequence[Supports], category: Sequence[int]) -> Learnt:
+        """What the supports of some categories teach a copy of the network, and the prompts. It depends on nothing else
+        but the seed, and not on the order of the categories."""
+        pairs = sorted(zip(supports, category, strict=True), key=lambda pair: (pair[0].digests, pair[1]))
+        samples, digests, copies = _joined(pairs)
+        device = samples.image.device
+        seed = int(np.random.default_rng([self.config.seed, *digests]).integers(2**62))
+        # Small steps get lost in half precision.
+        with (
+            torch.autocast(device.type, enabled=False),
+            torch.random.fork_rng([device] if samples.image.is_cuda else []),
+        ):
+            torch.manual_seed(seed)
+            vectors = self.start(samples)
+            shots = len(supports[0].digests)
+            copies = [1 if self.single[of] else max(1, self.config.copies // min(2, shots)) for of in copies]
+            return self.fine_tuned(vectors, self._varied(samples, digests, copies))
+
+    def fine_tuned(self, vectors: Tensor, steps: Iterator[Samples]) -> Learnt:
+        """The network after a step of AdamW on each of the samples, and the prompts after they moved with each: by the
+        features of before the step."""
+        network = copy.deepcopy(self.network)
+        optimizer = make_optimizer(network, self.inner, self.inner_rates())
+        network.train()
+        for samples in steps:
+            rows = self.rows_of(samples.category)
+            with torch.enable_grad():
+                heatmaps, patches = network(samples.image, prompts_at(vectors, rows))
+                self.error(heatmaps, samples.keypoints).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            features, seen = network.features_at(patches, samples.keypoints, self.size)
+            vectors = moved(vectors, rows, features, seen, self.config.momentum)
+        return Learnt(network.eval().requires_grad_(False), vectors)
+
+    def inner_rates(self) -> Mapping[str, float]:
+        """Factors of the learning rate in fine-tuning."""
+        rates = dict(rates_of("", self.config))
+        first = ("encoder.trunk.patch_embed.", *(f"encoder.trunk.blocks.{i}." for i in range(self.config.frozen)))
+        return rates | dict.fromkeys(first if self.config.frozen else (), 0.0)
+
+    def _varied(self, samples: Samples, digests: Sequence[int], copies: Sequence[int]) -> Iterator[Samples]:
+        """The samples of each step: copies of each, turned, scaled, shifted and mirrored anew."""
+        steps = self.config.steps
+        nowhere, half = np.zeros((steps, 1, 2)), np.zeros((steps, 1))
+        places = [(n, copy) for n, number in enumerate(copies) for copy in range(number)]
+        draws = [draw(np.random.default_rng([self.config.seed, digests[n], copy]), steps) for n, copy in places]
+        changes = [augmentation(self.augment, each, self.size, nowhere, half) for each in draws]
+        of = torch.tensor([n for n, _ in places], device=samples.category.device)
+        crops, category = samples.image[of].permute(0, 2, 3, 1), samples.category[of]
+        xy, weight = samples.keypoints.xy[of], samples.keypoints.weight[of]
+        partner = self.flip_test.index[category]
+        for step in range(steps):
+            affine = np.stack([change.affine[step] for change in changes])
+            flipped = torch.tensor([bool(change.flipped[step]) for change in changes], device=of.device)
+            matrix = torch.from_numpy(affine).to(xy)
+            place = torch.where(flipped[:, None], partner, torch.arange(xy.shape[1], device=of.device))
+            varied = (xy @ matrix[..., :2].mT + matrix[:, None, :, 2]).gather(1, place[..., None].expand_as(xy))
+            yield Samples(warp_torch(crops, affine, self.size), Keypoints(varied, weight.gather(1, place)), category)
+
+    # --- in training
+
+    def error(self, heatmaps: Tensor, keypoints: Keypoints) -> Tensor:
+        """Half the squared error of heatmaps (N, K, h, w), mean over cells, then over the keypoints by their weights."""
+        target, weight = self.codec.encode(keypoints)
+        squared = (heatmaps - target).square().mean((2, 3))
+        return 0.5 * (squared * weight).sum() / weight.sum().clamp(min=1e-8)
+
+    def losses(self, prediction: Prediction, batch: EpisodeBatch) -> Mapping[str, Tensor]:
+        shown = _annotated(batch, prediction.heatmaps.shape[1])
+        return {"heatmap": self.error(prediction.heatmaps.flatten(0, 1), shown)}
+
+    def decode(self, prediction: Prediction, batch: EpisodeBatch) -> Keypoints:
+        """Peaks of the queries' heatmaps."""
+        return heatmap.decode(self.codec, prediction.heatmaps[:, 0])
+
+
+class NamedPrompts(ProtoPose):
+    """Prompts of banks. In evaluation it learns from the supports of a whole round (``RoundLearner``)."""
+
+    def __init__(self, config: Config, setting: Setting) -> None:
+        super().__init__(config, setting)
+        self.banks = PromptBanks(setting, config.width)
+
+    def start(self, samples: Samples) -> Tensor:
+        return self.banks.fresh(self.config.seed) if self.config.prompts == "fresh" else self.banks.vectors
+
+    def rows_of(self, category: Tensor) -> Tensor:
+        return self.banks.rows[category]
+
+    def learn_round(self, batch: EpisodeBatch) -> Learnt:
+        return self.learnt(supports_of(batch), batch.category.tolist())
+
+    def locate_after(self, batch: EpisodeBatch, learnt: Learnt) -> Prediction:
+        return Prediction(self.located(batch.image, batch.category, learnt)[:, None])
+
+    def forward(self, batch: EpisodeBatch) -> Prediction:
+        if not self.training:
+            return self.answered(batch)
+        images = torch.cat([batch.image[:, None], batch.support_image], 1)
+        heatmaps, patches = self.network(images.flatten(0, 1), prompts_at(self.banks.vectors, self._rows(batch)))
+        return Prediction(heatmaps.unflatten(0, images.shape[:2]), patches)
+
+    def _rows(self, batch: EpisodeBatch) -> Tensor:
+        """Of the query and the supports in turn, (B (1 + S), K)."""
+        return self.rows_of(batch.category.repeat_interleave(1 + batch.support_image.shape[1]))
+
+    def moved_buffers(self, prediction: Prediction, batch: EpisodeBatch) -> Mapping[str, Tensor]:
+        if prediction.features is None:
+            return {}
+        shown = _annotated(batch, prediction.heatmaps.shape[1])
+        features, seen = self.network.features_at(prediction.features, shown, self.size)
+        rows, momentum = self._rows(batch), self.config.momentum
+        return {"banks.vectors": moved(self.banks.vectors, rows, features, seen, momentum)}
+
+
+class SupportPrompts(ProtoPose):
+    """Prompts of an episode: the mean features of its supports at the annotated points."""
+
+    def start(self, samples: Samples) -> Tensor:
+        with torch.no_grad():
+            patches, _ = self.network.encoder(self.network.normalise(samples.image))
+        return mean_over_shots(*self.network.features_at(patches, samples.keypoints, self.size))
+
+    def rows_of(self, category: Tensor) -> Tensor:
+        return torch.arange(self.flip_test.index.shape[1], device=category.device).expand(len(category), -1)
+
+    def forward(self, batch: EpisodeBatch) -> Prediction:
+        if not self.training:
+            return self.answered(batch)
+        of = zip(batch.support_image, batch.support.xy, batch.support.weight, batch.category, strict=True)
+        starts = [self.start(Samples(image, Keypoints(xy, weight), category)) for image, xy, weight, category in of]
+        return Prediction(self.network(batch.image, torch.stack(starts))[0][:, None])
+
+    def losses(self, prediction: Prediction, batch: EpisodeBatch) -> Mapping[str, Tensor]:
+        """Over the query's keypoints that some support shows."""
+        weight = batch.keypoints.weight * (batch.support.weight.amax(1) > 0)
+        return {"heatmap": self.error(prediction.heatmaps[:, 0], Keypoints(batch.keypoints.xy, weight))}
+
+
+def _annotated(batch: EpisodeBatch, pictures: int) -> Keypoints:
+    """Of so many pictures of each row, the query first: (B n, K)."""
+    xy = torch.cat([batch.keypoints.xy[:, None], batch.support.xy], 1)[:, :pictures]
+    weight = torch.cat([batch.keypoints.weight[:, None], batch.support.weight], 1)[:, :pictures]
+    return Keypoints(xy.flatten(0, 1), weight.flatten(0, 1))
+
+
+def _joined(pairs: Sequence[tuple[Supports, int]]) -> tuple[Samples, list[int], list[int]]:
+    """All supports, their digests and their categories."""
+    digests = [digest for supports, _ in pairs for digest in supports.digests]
+    categories = [category for supports, category in pairs for _ in supports.digests]
+    samples = Samples(
+        torch.cat([supports.image for supports, _ in pairs]),
+        Keypoints(
+            torch.cat([supports.keypoints.xy for supports, _ in pairs]),
+            torch.cat([supports.keypoints.weight for supports, _ in pairs]),
+        ),
+        torch.tensor(categories, device=pairs[0][0].image.device),
+    )
+    return samples, digests, categories
+
+
+def build(config: Config, setting: Setting) -> ProtoPose:
+    return (SupportPrompts if config.prompts == "support" else NamedPrompts)(config, setting)
+
+
+def rates_of(prefix: str, config: Config) -> Mapping[str, float]:
+    """The decoder and the last normalisation at the full rate, each block slower than the next, the patches slowest."""
+    trunk, decay, depth = f"{prefix}encoder.trunk.", config.layer_decay, config.depth
+    slowest = decay ** (depth + 1)
+    blocks = {f"{trunk}blocks.{i}.": decay ** (depth - i) for i in range(depth)}
+    return {f"{trunk}patch_embed.": slowest, f"{trunk}pos_embed": slowest, **blocks}
+
+
+def learning_rates(config: Config) -> Mapping[str, float]:
+    return rates_of("network.", config)
+
+
+def protocol(config: Config) -> Mapping[str, str]:
+    return {"told": TOLD[config.prompts]} if config.prompts in TOLD else {}
+
+
+def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The network's names in the authors' code. Their banks stay as they are called: rows have harmonised names there,
+    which the data's files do not have."""
+    return {_renamed(name): tensor for name, tensor in state.items()}
+
+
+def _renamed(name: str) -> str:
+    name = name.replace("decoder.conv_", "network.decoder.")
+    return f"network.encoder.trunk.{name.removeprefix('encoder.')}" if name.startswith("encoder.") else name
+
+
+SPEC = ModelSpec(
+    tasks=(Task.CATEGORY_AGNOSTIC,),
+    config=Config,
+    model=build,
+    space={
+        "model.inner_lr": Choice(3e-5, 1e-4),
+        "model.steps": Choice(0, 10, 20, 40),
+        "model.momentum": Choice(0.5, 0.9),
+        "model.frozen": Choice(0, 9, 12),
+        "model.copies": Choice(1, 4),
+        "train.lr": Choice(3e-5, 1e-4),
+    },
+    paper=Paper(
+        "Effective Category-Agnostic Pose Estimation via Prototype Embeddings",
+        2025,
+        "github.com/AnonymityAuthor/ProtoPose",
+        name="ProtoPose",
+    ),
+    answering=("prompts", "steps", "flip_test", "backbone", "width", "weights"),
+    train={
+        "epochs": 50,
+        "batch_size": 30,
+        "optimizer": "adamw",
+        "lr": 1e-4,
+        "weight_decay": 0.1,
+        "undecayed": ("vector", "position"),
+        "warmup_steps": 500,
+        "decay_at": (),
+        "augment": {"scale": 0.5, "rotation": 40.0, "shift": 0.15, "shift_share": 0.5, "flip": 0.5},
+    },
+    learning_rates=learning_rates,
+    protocol=protocol,
+    # A round's network is copied whole, which stage 3 scatters.
+    max_zero=2,
+    released=released,
+    small={
+        "weights": "none",
+        "backbone": "test_vit",
+        "width": 64,
+        "depth": 2,
+        "heads": 2,
+        "drop_path": 0.0,
+        "steps": 2,
+        "copies": 1,
+    },
+    not_exported="is trained anew on the supports of every round",
+    exceptions={
+        "the_order_of_the_keypoints_does_not_matter": "each keypoint has a prompt of its own, found by its name"
+    },
+)
