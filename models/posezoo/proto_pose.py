@@ -1,10 +1,10 @@
-"""ProtoPose: a vision transformer with a prompt for each named keypoint, fine-tuned on the supports of all test categories.
+"""ProtoPose: a vision transformer with a prompt for each named keypoint, fine-tuned on the supports of all categories.
 
-Read from the released code; the paper's text was not available. Supports are never encoded: the whole network takes some
-steps on them, while the prompts move towards the features at the annotated points. Ours differs, or settles what is open:
+Read from the released code; the paper's text was not available. Supports are never encoded: the whole network takes
+some steps on them, while the prompts move towards the features at the annotated points. Where ours differs:
 
-- A family's bank has a row for each keypoint name in the data, lower-cased; the release keeps a table of harmonised names.
-  MP-100's "animal body" is one family here, and mammals, birds and insects there.
+- A family's bank has a row for each keypoint name in the data, lower-cased; the release keeps a table of harmonised
+  names. MP-100's "animal body" is one family here, and mammals, birds and insects there.
 - A training batch has equally many episodes of each category, whose query and supports are its pictures; the release
   takes equally many pictures of each family.
 - Fine-tuning is in single precision; the release's is in half precision with several shots. Supports are varied within
@@ -24,11 +24,9 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional
 
 from posebed.config import AugmentConfig, Positive, Share, TrainConfig
 from posebed.contracts import ModelSpec, Paper, Setting, Task
-from posebed.data.augment import augmentation, draw, warp_torch
 from posebed.data.codecs import HeatmapCodec
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice
@@ -36,10 +34,9 @@ from posebed.training.engine import make_optimizer
 from posezoo.blocks import heatmap
 from posezoo.blocks.adaptation import Supports, supports_of
 from posezoo.blocks.heatmap import FlipTest
-from posezoo.blocks.normalise import Normalise
-from posezoo.blocks.precision import at_least_single
-from posezoo.blocks.prompt_banks import PromptBanks, features_at, mean_over_shots, moved, prompts_at
-from posezoo.blocks.prompted_vit import PromptedConfig, PromptedViT
+from posezoo.blocks.prompt_banks import PromptBanks, mean_over_shots, moved, prompts_at
+from posezoo.blocks.prompted_vit import PromptedConfig, PromptedHeatmaps
+from posezoo.blocks.support_variants import Samples, joined, varied
 
 # B batch, S shots, K keypoints, N pictures, R rows of prompts, C channels, h w heatmap
 
@@ -55,13 +52,11 @@ TOLD = {
 class Config(PromptedConfig):
     prompts: Literal["named", "fresh", "support"] = "named"
     """What a keypoint is looked for by. named: the row of its name in its family's bank, which training may have
-    trained, as released. fresh: the same, but every test begins with untrained rows, so that no test keypoint's name was
-    trained. support: the features at the episode's annotated points; no names, no mirrored partners, and each episode
-    fine-tunes on its own supports."""
+    trained, as released. fresh: the same, but every test begins with untrained rows, so that no test keypoint's name
+    was trained. support: the features at the episode's annotated points; no names, no mirrored partners, and each
+    episode fine-tunes on its own supports."""
     flip_test: Literal["off", "plain"] = "plain"
     """Average with the heatmaps of the mirrored picture; off with ``prompts: support``."""
-    upsample: Positive = 4
-    """Factor from the patches' map to the heatmaps."""
     sigma: Annotated[float, Field(gt=0)] = 2.0
     """Standard deviation of the target's Gaussian, in heatmap cells."""
     momentum: Share = 0.9
@@ -103,8 +98,8 @@ class Config(PromptedConfig):
     def _partners_need_names(self) -> Config:
         if self.prompts == "support" and (self.flip_test != "off" or self.flip):
             raise ValueError(
-                "prompts: support must go with flip_test: off and flip: 0, since it knows no mirrored partners, but they "
-                f"are {self.flip_test} and {self.flip:g}"
+                "prompts: support must go with flip_test: off and flip: 0, since it knows no mirrored partners, but "
+                f"they are {self.flip_test} and {self.flip:g}"
             )
         return self
 
@@ -119,56 +114,9 @@ class Prediction(NamedTuple):
 class Learnt(NamedTuple):
     """What a round's supports taught."""
 
-    network: Network
+    network: PromptedHeatmaps
     vectors: Tensor
     """(R, C) prompts."""
-
-
-class Samples(NamedTuple):
-    """Pictures of one step, in an order that their content decides."""
-
-    image: Tensor
-    """(N, 3, H, W)"""
-    keypoints: Keypoints
-    """(N, K)"""
-    category: Tensor
-    """(N,)"""
-
-
-class Network(nn.Module):
-    """Pictures and prompts to heatmaps: the decoder has ten numbers."""
-
-    def __init__(self, config: Config, size: tuple[int, int]) -> None:
-        super().__init__()
-        self.encoder, self.upsample = PromptedViT(config, size), config.upsample
-        self.normalise = Normalise(self.encoder.mean, self.encoder.std)
-        self.decoder = nn.Conv2d(1, 1, 3, padding=1)
-
-    def forward(self, image: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, H, W) in 0..255 and (N, K, C) to heatmaps (N, K, h, w), and the patches' map (N, C, h, w)."""
-        patches, tokens = self.encoder(self.normalise(image), prompts)
-        # Products first: enlarging the patches' map gives the same, of hundreds of channels.
-        scores = self.enlarged(torch.einsum("nkc, nchw -> nkhw", tokens, patches))
-        deviation, mean = torch.std_mean(scores, (2, 3), keepdim=True, correction=0)
-        scores = (scores - mean) / (deviation + 1e-8)
-        return at_least_single(self.decoder(scores.flatten(0, 1)[:, None])).view_as(scores), patches.detach()
-
-    def enlarged(self, maps: Tensor) -> Tensor:
-        """In single precision."""
-        return functional.interpolate(
-            at_least_single(maps), scale_factor=self.upsample, mode="bilinear", align_corners=False
-        )
-
-    @torch.no_grad()
-    def features_at(self, patches: Tensor, keypoints: Keypoints, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Features (N, K, C) of the enlarged maps, and which keypoints are seen (N, K); picture by picture, as enlarged
-        maps are large."""
-        of = [
-            features_at(self.enlarged(patches[n : n + 1]), Keypoints(keypoints.xy[[n]], keypoints.weight[[n]]), size)
-            for n in range(len(patches))
-        ]
-        features, seen = zip(*of, strict=True)
-        return torch.cat(features), torch.cat(seen)
 
 
 class ProtoPose(nn.Module, ABC):
@@ -177,15 +125,13 @@ class ProtoPose(nn.Module, ABC):
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__()
         self.config, self.size = config, setting.size
-        self.network = Network(config, setting.size)
+        self.network = PromptedHeatmaps(config, setting.size)
         height, width = (config.upsample * side for side in self.network.encoder.grid)
         self.codec = HeatmapCodec(setting.size, (height, width), config.sigma, "udp")
         self.flip_test = FlipTest(config.flip_test, setting)
         self.single = tuple(category.family in config.single for category in setting.categories)
-        half = {"shift_share": 0.5}
-        self.augment = AugmentConfig(
-            scale=config.scale, rotation=config.rotation, shift=config.shift, flip=config.flip, **half
-        )
+        strengths = {name: getattr(config, name) for name in ("scale", "rotation", "shift", "flip")}
+        self.augment = AugmentConfig(**strengths, shift_share=0.5)
         self.inner = TrainConfig(
             optimizer="adamw", lr=config.inner_lr, weight_decay=config.inner_decay, undecayed=UNDECAYED
         )
@@ -207,8 +153,8 @@ class ProtoPose(nn.Module, ABC):
     # --- in evaluation
 
     def answered(self, batch: EpisodeBatch) -> Prediction:
-        """Predictions of the queries, each by what its own supports alone teach, learnt once for all queries of the same
-        supports. The last are kept for the next batch, which may begin with more of their queries."""
+        """Predictions of the queries, each by what its own supports alone teach, learnt once for all queries of the
+        same supports. The last are kept for the next batch, which may begin with more of their queries."""
         supports, category = supports_of(batch), batch.category.tolist()
         rows: dict[object, list[int]] = {}
         for row, each in enumerate(supports):
@@ -229,20 +175,17 @@ class ProtoPose(nn.Module, ABC):
     def learnt(self, supports: Sequence[Supports], category: Sequence[int]) -> Learnt:
         """What the supports of some categories teach a copy of the network, and the prompts. It depends on nothing else
         but the seed, and not on the order of the categories."""
-        pairs = sorted(zip(supports, category, strict=True), key=lambda pair: (pair[0].digests, pair[1]))
-        samples, digests, copies = _joined(pairs)
-        device = samples.image.device
-        seed = int(np.random.default_rng([self.config.seed, *digests]).integers(2**62))
+        samples, digests = joined(supports, category)
+        device, shots = samples.image.device, len(supports[0].digests)
+        several = max(1, self.config.copies // min(2, shots))
+        copies = [1 if self.single[each] else several for each in samples.category.tolist()]
+        seed, steps, partner = self.config.seed, self.config.steps, self.flip_test.index
+        varying = varied(samples, digests, copies, steps, self.augment, partner, seed)
+        accelerators = [device] if device.type == "cuda" else []
         # Small steps get lost in half precision.
-        with (
-            torch.autocast(device.type, enabled=False),
-            torch.random.fork_rng([device] if samples.image.is_cuda else []),
-        ):
-            torch.manual_seed(seed)
-            vectors = self.start(samples)
-            shots = len(supports[0].digests)
-            copies = [1 if self.single[of] else max(1, self.config.copies // min(2, shots)) for of in copies]
-            return self.fine_tuned(vectors, self._varied(samples, digests, copies))
+        with torch.autocast(device.type, enabled=False), torch.random.fork_rng(accelerators):
+            torch.manual_seed(int(np.random.default_rng([seed, *digests]).integers(2**62)))
+            return self.fine_tuned(self.start(samples), varying)
 
     def fine_tuned(self, vectors: Tensor, steps: Iterator[Samples]) -> Learnt:
         """The network after a step of AdamW on each of the samples, and the prompts after they moved with each: by the
@@ -267,29 +210,10 @@ class ProtoPose(nn.Module, ABC):
         first = ("encoder.trunk.patch_embed.", *(f"encoder.trunk.blocks.{i}." for i in range(self.config.frozen)))
         return rates | dict.fromkeys(first if self.config.frozen else (), 0.0)
 
-    def _varied(self, samples: Samples, digests: Sequence[int], copies: Sequence[int]) -> Iterator[Samples]:
-        """The samples of each step: copies of each, turned, scaled, shifted and mirrored anew."""
-        steps = self.config.steps
-        nowhere, half = np.zeros((steps, 1, 2)), np.zeros((steps, 1))
-        places = [(n, copy) for n, number in enumerate(copies) for copy in range(number)]
-        draws = [draw(np.random.default_rng([self.config.seed, digests[n], copy]), steps) for n, copy in places]
-        changes = [augmentation(self.augment, each, self.size, nowhere, half) for each in draws]
-        of = torch.tensor([n for n, _ in places], device=samples.category.device)
-        crops, category = samples.image[of].permute(0, 2, 3, 1), samples.category[of]
-        xy, weight = samples.keypoints.xy[of], samples.keypoints.weight[of]
-        partner = self.flip_test.index[category]
-        for step in range(steps):
-            affine = np.stack([change.affine[step] for change in changes])
-            flipped = torch.tensor([bool(change.flipped[step]) for change in changes], device=of.device)
-            matrix = torch.from_numpy(affine).to(xy)
-            place = torch.where(flipped[:, None], partner, torch.arange(xy.shape[1], device=of.device))
-            varied = (xy @ matrix[..., :2].mT + matrix[:, None, :, 2]).gather(1, place[..., None].expand_as(xy))
-            yield Samples(warp_torch(crops, affine, self.size), Keypoints(varied, weight.gather(1, place)), category)
-
     # --- in training
 
     def error(self, heatmaps: Tensor, keypoints: Keypoints) -> Tensor:
-        """Half the squared error of heatmaps (N, K, h, w), mean over cells, then over the keypoints by their weights."""
+        """Half the squared error of heatmaps (N, K, h, w), mean over cells, then over keypoints by their weights."""
         target, weight = self.codec.encode(keypoints)
         squared = (heatmaps - target).square().mean((2, 3))
         return 0.5 * (squared * weight).sum() / weight.sum().clamp(min=1e-8)
@@ -299,8 +223,12 @@ class ProtoPose(nn.Module, ABC):
         return {"heatmap": self.error(prediction.heatmaps.flatten(0, 1), shown)}
 
     def decode(self, prediction: Prediction, batch: EpisodeBatch) -> Keypoints:
-        """Peaks of the queries' heatmaps."""
-        return heatmap.decode(self.codec, prediction.heatmaps[:, 0])
+        """Peaks of the queries' heatmaps; the confidence is 0 where a keypoint has no trained name and no support shows
+        it."""
+        points = heatmap.decode(self.codec, prediction.heatmaps[:, 0])
+        if self.config.prompts == "named":
+            return points
+        return Keypoints(points.xy, points.weight * (batch.support.weight.amax(1) > 0))
 
 
 class NamedPrompts(ProtoPose):
@@ -371,21 +299,6 @@ def _annotated(batch: EpisodeBatch, pictures: int) -> Keypoints:
     xy = torch.cat([batch.keypoints.xy[:, None], batch.support.xy], 1)[:, :pictures]
     weight = torch.cat([batch.keypoints.weight[:, None], batch.support.weight], 1)[:, :pictures]
     return Keypoints(xy.flatten(0, 1), weight.flatten(0, 1))
-
-
-def _joined(pairs: Sequence[tuple[Supports, int]]) -> tuple[Samples, list[int], list[int]]:
-    """All supports, their digests and their categories."""
-    digests = [digest for supports, _ in pairs for digest in supports.digests]
-    categories = [category for supports, category in pairs for _ in supports.digests]
-    samples = Samples(
-        torch.cat([supports.image for supports, _ in pairs]),
-        Keypoints(
-            torch.cat([supports.keypoints.xy for supports, _ in pairs]),
-            torch.cat([supports.keypoints.weight for supports, _ in pairs]),
-        ),
-        torch.tensor(categories, device=pairs[0][0].image.device),
-    )
-    return samples, digests, categories
 
 
 def build(config: Config, setting: Setting) -> ProtoPose:

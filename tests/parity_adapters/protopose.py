@@ -18,7 +18,8 @@ from posebed.data.codecs import HeatmapCodec
 from posebed.pose import Keypoints
 from posebed.records import Category
 from posezoo.blocks.prompt_banks import prompts_at
-from posezoo.proto_pose import NamedPrompts, Samples
+from posezoo.blocks.support_variants import Samples
+from posezoo.proto_pose import NamedPrompts
 
 UNCOVERED: set[str] = set()
 BANKS = "prompt_embeds_dict."

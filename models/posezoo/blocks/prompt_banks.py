@@ -81,8 +81,8 @@ def moved(vectors: Tensor, rows: Tensor, features: Tensor, seen: Tensor, momentu
 
 
 def features_at(maps: Tensor, keypoints: Keypoints, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Features (N, K, C) of maps (N, C, h, w) at keypoints in crop pixels, and which keypoints are seen (N, K): labelled
-    and within the crop, of that height and width. Bilinear; crop and map share their corners."""
+    """Features (N, K, C) of maps (N, C, h, w) at keypoints in crop pixels, and which keypoints are seen (N, K):
+    labelled and within the crop, of that height and width. Bilinear; crop and map share their corners."""
     extent = keypoints.xy.new_tensor(size[::-1])
     places = (2 * keypoints.xy / extent - 1).to(maps.dtype)
     features = functional.grid_sample(maps, places[:, :, None], align_corners=False)[..., 0].mT
