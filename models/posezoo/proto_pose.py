@@ -213,10 +213,8 @@ class ProtoPose(nn.Module, ABC):
     # --- in training
 
     def error(self, heatmaps: Tensor, keypoints: Keypoints) -> Tensor:
-        """Half the squared error of heatmaps (N, K, h, w), mean over cells, then over keypoints by their weights."""
-        target, weight = self.codec.encode(keypoints)
-        squared = (heatmaps - target).square().mean((2, 3))
-        return 0.5 * (squared * weight).sum() / weight.sum().clamp(min=1e-8)
+        """``half_squared_error`` of heatmaps (N, K, h, w)."""
+        return half_squared_error(heatmaps, *self.codec.encode(keypoints))
 
     def losses(self, prediction: Prediction, batch: EpisodeBatch) -> Mapping[str, Tensor]:
         shown = _annotated(batch, prediction.heatmaps.shape[1])
@@ -292,6 +290,13 @@ class SupportPrompts(ProtoPose):
         """Over the query's keypoints that some support shows."""
         weight = batch.keypoints.weight * (batch.support.weight.amax(1) > 0)
         return {"heatmap": self.error(prediction.heatmaps[:, 0], Keypoints(batch.keypoints.xy, weight))}
+
+
+def half_squared_error(heatmaps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Half the squared error of maps (N, K, h, w), mean over cells, then over keypoints by their weights (N, K); 0
+    where all weights are."""
+    squared = (heatmaps - target).square().mean((2, 3))
+    return 0.5 * (squared * weight).sum() / torch.where(weight.sum() > 0, weight.sum(), 1)
 
 
 def _annotated(batch: EpisodeBatch, pictures: int) -> Keypoints:
