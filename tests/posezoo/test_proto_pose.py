@@ -212,9 +212,8 @@ def test_fresh_prompts_never_start_from_trained_rows():
 
 
 def test_prompts_of_supports_know_neither_names_nor_other_episodes():
-    # Draws follow from the supports' content, in which the order of keypoints is a part.
-    without_draws = {"drop_path": 0.0, "scale": 0.0, "rotation": 0.0, "shift": 0.0}
-    model, batch = built(prompts="support", **without_draws), episodes([0, 1])
+    # With steps, draws follow from the supports' content, of which the order of keypoints is a part.
+    model, batch = built(prompts="support", steps=0), episodes([0, 1])
     assert not isinstance(model, RoundLearner | MovingAverages)
     assert not any("banks" in name for name in model.state_dict())
     order = [3, 0, 4, 1, 2]
