@@ -68,7 +68,7 @@ def built(case: Case) -> NamedPrompts:
     state = dict(spec.released(config, case.state))
     banks = {name.removeprefix(BANKS): state.pop(name) for name in [*state] if name.startswith(BANKS)}
     rows = [banks[family][int(name[1:])] for family, name, _ in model.banks.keys]
-    model.load_state_dict({**state, "banks.vectors": torch.stack(rows)})
+    model.load_state_dict({**state, "banks.names": model.banks.names, "banks.vectors": torch.stack(rows)})
     return model.eval()
 
 

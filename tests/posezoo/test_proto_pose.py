@@ -104,6 +104,17 @@ def test_keypoints_of_one_name_share_a_row_within_their_family_alone():
     assert not {*fly[:3]} & {*dog}
 
 
+def test_another_category_takes_what_the_names_of_its_keypoints_were_taught():
+    fox = Category("fox", "fox", ("tail", "ear", "nose"), "mammal")
+    model, other = built(), built(Setting((SIDE, SIDE), 3, (fox,)), seed=1)
+    drawn_there = other.banks.vectors.clone()
+    other.load_state_dict(model.state_dict())
+    ear, nose, tail = (other.banks.keys.index(key) for key in keys_of(fox)[1:] + keys_of(fox)[:1])
+    assert torch.equal(other.banks.vectors[ear], drawn_there[ear])
+    assert torch.equal(other.banks.vectors[nose], model.banks.vectors[model.banks.rows[0, 0]])
+    assert torch.equal(other.banks.vectors[tail], model.banks.vectors[model.banks.rows[0, 3]])
+
+
 def test_a_name_without_letters_is_the_categorys_own_and_equal_names_have_rows_of_their_own():
     other = Category("bee", "bee", ("7", "leg", "leg"), "insect")
     assert keys_of(FLY)[2] not in keys_of(other)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,10 +41,13 @@ def keys_of(category: Category) -> list[Key]:
 
 
 class PromptBanks(nn.Module):
-    """Rows of all banks, first drawn from a normal distribution."""
+    """Rows of all banks, first drawn from a normal distribution. Loaded for other categories, keypoints of a stored
+    name take its row, and all others a fresh one."""
 
     vectors: Tensor
     """(R, C)"""
+    names: Tensor
+    """(R,) int64, a number for each key."""
     rows: Tensor
     """(categories, K) int64"""
 
@@ -55,15 +59,27 @@ class PromptBanks(nn.Module):
         padded = [[*(place[key] for key in keys), *[PADDING] * (setting.keypoints - len(keys))] for keys in of]
         self.register_buffer("rows", torch.tensor(padded), persistent=False)
         self.register_buffer("vectors", torch.randn(len(self.keys), channels))
+        self.register_buffer("names", torch.tensor([_number(key) for key in self.keys]))
 
     def fresh(self, seed: int) -> Tensor:
         """(R, C), what untrained rows are: each drawn from the seed and its own name alone."""
-        return torch.stack([_drawn(seed, key, self.vectors) for key in self.keys])
+        drawn = [
+            np.random.default_rng([seed, _number(key)]).standard_normal(self.vectors.shape[1]) for key in self.keys
+        ]
+        return torch.from_numpy(np.stack(drawn)).to(self.vectors)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        names, vectors = (state_dict.get(f"{prefix}{name}") for name in ("names", "vectors"))
+        if names is not None and vectors is not None:
+            stored, own = {name: row for row, name in enumerate(names.tolist())}, self.vectors.clone()
+            for row, name in enumerate(self.names.tolist()):
+                own[row] = vectors[stored[name]] if name in stored else own[row]
+            state_dict = {**state_dict, f"{prefix}names": self.names, f"{prefix}vectors": own}
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
-def _drawn(seed: int, key: Key, like: Tensor) -> Tensor:
-    digest = int.from_bytes(blake2b("\0".join(map(str, key)).encode(), digest_size=8).digest())
-    return torch.from_numpy(np.random.default_rng([seed, digest]).standard_normal(like.shape[1])).to(like)
+def _number(key: Key) -> int:
+    return int.from_bytes(blake2b("\0".join(map(str, key)).encode(), digest_size=8).digest()) >> 1
 
 
 def prompts_at(vectors: Tensor, rows: Tensor) -> Tensor:
