@@ -63,16 +63,15 @@ class PromptBanks(nn.Module):
 
     def fresh(self, seed: int) -> Tensor:
         """(R, C), what untrained rows are: each drawn from the seed and its own name alone."""
-        drawn = [
-            np.random.default_rng([seed, _number(key)]).standard_normal(self.vectors.shape[1]) for key in self.keys
-        ]
+        width = self.vectors.shape[1]
+        drawn = [np.random.default_rng([seed, _number(key)]).standard_normal(width) for key in self.keys]
         return torch.from_numpy(np.stack(drawn)).to(self.vectors)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
         names, vectors = (state_dict.get(f"{prefix}{name}") for name in ("names", "vectors"))
         if names is not None and vectors is not None:
-            stored, own = {name: row for row, name in enumerate(names.tolist())}, self.vectors.clone()
-            for row, name in enumerate(self.names.tolist()):
+            stored, own = {name: row for row, name in enumerate(names.tolist())}, self.fresh(seed=0)
+            for row, name in enumerate(map(_number, self.keys)):
                 own[row] = vectors[stored[name]] if name in stored else own[row]
             state_dict = {**state_dict, f"{prefix}names": self.names, f"{prefix}vectors": own}
         super()._load_from_state_dict(state_dict, prefix, *rest)
