@@ -29,6 +29,8 @@ from posebed.predictions import PREDICTIONS, Predictions, read_predictions
 from posebed.provenance import origin
 from posebed.reporting.compare import tables
 from posebed.training import validate
+from posebed.training.log import FolderLog
+from posebed.training.loop import epochs
 from posebed.training.process_group import ProcessGroup
 from posebed.training.rounds import rounds_of
 from posebed.training.training_stream import training_stream
@@ -172,6 +174,18 @@ def test_training_moves_the_rows_of_its_categories_alone(here: Path):
     after = load_file(member_folder("named", 0) / "train/last.safetensors")["banks.vectors"]
     changed = {before.keys[row][0] for row in (before.vectors != after).any(1).nonzero().flatten().tolist()}
     assert changed == {category.family for category in pack.categories if category.key == "tiger"}
+
+
+@pytest.mark.services
+def test_a_training_that_was_stopped_goes_on_to_the_same_weights_and_prompts(here: Path, tmp_path: Path):
+    experiment = experiment_of("named")
+    whole, parts = (FolderLog(tmp_path / name, name) for name in ("whole", "parts"))
+    assert len(list(epochs(experiment, whole))) == 2
+    next(epochs(experiment, parts))
+    assert len(list(epochs(experiment, parts))) == 2
+    one, other = (load_file(tmp_path / name / "checkpoint/last.safetensors") for name in ("whole", "parts"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.services
