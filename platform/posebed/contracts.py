@@ -95,6 +95,33 @@ class SupportEncoder(Protocol):
 
 
 @runtime_checkable
+class RoundLearner(Protocol):
+    """A category-agnostic model that in evaluation learns from the supports of all categories together before it
+    answers any of their queries. A round is one episode of each category: the first of every one, then the second.
+    Called as a whole, it learns from each episode's supports alone."""
+
+    def learn_round(self, batch: EpisodeBatch) -> Any:
+        """Learn from the supports of a round, of which the batch has one row per episode; its queries count for
+        nothing. The model stays as it is, and the outcome depends on the supports alone, in whatever order they
+        come."""
+        ...
+
+    def locate_after(self, batch: EpisodeBatch, learnt: Any) -> Any:
+        """Predict the keypoints of a round's queries by what its supports taught."""
+        ...
+
+
+@runtime_checkable
+class MovingAverages(Protocol):
+    """A model with buffers that follow the data instead of gradients. After every micro batch, and the optimizer's step
+    where one is due, they take new values, averaged over the workers."""
+
+    def moved_buffers(self, prediction: Any, batch: Any) -> Mapping[str, Tensor]:
+        """By name, what buffers become after a batch of training, given its prediction."""
+        ...
+
+
+@runtime_checkable
 class LinkedSkeletons(Protocol):
     """A category-agnostic model that keeps the links of the data's categories in buffers. In a file that runs without
     posebed the links are an input, so that it answers for categories that training did not know."""

@@ -39,7 +39,7 @@ KINDS = (*TWO_KINDS.categories, Category("other", "other", ("a", "b", "c"), limb
 
 
 def test_all_models_are_exported_but_those_that_are_trained_in_a_test():
-    assert {*installed().models} - {*ZOO} == {"maml", "fine_tune"}
+    assert {*installed().models} - {*ZOO} == {"maml", "fine_tune", "proto_pose"}
 
 
 @pytest.mark.services

@@ -12,7 +12,7 @@ import pytest
 from posebed.catalog import installed
 from posebed.config import PackConfig, SplitConfig, TrainConfig, merged
 from posebed.contracts import Claim, Preset, Task
-from posezoo.presets import mp100, mp100_ablations, mp100_edge_cape, tables
+from posezoo.presets import mp100, mp100_ablations, mp100_edge_cape, proto_pose, tables
 
 CATALOG = installed()
 PRESETS = CATALOG.published().presets
@@ -34,7 +34,8 @@ METRICS = {"APM": "AP_M", "APL": "AP_L"}
 AGNOSTIC = {**mp100.PRESETS, **mp100_ablations.PRESETS, **mp100_edge_cape.PRESETS}
 ON_THE_WAY = {preset.init_from for preset in mp100_edge_cape.PRESETS.values()} - {None}
 """Stages that another one starts from, and that nothing is published of."""
-SPECIFIC = {name: preset for name, preset in PRESETS.items() if name not in AGNOSTIC and name not in tables.PRESETS}
+OTHERS = {*AGNOSTIC, *proto_pose.PRESETS, *tables.PRESETS}
+SPECIFIC = {name: preset for name, preset in PRESETS.items() if name not in OTHERS}
 PAPERS = {
     "PromptPose: Language Prompt Helps Animal Pose Estimation": "PromptPose",
     "KITPose official README (Raojiyong/KITPose)": "KITPose README",
@@ -229,3 +230,22 @@ def test_a_preset_says_what_its_model_is_told(name: str):
 def test_the_full_method_of_sdpnet_stands_in_every_table_of_ablations():
     claims = PRESETS["sdpnet-hrnet-w32-mp100-split1-3shot"].claims
     assert [(claim.source, claim.value) for claim in claims] == [(f"SDPNet, table {n}", 93.54) for n in (1, 2, 3, 4)]
+
+
+def test_claims_of_proto_pose_are_all_its_numbers_on_the_splits(parity_folders: list[Path]):
+    path = parity_folders[0].parent / "reference/published_results_2026.csv"
+    if not path.is_file():
+        pytest.skip("needs reference/published_results_2026.csv beside the folder of --parity")
+    names = {"mPCK(0.05,0.1,0.15,0.2)": "mPCK@.05-.20 by index"}
+    with path.open(newline="", encoding="utf-8") as file:
+        published = {
+            (row["split"], row["shots"], names.get(row["metric"], f"{row['metric']} by index"), float(row["value"]))
+            for row in csv.DictReader(file)
+            if row["method"] == "ProtoPose" and row["split"].startswith("split")
+        }
+    claims = {
+        (claim.split.replace(" ", ""), str(preset.split["episodes"]["shots"]), claim.metric, claim.value)
+        for preset in proto_pose.PRESETS.values()
+        for claim in preset.claims
+    }
+    assert claims == published

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import timm
@@ -12,7 +12,7 @@ from timm.models import get_pretrained_cfg_value
 from torch import Tensor, nn
 
 from posebed.config import Positive, Section
-from posebed.training.state_dict import fill
+from posebed.training.state_dict import State, fill
 from posezoo.blocks.weights import read_weights
 
 
@@ -32,6 +32,17 @@ class MapConfig(BackboneConfig):
 
     stride: Positive = 32
     """Stride of the backbone's map that is used."""
+
+
+def resized_positions(state: State, trunk: Any) -> State:
+    """A vision transformer's weights with the table of positions (1, N, C), of a square, for the trunk's grid of
+    patches; what stands for no patch stays."""
+    positions = state.get("pos_embed")
+    if positions is None or positions.shape == trunk.pos_embed.shape:
+        return state
+    grid_size = trunk.patch_embed.grid_size
+    others = 0 if getattr(trunk, "no_embed_class", False) else trunk.num_prefix_tokens
+    return {**state, "pos_embed": resample_abs_pos_embed(positions, grid_size, num_prefix_tokens=others)}
 
 
 class Features(nn.Module):
@@ -57,6 +68,7 @@ class Features(nn.Module):
         *,
         blocks: Sequence[int] = (),
         final_norm: bool = False,
+        resized: Callable[[State, Any], State] = resized_positions,
         **settings: Any,
     ) -> None:
         """
@@ -68,6 +80,7 @@ class Features(nn.Module):
                 positions are resized from those of the weights.
             blocks: in the place of strides, a transformer's blocks counted from its end, the last of which is -1.
             final_norm: keep the normalisation behind the last block, and apply it to the maps.
+            resized: from the weights' state dictionary and the trunk to one of the trunk's shapes.
             settings: of timm's model, such as ``drop_path_rate``.
 
         Raises:
@@ -88,7 +101,7 @@ class Features(nn.Module):
         trunk.prune_intermediate_layers(self.indices, prune_norm=not final_norm, prune_head=True)
         state = read_weights(weights, name)
         if state is not None:
-            fill(trunk, {n: _resized(t, trunk) if n == "pos_embed" else t for n, t in state.items()}, complete, weights)
+            fill(trunk, resized(state, trunk), complete, weights)
         self.trunk, self.final_norm = trunk, final_norm
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -143,12 +156,3 @@ def _blocks(info: Sequence[dict[str, Any]], blocks: Sequence[int], backbone: str
     if lost := [block for block in blocks if not -len(info) <= block < 0]:
         raise LookupError(f"block must be one of {-len(info)} to -1, which {backbone} has, but is {lost[0]}")
     return sorted({len(info) + block for block in blocks})
-
-
-def _resized(positions: Tensor, trunk: Any) -> Tensor:
-    """A vision transformer's table (1, N, C), of a square, for the trunk's grid of patches; what stands for no patch
-    stays."""
-    if positions.shape == trunk.pos_embed.shape:
-        return positions
-    prefix = 0 if getattr(trunk, "no_embed_class", False) else trunk.num_prefix_tokens
-    return resample_abs_pos_embed(positions, trunk.patch_embed.grid_size, num_prefix_tokens=prefix)

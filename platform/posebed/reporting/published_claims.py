@@ -9,11 +9,11 @@ from functools import cached_property
 from typing import Any
 
 from posebed.contracts import Claim, Paper, Preset, PresetSpec
-from posebed.metrics import animal_kingdom, average_precision, distances
+from posebed.metrics import animal_kingdom, average_precision, by_index, distances
 from posebed.scoring.result import Result
 from posebed.spec_text import Stated
 
-_SPECS = (distances.SPEC, animal_kingdom.SPEC, average_precision.SPEC)
+_SPECS = (distances.SPEC, by_index.SPEC, animal_kingdom.SPEC, average_precision.SPEC)
 DEFINITIONS = {metric.name: metric.definition for spec in _SPECS for metric in spec.metrics}
 
 Facts = tuple[tuple[str, str], ...]

@@ -17,8 +17,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from posebed.catalog import installed
-from posebed.contracts import ModelSpec, Setting, SupportEncoder, Task
+from posebed.contracts import ModelSpec, RoundLearner, Setting, SupportEncoder, Task
 from posebed.inference.shared_supports import predicted as predicted_once_per_episode
+from posebed.inference.shared_supports import taken
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 from posebed.space import Choice, When
 from posebed.testing.clauses import clause, clauses_of
@@ -134,6 +135,20 @@ class ModelSuite:
             support = model.encode_support(batch)
             blind = replace(batch, support_image=torch.zeros_like(batch.support_image))
             same(model.decode(model.locate(blind, support), blind), predicted(model, batch))
+
+    @clause
+    def test_a_round_teaches_the_same_whatever_the_order_of_its_categories(self, name: str, task: Task) -> None:
+        model: Any = built(name, setting=TWO_KINDS)
+        model.eval()
+        offered = isinstance(model, RoundLearner)
+        if not offered:
+            pytest.skip("does not learn from rounds")
+        stored, batch = through_a_file(model), episodes()
+        with torch.no_grad():
+            firsts = [EPISODES.index(episode) for episode in dict.fromkeys(EPISODES)]
+            one, other = (model.learn_round(taken(batch, torch.tensor(rows))) for rows in (firsts, firsts[::-1]))
+            same(*(model.decode(model.locate_after(batch, learnt), batch) for learnt in (one, other)))
+        assert all(torch.equal(stored[key], tensor) for key, tensor in model.state_dict().items())
 
     # --- how it learns
 
