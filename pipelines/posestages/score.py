@@ -89,7 +89,7 @@ def _member(
         floor=stated.floor,
         protocol=protocol_of(about),
         answered=_inference_settings(about, stated),
-        trained_on=sum(read_json(split_folder(about["split"]) / "about.json", SPLIT)["records"]["train"].values()),
+        trained_on=_training_records(about["split"]),
         **dict(score_predictions(table, params.scoring, specs)),
         curve=curve,
         shortfalls=about.get("shortfalls", []),
@@ -113,6 +113,12 @@ def protocol_of(about: dict[str, Any]) -> dict[str, str]:
         **(_episodes(about) if about["shots"] else {}),
         **about.get("protocol", {}),
     }
+
+
+def _training_records(split: str) -> int | None:
+    """None where the split was written before it said so."""
+    records = read_json(split_folder(split) / "about.json", SPLIT).get("records")
+    return None if records is None else sum(records["train"].values())
 
 
 def _episodes(about: dict[str, Any]) -> dict[str, str]:

@@ -63,7 +63,7 @@ def _must_answer(experiment: Experiment, shots: Sequence[int]) -> None:
         )
     if not without and 0 in shots:
         raise ValueError(
-            f"--shots must be 1 or more for {key}, since {model} finds keypoints by support pictures and has no way "
+            f"--shots must be 1 or more for {key}, since {model} finds keypoints by its supports and has no way "
             "without them, but holds 0"
         )
 

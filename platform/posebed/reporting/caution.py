@@ -38,5 +38,5 @@ def _limits(comparison: Comparison, categories: int, pairs: int) -> str:
     having = f"{categories} categories and {counted(seeds, 'seed')}"
     return (
         f"With {having}, this table tells differences of {number(told)} apart: a true one of that size between two "
-        f"typical runs is found with a chance of {POWER:.0%}. {allowed[0].upper()}{allowed[1:]}."
+        f"typical runs is found with a chance of {100 * POWER:.0f} %. {allowed[0].upper()}{allowed[1:]}."
     )

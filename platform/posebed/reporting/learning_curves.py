@@ -6,12 +6,13 @@ The points of a curve are the runs of one ``method``; `posebed curve` writes the
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from posebed.listing import counted
 from posebed.reporting.chart import BOTTOM, LEFT, RIGHT, TOP, Axis, axis, end_labels, frame, line, series
 from posebed.reporting.compare import headline_of
 from posebed.reporting.figures import Figure
@@ -64,6 +65,10 @@ class LearningCurves:
         """The numbers along the curves."""
         return sorted({at for method in self.methods for at in method.points})
 
+    def place(self, at: int) -> str:
+        """Such as ``5 shots``."""
+        return counted(at, self.unit.removesuffix("s"))
+
 
 def learning_curves(results: Iterable[Result]) -> list[LearningCurves]:
     """First those against shots, then those against training size."""
@@ -84,19 +89,28 @@ def _groups(
     results: Sequence[Result], unit: str, along: Callable[[Result], int | None]
 ) -> list[dict[str, dict[int, Result]]]:
     """For each protocol, apart from what runs along the curve, method to number to run."""
-    groups: dict[tuple[object, ...], dict[str, list[tuple[int, Result]]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[tuple[object, ...], dict[_Key, list[tuple[int, Result]]]] = defaultdict(lambda: defaultdict(list))
     for result in sorted(results, key=lambda r: r.key):
         at = along(result)
         if at is not None:
             headline = headline_of(result)
             protocol = sorted((name, value) for name, value in result.protocol.items() if name != unit)
-            where = (result.provenance.data_hash, result.task, *protocol, headline.metric, headline.definition)
-            # With more records, or other shots, all else is the same; names of categories say that the test is.
-            groups[*where, *sorted(result.by_category)][result.method or result.key].append((at, result))
-    return [
-        {name: dict(points) for name, points in methods.items() if len({at for at, _ in points}) == len(points) > 1}
-        for methods in groups.values()
-    ]
+            # Names of categories say that the test is the same.
+            where = (result.provenance.data_hash, result.task, *protocol, headline.metric, *sorted(result.by_category))
+            key = (result.method or result.key, result.trained_on if unit == "shots" else None)
+            groups[*where, headline.definition][key].append((at, result))
+    return [_named(methods) for methods in groups.values()]
+
+
+_Key = tuple[str, int | None]
+"""A method, and of curves against shots the number of records that its runs were trained on."""
+
+
+def _named(methods: Mapping[_Key, Sequence[tuple[int, Result]]]) -> dict[str, dict[int, Result]]:
+    """Those of the methods that have several points, none of them twice."""
+    curves = {key: dict(points) for key, points in methods.items() if len({at for at, _ in points}) == len(points) > 1}
+    times = Counter(name for name, _ in curves)
+    return {name if times[name] == 1 else f"{name}, {records} records": of for (name, records), of in curves.items()}
 
 
 def _curves(unit: str, methods: Mapping[str, Mapping[int, Result]]) -> LearningCurves | None:
