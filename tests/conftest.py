@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ settings.load_profile("unhurried")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--real", default=os.environ.get("POSEBED_REAL"), help="folder of real annotated photographs")
-    parser.addoption("--parity", default=os.environ.get("POSEBED_PARITY"), help="folder of reference numbers")
+    parser.addoption("--parity", action="append", help="folder of reference numbers; may be given several times")
     parser.addoption("--cases", default=os.environ.get("POSEBED_CASES"), help="folder of small faulty inputs")
     parser.addoption("--schemas", default=os.environ.get("POSEBED_SCHEMAS"), help="folder of KubeRay's resources")
 
@@ -42,13 +43,17 @@ def _minutes(item: pytest.Item) -> int:
 
 
 def _folder(request: pytest.FixtureRequest, option: str) -> Path:
-    given = request.config.getoption(option)
-    if not given:
+    return _folders(option, filter(None, [request.config.getoption(option)]))[0]
+
+
+def _folders(option: str, given: Iterable[str]) -> list[Path]:
+    paths = [Path(folder) for folder in given]
+    if not paths:
         pytest.skip(f"needs {option} DIR")
-    path = Path(given)
-    if not path.is_dir():
-        pytest.fail(f"{option} must be a folder, but {path} is none")
-    return path.resolve()
+    for path in paths:
+        if not path.is_dir():
+            pytest.fail(f"{option} must be a folder, but {path} is none")
+    return [path.resolve() for path in paths]
 
 
 @pytest.fixture
@@ -58,9 +63,22 @@ def real_data(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def parity(request: pytest.FixtureRequest) -> Path:
-    """One folder per model: spec.json, outputs.npz, tolerance.json."""
-    return _folder(request, "--parity")
+def parity_folders(request: pytest.FixtureRequest) -> list[Path]:
+    """Each holds one folder per model. In the environment they are separated as in PATH."""
+    listed = os.environ.get("POSEBED_PARITY", "").split(os.pathsep)
+    return _folders("--parity", request.config.getoption("--parity") or filter(None, listed))
+
+
+@pytest.fixture
+def parity(parity_folders: list[Path]) -> Callable[[str], Path]:
+    """Find a model's reference numbers by the name of their folder: spec.json, outputs.npz, tolerance.json. Without
+    them the test is skipped."""
+
+    def find(name: str) -> Path:
+        found = next((folder / name for folder in parity_folders if (folder / name).is_dir()), None)
+        return found or pytest.skip(f"no numbers of {name}")
+
+    return find
 
 
 @pytest.fixture

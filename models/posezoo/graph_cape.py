@@ -11,20 +11,20 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from posebed.config import Positive, Share
 from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.space import Choice
 from posezoo.blocks import two_stage
 from posezoo.blocks.features import Features
+from posezoo.blocks.graph import GraphFeedForward, given_links, linked_pairs, pairs_of, with_loops
 from posezoo.blocks.recipes import EPISODES
 from posezoo.blocks.refinement import FeedForward
-from posezoo.blocks.two_stage import LEARNING_RATES, SMALL, SPACE, TwoStage, TwoStageConfig
+from posezoo.blocks.two_stage import LEARNING_RATES, SMALL, SPACE, Support, TwoStage, TwoStageConfig
 from posezoo.blocks.window_attention import quicken
 
-# B batch, K keypoints, C channels
+# B batch, K keypoints
 
 
 class Config(TwoStageConfig):
@@ -42,49 +42,21 @@ class Config(TwoStageConfig):
     only adds."""
 
 
-class GraphFeedForward(nn.Module):
-    """Two linear layers, of which the first, the second or both have one matrix for a keypoint itself and one for its
-    neighbours."""
-
-    def __init__(self, width: int, inner: int, dropout: float, first: bool = True, second: bool = False) -> None:
-        super().__init__()
-        self.first, self.second = first, second
-        self.linear1 = nn.Linear(width, inner * (1 + first))
-        self.linear2 = nn.Linear(inner, width * (1 + second))
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, links: Tensor) -> Tensor:
-        """``x`` is (B, K, C), ``links`` as in ``adjacency``."""
-        x = self.linear1(x)
-        x = self.dropout((gathered(x, links) if self.first else x).relu())
-        x = self.linear2(x)
-        return gathered(x, links).relu() if self.second else x
-
-
-def gathered(parts: Tensor, links: Tensor) -> Tensor:
-    """(B, K, C) from (B, K, 2 C): what a keypoint says to itself, and what its neighbours say to it."""
-    to_itself, to_others = parts.unflatten(2, (2, -1)).unbind(2)
-    own, neighbour_links = links.to(parts.dtype).unbind(1)
-    return own @ to_itself + neighbour_links.transpose(1, 2) @ to_others
-
-
 def adjacency(linked: Tensor, mask: Tensor) -> Tensor:
     """(B, 2, K, K): links of each keypoint to itself, and from senders (rows) to receivers (columns), each row divided
     by its sum.
 
     Args:
-        linked: (B, K, K), true where a link is, in either direction.
-        mask: (B, K), 1 for keypoints that take part.
+        linked, mask: as in ``graph.given_links``.
     """
-    neighbour_links = (linked | linked.transpose(1, 2)) * mask[:, :, None] * mask[:, None]
-    neighbour_links = neighbour_links / neighbour_links.sum(2, keepdim=True).clamp(min=1)
-    return torch.stack([torch.diag_embed(mask), neighbour_links], 1)
+    return with_loops(given_links(linked, mask), mask)
 
 
 class GraphCape(TwoStage):
     linked: Tensor
 
-    def __init__(self, config: Config, setting: Setting) -> None:
+    def __init__(self, config: Config, setting: Setting, keypoint_channels: int | None = None) -> None:
+        """``keypoint_channels`` as in ``TwoStage``."""
         first, second = config.graph in ("pre", "both"), config.graph in ("post", "both")
         network = partial(GraphFeedForward, first=first, second=second) if first or second else FeedForward
         feed_forward = partial(network, config.width, config.feed_forward, config.dropout)
@@ -97,21 +69,18 @@ class GraphCape(TwoStage):
             drop_path_rate=config.drop_path,
         )
         quicken(backbone)
-        super().__init__(config, setting, backbone, config.map_stride, feed_forward)
-        linked = torch.zeros(len(setting.categories), setting.keypoints, setting.keypoints, dtype=torch.bool)
-        for number, category in enumerate(setting.categories):
-            for a, b in category.limbs:
-                linked[number, a, b] = True
-        self.register_buffer("linked", linked, persistent=False)
+        super().__init__(
+            config, setting, backbone, config.map_stride, feed_forward, keypoint_channels=keypoint_channels
+        )
+        self.register_buffer("linked", linked_pairs(setting), persistent=False)
 
     def skeleton_buffers(self, count: int, links: Tensor) -> Mapping[str, Tensor]:
         """As in ``LinkedSkeletons``."""
-        a, b = (ends[:, None] == torch.arange(count, device=links.device) for ends in links.unbind(1))
-        return {"linked": (a[:, :, None] & b[:, None]).any(0)[None]}
+        return pairs_of(count, links)
 
-    def links(self, category: Tensor, mask: Tensor) -> Tensor:
-        count = mask.shape[1]
-        return adjacency(self.linked[category, :count, :count], mask)
+    def links(self, category: Tensor, support: Support) -> Tensor:
+        count = support.mask.shape[1]
+        return adjacency(self.linked[category, :count, :count], support.mask)
 
 
 def released(config: Config, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

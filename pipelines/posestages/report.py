@@ -79,6 +79,7 @@ def report(params: Params, out: Path = OUT, reference: str | None = None) -> Pat
         grounds=grounds,
         papers=papers(results, literature(), presets),
         searches=searches,
+        scoring=params.scoring,
     )
     print_headlines(out)
     return page

@@ -136,7 +136,10 @@ class AugmentConfig(Section):
     rotation_share: Share = 0.6
     """Share of the crops that are rotated."""
     shift: Share = 0.0
-    """The centre moves by up to this share of the crop's side along each axis."""
+    """The centre moves by up to this share of the crop's side along each axis, in a share ``shift_share`` of the
+    crops."""
+    shift_share: Share = 1.0
+    """Share of the crops that are shifted."""
     flip: Share = 0.0
     """Share of the crops that are mirrored, with ``flip_pairs`` exchanged."""
     half_body: Share = 0.0
@@ -189,8 +192,9 @@ class TrainConfig(Section):
     """Learning rate after the warm-up."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Weight decay of the optimizer."""
-    undecayed: tuple[Literal["norm", "bias"], ...] = ()
-    """Parameters without weight decay: those of normalisation layers, and biases of all others."""
+    undecayed: tuple[Literal["norm", "bias", "vector", "position"], ...] = ()
+    """Parameters without weight decay: those of normalisation layers, biases of all others, whatever has one axis, and
+    tables of positions (``pos_embed``)."""
     momentum: Share = 0.9
     """Momentum of sgd."""
     warmup_steps: Annotated[int, Field(ge=0)] = 500
@@ -312,6 +316,10 @@ class RunConfig(TrainingConfig):
     there is none. Keypoints are matched by name."""
     params_from: Key | None = None
     """The search whose best trial is laid below the run's own settings."""
+    method: Key | None = None
+    """What runs are the same method, though on other splits: each holding out other categories, which makes a line of
+    the table over held-out categories, or with other shots or training sizes, which makes a learning curve. By default
+    a run is a method of its own, named like its key."""
 
     @field_validator("seeds")
     @classmethod

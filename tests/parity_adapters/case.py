@@ -39,6 +39,10 @@ class Case:
         state = {n: weight(n, shape) * factors[n] if n in factors else weight(n, shape) for n, shape in named}
         return {n: in_default_precision(w) if w.is_floating_point() else w for n, w in state.items()}
 
+    def draws(self, name: str) -> bool:
+        """Whether the reference has an input of that name."""
+        return any(d[0] == f"{self.name}/{name}" for d in self.spec["draws"])
+
     def draw(self, name: str) -> Tensor:
         """An input by the last part of its name, drawn as float32 and kept in torch's default precision."""
         return in_default_precision(drawn(next(d for d in self.spec["draws"] if d[0] == f"{self.name}/{name}")))
@@ -81,18 +85,45 @@ def cases(folder: Path) -> list[Case]:
     return [Case(name, case, spec["variants"][case["variant"]]) for name, case in spec["cases"].items()]
 
 
+@dataclass(frozen=True)
+class Functions:
+    """Small functions without a network, and what each is given."""
+
+    spec: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> Functions:
+        return cls(json.loads((folder / "functions.json").read_text()))
+
+    def draw(self, name: str) -> Tensor:
+        """As in ``Case``, by the whole name."""
+        return in_default_precision(drawn(next(d for d in self.spec["draws"] if d[0] == name)))
+
+
 def differences(case: Case, ours: Outputs, folder: Path) -> tuple[list[str], set[str]]:
     """One line per number of a float64 model that is off, and the names that we have no number for."""
-    stored = np.load(folder / "outputs.npz")
-    tolerance = json.loads((folder / "tolerance.json").read_text())["outputs.npz"]
+    return _differences(folder, "outputs.npz", f"{case.name}/", case.spec["outputs"], ours)
+
+
+def function_differences(functions: Functions, ours: Outputs, folder: Path) -> tuple[list[str], set[str]]:
+    """The same of functions."""
+    return _differences(folder, "functions.npz", "", functions.spec["outputs"], ours)
+
+
+def _differences(
+    folder: Path, file: str, prefix: str, about: Mapping[str, Any], ours: Outputs
+) -> tuple[list[str], set[str]]:
+    stored, tolerance = np.load(folder / file), json.loads((folder / "tolerance.json").read_text())[file]
     wrong, uncovered = [], set()
-    for key in (k for k in stored if k.startswith(f"{case.name}/")):
-        name, _, part = key.removeprefix(f"{case.name}/").partition("#")
+    for key in (k for k in stored if k.startswith(prefix)):
+        name, _, part = key.removeprefix(prefix).partition("#")
         if name not in ours:
             uncovered.add(name)
             continue
-        value = _summarised(ours[name], part, case.spec["outputs"][name].get("step", 1))
+        value = _summarised(ours[name], part, about[name].get("step", 1))
         wrong += different(key, value, stored[key], allowed_in_double(key, *tolerance[key]))
+        if "/train/grad/" in key and part != "stat" and value.shape == stored[key].shape:
+            wrong += different_as_a_whole(key, value, stored[key])
     return wrong, uncovered
 
 
@@ -120,6 +151,13 @@ def different(key: str, value: np.ndarray, stored: np.ndarray, limit: float) -> 
     off = np.abs(value - stored).max() if value.shape == stored.shape else np.nan
     line = f"{key}: {value.shape} for {stored.shape}, off by {off:.3g}, allowed {limit:.3g}"
     return [] if off <= limit else [line]
+
+
+def different_as_a_whole(key: str, value: np.ndarray, stored: np.ndarray) -> list[str]:
+    """A line where two gradients differ by more than 0.2 % of the reference's length: its float32 has as much noise
+    deep in a network. Single cells may be further off, where a rectifier's input is near 0."""
+    off = np.linalg.norm(value - stored) / max(np.linalg.norm(stored), 1e-12)
+    return [] if off <= 2e-3 else [f"{key}: off by {off:.3g} of its length, allowed 0.002"]
 
 
 def _summarised(tensor: Tensor, part: str, step: int) -> np.ndarray:

@@ -105,7 +105,8 @@ def gradients(model: nn.Module, case: Case, released: Released) -> dict[str, Ten
     own = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     result = {"train/grad_norm_all": torch.stack([g.double().norm() for g in own.values()]).norm()}
     for name, tensor in case.state.items():
-        for place in released({name: tensor}):
-            if place in own:
-                result[f"train/grad/{name}"] = own[place]
+        # What a reference has in one tensor may be several of ours, one behind the other.
+        places = released({name: tensor})
+        if places and all(place in own for place in places):
+            result[f"train/grad/{name}"] = torch.cat([own[place] for place in places]).reshape(tensor.shape)
     return result

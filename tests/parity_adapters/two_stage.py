@@ -1,4 +1,4 @@
-"""What CapeFormer and GraphCape give for a case, apart from their backbones."""
+"""What CapeFormer and its descendants give for a case, apart from their backbones."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ def compared(
     model: TwoStage, case: Case, batch: EpisodeBatch, released: Released, stages: Sequence[str]
 ) -> tuple[dict[str, Tensor], Calls]:
     """Inner outputs, points, losses and gradients, of one pass over the pictures, and the calls of ``stages``."""
+    result, calls, located = evaluated(model, batch, stages)
+    return result | trained(model, case, batch, released, located), calls
+
+
+def evaluated(model: TwoStage, batch: EpisodeBatch, stages: Sequence[str]) -> tuple[dict[str, Tensor], Calls, Located]:
+    """Inner outputs and points, the calls of ``stages``, and the prediction."""
     predictions: list[Located] = []
     maps: list[Tensor] = []
     maps_of = model.maps_of
@@ -36,7 +42,7 @@ def compared(
     heatmaps, weight = model.codec.encode(batch.support)
     with torch.no_grad():
         result = {
-            "support_feature(img_s0)": maps[0].unflatten(0, batch.support_image.shape[:2])[:, 0],
+            **_support_feature(maps, batch),
             "target_s0": heatmaps[:, 0],
             "mask_s": weight.prod(1),
             "vis_q": batch.keypoints.weight,
@@ -52,7 +58,14 @@ def compared(
             "coords_per_layer": located.points,
             "coords": located.points[-1],
         }
-    return result | trained(model, case, batch, released, located), calls
+    return result, calls, located
+
+
+def _support_feature(maps: Sequence[Tensor], batch: EpisodeBatch) -> dict[str, Tensor]:
+    """Of the first support; nothing where the query's picture alone was looked at."""
+    if len(maps) == 1:
+        return {}
+    return {"support_feature(img_s0)": maps[0].unflatten(0, batch.support_image.shape[:2])[:, 0]}
 
 
 def _references(model: TwoStage, calls: Calls, last: str) -> Tensor:
@@ -69,7 +82,7 @@ def trained(
     total = torch.stack(list(losses.values())).sum()
     total.backward()
     target = to_shares(batch.keypoints.xy, model.size)
-    names = {"heatmap": "heatmap_loss", "proposal": "proposal_loss"}
+    names = {"heatmap": "heatmap_loss", "proposal": "proposal_loss", "reconstruction": "adj_reconstruct_loss"}
     return {
         **{f"train/{names.get(name, f'l1_loss_{name}')}": loss.detach() for name, loss in losses.items()},
         "train/total": total.detach(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,8 @@ class Functions:
 
 
 @pytest.fixture
-def functions(parity: Path) -> Functions:
-    if not (parity / "kitpose" / "functions.json").is_file():
-        pytest.skip("no numbers of kitpose's functions")
-    return Functions.read(parity / "kitpose")
+def functions(parity: Callable[[str], Path]) -> Functions:
+    return Functions.read(parity("kitpose"))
 
 
 def test_every_number_of_kitpose_s_functions_is_met(functions: Functions) -> None:

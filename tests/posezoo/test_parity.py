@@ -11,6 +11,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,15 +22,30 @@ from torch import nn
 
 import parity_adapters
 from parity_adapters import vitpose_head
-from parity_adapters.case import allowed_in_double, cases, differences, different, generator
+from parity_adapters.case import (
+    Functions,
+    allowed_in_double,
+    cases,
+    differences,
+    different,
+    different_as_a_whole,
+    function_differences,
+    generator,
+)
 from posezoo.blocks.deconv import heatmap_head
 
 CHECKED_ELSEWHERE = {"codecs", "codecs_legacy", "warps_flip", "metrics"}
 """Folders without a model, which the tests of the data and of the metrics read."""
-WITHOUT_A_MODEL = {"graphcape"}
+WITHOUT_A_MODEL: set[str] = set()
 """Folders of models that the zoo does not have."""
 SHARED = {"case", "episodes", "heatmap_models", "two_stage"}
+WITH_FUNCTIONS = ["edgecape"]
+"""Folders whose adapters have ``functions``; those of others are tested beside our code of the same."""
 ADAPTED = sorted({module.name for module in pkgutil.iter_modules(parity_adapters.__path__)} - SHARED)
+
+
+def adapter_of(folder: str) -> Any:
+    return importlib.import_module(f"{parity_adapters.__name__}.{folder}")
 
 
 @pytest.fixture
@@ -42,20 +58,28 @@ def double_precision() -> Iterator[None]:
 @pytest.mark.services
 @pytest.mark.usefixtures("double_precision")
 @pytest.mark.parametrize("folder", ADAPTED)
-def test_every_reference_number_is_met(folder: str, parity: Path) -> None:
-    if not (parity / folder / "spec.json").is_file():
-        pytest.skip(f"no numbers of {folder}")
-    adapter = importlib.import_module(f"{parity_adapters.__name__}.{folder}")
+def test_every_reference_number_is_met(folder: str, parity: Callable[[str], Path]) -> None:
+    numbers = parity(folder)
+    adapter = adapter_of(folder)
     wrong: list[str] = []
     uncovered: set[str] = set()
-    for case in cases(parity / folder):
+    for case in cases(numbers):
         ours = adapter.outputs(case)
         assert not any(number.is_floating_point() and number.dtype != torch.float64 for number in ours.values())
-        off, left = differences(case, ours, parity / folder)
+        off, left = differences(case, ours, numbers)
         wrong += off
         uncovered |= left
     assert not wrong, "\n".join(wrong)
     assert uncovered == adapter.UNCOVERED
+
+
+@pytest.mark.usefixtures("double_precision")
+@pytest.mark.parametrize("folder", WITH_FUNCTIONS)
+def test_every_reference_number_of_a_function_is_met(folder: str, parity: Callable[[str], Path]) -> None:
+    numbers = parity(folder)
+    functions = Functions.read(numbers)
+    ours = adapter_of(folder).functions(functions)
+    assert function_differences(functions, ours, numbers) == ([], set())
 
 
 @given(
@@ -75,6 +99,15 @@ def test_one_number_that_is_off_by_a_millionth_of_the_largest_is_noticed(
     assert different("case/heatmaps", np.full_like(ours, np.nan), reference, limit)
     assert different("case/heatmaps", ours[1:], reference, limit)
     assert not different("case/heatmaps", reference, reference, limit)
+
+
+def test_a_gradient_that_is_off_as_a_whole_is_noticed_and_one_cell_of_many_is_not() -> None:
+    stored = np.random.default_rng(0).normal(size=10_000)
+    flipped = stored.copy()
+    flipped[3] += 0.1
+    assert not different_as_a_whole("case/train/grad/weight", flipped, stored)
+    assert different_as_a_whole("case/train/grad/weight", 1.003 * stored, stored)
+    assert different_as_a_whole("case/train/grad/weight", np.full_like(stored, np.nan), stored)
 
 
 def larger_weight(head: nn.Module) -> None:
@@ -97,24 +130,22 @@ def other_epsilon(head: nn.Module) -> None:
 @pytest.mark.usefixtures("double_precision")
 @pytest.mark.parametrize("fault", [larger_weight, transposed_kernel, dropped_bias, other_epsilon])
 def test_a_head_that_is_slightly_wrong_is_noticed(
-    fault: Callable[[nn.Module], None], parity: Path, monkeypatch: pytest.MonkeyPatch
+    fault: Callable[[nn.Module], None], parity: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def faulty(*settings: int) -> nn.Module:
         head = heatmap_head(*settings)
         head.register_load_state_dict_post_hook(lambda loaded, _: fault(loaded))
         return head
 
-    folder = parity / "vitpose_head"
-    if not folder.is_dir():
-        pytest.skip("no numbers of vitpose_head")
+    folder = parity("vitpose_head")
     case = next(c for c in cases(folder) if c.constructor["style"] == "classic")
     assert differences(case, vitpose_head.outputs(case), folder) == ([], set())
     monkeypatch.setattr(vitpose_head, "heatmap_head", faulty)
     assert differences(case, vitpose_head.outputs(case), folder)[0]
 
 
-def test_no_folder_of_reference_numbers_is_forgotten(parity: Path) -> None:
-    folders = {spec.parent.name for spec in parity.glob("*/spec.json")}
+def test_no_folder_of_reference_numbers_is_forgotten(parity_folders: list[Path]) -> None:
+    folders = {spec.parent.name for folder in parity_folders for spec in folder.glob("*/spec.json")}
     assert folders <= {*ADAPTED, *CHECKED_ELSEWHERE, *WITHOUT_A_MODEL}
 
 

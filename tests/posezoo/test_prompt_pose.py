@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -309,8 +310,8 @@ def test_features_are_taken_where_a_cell_s_centre_lies() -> None:
     assert inside[0].tolist() == [True, True, True, True, False]
 
 
-def test_the_contrast_and_its_cells_are_those_of_the_released_code(parity: Path) -> None:
-    folder = parity / "clamp"
+def test_the_contrast_and_its_cells_are_those_of_the_released_code(parity: Callable[[str], Path]) -> None:
+    folder = parity("clamp")
     stored = np.load(folder / "functions.npz")
     tolerance = json.loads((folder / "tolerance.json").read_text())["functions.npz"]
     for name, case in json.loads((folder / "functions.json").read_text())["cases"].items():

@@ -75,16 +75,18 @@ class Fusion(nn.Module):
 class Proposals(nn.Module):
     """Similarities of keypoints and cells, under a weighting of the channels that each keypoint chooses itself."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, channels: int | None = None, weighting: int | None = None) -> None:
+        """``channels`` that are compared, ``width`` unless given; ``weighting`` hidden ones, half of ``width``."""
         super().__init__()
-        self.support_proj, self.query_proj = nn.Linear(width, width), nn.Linear(width, width)
-        self.dynamic_proj = nn.Sequential(nn.Linear(width, width // 2), nn.ReLU(), nn.Linear(width // 2, width))
+        channels, weighting = channels or width, weighting or width // 2
+        self.support_proj, self.query_proj = nn.Linear(width, channels), nn.Linear(width, channels)
+        self.dynamic_proj = nn.Sequential(nn.Linear(channels, weighting), nn.ReLU(), nn.Linear(weighting, channels))
 
     def scale_start(self) -> None:
         """Divide similarities by the root of the channels, as attention does, in the initial weights alone."""
         with torch.no_grad():
             for layer in (self.support_proj, self.query_proj):
-                layer.weight.mul_(layer.in_features**-0.25)
+                layer.weight.mul_(layer.out_features**-0.25)
 
     def forward(self, cells: Tensor, keypoints: Tensor, grid: tuple[int, int]) -> Tensor:
         """(B, h w, C) and (B, K, C) to similarities (B, K, h, w) of any range."""

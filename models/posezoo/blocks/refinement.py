@@ -6,6 +6,7 @@ From Shi et al. 2023 (CapeFormer, section 3.4); parameters are named as in the r
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,22 +33,24 @@ class RefinementLayer(nn.Module):
 
     def __init__(self, width: int, heads: int, feed_forward: nn.Module, dropout: float) -> None:
         super().__init__()
-        self.self_attn = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
+        self.self_attn: nn.Module = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
         self.multihead_attn = nn.MultiheadAttention(2 * width, heads, dropout, vdim=width, batch_first=True)
         self.choker = nn.Linear(2 * width, width)
         self.feed_forward = feed_forward
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width) for _ in range(3))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self, x: Tensor, position: Tensor, cells: Tensor, keys: Tensor, hidden: Tensor, links: Tensor | None
-    ) -> Tensor:
-        placed = x + position
-        seen, _ = self.self_attn(placed, placed, x, key_padding_mask=hidden, need_weights=False)
-        x = self.norm1(x + self.dropout(seen))
+    def forward(self, x: Tensor, position: Tensor, cells: Tensor, keys: Tensor, hidden: Tensor, links: Any) -> Tensor:
+        x = self.norm1(x + self.dropout(self.among_keypoints(x, position, hidden, links)))
         seen, _ = self.multihead_attn(torch.cat([x, position], 2), keys, cells, need_weights=False)
         x = self.norm2(x + self.dropout(self.choker(seen)))
         return self.norm3(x + self.dropout(self.feed_forward(x, links)))
+
+    def among_keypoints(self, x: Tensor, position: Tensor, hidden: Tensor, links: Any) -> Tensor:
+        """What each keypoint sees of the others."""
+        placed = x + position
+        seen, _ = self.self_attn(placed, placed, x, key_padding_mask=hidden, need_weights=False)
+        return seen
 
 
 class PositionHead(nn.Module):
@@ -70,12 +73,9 @@ class Refinement(nn.Module):
     theirs through the code of the first positions alone.
     """
 
-    def __init__(
-        self, layers: int, width: int, heads: int, feed_forward: Callable[[], nn.Module], dropout: float
-    ) -> None:
-        """``feed_forward`` makes a layer's network, called with tokens (B, K, C) and the links of the keypoints."""
+    def __init__(self, layers: int, width: int, layer: Callable[[], RefinementLayer]) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(RefinementLayer(width, heads, feed_forward(), dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(layer() for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.ref_point_head = PositionHead(width)
         self.offsets = nn.ModuleList(offset_head(width) for _ in range(layers))
@@ -88,17 +88,17 @@ class Refinement(nn.Module):
         keypoint_code: Tensor,
         hidden: Tensor,
         start: Tensor,
-        links: Tensor | None = None,
-    ) -> Tensor:
+        links: Any = None,
+    ) -> tuple[Tensor, Tensor]:
         """
         Args:
             cells, keypoints, cell_code, keypoint_code, hidden: as in ``matching.Fusion``.
             start: (B, K, 2), shares of the picture.
-            links: whatever the feed-forward networks need to know.
+            links: whatever the layers need to know of them.
 
         Returns:
             (layers, B, K, 2): the points of each layer, from normalised tokens. The next layer starts where the
-            tokens lead that are not normalised.
+            tokens lead that are not normalised; (B, K, 2): where one behind the last would start.
         """
         keys = torch.cat([cells, cell_code.to(cells.dtype).expand_as(cells)], 2)
         points, placed, per_layer = start.detach(), start, list[Tensor]()
@@ -108,4 +108,4 @@ class Refinement(nn.Module):
             per_layer.append(moved(points, offset(self.norm(keypoints))))
             points = moved(points.detach(), offset(keypoints))
             placed = points.detach()
-        return torch.stack(per_layer)
+        return torch.stack(per_layer), points

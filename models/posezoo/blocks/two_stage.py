@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -22,7 +22,7 @@ from posezoo.blocks.layout import channels_last
 from posezoo.blocks.matching import Fusion, Proposals, expectation, expectation_near_peak, heatmap_error, unseen
 from posezoo.blocks.normalise import Normalise
 from posezoo.blocks.pooling import mean_over_shots
-from posezoo.blocks.refinement import Refinement
+from posezoo.blocks.refinement import Refinement, RefinementLayer
 
 # B batch, S shots, K keypoints, C channels, h w cells of the map, L layers of refinement
 
@@ -63,6 +63,11 @@ class TwoStageConfig(MapConfig):
     """Dropout within the layers."""
     heatmap_weight: Annotated[float, Field(ge=0)] = 2.0
     """Weight of the loss on similarity maps; proposals and layers have weight 1."""
+    similarity_channels: Positive | None = None
+    """Channels in which keypoints are compared with cells; those of a token unless given."""
+    weighting_channels: Positive | None = None
+    """Hidden channels of the weighting by which a keypoint chooses among them; half as many as a token's unless
+    given."""
     scaled_start: bool = False
     """Divide the first similarities by the square root of the channels. As published they are sums over all channels,
     so large that softmax and sigmoid pass hardly any gradient; short trainings do not recover from that."""
@@ -79,6 +84,18 @@ class Support:
     """(B, K, C)"""
     mask: Tensor
     """(B, K), 1 where every shot shows the keypoint."""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What the first stage leaves to the second."""
+
+    cells: Tensor
+    """(B, h w, C)"""
+    keypoints: Tensor
+    """(B, K, C)"""
+    similarity: Tensor
+    """(B, K, h, w), of any range."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +136,13 @@ class TwoStage(nn.Module):
         backbone: Features,
         map_stride: int,
         feed_forward: Callable[[], nn.Module],
+        layer: Callable[[int, int, nn.Module, float], RefinementLayer] = RefinementLayer,
+        keypoint_channels: int | None = None,
     ) -> None:
         """``map_stride`` is that of the map that keypoints are matched on, which the backbone's is resized to;
-        ``feed_forward`` as in ``refinement.Refinement``."""
+        ``feed_forward`` makes the network of a ``layer`` of the refinement, called with tokens (B, K, C) and links;
+        ``keypoint_channels`` are those of what describes a keypoint, the backbone's where it is pooled from the
+        supports."""
         super().__init__()
         self.size, self.grid, self.heatmap_weight = setting.size, grid(setting.size, map_stride), config.heatmap_weight
         self.names = tuple(category.keypoints for category in setting.categories)
@@ -130,7 +151,7 @@ class TwoStage(nn.Module):
         self.backbone = backbone
         self.normalise = Normalise(backbone.mean, backbone.std)
         self.input_proj = nn.Conv2d(backbone.channels[0], width, 1)
-        self.query_proj = nn.Linear(backbone.channels[0], width)
+        self.query_proj = nn.Linear(keypoint_channels or backbone.channels[0], width)
         self.encoder = Fusion(
             config.encoder_layers,
             width=width,
@@ -138,13 +159,9 @@ class TwoStage(nn.Module):
             feed_forward=config.feed_forward,
             dropout=config.dropout,
         )
-        self.proposal_generator = Proposals(width)
+        self.proposal_generator = Proposals(width, config.similarity_channels, config.weighting_channels)
         self.decoder = Refinement(
-            config.decoder_layers,
-            width=width,
-            heads=config.heads,
-            feed_forward=feed_forward,
-            dropout=config.dropout,
+            config.decoder_layers, width, lambda: layer(width, config.heads, feed_forward(), config.dropout)
         )
         self.register_buffer("cell_code", grid_code(*self.grid, width // 2), persistent=False)
         counts = torch.tensor([len(names) for names in self.names], dtype=torch.int64)
@@ -166,32 +183,43 @@ class TwoStage(nn.Module):
         """(K, C), what tells keypoints apart besides their looks: nothing."""
         return self.cell_code.new_zeros(count, self.cell_code.shape[1])
 
-    def links(self, category: Tensor, mask: Tensor) -> Tensor | None:
-        """What the feed-forward networks of the refinement know of the categories (B,) and the keypoints shown."""
+    def links(self, category: Tensor, support: Support) -> Any:
+        """What the layers of the refinement know of the links between keypoints, besides the categories (B,)."""
         return None
 
     def forward(self, batch: EpisodeBatch) -> Located:
         return self.locate(batch, self.encode_support(batch))
 
     def encode_support(self, batch: EpisodeBatch) -> Support:
-        maps = self.maps_of(batch.support_image.flatten(0, 1))
-        # Padding is hidden from all other keypoints, so that what lies behind the largest category needs no work.
-        exported = torch.compiler.is_exporting()  # where no shape depends on data
-        longest = batch.support.weight.shape[2] if exported else int(self.counts[batch.category].max())
-        shown = Keypoints(batch.support.xy[:, :, :longest], batch.support.weight[:, :, :longest])
-        heatmaps, weight = self.codec.encode(shown)
+        return self.described(self.maps_of(batch.support_image.flatten(0, 1)), batch)
+
+    def described(self, maps: Tensor, batch: EpisodeBatch) -> Support:
+        """The supports' keypoints, from the maps (B S, C, h, w) of their pictures."""
+        heatmaps, weight = self.codec.encode(self.shown(batch))
         pooled, mask = mean_over_shots(maps, heatmaps, weight)
         return Support(self.query_proj(pooled), mask)
 
+    def shown(self, batch: EpisodeBatch) -> Keypoints:
+        """The supports' keypoints (B, S, K), K being those of the batch's largest category: padding is hidden from all
+        other keypoints, so that what lies behind needs no work."""
+        exported = torch.compiler.is_exporting()  # where no shape depends on data
+        longest = batch.support.weight.shape[2] if exported else int(self.counts[batch.category].max())
+        return Keypoints(batch.support.xy[:, :, :longest], batch.support.weight[:, :, :longest])
+
     def locate(self, batch: EpisodeBatch, support: Support) -> Located:
         """The query's side, from its picture and category."""
+        return self.refined(self.matched(batch, support), batch, support)
+
+    def matched(self, batch: EpisodeBatch, support: Support) -> Matched:
         cells = self.input_proj(self.maps_of(batch.image)).flatten(2).transpose(1, 2)
         codes = (self.cell_code, self.keypoint_code(support.tokens.shape[1]))
         cells, keypoints = self.encoder(cells, support.tokens, *codes, support.mask == 0)
-        similarity = self.proposal_generator(cells, keypoints, self.grid)
-        links = self.links(batch.category, support.mask)
-        start = expectation_near_peak(similarity)
-        points = self.decoder(cells, keypoints, *codes, unseen(support.mask), start, links)
+        return Matched(cells, keypoints, self.proposal_generator(cells, keypoints, self.grid))
+
+    def refined(self, matched: Matched, batch: EpisodeBatch, support: Support) -> Located:
+        similarity, codes = matched.similarity, (self.cell_code, self.keypoint_code(support.tokens.shape[1]))
+        links, start = self.links(batch.category, support), expectation_near_peak(similarity)
+        points, _ = self.decoder(matched.cells, matched.keypoints, *codes, unseen(support.mask), start, links)
         located = Located(similarity, expectation(similarity), points, support.mask)
         return located.padded(batch.keypoints.weight.shape[1])
 
@@ -207,11 +235,13 @@ class TwoStage(nn.Module):
         weight = weight * prediction.mask
         truth = to_shares(batch.keypoints.xy, self.size)
         layers = distance(prediction.points, truth, weight)
-        return {
-            "heatmap": self.heatmap_weight * over_keypoints(heatmap_error(prediction.similarity, target), weight),
-            "proposal": distance(prediction.proposal, truth, weight),
-            **{f"layer{number}": loss for number, loss in enumerate(layers)},
-        }
+        losses: dict[str, Tensor] = {}
+        if self.heatmap_weight:
+            error = heatmap_error(prediction.similarity, target)
+            losses["heatmap"] = self.heatmap_weight * over_keypoints(error, weight)
+        losses["proposal"] = distance(prediction.proposal, truth, weight)
+        losses |= {f"layer{number}": loss for number, loss in enumerate(layers)}
+        return losses
 
     def decode(self, prediction: Located, batch: EpisodeBatch) -> Keypoints:
         """Points of the last layer. The method knows no confidence: the largest similarity, after the sigmoid, stands

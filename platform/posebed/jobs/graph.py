@@ -37,7 +37,7 @@ ABSENT = "absent"
 SPLIT_FILES = ("membership.parquet", "episodes.parquet")
 PACK_FILES = ("index.parquet", "categories.json", "about.json")
 ENTRIES: Mapping[str, Sequence[str]] = {
-    "search": ("posebed.training.loop",),
+    "search": ("posebed.training.loop", "posebed.inference.untrained_validation"),
     "train": ("posebed.training.loop", "posebed.training.untrained"),
     "predict": ("posebed.inference.predict",),
     "score": ("posebed.scoring.scores", "posebed.scoring.members"),
@@ -224,6 +224,7 @@ class GraphMaker:
             predictions.append(self._add("predict", key, run, seed=seed, identity=identity, needs=(train,)))
         preset = None if refused else self._preset(run)
         settings = flattened({"scoring": self._params.scoring.model_dump(mode="json"), "preset": preset})
+        settings |= {"method": run.method} if run.method else {}
         identity = Identity(settings, after=self._after(predictions), code=self.code_of("score"))
         self._add("score", key, run, identity=identity, needs=tuple(predictions))
 

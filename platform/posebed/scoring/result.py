@@ -141,6 +141,17 @@ class Member(Section):
     """File of its own result, which has its learning curve and intervals, relative to the project."""
 
 
+class PairError(Section):
+    """Left and right of one pair of mirror partners."""
+
+    spe: float | None
+    """Symmetric-pair error, mean over members; None where no keypoint was judged."""
+    judged: int
+    """Keypoints whose partner counts and lies apart."""
+    too_close: int
+    """Keypoints whose partner counts, but lies too close to tell the two apart; not judged."""
+
+
 class Repeat(Section):
     """Which published run a run repeats, and how it departs from it."""
 
@@ -159,6 +170,8 @@ class Result(Section):
     """Identity of what decides the numbers; of a run with several members, made of theirs."""
     model: str
     """Its name; of a submission ``submitted``."""
+    method: str | None = None
+    """What runs on other splits are the same method; None in results that did not say so."""
     floor: bool = False
     """Whether the model ignores the picture."""
     submitted: bool = False
@@ -181,6 +194,8 @@ class Result(Section):
     answered: dict[str, str] = {}
     """How the model predicts: input size, target, flip test, backbone, initial weights. Shown with the run; runs that
     differ here are compared."""
+    trained_on: int | None = None
+    """Records of the training part; None in results that did not say so."""
     instances: int
     """Distinct records."""
     images: int
@@ -196,6 +211,8 @@ class Result(Section):
     """Category name to keypoint name to PCK@0.2 over the instances in which it counts."""
     by_keypoint_of_box: dict[str, dict[str, float]] = {}
     """The same for PCK@0.05 of the box, where all categories share one skeleton."""
+    by_pair: dict[str, dict[str, PairError]] = {}
+    """Category name to pair of mirror partners, such as ``left_eye / right_eye``; empty where there are no pairs."""
     curve: list[Epoch]
     """Learning curve; of a run with several members, that of the member whose best validation is the median."""
     shortfalls: list[str] = []

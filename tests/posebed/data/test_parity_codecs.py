@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,8 @@ class Reference:
 
 
 @pytest.fixture
-def codecs(parity: Path) -> Reference:
-    return Reference.read(parity / "codecs")
+def codecs(parity: Callable[[str], Path]) -> Reference:
+    return Reference.read(parity("codecs"))
 
 
 def codec_of(settings: Mapping[str, Any], kind: Kind) -> HeatmapCodec:
@@ -103,8 +103,10 @@ def test_decoded_points_are_the_references(codecs: Reference, case: str, kind: K
 
 @pytest.mark.parametrize("case", ["l0", "l1"])
 @pytest.mark.parametrize(("kind", "mode"), [("msra", "default"), ("dark", "unbiased"), ("udp", "udp")])
-def test_points_in_the_image_are_those_of_the_older_reference(parity: Path, case: str, kind: Kind, mode: str) -> None:
-    legacy = Reference.read(parity / "codecs_legacy")
+def test_points_in_the_image_are_those_of_the_older_reference(
+    parity: Callable[[str], Path], case: str, kind: Kind, mode: str
+) -> None:
+    legacy = Reference.read(parity("codecs_legacy"))
     drawn = legacy.drawn(case)
     peak = peaks(drawn["cx"], drawn["cy"], (64, 48), 2)
     maps = 0.02 * drawn["z"] + drawn["a"][..., None, None] * peak
@@ -133,8 +135,8 @@ def peaks_inside(maps: np.ndarray, cells: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("case", ["a0", "a1"])
-def test_crops_are_the_references(parity: Path, case: str) -> None:
-    reference = Reference.read(parity / "warps_flip")
+def test_crops_are_the_references(parity: Callable[[str], Path], case: str) -> None:
+    reference = Reference.read(parity("warps_flip"))
     box, angle = reference.outputs[f"{case}/bbox_xywh"], reference.outputs[f"{case}/rotation_deg"]
     sizes = [(int(h), int(w)) for w, h in reference.outputs[f"{case}/output_sizes_wh"]]
     frames = [centre_and_extent(b, sizes[i % 4]) for i, b in enumerate(box)]
@@ -147,8 +149,8 @@ def test_crops_are_the_references(parity: Path, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", ["l0", "l1"])
-def test_crops_are_those_of_the_older_reference(parity: Path, case: str) -> None:
-    legacy = Reference.read(parity / "codecs_legacy")
+def test_crops_are_those_of_the_older_reference(parity: Callable[[str], Path], case: str) -> None:
+    legacy = Reference.read(parity("codecs_legacy"))
     drawn = legacy.drawn(case)
     ours = []
     for i, angle in enumerate([0, *drawn["r"][1:]]):

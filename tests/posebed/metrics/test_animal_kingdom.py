@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +73,8 @@ def test_keypoints_are_averaged_first_or_weigh_as_often_as_they_count(seed: int)
 
 
 @pytest.mark.parametrize("case", ["m0", "m1"])
-def test_the_box_has_the_number_of_the_toolbox(parity: Path, case: str) -> None:
-    numbers = np.load(parity / "metrics/outputs.npz")
+def test_the_box_has_the_number_of_the_toolbox(parity: Callable[[str], Path], case: str) -> None:
+    numbers = np.load(parity("metrics") / "outputs.npz")
     truth, predicted, labelled, norm = (numbers[f"{case}/{name}"] for name in ("gt", "pred", "mask", "norm"))
     # Row 1 had a normaliser of 0, for which the toolbox left it out, and then overwrote it with 1e6.
     labelled[1] = False

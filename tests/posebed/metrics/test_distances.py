@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,8 +142,8 @@ def episodes_of(folder: Path) -> Predictions:
     )
 
 
-def test_episodes_score_as_in_the_official_code_of_mp100(parity: Path) -> None:
-    folder = parity / "capeformer"
+def test_episodes_score_as_in_the_official_code_of_mp100(parity: Callable[[str], Path]) -> None:
+    folder = parity("capeformer")
     predictions = episodes_of(folder)
     reference = np.load(folder / "functions.npz")
     tolerance = json.loads((folder / "tolerance.json").read_text())["functions.npz"]
@@ -170,34 +171,38 @@ def in_boxes(truth: np.ndarray, predicted: np.ndarray, labelled: np.ndarray) -> 
 
 @pytest.mark.parametrize("case", ["m0", "m1"])
 @pytest.mark.parametrize("threshold", [0.05, 0.1, 0.2, 0.5])
-def test_the_keypoint_table_is_that_of_the_toolbox(parity: Path, case: str, threshold: float) -> None:
-    truth, predicted, labelled, norm = toolbox_case(parity / "metrics", case)
+def test_the_keypoint_table_is_that_of_the_toolbox(parity: Callable[[str], Path], case: str, threshold: float) -> None:
+    truth, predicted, labelled, norm = toolbox_case(parity("metrics"), case)
     if threshold == 0.05:
         # Row 1 had a normaliser of 0, for which the toolbox left it out, and then overwrote it with 1e6.
         labelled[1] = False
     scale = 1000 / norm[:, None]
     table = list(keypoint_pck(in_boxes(truth * scale, predicted * scale, labelled), threshold)["c"].values())
-    numbers = np.load(parity / "metrics/outputs.npz")
+    numbers = np.load(parity("metrics") / "outputs.npz")
     np.testing.assert_allclose(table, numbers[f"{case}/pck@{threshold}/per_keypoint"], atol=1e-4)
     mean, count = numbers[f"{case}/pck@{threshold}/mean_and_count"]
     assert (np.mean(table), len(table)) == pytest.approx((mean, count), abs=1e-4)
 
 
 @pytest.mark.parametrize("case", ["m0", "m1"])
-def test_distances_of_single_keypoints_average_to_those_of_the_toolbox(parity: Path, case: str) -> None:
-    truth, predicted, labelled, norm = toolbox_case(parity / "metrics", case)
+def test_distances_of_single_keypoints_average_to_those_of_the_toolbox(
+    parity: Callable[[str], Path], case: str
+) -> None:
+    truth, predicted, labelled, norm = toolbox_case(parity("metrics"), case)
     scale = np.broadcast_to(1000 / norm[:, None], truth.shape)[labelled][:, None]
     gt, pred, one = truth[labelled][:, None], predicted[labelled][:, None], np.ones((labelled.sum(), 1))
-    numbers = np.load(parity / "metrics/outputs.npz")
+    numbers = np.load(parity("metrics") / "outputs.npz")
     assert values(in_boxes(gt, pred, one))["EPE"] == pytest.approx(float(numbers[f"{case}/epe"]), rel=1e-4)
     normalised = in_boxes(gt * scale, pred * scale, one)
     assert values(normalised)["NME"] == pytest.approx(float(numbers[f"{case}/nme"]), rel=1e-4)
 
 
 @pytest.mark.parametrize("case", ["m0", "m1"])
-def test_keypoint_tables_at_twenty_thresholds_average_to_the_area_of_the_toolbox(parity: Path, case: str) -> None:
-    truth, predicted, labelled, _ = toolbox_case(parity / "metrics", case)
+def test_keypoint_tables_at_twenty_thresholds_average_to_the_area_of_the_toolbox(
+    parity: Callable[[str], Path], case: str
+) -> None:
+    truth, predicted, labelled, _ = toolbox_case(parity("metrics"), case)
     predictions = in_boxes(truth * (1000 / 30), predicted * (1000 / 30), labelled)
     shares = [list(keypoint_pck(predictions, i / 20)["c"].values()) for i in range(20)]
-    reference = np.load(parity / "metrics/outputs.npz")[f"{case}/auc_norm30"]
+    reference = np.load(parity("metrics") / "outputs.npz")[f"{case}/auc_norm30"]
     assert np.mean(shares) == pytest.approx(float(reference), rel=1e-4)

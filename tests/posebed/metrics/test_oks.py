@@ -218,9 +218,9 @@ def as_table(case: dict, sigmas: np.ndarray) -> Predictions:
 
 @pytest.mark.parametrize("case", ["m0", "m1"])
 @pytest.mark.parametrize("sigmas", ["ap10k_sigmas", "coco_sigmas"])
-def test_values_are_those_of_the_reference(parity: Path, case: str, sigmas: str) -> None:
-    numbers = np.load(parity / "metrics/outputs.npz")
-    spec = json.loads((parity / "metrics/spec.json").read_text())["cases"][case]
+def test_values_are_those_of_the_reference(parity: Callable[[str], Path], case: str, sigmas: str) -> None:
+    numbers = np.load(parity("metrics") / "outputs.npz")
+    spec = json.loads((parity("metrics") / "spec.json").read_text())["cases"][case]
     coco = [
         0.026,
         0.025,

@@ -51,8 +51,8 @@ def test_in_a_larger_crop_poses_are_more_alike(drawn: Callable[..., Predictions]
 
 @pytest.mark.parametrize("case", ["m0", "m1"])
 @pytest.mark.parametrize("threshold", ["0.9", "0.7"])
-def test_the_same_poses_stay_as_in_the_toolbox(parity: Path, case: str, threshold: str) -> None:
-    numbers = np.load(parity / "metrics/outputs.npz")
+def test_the_same_poses_stay_as_in_the_toolbox(parity: Callable[[str], Path], case: str, threshold: str) -> None:
+    numbers = np.load(parity("metrics") / "outputs.npz")
     pose, score, area = (numbers[f"{case}/nms/{name}"] for name in ("keypoints", "scores", "areas"))
     kept = oks_nms(pose[..., :2], score, area, numbers["ap10k_sigmas"], float(threshold))
     np.testing.assert_array_equal(kept, numbers[f"{case}/nms/keep_thr{threshold}"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -155,9 +156,11 @@ def test_the_command_takes_settings_in_words(empty: Path):
         ("clamp", "prompt_pose", "clamp-r50-animal-pose"),
     ],
 )
-def test_official_names_and_shapes_load(empty: Path, parity: Path, folder: str, model: str, preset: str):
+def test_official_names_and_shapes_load(
+    empty: Path, parity: Callable[[str], Path], folder: str, model: str, preset: str
+):
     """The first case of each reference, as a checkpoint of a run that has its size and number of keypoints."""
-    case = cases(parity / folder)[0]
+    case = cases(parity(folder))[0]
     fitting = {17: "ap10k", 20: "animal_pose", 23: "animal_kingdom"}
     data = fitting[case.spec["K"]]
     torch.save({"state_dict": dict(case.state), "meta": {}}, empty / "official.pth")
@@ -172,6 +175,15 @@ SLIM = {"backbone": "test_resnet", "weights": "none", "width": 16, "heads": 2, "
 AGNOSTIC: dict[str, dict[str, Any]] = {
     "cape_former": {**SLIM, "encoder_layers": 1, "decoder_layers": 1},
     "graph_cape": {**SLIM, "encoder_layers": 1, "decoder_layers": 1, "drop_path": 0.0},
+    "cape_x": {
+        **SLIM,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "drop_path": 0.0,
+        "text_encoder": "minilm",
+        "text_weights": "none",
+    },
+    "edge_cape": {**SLIM, "stride": 32, "encoder_layers": 1, "decoder_layers": 1, "edge_layers": 1},
     "fmmp": {**SLIM, "layers": 1},
     "pomnet": {**SLIM, "encoder_layers": 1, "decoder_layers": 1},
 }
@@ -179,6 +191,14 @@ AGNOSTIC: dict[str, dict[str, Any]] = {
 THEIRS = {
     "cape_former": {"backbone.trunk.": "encoder_sample.", "feed_forward.linear": "linear"},
     "graph_cape": {"backbone.trunk.": "backbone."},
+    "cape_x": {
+        "backbone.trunk.": "backbone.",
+        "proposal_generator.query_proj.": "proposal_generator.query_projection.",
+        "query_proj.": "text_proj.",
+        "query_projection.": "query_proj.",
+        "descriptions.reader.tower.": "text_backbone.",
+    },
+    "edge_cape": {"backbone.trunk.": "encoder_query."},
     "fmmp": {"backbone.trunk.": "backbone."},
     "pomnet": {},
 }
@@ -249,15 +269,16 @@ def test_an_incomplete_or_foreign_release_is_refused_in_one_sentence(empty: Path
     [
         ("capeformer", "cape_former", "cape-former-r50-mp100-split1-1shot", 1),
         ("graphcape", "graph_cape", "graph-cape-t-mp100-split1-1shot", 1),
+        ("edgecape", "edge_cape", "edge-cape-s-mp100-split1-1shot", 1),
         ("fmmp", "fmmp", "fmmp-r50-mp100-split3-5shot", 5),
         ("pomnet", "pomnet", "pomnet-r50-mp100-split1-1shot", 1),
     ],
 )
 def test_official_releases_of_any_category_load(
-    empty: Path, parity: Path, folder: str, model: str, preset: str, shots: int
+    empty: Path, parity: Callable[[str], Path], folder: str, model: str, preset: str, shots: int
 ):
     """Whole, with the tables that a backbone makes by itself, under the preset's settings."""
-    case = cases(parity / folder)[0]
+    case = cases(parity(folder))[0]
     kept = {name: torch.zeros(shape) for name, shape, _ in case.variant["state_dict"] if name not in case.state}
     torch.save({"state_dict": {**case.state, **kept}, "meta": {}}, "official.pth")
     run = import_checkpoint(model, Path("official.pth"), "official", Origin(preset=preset))
