@@ -189,7 +189,8 @@ SEARCHED = {
 """Fields that a search alone has, and other values."""
 SUBMITTED = {
     "task": ["category_specific"],
-    "method": ["A net"],
+    "method": ["net"],
+    "made_by": ["A net"],
     "paper": ["A journal"],
     "shots": [0, 1],
     "told": ["keypoint names"],
