@@ -41,8 +41,11 @@ def submit(
     split: Annotated[str, typer.Option(help="Key of the split whose test part is answered.")],
     pack: Pack = None,
     task: Task = None,
-    method: Annotated[str, typer.Option(help="What made the answers, in words.")] = "",
-    paper: Annotated[str, typer.Option(help="Where the method is described.")] = "",
+    made_by: Annotated[str, typer.Option(help="What made the answers, in words.")] = "",
+    paper: Annotated[str, typer.Option(help="Where that is described.")] = "",
+    method: Annotated[
+        str | None, typer.Option(help="Name that submissions of one method on several splits share.", metavar="KEY")
+    ] = None,
     shots: Annotated[
         int | None,
         typer.Option(min=0, help="Supports that the method was shown, if fewer than an episode has."),
@@ -61,8 +64,8 @@ def submit(
     from posebed.reporting.compare import headline_of
     from posestages.commands.submit import submit as submit_answers
 
-    about = {"split": split, "pack": pack, "task": task, "method": method, "paper": paper, "shots": shots, "told": told}
-    result = submit_answers(file, name, about)
+    about = {"split": split, "pack": pack, "task": task, "method": method, "made_by": made_by, "paper": paper}
+    result = submit_answers(file, name, {**about, "shots": shots, "told": told})
     score = headline_of(result)
     line = f"{name}: {score.metric} {score.value:.3f} [{score.low:.3f}, {score.high:.3f}] on {result.queries} queries"
     console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -52,12 +52,13 @@ def score_submission(key: str, params: Params, catalog: Catalog, origin: Origin)
     table, folder = read_answers(Path(entry.file), questions), member_folder(key, 0)
     specs = [*usable_metrics(catalog)[0].values()]
     about = _about(key, params, questions.pack)
-    answered = {"made by": entry.method, "described in": entry.paper}
+    answered = {"made by": entry.made_by, "described in": entry.paper}
     provenance = provenance_of(about, [], Path(entry.file), origin)
     own = Result(
         **{name: about[name] for name in ("key", "fingerprint", "task", "data", "split", "pack", "seed")},
         seeds=(about["seed"],),
         model="submitted",
+        method=entry.method or key,
         submitted=True,
         config={},
         train={},

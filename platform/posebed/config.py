@@ -395,10 +395,12 @@ class SubmissionConfig(Section):
     task: Literal["category_specific", "category_agnostic"] | None = None
     """By default category_agnostic where the split has episodes: each query is answered with the supports of its
     episode. Answers of a category_specific method are one for each record, without supports."""
-    method: str = ""
+    method: Key | None = None
+    """As of a run: submissions of one method on several splits are compared together. By default the key."""
+    made_by: str = ""
     """What made the answers, in words; shown in the report."""
     paper: str = ""
-    """Where the method is described."""
+    """Where that is described."""
     shots: Annotated[int, Field(ge=0)] | None = None
     """Supports of an episode that the method was shown, where it was not all of them."""
     told: str = ""

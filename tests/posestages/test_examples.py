@@ -44,6 +44,7 @@ def test_each_category_of_many_photographs_is_held_out_once_by_each_method_and_v
     assert {*methods.values()} == {*params.models}
     expected = {f"{method}-{split}": (model, split) for method, model in methods.items() for split in held}
     assert {key: (run.model, run.split) for key, run in params.runs.items()} == expected
+    assert all(key == f"{run.method}-{run.split}" for key, run in params.runs.items())
 
 
 def test_many_photographs_have_records_enough_for_their_episodes(real_data: Path):

@@ -189,7 +189,8 @@ SEARCHED = {
 """Fields that a search alone has, and other values."""
 SUBMITTED = {
     "task": ["category_specific"],
-    "method": ["A net"],
+    "method": ["net"],
+    "made_by": ["A net"],
     "paper": ["A journal"],
     "shots": [0, 1],
     "told": ["keypoint names"],
@@ -201,7 +202,7 @@ SHARED = {"task": ["category_specific"], "boxes": ["detected"], "config": [{"cha
 def test_every_field_is_one_of_which_it_is_known_what_it_decides():
     assert all(TRAIN.values()), TRAIN
     shared = {"model", "preset", "split", "pack", "train", "resources", *SHARED}
-    assert RunConfig.model_fields.keys() == {*shared, "seeds", "init_from", "params_from"}
+    assert RunConfig.model_fields.keys() == {*shared, "seeds", "init_from", "params_from", "method"}
     assert SearchConfig.model_fields.keys() == {*shared, "at_once", *(name.split(".")[0] for name in SEARCHED)}
     assert {f"budget.{name}" for name in BudgetConfig.model_fields} == {n for n in SEARCHED if n.startswith("budget")}
     assert SubmissionConfig.model_fields.keys() == {"file", "split", "pack", *SUBMITTED}
@@ -247,6 +248,7 @@ def changes(draw: st.DrawFn) -> tuple[str, Any, Callable[[Graph], set[str]]]:
         "run": (f"runs.{key}", {**trained, **SHARED}, of_run),
         "model": (f"models.{model}", {**trained, "config": [{"depth": 1}, {"a": {"b": [1]}}]}, of_model),
         "search": (f"searches.{search}", {**trained, **SEARCHED, **SHARED}, of_search),
+        "method": (f"runs.{key}", {"method": ["net"]}, lambda graph: named(graph, "score", key=key)),
         "submission": ("submissions.theirs", SUBMITTED, lambda graph: named(graph, "score", key="theirs")),
         "checkpoints": (f"runs.{key}.train", {name: other_values(TrainConfig, name) for name in UNDECIDING}, none),
         "resources": (f"runs.{key}", {n: v for n, v in WITHOUT_EFFECT.items() if n != "at_once"}, none),

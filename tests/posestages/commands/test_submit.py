@@ -94,11 +94,12 @@ def state(key: str) -> tuple[State, str]:
     ("file", "split", "run"), [("floor.json", "quads", "floor"), ("prototypes.parquet", "held-out", "prototypes")]
 )
 def test_the_predictions_of_a_run_score_the_very_same_when_they_are_submitted(file: str, split: str, run: str):
-    said = submit(file, "--name", "theirs", "--split", split, "--method", "A net", "--paper", "A journal")
+    said = submit(file, "--name", "theirs", "--split", split, "--made-by", "A net", "--paper", "A journal")
     theirs, ours = result("theirs"), result(run)
     for name in MEASURED:
         assert getattr(theirs, name) == getattr(ours, name)
     assert theirs.submitted and not ours.submitted and theirs.model == "submitted"
+    assert theirs.method == "theirs"
     assert theirs.answered == {"made by": "A net", "described in": "A journal"}
     assert f"theirs: PCK@0.2 {theirs.score('PCK@0.2').value:.3f}" in said
     assert Path(f"submissions/theirs{Path(file).suffix}").read_bytes() == Path(file).read_bytes()
