@@ -81,6 +81,9 @@ def _edges(model: EdgeCape, batch: EpisodeBatch, calls: Any, case: Case) -> dict
         shots = batch.support.weight.shape[:2]
         keypoints, cells = (part.unflatten(0, shots)[:, 0] for part in calls["edge_predictor.layers.0"][0][1])
         (tokens, _, _), weights = calls["edge_predictor.weights"][0]
+        # Behind the keypoints stands one for all padding.
+        count = case.spec["K"]
+        keypoints, tokens, weights = keypoints[:, :count], tokens[:, :count], weights[:, :count, :count]
         result |= {
             "skeleton.image_tokens_layer0(img_s0)": cells.transpose(0, 1),
             "skeleton.keypoint_tokens_layer0(img_s0)": keypoints.transpose(0, 1),
@@ -104,7 +107,7 @@ def _training(model: EdgeCape, case: Case, batch: EpisodeBatch, released: Releas
     if isinstance(prediction, Reconstructed):
         result["train/reconstructed_keypoints"] = prediction.reconstructed.detach()
     with_gradient = sum(name.startswith("train/grad/") for name in result)
-    assert with_gradient == case.spec["parameters_with_gradient"], with_gradient
+    assert with_gradient == case.spec.get("parameters_with_gradient", with_gradient)
     return result
 
 

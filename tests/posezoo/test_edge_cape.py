@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional
 
 from posebed.contracts import Setting, Task
 from posebed.pose import EpisodeBatch, Keypoints
@@ -158,6 +159,21 @@ def test_edges_depend_on_hidden_keypoints_only_where_the_picture_sees_them(slots
     moved = torch.where(mask[..., None] > 0, tokens, tokens + 1)
     assert torch.allclose(other(tokens, *given_), edges, atol=1e-6) == (slots == 0)
     assert torch.allclose(one(moved, *given_), edges, atol=1e-6) == (slots == 0)
+
+
+def test_one_token_stands_for_all_padding() -> None:
+    torch.manual_seed(0)
+    predictor = EdgePredictor(2, channels=5, width=16, heads=2, feed_forward=16, dropout=0.0, slots=10, start="random")
+    nn.init.ones_(predictor.weights.scale)
+    tokens, links, mask = torch.randn(2, KEYPOINTS, 16), *graph(0)[1:]
+    maps, code, padding = torch.randn(2, 2, 5, 3, 3), torch.randn(9, 16), torch.randn(16)
+    more = 10 - KEYPOINTS
+    padded = torch.cat([tokens, padding.expand(2, more, -1)], 1)
+    wide = functional.pad(links, (0, more, 0, more)), functional.pad(mask, (0, more))
+    edges = predictor(tokens, maps, code, links, mask, padding)
+    expected = predictor(padded, maps, code, *wide, padding)
+    assert not expected[:, KEYPOINTS:].any()
+    torch.testing.assert_close(edges, expected[:, :KEYPOINTS, :KEYPOINTS])
 
 
 def test_the_picture_may_not_see_fewer_slots_than_there_are_keypoints() -> None:

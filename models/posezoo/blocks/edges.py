@@ -129,14 +129,14 @@ class PredictorLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, x: Tensor, cells: Tensor, code: Tensor, hidden: Tensor, unlooked: Tensor | None, links: Edges
+        self, x: Tensor, cells: Tensor, code: Tensor, hidden: Tensor, unlooked: Tensor, links: Edges
     ) -> tuple[Tensor, Tensor]:
         """
         Args:
             x: (B, K, C).
             cells, code: (B, h w, C).
             hidden: (B, K), True for keypoints that the others must not see.
-            unlooked: the same for the picture, or None.
+            unlooked: the same for the picture, or what is added to its logits.
 
         Returns:
             Keypoints and cells, both refined.
@@ -219,9 +219,9 @@ class EdgePredictor(nn.Module):
             (B, K, K), as ``EdgeWeights``.
         """
         count, shots = tokens.shape[1], maps.shape[1]
-        more = max(self.slots - count, 0)
-        tokens = torch.cat([tokens, padding.to(tokens.dtype).expand(len(tokens), more, -1)], 1)
-        links, mask = functional.pad(links, (0, more, 0, more)), functional.pad(mask, (0, more))
+        if self.slots:
+            tokens = torch.cat([tokens, padding.to(tokens.dtype).expand(len(tokens), 1, -1)], 1)
+            links, mask = functional.pad(links, (0, 1, 0, 1)), functional.pad(mask, (0, 1))
         # Each picture has a copy of all.
         x, given, hidden = (
             part[:, None].expand(-1, shots, *part.shape[1:]).flatten(0, 1)
@@ -229,6 +229,13 @@ class EdgePredictor(nn.Module):
         )
         cells = self.image_project(maps.flatten(0, 1)).flatten(2).transpose(1, 2)
         code = code.to(cells.dtype).expand_as(cells)
+        unlooked = self._unlooked(count, cells).expand(len(x), -1) if self.slots else hidden
         for layer in self.layers:
-            x, cells = layer(x, cells, code, hidden, None if self.slots else hidden, Edges(given))
+            x, cells = layer(x, cells, code, hidden, unlooked, Edges(given))
         return self.weights(x.unflatten(0, maps.shape[:2]).mean(1), links, mask)[:, :count, :count]
+
+    def _unlooked(self, count: int, like: Tensor) -> Tensor:
+        """(K + 1,), added to logits: nothing is hidden, and the last token counts as often as there is padding, all of
+        which is alike."""
+        more = torch.full((1,), self.slots - count, dtype=like.dtype, device=like.device).clamp(min=0)
+        return torch.cat([like.new_zeros(count), more.log()])
