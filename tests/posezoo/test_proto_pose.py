@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -79,6 +79,7 @@ def answers(model: NamedPrompts, batch: EpisodeBatch, learnt: Learnt) -> Tensor:
 
 
 @given(st.permutations(range(K)))
+@settings(max_examples=10)
 def test_a_keypoints_map_does_not_depend_on_the_other_keypoints(order: list[int]):
     model, batch = built(), episodes([0])
     prompts = prompts_at(model.banks.vectors, model.rows_of(batch.category))
@@ -266,6 +267,12 @@ def test_supports_as_prompts_go_without_mirrored_partners():
     assert SPEC.config(prompts="support").flip_test == "off"
     with pytest.raises(ValueError, match="prompts: support must go with flip_test: off and flip: 0"):
         SPEC.config(prompts="support", flip_test="plain")
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "vit_small_patch16_dinov3"])
+def test_a_backbone_of_another_kind_is_refused(backbone: str):
+    with pytest.raises(LookupError, match=f"backbone must be a plain vision transformer .* but is '{backbone}'"):
+        built(backbone=backbone)
 
 
 def test_each_kind_of_prompts_says_what_it_is_told():

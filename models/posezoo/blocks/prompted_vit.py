@@ -6,8 +6,10 @@ from __future__ import annotations
 from math import isqrt
 from typing import Annotated, Any
 
+import timm
 import torch
 from pydantic import Field
+from timm.models import is_model_in_modules
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -37,7 +39,7 @@ class PromptedConfig(BackboneConfig):
     """Transformer blocks: those of ``backbone``."""
     heads: Positive = 12
     """Attention heads: those of ``backbone``."""
-    patch_padding: Annotated[int, Field(ge=0)] = 2
+    patch_padding: Annotated[int, Field(ge=0, lt=STRIDE // 2)] = 2
     """Pixels around the crop from which patches are cut, too: with the released code's 2, patches lie two pixels off
     the grid; with 0 on it."""
     drop_path: Share = 0.3
@@ -48,6 +50,15 @@ class PromptedConfig(BackboneConfig):
 
 class PromptedViT(Features):
     def __init__(self, config: PromptedConfig, size: tuple[int, int]) -> None:
+        """
+        Raises:
+            LookupError: no such backbone or weights, or a backbone of another kind.
+        """
+        if timm.is_model(config.backbone) and not is_model_in_modules(config.backbone, ["vision_transformer"]):
+            raise LookupError(
+                "backbone must be a plain vision transformer of timm with a table of positions, such as "
+                f"vit_base_patch14_dinov2 or vit_small_patch16_224, but is {config.backbone!r}"
+            )
         super().__init__(
             config.backbone,
             config.weights,
