@@ -190,7 +190,7 @@ SHARED = {"task": ["category_specific"], "boxes": ["detected"], "config": [{"cha
 def test_every_field_is_one_of_which_it_is_known_what_it_decides():
     assert all(TRAIN.values()), TRAIN
     shared = {"model", "preset", "split", "pack", "train", "resources", *SHARED}
-    assert RunConfig.model_fields.keys() == {*shared, "seeds", "init_from", "params_from"}
+    assert RunConfig.model_fields.keys() == {*shared, "seeds", "init_from", "params_from", "method"}
     assert SearchConfig.model_fields.keys() == {*shared, "at_once", *(name.split(".")[0] for name in SEARCHED)}
     assert {f"budget.{name}" for name in BudgetConfig.model_fields} == {n for n in SEARCHED if n.startswith("budget")}
     assert Params.model_fields.keys() == {*CONTENT, "menagerie", "scoring", "limits"}
@@ -238,6 +238,7 @@ def changes(draw: st.DrawFn) -> tuple[str, Any, Callable[[Graph], set[str]]]:
         "checkpoints": (f"runs.{key}.train", {name: other_values(TrainConfig, name) for name in UNDECIDING}, none),
         "resources": (f"runs.{key}", {n: v for n, v in WITHOUT_EFFECT.items() if n != "at_once"}, none),
         "resources of a search": (f"searches.{search}", WITHOUT_EFFECT, none),
+        "method": (f"runs.{key}", {"method": ["alike"]}, lambda graph: named(graph, "score", key=key)),
         "limits": ("limits", {name: [1.5] for name in LimitsConfig.model_fields}, none),
         "scoring": (
             "scoring",
