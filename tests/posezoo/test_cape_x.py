@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ from posebed.catalog import installed
 from posebed.contracts import Setting
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.records import Category
+from posebed.testing.discs import discs
 from posezoo.blocks.descriptions import Descriptions, Reader
 from posezoo.cape_x import CapeX, Config, released
 
@@ -200,3 +203,35 @@ def test_the_published_models_have_their_sizes() -> None:
         parts = (model.backbone, model.descriptions, model)
         own, text, whole = (sum(p.numel() for p in part.parameters()) for part in parts)
         assert (own, whole - own - text) == (trunk, 9_013_894)
+
+
+@pytest.mark.slow
+def test_names_in_an_order_that_no_training_showed_are_found() -> None:
+    """Four coloured discs; a category is an order of their names, every sixth order is kept for the test."""
+    orders, random = list(permutations(range(4))), np.random.default_rng(0)
+    names = ("red_disc", "green_disc", "blue_disc", "yellow_disc")
+    categories = tuple(Category(str(i), str(i), tuple(names[k] for k in order)) for i, order in enumerate(orders))
+    unseen = list(range(5, 24, 6))
+    training = [i for i in range(24) if i not in unseen]
+    setting = Setting((SIDE, SIDE), 4, categories)
+    model = built(setting, scaled_start=True, heatmap_weight=30.0).train()
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    for _ in range(150):
+        batch = coloured(random.choice(training, 16).tolist(), orders, random)
+        optimizer.zero_grad()
+        torch.stack(list(model.losses(model(batch), batch).values())).sum().backward()
+        optimizer.step()
+    batch = coloured(unseen * 8, orders, random)
+    with torch.no_grad():
+        found = model.eval().decode(model(batch), batch).xy
+    assert ((found - batch.keypoints.xy).norm(dim=2) < 0.1 * SIDE).float().mean() > 0.9
+
+
+def coloured(which: list[int], orders: list[tuple[int, ...]], random: np.random.Generator) -> EpisodeBatch:
+    """Queries of the categories, with supports that show everything."""
+    image, keypoints = discs(len(which), random)
+    xy = torch.stack([points[list(orders[i])] for points, i in zip(keypoints.xy, which, strict=True)])
+    shown, rows = torch.ones(len(which), 1, 4), torch.arange(len(which))
+    support = Keypoints(torch.full((len(which), 1, 4, 2), SIDE / 2), shown)
+    pictures = torch.zeros(len(which), 1, 3, SIDE, SIDE, dtype=torch.uint8)
+    return EpisodeBatch(image, Keypoints(xy, shown[:, 0]), torch.tensor(which), rows, pictures, support)
