@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import pkgutil
 import re
 from collections import Counter, defaultdict
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from posebed.catalog import installed
 from posebed.config import PackConfig, SplitConfig, TrainConfig, merged
 from posebed.contracts import Claim, Preset, Task
+from posezoo import presets
 from posezoo.presets import mp100, mp100_ablations, mp100_edge_cape, proto_pose, tables
 
 CATALOG = installed()
@@ -219,6 +222,12 @@ def test_each_method_has_a_run_for_every_split_and_number_of_shots():
     assert len(runs) == len(mp100.METHODS)
     assert all(count == (5 if model == "cape_x" else 10) for (model, _), count in runs.items())
     assert sum(name.startswith("edge-cape-s-") for name in set(mp100_edge_cape.PRESETS) - ON_THE_WAY) == 10
+
+
+def test_every_module_of_presets_can_be_used():
+    modules = {module.name for module in pkgutil.iter_modules(presets.__path__) if not module.name.startswith("_")}
+    of_modules = [import_module(f"{presets.__name__}.{name}").SPEC.presets for name in modules]
+    assert {name for of_one in of_modules for name in of_one} == {*PRESETS}
 
 
 @each_preset

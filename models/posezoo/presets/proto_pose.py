@@ -33,15 +33,17 @@ ROWS: Mapping[int, tuple[tuple[float, ...], ...]] = {
 }
 """By shots, of splits 1 to 5: the values of ``METRICS``."""
 CONFIG = {"backbone": "vit_base_patch14_dinov2.lvd142m", "weights": "timm", "flip_test": "plain", "prompts": "named"}
+TOLD = "keypoint names, trained on the supports of all test categories"
 
 
 def _preset(split: int, shots: int) -> Preset:
     source = mp100(split, shots)
     episodes = {"shots": shots, "episodes": 200, "val_episodes": 100}
     claims = source.claims(f"ProtoPose, ViT-B, {shots}-shot", ROWS[shots][split - 1], PLACE, METRICS)
-    return replace(source, split={"by": "official", "episodes": episodes}).preset(
+    preset = replace(source, split={"by": "official", "episodes": episodes}).preset(
         "proto_pose", CONFIG, {"batch_size": 60 // (1 + shots)}, claims, convention="udp"
     )
+    return replace(preset, protocol={"told": TOLD})
 
 
 PRESETS: Mapping[str, Preset] = {

@@ -253,7 +253,6 @@ def changes(draw: st.DrawFn) -> tuple[str, Any, Callable[[Graph], set[str]]]:
         "checkpoints": (f"runs.{key}.train", {name: other_values(TrainConfig, name) for name in UNDECIDING}, none),
         "resources": (f"runs.{key}", {n: v for n, v in WITHOUT_EFFECT.items() if n != "at_once"}, none),
         "resources of a search": (f"searches.{search}", WITHOUT_EFFECT, none),
-        "method": (f"runs.{key}", {"method": ["alike"]}, lambda graph: named(graph, "score", key=key)),
         "limits": ("limits", {name: [1.5] for name in LimitsConfig.model_fields}, none),
         "scoring": (
             "scoring",
