@@ -81,12 +81,10 @@ def _edges(model: EdgeCape, batch: EpisodeBatch, calls: Any, case: Case) -> dict
         shots = batch.support.weight.shape[:2]
         keypoints, cells = (part.unflatten(0, shots)[:, 0] for part in calls["edge_predictor.layers.0"][0][1])
         (tokens, _, _), weights = calls["edge_predictor.weights"][0]
-        # Behind the keypoints stands one for all padding.
-        count = case.spec["K"]
-        keypoints, tokens, weights = keypoints[:, :count], tokens[:, :count], weights[:, :count, :count]
         result |= {
             "skeleton.image_tokens_layer0(img_s0)": cells.transpose(0, 1),
-            "skeleton.keypoint_tokens_layer0(img_s0)": keypoints.transpose(0, 1),
+            # Behind the keypoints stands one for all padding.
+            "skeleton.keypoint_tokens_layer0(img_s0)": keypoints[:, : case.spec["K"]].transpose(0, 1),
             "skeleton.tokens": tokens,
             "skeleton.similarity": similarity(tokens),
             "skeleton.weights": weights,

@@ -82,17 +82,19 @@ class StructuralAttention(nn.Module):
             hidden: (B, K), True for keypoints to look away from.
             powers: (hops + 1, B, K, K), or None to look without bias.
         """
-        q, k, v = (self._by_head(layer(x)) for layer in (self.q_proj, self.k_proj, self.v_proj))
-        bias = self.bias(hidden, powers).to(q.dtype)
-        rate = self.dropout if self.training else 0.0
-        seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=rate)
-        return self.out_proj(seen.transpose(1, 2).flatten(2))
+        looks = functional.dropout(self._looks(x, hidden, powers), self.dropout, self.training)
+        value = self._by_head(self.v_proj(x))
+        return self.out_proj((looks.to(value.dtype) @ value).transpose(1, 2).flatten(2))
 
     def weights(self, x: Tensor, hidden: Tensor, powers: Tensor | None) -> Tensor:
         """(B, K, K), how much each row looks at each column; mean over heads."""
+        return self._looks(x, hidden, powers).mean(1)
+
+    def _looks(self, x: Tensor, hidden: Tensor, powers: Tensor | None) -> Tensor:
+        """The same of each head, (B, H, K, K)."""
         q, k = self._by_head(self.q_proj(x)), self._by_head(self.k_proj(x))
         logits = q @ k.transpose(2, 3) / q.shape[-1] ** 0.5
-        return (logits + self.bias(hidden, powers)).softmax(3).mean(1)
+        return (logits + self.bias(hidden, powers)).softmax(3)
 
     def bias(self, hidden: Tensor, powers: Tensor | None) -> Tensor:
         """(B, H, K, K), or (B, 1, 1, K) without powers; minus infinity for hidden columns."""
@@ -219,23 +221,25 @@ class EdgePredictor(nn.Module):
             (B, K, K), as ``EdgeWeights``.
         """
         count, shots = tokens.shape[1], maps.shape[1]
+        given, hidden = with_loops(links, mask), unseen(mask)
         if self.slots:
-            tokens = torch.cat([tokens, padding.to(tokens.dtype).expand(len(tokens), 1, -1)], 1)
-            links, mask = functional.pad(links, (0, 1, 0, 1)), functional.pad(mask, (0, 1))
+            tokens = torch.cat([tokens, padding.to(tokens.dtype).expand(tokens.shape[0], 1, -1)], 1)
+            given, hidden = functional.pad(given, (0, 1, 0, 1)), functional.pad(hidden, (0, 1), value=True)
         # Each picture has a copy of all.
         x, given, hidden = (
-            part[:, None].expand(-1, shots, *part.shape[1:]).flatten(0, 1)
-            for part in (tokens, with_loops(links, mask), unseen(mask))
+            part[:, None].expand(-1, shots, *part.shape[1:]).flatten(0, 1) for part in (tokens, given, hidden)
         )
         cells = self.image_project(maps.flatten(0, 1)).flatten(2).transpose(1, 2)
         code = code.to(cells.dtype).expand_as(cells)
-        unlooked = self._unlooked(count, cells).expand(len(x), -1) if self.slots else hidden
+        unlooked = self._unlooked(count, cells).expand(x.shape[0], -1) if self.slots else hidden
         for layer in self.layers:
             x, cells = layer(x, cells, code, hidden, unlooked, Edges(given))
-        return self.weights(x.unflatten(0, maps.shape[:2]).mean(1), links, mask)[:, :count, :count]
+        return self.weights(x.narrow(1, 0, count).unflatten(0, maps.shape[:2]).mean(1), links, mask)
 
     def _unlooked(self, count: int, like: Tensor) -> Tensor:
         """(K + 1,), added to logits: nothing is hidden, and the last token counts as often as there is padding, all of
         which is alike."""
-        more = torch.full((1,), self.slots - count, dtype=like.dtype, device=like.device).clamp(min=0)
-        return torch.cat([like.new_zeros(count), more.log()])
+        seen = like.new_zeros(count)
+        # Counted as a tensor, so that exported files take any number of keypoints.
+        more = (self.slots - (seen + 1).sum()).clamp(min=0)
+        return torch.cat([seen, more.log()[None]])
