@@ -38,8 +38,8 @@ KINDS = (*TWO_KINDS.categories, Category("other", "other", ("a", "b", "c"), limb
 """Those of the training, and one that it did not show."""
 
 
-def test_all_models_are_exported_but_those_that_are_trained_in_a_test():
-    assert {*installed().models} - {*ZOO} == {"maml", "fine_tune", "proto_pose"}
+def test_all_models_are_exported_but_those_that_are_trained_in_a_test_or_read_words():
+    assert {*installed().models} - {*ZOO} == {"maml", "fine_tune", "proto_pose", "cape_x"}
 
 
 @pytest.mark.services

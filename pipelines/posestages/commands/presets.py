@@ -85,10 +85,13 @@ def _data_key(data: Mapping[str, Any]) -> str:
 
 
 def _split_key(data: str, split: Mapping[str, Any]) -> str:
-    """From the data, what is held out and the number of shots, such as ``mp100-split1-vehicle-5shot``."""
+    """From the data, what is held out and the number of shots, such as ``mp100-split1-vehicle-5shot``; official parts
+    whose episodes are not the official ones say so."""
     held = [name.replace(" ", "-") for name in split.get("test", ())]
-    shots = split.get("few_shot") or split.get("episodes", {}).get("shots")
-    return "-".join([data, *held, *([f"{shots}shot"] if shots else [])])
+    episodes = split.get("episodes", {})
+    shots = split.get("few_shot") or episodes.get("shots")
+    own = split.get("by") == "official" and episodes and episodes.get("draw") != "official"
+    return "-".join([data, *held, *([f"{shots}shot"] if shots else []), *(["own-episodes"] if own else [])])
 
 
 def as_yaml(wanted: Entries) -> str:

@@ -147,10 +147,20 @@ def _answering(
     return {
         "input": size,
         "backbone": f"{backbone}, width {width}" if width else backbone,
-        "initial weights": f"{weights}, then {preset.init_from}" if preset.init_from else weights,
+        "initial weights": f"{weights}, then {start}" if (start := _start(preset, literature)) else weights,
         "boxes": boxes,
         "flip test": config.get("flip_test", "none"),
     }
+
+
+def _start(preset: Preset, literature: Literature) -> str | None:
+    """The preset that it starts from; of a training in several runs, the one that the first of them starts from."""
+    while preset.init_from:
+        earlier = literature.published.presets[preset.init_from]
+        if (earlier.model, earlier.data, earlier.split) != (preset.model, preset.data, preset.split):
+            return preset.init_from
+        preset = earlier
+    return None
 
 
 def other_facts(result: Result, preset: Preset, literature: Literature) -> tuple[str, ...]:
