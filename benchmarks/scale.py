@@ -43,9 +43,11 @@ STEP = {
 """Seconds of a training step of 16 pictures or episodes on an H200."""
 NEAREST = {
     "fine_tune": "simple_baseline",
+    "cape_x": "graph_cape",
     "maml": "cape_former",
     "proto_net": "cape_former",
     "prompt_pose": "cape_former",
+    "proto_pose": "pomnet",
     "vit_pose": "pomnet",
 }
 """Models that were not measured, and the measured one whose step costs most nearly as much."""

@@ -90,7 +90,8 @@ def _settings(name: str) -> list[str]:
     parts.append(fields(spec.config) or "It has none.")
     if spec.space:
         searched = ", ".join(f"`{key}`" for key in spec.space)
-        parts.append(f"A search varies {searched}, weight decay, scale and rotation, unless it says otherwise.")
+        everywhere = ", weight decay, scale and rotation" if spec.trained else ""
+        parts.append(f"A search varies {searched}{everywhere}, unless it says otherwise.")
     if spec.train:
         parts += [
             "## Published training",

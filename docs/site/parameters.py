@@ -22,6 +22,7 @@ PLACES = {
     "SearchConfig": "searches.KEY",
     "BudgetConfig": "searches.KEY.budget",
     "ResourcesConfig": "runs.KEY.resources",
+    "SubmissionConfig": "submissions.KEY",
     "TrainConfig": "train",
     "WorkersConfig": "train.workers",
     "AugmentConfig": "train.augment",

@@ -55,7 +55,8 @@ def adjacency(linked: Tensor, mask: Tensor) -> Tensor:
 class GraphCape(TwoStage):
     linked: Tensor
 
-    def __init__(self, config: Config, setting: Setting) -> None:
+    def __init__(self, config: Config, setting: Setting, keypoint_channels: int | None = None) -> None:
+        """``keypoint_channels`` as in ``TwoStage``."""
         first, second = config.graph in ("pre", "both"), config.graph in ("post", "both")
         network = partial(GraphFeedForward, first=first, second=second) if first or second else FeedForward
         feed_forward = partial(network, config.width, config.feed_forward, config.dropout)
@@ -68,7 +69,9 @@ class GraphCape(TwoStage):
             drop_path_rate=config.drop_path,
         )
         quicken(backbone)
-        super().__init__(config, setting, backbone, config.map_stride, feed_forward)
+        super().__init__(
+            config, setting, backbone, config.map_stride, feed_forward, keypoint_channels=keypoint_channels
+        )
         self.register_buffer("linked", linked_pairs(setting), persistent=False)
 
     def skeleton_buffers(self, count: int, links: Tensor) -> Mapping[str, Tensor]:

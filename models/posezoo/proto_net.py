@@ -23,6 +23,7 @@ from posezoo.blocks.deconv import deconvolutions
 from posezoo.blocks.features import Features, MapConfig, grid
 from posezoo.blocks.layout import channels_last
 from posezoo.blocks.normalise import Normalise
+from posezoo.blocks.peaks import mean_near, peak_of
 from posezoo.blocks.pooling import support_pooling
 from posezoo.blocks.precision import at_least_single
 
@@ -118,14 +119,8 @@ class ProtoNet(nn.Module):
 
         It is 0 where no support shows the keypoint.
         """
-        height, width = prediction.shape[-2:]
-        probability = at_least_single(prediction).flatten(2).softmax(2)
-        peak = probability.argmax(2, keepdim=True)
-        near_x, near_y = _near(peak % width, width), _near(peak // width, height)
-        near = probability.unflatten(2, (height, width)) * near_y[..., :, None] * near_x[..., None, :]
-        x, y = torch.arange(width, device=peak.device), torch.arange(height, device=peak.device)
-        total = near.sum((2, 3))
-        cell = torch.stack([(near.sum(2) * x).sum(2), (near.sum(3) * y).sum(2)], -1) / total[..., None]
+        probability = at_least_single(prediction).flatten(2).softmax(2).view(prediction.shape)
+        cell, total = mean_near(probability, peak_of(probability), REACH)
         shown = batch.support.weight.amax(1) > 0
         return Keypoints((cell + 0.5) * self.pixels - 0.5, total.clamp(max=1) * shown)
 
@@ -134,12 +129,6 @@ class ProtoNet(nn.Module):
         names = self.names[int(batch.category[0])]
         scores = self(batch)[:, : len(names)]
         return {"probability": Inner(scores.flatten(2).softmax(2).view_as(scores), names)}
-
-
-def _near(peak: Tensor, cells: int) -> Tensor:
-    """Cells no further from the peak than ``REACH`` and the nearer border, which alone would pull the mean inwards."""
-    reach = torch.minimum(peak, cells - 1 - peak).clamp(max=REACH)
-    return (torch.arange(cells, device=peak.device) - peak).abs() <= reach
 
 
 SPEC = ModelSpec(

@@ -120,8 +120,8 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
 def _origins(project: Project, todo: Sequence[Task]) -> dict[str, Origin]:
     """Of each set of data that is scored on. They are found here, since a task may work where neither the repository
     nor the data is."""
-    runs, splits = project.params.runs, project.params.splits
-    names = {splits[runs[task.key].split].data for task in todo if task.kind == "score"}
+    scored, splits = project.params.scored, project.params.splits
+    names = {splits[scored[task.key].split].data for task in todo if task.kind == "score"}
     return {name: provenance.origin(prepared_folder(name)) for name in names}
 
 

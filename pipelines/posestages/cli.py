@@ -15,7 +15,7 @@ from rich.table import Table
 from posebed.catalog import Catalog, installed
 from posebed.places import PARAMS
 from posebed.yamlfile import parse_yaml
-from posestages import cli_tasks, cli_trained, stage
+from posestages import cli_submissions, cli_tasks, cli_trained, stage
 
 if TYPE_CHECKING:
     from posebed.records import Dataset
@@ -29,6 +29,7 @@ app = typer.Typer(
 console = Console()
 app.add_typer(cli_tasks.app)
 app.add_typer(cli_trained.app)
+app.add_typer(cli_submissions.app)
 
 
 def _catalog() -> Catalog:
@@ -293,6 +294,30 @@ def ablate(
         _list_ablations(model)
     else:
         _print_or_add(ablation.table_entries(model, table, seed or [0]), add)
+
+
+@app.command()
+def curve(
+    run: Annotated[str, typer.Argument(help="Key of the run that the curve goes through.")],
+    shots: Annotated[
+        str | None, typer.Option(help="Numbers of supports to ask its weights with, such as 1,3,5,10; 0 for none.")
+    ] = None,
+    train_images: Annotated[
+        str | None, typer.Option(help="Numbers of training pictures per category to train with, such as 5,10,20.")
+    ] = None,
+    add: Annotated[bool, typer.Option("--add", help="Write the entries into params.yaml.")] = False,
+) -> None:
+    """Print the entries of params.yaml for a learning curve, or add them; the report draws it."""
+    from posebed.config import read_params
+    from posestages.commands.curve import curve_entries, numbers
+
+    if shots is None and train_images is None:
+        raise ValueError("a curve must be given --shots or --train-images, but got neither")
+    wanted = [
+        numbers(text, option) if text is not None else []
+        for text, option in ((shots, "--shots"), (train_images, "--train-images"))
+    ]
+    _print_or_add(curve_entries(read_params(PARAMS), _catalog(), run, *wanted), add)
 
 
 def _list_ablations(model: str) -> None:

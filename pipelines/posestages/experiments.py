@@ -57,7 +57,7 @@ def check(experiment: Experiment, part: str = "test") -> tuple[list[str], list[s
     experiment.check_fits(setting.categories)
     split = read_split(experiment.split_folder)
     queries_of(experiment.task, pack, split, part, experiment.boxes)
-    if experiment.task is Task.CATEGORY_AGNOSTIC:
+    if experiment.task is Task.CATEGORY_AGNOSTIC and experiment.train.epochs:
         must_supply(pack, training_rows(pack, split), experiment.training_shots)
     model, transferred = initial_model(experiment, setting)
     return ([transferred] if transferred else []), _shortfalls(experiment, model, pack, split)

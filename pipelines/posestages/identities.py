@@ -14,9 +14,9 @@ from typing import Any
 
 from posebed.catalog import Entry
 from posebed.config import Params, Section, TrainConfig, read_params
-from posebed.files import Kind, write_json
+from posebed.files import Kind, file_hash, write_json
 from posebed.identity import Identity, flattened
-from posebed.jobs.graph import ENTRIES
+from posebed.jobs.graph import ENTRIES, READS_ANSWERS
 from posebed.places import PARAMS
 from posebed.source_code import SourceCode
 from posestages import stage_times
@@ -54,15 +54,22 @@ def identities(params: Params) -> dict[str, Any]:
         "pack": each(params.packs, "pack"),
         "benchmark": of(_benchmark(params), *_tasks(), *modules, *presets, "posestages.benchmark"),
         "report": of(
-            params.model_dump(mode="json", include={"scoring", "runs", "searches"}), *presets, "posestages.report"
+            params.model_dump(mode="json", include={"scoring", "runs", "searches", "submissions"}),
+            *presets,
+            "posestages.report",
         ),
     }
 
 
 def _benchmark(params: Params) -> dict[str, Any]:
     """The settings that any task could depend on."""
-    sections = {"models", "runs", "searches", "scoring"}
-    return {**params.model_dump(mode="json", include=sections), "train": TrainConfig().model_dump(mode="json")}
+    sections = {"models", "runs", "searches", "submissions", "scoring"}
+    files = [Path(submission.file) for submission in params.submissions.values()]
+    return {
+        **params.model_dump(mode="json", include=sections),
+        "train": TrainConfig().model_dump(mode="json"),
+        "files": {file.as_posix(): file_hash(file) for file in files if file.is_file()},
+    }
 
 
 def _module(entry: Callable[[str], Entry], name: str) -> list[str]:
@@ -83,7 +90,7 @@ def _reachable(code: SourceCode, entry: str) -> dict[str, str]:
 
 def _tasks() -> Iterable[str]:
     """Where the code of all kinds of tasks begins."""
-    return (entry for entries in ENTRIES.values() for entry in entries)
+    return (READS_ANSWERS, *(entry for entries in ENTRIES.values() for entry in entries))
 
 
 def main(arguments: list[str]) -> None:

@@ -85,8 +85,8 @@ class Project:
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """Keys of the runs."""
-        return tuple(self.params.runs)
+        """Keys of the runs, and of the submissions, which have a result like theirs."""
+        return tuple(self.params.scored)
 
     def run(self, key: str) -> Run:
         """Return the run of a key.
@@ -159,7 +159,7 @@ class Run:
         """
         import pandas as pd
 
-        seeds = self.project.params.runs[self.key].seeds
+        seeds = self.project.params.scored[self.key].seeds
         paths = {seed: self.project.folder / member_folder(self.key, seed) / PREDICTIONS for seed in seeds}
         if missing := [seed for seed, path in paths.items() if not path.is_file()]:
             raise LookupError(f"every member of {self.key} must have predictions, but seed {missing[0]} has none")
@@ -266,7 +266,7 @@ def _do(task: Task, project: Tasks) -> None:
     elif task.kind == "predict":
         predict_member(task.key, seed, project.catalog)
     else:
-        data = project.params.splits[project.params.runs[task.key].split].data
+        data = project.params.splits[project.params.scored[task.key].split].data
         score(task.key, project.params, project.catalog, provenance.origin(prepared_folder(data)))
 
 

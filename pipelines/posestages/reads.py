@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from posebed.config import SEARCH, Params, RunConfig
+from posebed.config import SEARCH, Params, RunConfig, SubmissionConfig
 from posebed.jobs.graph import Task, start_seed
 from posebed.places import LOCK_FILE, member_folder, pack_folder, prepared_folder, run_folder, split_folder
 
@@ -15,16 +15,22 @@ DVC_LOCK = Path("dvc.lock")
 
 def reads(task: Task, params: Params) -> list[Path]:
     """Files and folders; those that are not there are not needed."""
-    run = params.searches[task.key] if task.kind == "search" else params.runs[task.key]
+    run = params.searches[task.key] if task.kind == "search" else params.scored[task.key]
     split, pack = split_folder(run.split), pack_folder(run.pack)
     if task.kind == "score":
-        members = [member_folder(task.key, seed) for seed in params.runs[task.key].seeds]
         prepared = prepared_folder(params.splits[run.split].data) / "about.json"
-        outcomes = [member / name for member in members for name in ("train", "predicted")]
-        return [*outcomes, prepared, split, DVC_LOCK, LOCK_FILE]
+        return [*_scored(task, run, params), prepared, split, DVC_LOCK, LOCK_FILE]
     if task.kind == "predict":
         return [member_folder(task.key, task.seed or 0) / "train", split, pack]
     return [split, pack, *_starts(task, run, params), *_own_files(task, params)]
+
+
+def _scored(task: Task, run: object, params: Params) -> list[Path]:
+    """What there is to score, and for a submission the queries that it answers."""
+    if isinstance(run, SubmissionConfig):
+        return [Path(run.file), pack_folder(run.pack)]
+    members = [member_folder(task.key, seed) for seed in params.runs[task.key].seeds]
+    return [member / name for member in members for name in ("train", "predicted")]
 
 
 def _starts(task: Task, run: object, params: Params) -> list[Path]:

@@ -34,8 +34,9 @@ OUT = Path("report")
 
 
 def read_results(params: Params) -> list[Result]:
-    """The results of the runs that the parameters name, as far as they are there, in the order of their keys."""
-    paths = [run_folder(key) / RESULT_FILE for key in sorted(params.runs)]
+    """The results of the runs and submissions that the parameters name, as far as they are there, in the order of their
+    keys."""
+    paths = [run_folder(key) / RESULT_FILE for key in sorted(params.scored)]
     return [read_result(path) for path in paths if path.is_file()]
 
 
@@ -78,6 +79,7 @@ def report(params: Params, out: Path = OUT, reference: str | None = None) -> Pat
         grounds=grounds,
         papers=papers(results, literature(), presets),
         searches=searches,
+        scoring=params.scoring,
     )
     print_headlines(out)
     return page
@@ -121,8 +123,8 @@ def _computed(params: Params) -> Headlines:
 
 
 def made_from(params: Params) -> dict[str, str]:
-    """``Headlines.made_from`` of a report of what is there: by run and search, the hash of its result."""
-    files = {key: run_folder(key) / RESULT_FILE for key in params.runs}
+    """``Headlines.made_from`` of a report of what is there: by run, submission and search, the hash of its result."""
+    files = {key: run_folder(key) / RESULT_FILE for key in params.scored}
     files |= {SEARCH + key: run_folder(SEARCH + key) / SEARCH_FILE for key in params.searches}
     return {key: file_hash(file) for key, file in files.items() if file.is_file()}
 

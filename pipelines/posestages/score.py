@@ -32,15 +32,20 @@ STARTS = {"init_from": "started from", "imported": "weights imported from", "par
 
 
 def score(key: str, params: Params, catalog: Catalog, origin: Origin) -> Result:
-    """Score the tables of predictions of a run's members; write ``result.json`` of each and of the run.
+    """Score the tables of predictions of a run's members, or what was submitted; write ``result.json`` of each and of
+    the run.
 
     Args:
         origin: of code and data.
 
     Raises:
         LookupError: there is no run of that name, or a member has no predictions.
-        ValueError: members did not answer the same queries.
+        ValueError: members did not answer the same queries, or what was submitted is no answer to the split's.
     """
+    if key in params.submissions:
+        from posestages.submitted import score_submission  # needs torch, which the score of a run does not
+
+        return score_submission(key, params, catalog, origin)
     folders = [member_folder(key, seed) for seed in entry("runs", params.runs, key).seeds]
     if absent := [folder.as_posix() for folder in folders if not (folder / PREDICTIONS).is_file()]:
         raise LookupError(f"every member of {key} must have {PREDICTIONS}, but there is none in {shortened(absent)}")
@@ -80,19 +85,21 @@ def _member(
         **{name: about[name] for name in copied},
         seeds=(about["seed"],),
         model=about["model"],
+        method=params.runs[key].method or key,
         floor=stated.floor,
-        protocol=_protocol(about),
+        protocol=protocol_of(about),
         answered=_inference_settings(about, stated),
+        trained_on=_training_records(about["split"]),
         **dict(score_predictions(table, params.scoring, specs)),
         curve=curve,
         shortfalls=about.get("shortfalls", []),
         cost=read_cost(folder / "predicted/cost.json"),
-        provenance=_provenance(about, curve, folder / "train/best.safetensors", origin),
+        provenance=provenance_of(about, curve, folder / "train/best.safetensors", origin),
         repeats=repeat_of(params, key, catalog),
     )
 
 
-def _protocol(about: dict[str, Any]) -> dict[str, str]:
+def protocol_of(about: dict[str, Any]) -> dict[str, str]:
     """What the numbers depend on beside the model: runs that differ here are never compared."""
     data = read_json(prepared_folder(about["data"]) / "about.json", PREPARED)
     files = " ".join(note for note in data["notes"] if ".json" in note)
@@ -106,6 +113,12 @@ def _protocol(about: dict[str, Any]) -> dict[str, str]:
         **(_episodes(about) if about["shots"] else {}),
         **about.get("protocol", {}),
     }
+
+
+def _training_records(split: str) -> int | None:
+    """None where the split was written before it said so."""
+    records = read_json(split_folder(split) / "about.json", SPLIT).get("records")
+    return None if records is None else sum(records["train"].values())
 
 
 def _episodes(about: dict[str, Any]) -> dict[str, str]:
@@ -131,7 +144,11 @@ def _inference_settings(about: dict[str, Any], model: Stated) -> dict[str, str]:
     }
 
 
-def _provenance(about: dict[str, Any], curve: list[Epoch], checkpoint: Path, origin: Origin) -> Provenance:
+def provenance_of(about: dict[str, Any], curve: list[Epoch], checkpoint: Path, origin: Origin) -> Provenance:
+    """
+    Args:
+        checkpoint: the file of the weights that predicted, or of the answers that were submitted.
+    """
     split = split_folder(about["split"])
     episodes = split / "episodes.parquet"
     return Provenance(

@@ -132,11 +132,11 @@ def predict_member(
 
 
 def score(request: Request, origins: Mapping[str, Origin]) -> None:
-    """Write ``result.json`` of a run and of its members."""
+    """Write ``result.json`` of a run and of its members, or of a submission."""
     from posestages.score import score as score_run
 
     key, params = request.task.key, request.params
-    score_run(key, params, request.catalog, origins[params.splits[params.runs[key].split].data])
+    score_run(key, params, request.catalog, origins[params.splits[params.scored[key].split].data])
 
 
 def search(request: Request) -> None:

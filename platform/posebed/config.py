@@ -136,7 +136,10 @@ class AugmentConfig(Section):
     rotation_share: Share = 0.6
     """Share of the crops that are rotated."""
     shift: Share = 0.0
-    """The centre moves by up to this share of the crop's side along each axis."""
+    """The centre moves by up to this share of the crop's side along each axis, in a share ``shift_share`` of the
+    crops."""
+    shift_share: Share = 1.0
+    """Share of the crops that are shifted."""
     flip: Share = 0.0
     """Share of the crops that are mirrored, with ``flip_pairs`` exchanged."""
     half_body: Share = 0.0
@@ -189,8 +192,9 @@ class TrainConfig(Section):
     """Learning rate after the warm-up."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Weight decay of the optimizer."""
-    undecayed: tuple[Literal["norm", "bias"], ...] = ()
-    """Parameters without weight decay: those of normalisation layers, and biases of all others."""
+    undecayed: tuple[Literal["norm", "bias", "vector", "position"], ...] = ()
+    """Parameters without weight decay: those of normalisation layers, biases of all others, whatever has one axis, and
+    tables of positions (``pos_embed``)."""
     momentum: Share = 0.9
     """Momentum of sgd."""
     warmup_steps: Annotated[int, Field(ge=0)] = 500
@@ -312,6 +316,10 @@ class RunConfig(TrainingConfig):
     there is none. Keypoints are matched by name."""
     params_from: Key | None = None
     """The search whose best trial is laid below the run's own settings."""
+    method: Key | None = None
+    """What runs are the same method, though on other splits: each holding out other categories, which makes a line of
+    the table over held-out categories, or with other shots or training sizes, which makes a learning curve. By default
+    a run is a method of its own, named like its key."""
 
     @field_validator("seeds")
     @classmethod
@@ -371,6 +379,49 @@ class SearchConfig(TrainingConfig):
         return (value,) if isinstance(value, str) else value
 
 
+ANSWERS = (".parquet", ".json")
+"""Endings of files that hold submitted answers, or queries to answer."""
+
+
+class SubmissionConfig(Section):
+    """Answers to the queries of a test part that were made elsewhere; scored like those of a run, and marked."""
+
+    file: str
+    """Parquet or JSON, within the project's folder; `posebed submit` puts it into ``submissions/``."""
+    split: Key
+    """Key of the split under ``splits`` whose test part is answered."""
+    pack: Key
+    """Key of the pack under ``packs``, whose crops hold what the report shows."""
+    task: Literal["category_specific", "category_agnostic"] | None = None
+    """By default category_agnostic where the split has episodes: each query is answered with the supports of its
+    episode. Answers of a category_specific method are one for each record, without supports."""
+    method: Key | None = None
+    """As of a run: submissions of one method on several splits are compared together. By default the key."""
+    made_by: str = ""
+    """What made the answers, in words; shown in the report."""
+    paper: str = ""
+    """Where that is described."""
+    shots: Annotated[int, Field(ge=0)] | None = None
+    """Supports of an episode that the method was shown, where it was not all of them."""
+    told: str = ""
+    """What the method learnt of a category beside the supports, such as ``keypoint names``; it then stands in tables of
+    its own."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Like those of a run: it has one member."""
+        return (0,)
+
+    @field_validator("file")
+    @classmethod
+    def _within_the_project(cls, file: str) -> str:
+        if Path(file).is_absolute() or ".." in Path(file).parts:
+            raise ValueError("file must lie within the project's folder")
+        if Path(file).suffix not in ANSWERS:
+            raise ValueError(f"file must end with {' or '.join(ANSWERS)}")
+        return file
+
+
 SEARCH = "search@"
 """Stands before the key of a search where runs and searches are named alike; no key of a run has an @."""
 
@@ -410,10 +461,17 @@ class Params(Section):
     """What is trained and tested, by key."""
     searches: dict[Key, SearchConfig] = {}
     """Searches for settings, by key."""
+    submissions: dict[Key, SubmissionConfig] = {}
+    """Answers that were made elsewhere, by key."""
     scoring: ScoringConfig = ScoringConfig()
     """How results are measured."""
     limits: LimitsConfig = LimitsConfig()
     """What a command may spend."""
+
+    @property
+    def scored(self) -> dict[str, RunConfig | SubmissionConfig]:
+        """By key, what has a result: runs, and answers that were made elsewhere."""
+        return {**self.runs, **self.submissions}
 
     def place_of(self, key: str) -> tuple[str, RunConfig | SearchConfig]:
         """Where in the file a run stands, or the search ``search@KEY``; and its entry.
@@ -438,18 +496,24 @@ class Params(Section):
             *_unknown("runs", "init_from", starts, self.runs),
             *_circles(starts),
             *_wrong_searches(self.runs, self.searches),
+            *_wrong_submissions(self),
         ]
-        sections: dict[str, Mapping[str, TrainingConfig]] = {"runs": self.runs, "searches": self.searches}
+        sections: dict[str, Mapping[str, TrainingConfig | SubmissionConfig]] = {
+            "runs": self.runs,
+            "searches": self.searches,
+            "submissions": self.submissions,
+        }
         for section, entries in sections.items():
             wrong += self._of_other_data(section, entries)
             for name, known in (("split", self.splits), ("pack", self.packs), ("model", self.models)):
-                wrong += _unknown(section, name, {k: getattr(e, name) for k, e in entries.items()}, known)
+                named = {k: getattr(e, name) for k, e in entries.items() if name in type(e).model_fields}
+                wrong += _unknown(section, name, named, known)
         if wrong:
             more = [f"and {len(wrong) - _MOST_MISTAKES} more"] if len(wrong) > _MOST_MISTAKES else []
             raise ValueError("; ".join([*wrong[:_MOST_MISTAKES], *more]))
         return self
 
-    def _of_other_data(self, section: str, runs: Mapping[str, TrainingConfig]) -> list[str]:
+    def _of_other_data(self, section: str, runs: Mapping[str, TrainingConfig | SubmissionConfig]) -> list[str]:
         places = [(key, run, self.splits.get(run.split), self.packs.get(run.pack)) for key, run in runs.items()]
         return [
             f"{section}.{key} must take split and pack of the same data, but split {run.split!r} is of "
@@ -486,6 +550,21 @@ def _wrong_searches(runs: Mapping[str, RunConfig], searches: Mapping[str, Search
             lines.append(f"runs.{key}.model must be {search.model}, that of its search, but is {run.model}")
         elif search.seed in run.seeds:
             lines.append(f"runs.{key}.seeds must leave out the seed of its search, but hold {search.seed}")
+    return lines
+
+
+def _wrong_submissions(params: Params) -> list[str]:
+    """A line per submission whose key a run has, or that says what its split does not allow."""
+    taken = [key for key in params.submissions if key in params.runs]
+    lines = [f"submissions.{key} must have a key of its own, but runs has {key!r} as well" for key in taken]
+    for key, entry in params.submissions.items():
+        split = params.splits.get(entry.split)
+        shots = split.episodes.shots if split and split.episodes and entry.task != "category_specific" else None
+        if split and entry.task == "category_agnostic" and not split.episodes:
+            lines.append(f"submissions.{key}.split must have episodes, but splits.{entry.split} has none")
+        elif split and entry.shots is not None and (shots is None or entry.shots > shots):
+            most = f"at most {shots}, as many as episodes show" if shots else "left out where no supports are shown"
+            lines.append(f"submissions.{key}.shots must be {most}, but is {entry.shots}")
     return lines
 
 

@@ -95,6 +95,33 @@ class SupportEncoder(Protocol):
 
 
 @runtime_checkable
+class RoundLearner(Protocol):
+    """A category-agnostic model that in evaluation learns from the supports of all categories together before it
+    answers any of their queries. A round is one episode of each category: the first of every one, then the second.
+    Called as a whole, it learns from each episode's supports alone."""
+
+    def learn_round(self, batch: EpisodeBatch) -> Any:
+        """Learn from the supports of a round, of which the batch has one row per episode; its queries count for
+        nothing. The model stays as it is, and the outcome depends on the supports alone, in whatever order they
+        come."""
+        ...
+
+    def locate_after(self, batch: EpisodeBatch, learnt: Any) -> Any:
+        """Predict the keypoints of a round's queries by what its supports taught."""
+        ...
+
+
+@runtime_checkable
+class MovingAverages(Protocol):
+    """A model with buffers that follow the data instead of gradients. After every micro batch, and the optimizer's step
+    where one is due, they take new values, averaged over the workers."""
+
+    def moved_buffers(self, prediction: Any, batch: Any) -> Mapping[str, Tensor]:
+        """By name, what buffers become after a batch of training, given its prediction."""
+        ...
+
+
+@runtime_checkable
 class LinkedSkeletons(Protocol):
     """A category-agnostic model that keeps the links of the data's categories in buffers. In a file that runs without
     posebed the links are an input, so that it answers for categories that training did not know."""
@@ -146,6 +173,8 @@ class Preset:
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
     train: Mapping[str, Any] = field(default_factory=dict[str, Any])
     boxes: str = "annotated"
+    protocol: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What the model's ``protocol`` says of the config: numbers of other protocols stand in other tables."""
     init_from: str | None = None
     """The preset whose trained weights it starts from."""
     claims: tuple[Claim, ...] = ()
@@ -194,7 +223,7 @@ SEARCHED_EVERYWHERE: Space = {
     "train.augment.scale": Uniform(0.0, 0.5),
     "train.augment.rotation": Uniform(0.0, 60.0),
 }
-"""What a search may vary for every model; a model's own space overrides entries of the same name."""
+"""What a search may vary for every model that is trained; a model's own space overrides entries of the same name."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +234,7 @@ class ModelSpec(Generic[ConfigT, PredictionT]):
     config: type[ConfigT]
     """The model's own parameters, with their defaults."""
     model: Callable[[ConfigT, Setting], ComputedModel[EpisodeBatch, PredictionT]]
-    """Builds the model from its config and the setting; called on every worker. Without ``compute`` it is a
+    """Builds the model from its config and the setting; called on every worker. One that is ``trained`` is a
     ``PoseModel``. One that takes any ``Batch`` takes an ``EpisodeBatch`` too."""
     space: Space
     """What a search may vary, beside ``SEARCHED_EVERYWHERE``: ``model.NAME`` of the config, ``train.NAME`` of
@@ -222,8 +251,12 @@ class ModelSpec(Generic[ConfigT, PredictionT]):
     """The published training settings, laid over TrainConfig's defaults."""
     compute: Callable[[Any, Keypoints, Tensor], None] | None = None  # the model is of the class that ``model`` builds
     """For a model with a closed form: sets its weights from the poses (N, K) of the labelled training records, in
-    pixels of their exact crops, and the aspects (N,) of their boxes, both float64. Such a model is never trained: no
-    epochs, no cluster, no search. A category-agnostic run takes all from its supports and computes nothing."""
+    pixels of their exact crops, and the aspects (N,) of their boxes, both float64. Such a model is not ``trained``, and
+    has nothing to search. A category-agnostic run takes all from its supports and computes nothing."""
+    trained: bool = True
+    """Whether gradients train it. A model that is not needs no ``losses``: it answers with the weights that it is built
+    with, or that ``compute`` sets. Its runs have no epochs and read no training part; a trial of a search is one
+    validation. False wherever there is ``compute``; written as a plain value."""
     learning_rates: Callable[[ConfigT], Mapping[str, float]] = _no_factors
     """From the config, prefixes of parameter names to factors of the learning rate."""
     protocol: Callable[[ConfigT], Mapping[str, str]] = _nothing_told
@@ -249,6 +282,8 @@ class ModelSpec(Generic[ConfigT, PredictionT]):
 
     def __post_init__(self) -> None:
         _must_be_plain(self.config)
+        if self.compute:
+            object.__setattr__(self, "trained", False)
         check_order(self.space)
         known = {f"model.{n}" for n in self.config.model_fields} | {f"train.{n}" for n in TrainConfig.model_fields}
         unknown = [name for name in self.space if _head(name) not in known]

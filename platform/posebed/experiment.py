@@ -216,19 +216,23 @@ def decide(
     entry, spec = catalog.model_entry(run.model), catalog.model(run.model)
     config, train, boxes = layers_of(params, place, run, catalog, best_params or {})
     train = _validated(TrainConfig, place, spec.train, train)
-    if spec.compute:
-        train = train.model_copy(update={"epochs": 0})
+    if not spec.trained:
+        train = train.model_copy(update={"epochs": 0, "workers": 1})
     if train.engine == "deepspeed" and train.zero > spec.max_zero:
         raise ValueError(f"{place}.train.zero must be at most {spec.max_zero} for {run.model}, but is {train.zero}")
     if isinstance(run, SearchConfig) and not isinstance(train.workers, int):
         raise ValueError(f"{place}.train.workers must be one number in a search, but is {train.workers}")
     start = run.init_from if isinstance(run, RunConfig) else None
-    if not (train.epochs or start or spec.compute):
+    if spec.trained and not (train.epochs or start):
         raise ValueError(f"{place}.train.epochs must be 1 or more, as it starts from no other run, but is 0")
     episodes = params.splits[run.split].episodes
     task = _task(place, run, boxes, spec, episodes is not None)
     if spec.compute:
         _must_be_computed(place, run, task)
+    if not spec.trained and isinstance(run, SearchConfig) and run.budget.epochs:
+        raise ValueError(
+            f"{place}.budget must say trials or device_seconds for {run.model}, which is not trained, but says epochs"
+        )
     if train.shots and task is Task.CATEGORY_SPECIFIC:
         raise ValueError(f"{place}.train.shots must be left out for a category-specific model, but is {train.shots}")
     return Experiment(

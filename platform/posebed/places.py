@@ -6,6 +6,8 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 RUNS = Path("runs")
+SUBMISSIONS = Path("submissions")
+"""Answers that were made elsewhere, as they were handed in."""
 LOCK_FILE = Path("requirements.lock.txt")
 PROCESS_JOBS, RAY_JOBS, LOCAL_JOBS = Path(".posebed/jobs"), Path(".posebed/ray"), Path(".posebed/local")
 """Checkpoints of what is not done yet: of trainings in one process, of trials and of trainings by Ray's workers, and of

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from posebed.config import Orientation
 from posebed.files import Kind, read_json_list, write_text, writing
+from posebed.listing import clipped
 
 DEFAULT_SIGMA = 0.05
 """OKS sigma of a keypoint whose dataset states none; the report says so where it is used."""
@@ -37,10 +38,19 @@ class Category:
     """The group above: family, super-category; empty where the dataset has none."""
     limbs: tuple[tuple[int, int], ...] = ()
     flip_pairs: tuple[tuple[int, int], ...] = ()
+    """Mirror partners; a keypoint stands in one pair at most."""
     sigmas: tuple[float, ...] = ()
     """OKS sigma per keypoint; empty where the dataset states none."""
     upper_body: tuple[int, ...] = ()
     """Keypoints of the upper body, for half-body augmentation; empty where the notion has no meaning."""
+
+    def __post_init__(self) -> None:
+        ends = [end for pair in self.flip_pairs for end in pair]
+        if len({*ends}) < len(ends) or not all(0 <= end < len(self.keypoints) for end in ends):
+            raise ValueError(
+                f"flip_pairs of {self.key or self.name!r} must be symmetric, each of its {len(self.keypoints)} "
+                f"keypoints in one pair at most, but are {clipped(str([list(pair) for pair in self.flip_pairs]))}"
+            )
 
     def flip_index(self) -> tuple[int, ...]:
         """For every keypoint the one that takes its place in the mirrored picture."""

@@ -39,6 +39,10 @@ class Case:
         state = {n: weight(n, shape) * factors[n] if n in factors else weight(n, shape) for n, shape in named}
         return {n: in_default_precision(w) if w.is_floating_point() else w for n, w in state.items()}
 
+    def draws(self, name: str) -> bool:
+        """Whether the reference has an input of that name."""
+        return any(d[0] == f"{self.name}/{name}" for d in self.spec["draws"])
+
     def draw(self, name: str) -> Tensor:
         """An input by the last part of its name, drawn as float32 and kept in torch's default precision."""
         return in_default_precision(drawn(next(d for d in self.spec["draws"] if d[0] == f"{self.name}/{name}")))

@@ -51,18 +51,20 @@ def built(model: str, config: Mapping[str, Any], case: Case) -> tuple[Any, Relea
 
 
 def episode_of(case: Case) -> EpisodeBatch:
+    """Where the reference looks at no support pictures, they and the points on them are 0."""
     shots = [f"s{shot}" for shot in range(case.spec["shots"])]
     image, query = case.draw("img_q"), _keypoints(case, "q")
     points = [_keypoints(case, shot) for shot in shots]
     support = Keypoints(torch.stack([p.xy for p in points], 1), torch.stack([p.weight for p in points], 1))
-    pictures = torch.stack([case.draw(f"img_{shot}") for shot in shots], 1)
+    pictures = torch.stack([case.draw(f"img_{s}") if case.draws(f"img_{s}") else 0 * image for s in shots], 1)
     rows = torch.arange(len(image))
     return EpisodeBatch(image, query, rows, rows, pictures, support)
 
 
 def _keypoints(case: Case, of: str) -> Keypoints:
     real = torch.arange(case.spec["K"]) < torch.tensor(case.spec["real_keypoints"])[:, None]
-    return Keypoints(case.draw(f"kp_{of}"), in_default_precision(real & (case.draw(f"hide_{of}") >= case.spec["hide"])))
+    weight = in_default_precision(real & (case.draw(f"hide_{of}") >= case.spec["hide"]))
+    return Keypoints(case.draw(f"kp_{of}") if case.draws(f"kp_{of}") else torch.zeros(*weight.shape, 2), weight)
 
 
 def watched(model: nn.Module, layers: list[str], run: Callable[[], object]) -> Calls:

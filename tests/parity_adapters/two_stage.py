@@ -42,7 +42,7 @@ def evaluated(model: TwoStage, batch: EpisodeBatch, stages: Sequence[str]) -> tu
     heatmaps, weight = model.codec.encode(batch.support)
     with torch.no_grad():
         result = {
-            "support_feature(img_s0)": maps[0].unflatten(0, batch.support_image.shape[:2])[:, 0],
+            **_support_feature(maps, batch),
             "target_s0": heatmaps[:, 0],
             "mask_s": weight.prod(1),
             "vis_q": batch.keypoints.weight,
@@ -59,6 +59,13 @@ def evaluated(model: TwoStage, batch: EpisodeBatch, stages: Sequence[str]) -> tu
             "coords": located.points[-1],
         }
     return result, calls, located
+
+
+def _support_feature(maps: Sequence[Tensor], batch: EpisodeBatch) -> dict[str, Tensor]:
+    """Of the first support; nothing where the query's picture alone was looked at."""
+    if len(maps) == 1:
+        return {}
+    return {"support_feature(img_s0)": maps[0].unflatten(0, batch.support_image.shape[:2])[:, 0]}
 
 
 def _references(model: TwoStage, calls: Calls, last: str) -> Tensor:

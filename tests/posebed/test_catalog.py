@@ -235,7 +235,8 @@ def test_metrics_that_cannot_be_used_are_left_out_with_a_sentence(site: Path, te
     install(site, "bad", {"bad.py": text}, {METRICS: {"bad": "bad"}})
     known, gone = installed().measured()
     specs, wrong = usable(known)
-    assert {*specs} == {f"posebed.metrics.{name}" for name in ("distances", "average_precision", "animal_kingdom")}
+    names = ("distances", "by_index", "symmetry", "average_precision", "animal_kingdom")
+    assert {*specs} == {f"posebed.metrics.{name}" for name in names}
     (sentence,) = gone + wrong
     assert sentence.startswith("metrics ") and re.search(message, sentence) and "\n" not in sentence
 

@@ -56,6 +56,11 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path):
         ("model: mean_pose,", "model: lost,", "runs.floor.model must name an entry"),
         ("packs: {small: {data: zoo", "packs: {small: {data: lost", "packs.small.data must name an entry"),
         ("floor:", "'two words':", "runs.two words"),
+        ("runs:", "submissions: {floor: {file: a.json, split: zoo, pack: small}}\nruns:", "must have a key of its own"),
+        ("runs:", "submissions: {a: {file: /a.json, split: zoo, pack: small}}\nruns:", "file must lie within the"),
+        ("runs:", "submissions: {a: {file: a.csv, split: zoo, pack: small}}\nruns:", "end with .parquet or .json"),
+        ("runs:", "submissions: {a: {file: a.json, split: b, pack: small}}\nruns:", "a.split must name an entry"),
+        ("runs:", "submissions: {a: {file: a.json, split: zoo, pack: small, shots: 1}}\nruns:", "shots must be left"),
     ],
 )
 def test_names_that_refer_to_nothing_are_refused(tmp_path: Path, old: str, new: str, message: str):

@@ -46,10 +46,12 @@ categories = st.builds(
     Category,
     key=text,
     name=text,
-    keypoints=st.lists(text, max_size=4).map(tuple),
+    keypoints=st.lists(text, min_size=4, max_size=6).map(tuple),
     family=text,
     limbs=pairs,
-    flip_pairs=pairs,
+    flip_pairs=st.permutations(range(4)).map(lambda ends: ((ends[0], ends[1]), (ends[2], ends[3])))
+    | st.just(())
+    | st.just(((1, 0),)),
     sigmas=st.lists(st.floats(0, 1), max_size=4).map(tuple),
     upper_body=st.lists(st.integers(0, 9), max_size=4).map(tuple),
 )

@@ -203,3 +203,20 @@ def test_a_tracker_that_fails_loses_no_result_and_a_failed_run_leaves_a_report(r
     assert "The report" in words and "DVC records the results once these runs succeed or leave params.yaml" in words
     assert read_result(reproduced / "runs/floor/result.json").scores == before.scores
     assert "failed" not in sound("posebed", "status")
+
+
+def test_dvc_scores_a_submission_again_when_its_file_changes_and_only_then(reproduced: Path):
+    sound("posebed", "queries", "held-out", "--out", "queries.json")
+    queries = json.loads(Path("queries.json").read_text())["queries"]
+    answers = [{"episode": q["episode"], "record": q["record"], "keypoints": [1.0, 2.0, 0.5] * 17} for q in queries]
+    Path("answers.json").write_text(json.dumps(answers))
+    sound("posebed", "submit", "answers.json", "--name", "theirs", "--split", "held-out")
+    first = read_result(reproduced / "runs/theirs/result.json")
+    sound("dvc", "repro")
+    assert stages(sound("dvc", "repro")) == {"identities"}
+    assert read_result(reproduced / "runs/theirs/result.json") == first
+    answers[0]["keypoints"][0] = 2.0
+    Path("submissions/theirs.json").write_text(json.dumps(answers))
+    assert re.search(r"^score theirs +stale +file submissions/theirs\.json$", sound("posebed", "status"), re.MULTILINE)
+    assert stages(sound("dvc", "repro")) == {"identities", "benchmark", "report"}
+    assert read_result(reproduced / "runs/theirs/result.json").fingerprint != first.fingerprint

@@ -20,12 +20,17 @@ from posebed.data.pack import Pack
 from posebed.data.splits import read_split
 from posebed.jobs.outcomes import State
 from posebed.jobs.search import open_search
+from posebed.jobs.trial import validations
+from posebed.jobs.trial_log import TrialLog
 from posebed.places import member_folder, pack_folder, run_folder, split_folder
 from posebed.scoring.result import RESULT_FILE, read_result
 from posebed.scoring.search_result import read_search
 from posebed.training.log import FolderLog
 from posebed.training.loop import epochs
+from posebed.training.process_group import join_process_group
 from posebed.training.run_folder import read_about
+from posebed.training.untrained import untrained_model
+from posebed.training.validate import Validation
 from posestages.benchmark import read_project
 
 OWN = {"train.lr": 0.01, "train.batch_size": 8, "train.micro_batch": 2, "model.channels": 8}
@@ -173,6 +178,98 @@ def test_trials_that_fail_in_different_ways_harm_no_other_and_a_run_takes_the_be
     write(project, searches={"s": entry | {"budget": {"trials": 6}}})
     states = {name: status.state for name, status in read_project().statuses.items()}
     assert states == dict.fromkeys(states, State.STALE), "the best of more trials may be another"
+
+
+MATCH: dict[str, Any] = {"backbone": "test_resnet", "weights": "none", "stride": 8, "resolution": None}
+LAYERS: dict[str, Any] = {
+    **dict.fromkeys(("model.backbone", "model.block", "model.resolution")),
+    "model.stride": [4, 8, 64],
+    "model.upsample": [1, 4],
+}
+
+
+def matched(**more: Any) -> dict[str, Any]:
+    """A search for settings of a model that is not trained."""
+    return {"model": "match", "split": "held-out", "pack": "small", "budget": {"trials": 4}, "space": LAYERS} | more
+
+
+def write_matched(project: Path, **more: Any) -> None:
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    run = {"model": "match", "split": "held-out", "pack": "small"}
+    runs = {"plain": run, "chosen": {**run, "params_from": "s"}}
+    write(project, models={**params["models"], "match": {"config": MATCH}}, searches={"s": matched(**more)}, runs=runs)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"budget": {"epochs": 9}}, r"searches\.s\.budget must say trials or device_seconds for match, .* says epochs"),
+        (
+            {"space": {"train.lr": [0.1]}},
+            "must name settings of match alone, .* but has train.lr",
+        ),
+        ({"only": ["train.lr"]}, "only must name dimensions of the model's space, but has train.lr"),
+    ],
+)
+def test_a_search_without_training_varies_the_model_alone(project: Path, more: dict[str, Any], message: str):
+    write_matched(project, **more)
+    with pytest.raises(ValueError, match=message):
+        open_search(*searched_experiment("s"))
+
+
+def test_a_model_that_is_not_trained_has_no_epochs_and_one_worker_whatever_is_written(project: Path):
+    write_matched(project, train={"epochs": 7, "workers": 2})
+    for experiment in (experiment_of("plain"), searched_experiment("s")[0]):
+        assert (experiment.train.epochs, experiment.train.workers) == (0, 1)
+
+
+def test_a_trial_of_a_model_that_is_not_trained_is_its_validation(project: Path):
+    """As a training is validated, by supports that are encoded for every query."""
+    write_matched(project)
+    experiment = searched_experiment("s")[0]
+    log = TrialLog(Path("trial"), "s", 60.0)
+    (line,) = validations(experiment, log)
+    pack, split = Pack.open(experiment.pack_folder), read_split(experiment.split_folder)
+    engine: Any = Whole(untrained_model(experiment))
+    assert line == (0, pytest.approx(Validation(experiment, pack, split)(engine, join_process_group()), abs=1e-6))
+    blank_test_part("held-out")
+    assert list(validations(experiment, log)) == [line], "the test part is not seen"
+
+
+class Whole:
+    """A model as an engine calls it."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def __call__(self, batch: Any) -> Any:
+        return self.module(batch)
+
+
+@pytest.mark.services
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("scheduler", ["asha", "median"])
+def test_a_model_that_is_not_trained_is_searched_and_its_run_takes_the_best(project: Path, scheduler: str):
+    write_matched(project, sampler="random", scheduler=scheduler, cost="gflops" if scheduler == "median" else None)
+    study = open_search(*searched_experiment("s")).study
+    own = {"model.descriptor": "bilinear", "model.shots": "mean", "model.window": 5, "model.temperature": 0.02}
+    own |= {"model.geometry": 0.0, "model.upsample": 4}
+    for stride in (4, 64):
+        study.enqueue_trial({**own, "model.stride": stride})
+
+    printed = posebed_run("chosen", "plain")
+    folder = run_folder("search@s")
+    result = read_search(folder)
+    assert [t.state for t in result.trials] == ["complete", "complete", "failed", "complete"]
+    assert "stride must be one of 2, 4, 8, 16, 32, which test_resnet has, but is 64" in result.trials[2].failed
+    assert "at epoch" not in printed and all(t.epochs == 0 and t.device_seconds > 0 for t in result.trials[:2])
+    assert any((folder / "figures").glob("*history*.svg"))
+    about = read_about(member_folder("chosen", 0) / "train")
+    assert {f"model.{name}": value for name, value in about["config"].items()}.items() >= result.best.params.items()
+    scored = read_result(run_folder("chosen") / RESULT_FILE)
+    assert not scored.curve and scored.answered["parameters from"] == "s"
+    assert "nothing to do: 7 tasks are done" in posebed_run("chosen", "plain")
+    assert "search@s" in Path("report/index.html").read_text()
 
 
 def posebed_run(*keys: str) -> str:

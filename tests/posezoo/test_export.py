@@ -39,7 +39,7 @@ KINDS = (*TWO_KINDS.categories, Category("other", "other", ("a", "b", "c"), limb
 
 
 def test_all_models_are_exported_but_those_that_are_trained_in_a_test():
-    assert {*installed().models} - {*ZOO} == {"maml", "fine_tune"}
+    assert {*installed().models} - {*ZOO} == {"maml", "fine_tune", "proto_pose"}
 
 
 @pytest.mark.services
@@ -63,6 +63,10 @@ def test_files_agree_with_the_model(name: str, task: Task, tmp_path: Path):
         ("edge_cape", {"edge_slots": 8, "hops": 2}),
         ("edge_cape", {"predicted_edges": False, "structural_bias": False}),
         ("proto_net", {"distance": "cosine"}),
+        ("match", {"shots": "max", "upsample": 1, "window": 0}),
+        ("match", {"geometry": 2.0, "mutual": True}),
+        ("match", {"stride": (8, 16), "resolution": 96}),
+        ("match", {"backbone": "test_vit", "stride": None, "block": (-1, -3), "upsample": 1}),
     ],
     ids=str,
 )
@@ -131,6 +135,13 @@ def batch(task: Task, count: int, shots: int, keypoints: int) -> Batch:
         aspect=query.aspect,
         support_aspect=aspects(shots, 9).expand(*rows),
     )
+
+
+@pytest.mark.parametrize("sides", ["assign", "pose"])
+def test_mirror_partners_are_refused_as_a_file_is_given_none(sides: str):
+    model = made("match", TWO_KINDS, {"sides": sides})
+    with pytest.raises(ValueError, match=f"sides must be none in a file that runs without posebed, .* but is {sides}"):
+        programs_of(model, TWO_KINDS, Task.CATEGORY_AGNOSTIC)
 
 
 class Exported(torch.nn.Module):

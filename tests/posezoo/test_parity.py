@@ -36,7 +36,7 @@ from posezoo.blocks.deconv import heatmap_head
 
 CHECKED_ELSEWHERE = {"codecs", "codecs_legacy", "warps_flip", "metrics"}
 """Folders without a model, which the tests of the data and of the metrics read."""
-WITHOUT_A_MODEL = {"capex", "protopose"}
+WITHOUT_A_MODEL: set[str] = set()
 """Folders of models that the zoo does not have."""
 SHARED = {"case", "episodes", "heatmap_models", "two_stage"}
 WITH_FUNCTIONS = ["edgecape"]

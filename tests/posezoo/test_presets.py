@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import pkgutil
 import re
 from collections import Counter, defaultdict
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ import pytest
 from posebed.catalog import installed
 from posebed.config import PackConfig, SplitConfig, TrainConfig, merged
 from posebed.contracts import Claim, Preset, Task
-from posezoo.presets import mp100, mp100_ablations, mp100_edge_cape, tables
+from posezoo import presets
+from posezoo.presets import mp100, mp100_ablations, mp100_edge_cape, proto_pose, tables
 
 CATALOG = installed()
 PRESETS = CATALOG.published().presets
@@ -34,7 +37,8 @@ METRICS = {"APM": "AP_M", "APL": "AP_L"}
 AGNOSTIC = {**mp100.PRESETS, **mp100_ablations.PRESETS, **mp100_edge_cape.PRESETS}
 ON_THE_WAY = {preset.init_from for preset in mp100_edge_cape.PRESETS.values()} - {None}
 """Stages that another one starts from, and that nothing is published of."""
-SPECIFIC = {name: preset for name, preset in PRESETS.items() if name not in AGNOSTIC and name not in tables.PRESETS}
+OTHERS = {*AGNOSTIC, *proto_pose.PRESETS, *tables.PRESETS}
+SPECIFIC = {name: preset for name, preset in PRESETS.items() if name not in OTHERS}
 PAPERS = {
     "PromptPose: Language Prompt Helps Animal Pose Estimation": "PromptPose",
     "KITPose official README (Raojiyong/KITPose)": "KITPose README",
@@ -137,6 +141,7 @@ MP100_SOURCES = {
     "Dynamic Support Information Mining for Category-Agnostic Pose Estimation": "SDPNet",
     "CapeFormer official README": "CapeFormer README",
     "GraphCape official README": "GraphCape README",
+    "CapeX official README": "CapeX README",
     "FMMP official README": "FMMP README",
     "third-party machine-written paper note, not checked against the paper: FMMP": mp100.NOTE,
     "third-party machine-written paper note, not checked against the paper: GenCape": mp100.OTHER_NOTE,
@@ -177,6 +182,8 @@ def mp100_numbers(rows: list[Row]) -> set[Number]:
             row = {**row, "method": "EdgeCape", "backbone": "DINOv2 ViT-S/14"}
         if row["dataset"] == "MP-100" and row["method"] in methods and where and row["metric"] in metrics:
             backbone, shots = (row[field].removesuffix(" (inferred)") for field in ("backbone", "shots"))
+            # CapeX is shown no support: "0 (text)", and "1" where a note quotes it.
+            shots = "0" if row["method"].startswith("CapeX") else shots
             what = f"{row['method']}, {backbone}, {shots}-shot"
             split = row["split"].replace("split", "split ")
             values.add((where, what, split, metrics[row["metric"]], float(row["value"])))
@@ -205,15 +212,49 @@ def test_a_preset_on_mp100_is_the_run_that_its_claims_are_of(name: str):
         _, backbone, shots, *_ = claim.setting.split(", ")
         assert (config.backbone, getattr(config, "hrnet_width", 32)) == MP100_BACKBONES[backbone]
         assert claim.split in ("average", f"split {preset.data['options']['split']}")
-        assert preset.split["episodes"] == {"shots": int(shots.removesuffix("-shot")), "draw": "official"}
+        # One support says which keypoints count where none is shown.
+        assert preset.split["episodes"] == {"shots": int(shots.removesuffix("-shot")) or 1, "draw": "official"}
+        assert (shots == "0-shot") is (preset.protocol.get("shots") == "0")
 
 
 def test_each_method_has_a_run_for_every_split_and_number_of_shots():
     runs = Counter((p.model, p.config.get("backbone")) for p in mp100.PRESETS.values() if p.split["by"] == "official")
-    assert len(runs) == len(mp100.METHODS) and set(runs.values()) == {10}
+    assert len(runs) == len(mp100.METHODS)
+    assert all(count == (5 if model == "cape_x" else 10) for (model, _), count in runs.items())
     assert sum(name.startswith("edge-cape-s-") for name in set(mp100_edge_cape.PRESETS) - ON_THE_WAY) == 10
+
+
+def test_every_module_of_presets_can_be_used():
+    modules = {module.name for module in pkgutil.iter_modules(presets.__path__) if not module.name.startswith("_")}
+    of_modules = [import_module(f"{presets.__name__}.{name}").SPEC.presets for name in modules]
+    assert {name for of_one in of_modules for name in of_one} == {*PRESETS}
+
+
+@each_preset
+def test_a_preset_says_what_its_model_is_told(name: str):
+    preset, spec = PRESETS[name], CATALOG.model(PRESETS[name].model)
+    assert preset.protocol == spec.protocol(spec.config.model_validate(preset.config))
 
 
 def test_the_full_method_of_sdpnet_stands_in_every_table_of_ablations():
     claims = PRESETS["sdpnet-hrnet-w32-mp100-split1-3shot"].claims
     assert [(claim.source, claim.value) for claim in claims] == [(f"SDPNet, table {n}", 93.54) for n in (1, 2, 3, 4)]
+
+
+def test_claims_of_proto_pose_are_all_its_numbers_on_the_splits(parity_folders: list[Path]):
+    path = parity_folders[0].parent / "reference/published_results_2026.csv"
+    if not path.is_file():
+        pytest.skip("needs reference/published_results_2026.csv beside the folder of --parity")
+    names = {"mPCK(0.05,0.1,0.15,0.2)": "mPCK@.05-.20 by index"}
+    with path.open(newline="", encoding="utf-8") as file:
+        published = {
+            (row["split"], row["shots"], names.get(row["metric"], f"{row['metric']} by index"), float(row["value"]))
+            for row in csv.DictReader(file)
+            if row["method"] == "ProtoPose" and row["split"].startswith("split")
+        }
+    claims = {
+        (claim.split.replace(" ", ""), str(preset.split["episodes"]["shots"]), claim.metric, claim.value)
+        for preset in proto_pose.PRESETS.values()
+        for claim in preset.claims
+    }
+    assert claims == published

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import timm
@@ -12,7 +12,7 @@ from timm.models import get_pretrained_cfg_value
 from torch import Tensor, nn
 
 from posebed.config import Positive, Section
-from posebed.training.state_dict import fill
+from posebed.training.state_dict import State, fill
 from posezoo.blocks.weights import read_weights
 
 
@@ -34,6 +34,17 @@ class MapConfig(BackboneConfig):
     """Stride of the backbone's map that is used."""
 
 
+def resized_positions(state: State, trunk: Any) -> State:
+    """A vision transformer's weights with the table of positions (1, N, C), of a square, for the trunk's grid of
+    patches; what stands for no patch stays."""
+    positions = state.get("pos_embed")
+    if positions is None or positions.shape == trunk.pos_embed.shape:
+        return state
+    grid_size = trunk.patch_embed.grid_size
+    others = 0 if getattr(trunk, "no_embed_class", False) else trunk.num_prefix_tokens
+    return {**state, "pos_embed": resample_abs_pos_embed(positions, grid_size, num_prefix_tokens=others)}
+
+
 class Features(nn.Module):
     """A timm model cut after the last map that is asked for. Its parameters keep timm's names, under ``trunk.``.
 
@@ -42,6 +53,8 @@ class Features(nn.Module):
 
     channels: tuple[int, ...]
     """Of each map."""
+    strides: tuple[int, ...]
+    """Of each map, in pixels."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     """Of the pictures in 0..1 that the weights were trained on."""
@@ -53,7 +66,9 @@ class Features(nn.Module):
         strides: Sequence[int],
         size: tuple[int, int] | None = None,
         *,
+        blocks: Sequence[int] = (),
         final_norm: bool = False,
+        resized: Callable[[State, Any], State] = resized_positions,
         **settings: Any,
     ) -> None:
         """
@@ -63,11 +78,13 @@ class Features(nn.Module):
             strides: from fine to coarse.
             size: height and width of the pictures, for backbones that are built for one size. Their tables of
                 positions are resized from those of the weights.
+            blocks: in the place of strides, a transformer's blocks counted from its end, the last of which is -1.
             final_norm: keep the normalisation behind the last block, and apply it to the maps.
+            resized: from the weights' state dictionary and the trunk to one of the trunk's shapes.
             settings: of timm's model, such as ``drop_path_rate``.
 
         Raises:
-            LookupError: no such backbone or weights, or a backbone without maps at these strides.
+            LookupError: no such backbone or weights, or a backbone without these blocks or maps at these strides.
             ValueError: weights of another architecture.
         """
         super().__init__()
@@ -76,13 +93,15 @@ class Features(nn.Module):
             settings["img_size"] = size
         trunk: Any = timm.create_model(name, **settings)
         complete = set(trunk.state_dict())
-        self.indices = _indices(trunk.feature_info, strides, backbone)
-        self.channels = tuple(trunk.feature_info[i]["num_chs"] for i in self.indices)
+        info = trunk.feature_info
+        self.indices = _blocks(info, blocks, backbone) if blocks else _indices(info, strides, backbone)
+        self.channels = tuple(info[i]["num_chs"] for i in self.indices)
+        self.strides = tuple(info[i]["reduction"] for i in self.indices)
         self.mean, self.std = trunk.pretrained_cfg["mean"], trunk.pretrained_cfg["std"]
         trunk.prune_intermediate_layers(self.indices, prune_norm=not final_norm, prune_head=True)
         state = read_weights(weights, name)
         if state is not None:
-            fill(trunk, {n: _resized(t, trunk) if n == "pos_embed" else t for n, t in state.items()}, complete, weights)
+            fill(trunk, resized(state, trunk), complete, weights)
         self.trunk, self.final_norm = trunk, final_norm
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -126,8 +145,14 @@ def _indices(info: Sequence[dict[str, Any]], strides: Sequence[int], backbone: s
     return [deepest[stride] for stride in strides]
 
 
-def _resized(positions: Tensor, trunk: Any) -> Tensor:
-    """A vision transformer's table (1, N, C), of a square, for the trunk's grid of patches; its class token stays."""
-    if positions.shape == trunk.pos_embed.shape:
-        return positions
-    return resample_abs_pos_embed(positions, trunk.patch_embed.grid_size, num_prefix_tokens=trunk.num_prefix_tokens)
+def _blocks(info: Sequence[dict[str, Any]], blocks: Sequence[int], backbone: str) -> list[int]:
+    """Blocks that count from the end as the backbone numbers them, in its order."""
+    strides = {entry["reduction"]: 0 for entry in info}
+    if len(strides) > 1:
+        raise LookupError(
+            f"block must be of a transformer whose blocks have one map each, but {backbone} has maps of the strides "
+            f"{', '.join(map(str, strides))}; say stride"
+        )
+    if lost := [block for block in blocks if not -len(info) <= block < 0]:
+        raise LookupError(f"block must be one of {-len(info)} to -1, which {backbone} has, but is {lost[0]}")
+    return sorted({len(info) + block for block in blocks})

@@ -78,11 +78,15 @@ class FlipTest(nn.Module):
 
     def forward(self, heatmaps: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
         """(B, K, h, w), given the function from pictures to heatmaps."""
-        maps = heatmaps(batch.image)
+        return self.of(heatmaps, batch.image, batch.category)
+
+    def of(self, heatmaps: Callable[[Tensor], Tensor], image: Tensor, category: Tensor) -> Tensor:
+        """The same of pictures (B, 3, H, W) of categories (B,)."""
+        maps = heatmaps(image)
         if self.mode == "off":
             return maps
-        mirrored = heatmaps(batch.image.flip(-1)).flip(-1)
-        mirrored = mirrored.gather(1, self.index[batch.category][:, :, None, None].expand_as(mirrored))
+        mirrored = heatmaps(image.flip(-1)).flip(-1)
+        mirrored = mirrored.gather(1, self.index[category][:, :, None, None].expand_as(mirrored))
         if self.mode == "shifted":
             mirrored = torch.cat([mirrored[..., :1], mirrored[..., :-1]], -1)
         return (maps + mirrored) / 2

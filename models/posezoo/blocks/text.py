@@ -50,33 +50,19 @@ class ClipText(TextEncoder):
     def __init__(self, model: str, weights: str, texts: Sequence[str], learnt: int) -> None:
         """``model`` by open_clip's name, ``weights`` as in ``clip.read_clip``; ``learnt`` is k."""
         super().__init__()
-        settings = clip_settings(model)
-        text = settings["text_cfg"]
-        self.width, self.joint = text["width"], settings["embed_dim"]
-        tower = TextTransformer(
-            text["context_length"],
-            text["vocab_size"],
-            self.width,
-            text["heads"],
-            text["layers"],
-            output_dim=self.joint,
-            act_layer=QuickGELU,
-        )
-        state = read_clip(model, weights)
-        if state is not None:
-            own = {n: t for n, t in state.items() if not n.startswith("visual.")}
-            fill(tower, own, ("logit_scale", "input_resolution", "context_length", "vocab_size"), weights)
+        tower = clip_tower(model, weights)
+        self.width, self.joint = tower.width, clip_settings(model)["embed_dim"]
         self.token_embedding, self.positional_embedding = tower.token_embedding, tower.positional_embedding
         self.transformer, self.ln_final = tower.transformer, tower.ln_final
         self.text_projection = tower.text_projection
         self.eval().requires_grad_(False)
-        self._pack(texts, learnt, text["context_length"])
+        self._pack(texts, learnt, tower.context_length)
 
     def _pack(self, texts: Sequence[str], learnt: int, most: int) -> None:
-        tokenizer = SimpleTokenizer()
-        words = [[*tokenizer.encode(text), tokenizer.eot_token_id] for text in texts]
+        whole = clip_words(texts)
+        words = [w[1:] for w in whole]
         begin = 1 + learnt
-        _check_length(texts, [begin + len(w) for w in words], most)
+        check_length(texts, [begin + len(w) for w in words], most)
         own = [torch.arange(len(w)) for w in words]
         prompt = torch.cat([torch.full_like(o, i) for i, o in enumerate(own)])
         positions = torch.cat([torch.arange(begin), *(begin + o for o in own)])
@@ -84,7 +70,7 @@ class ClipText(TextEncoder):
         sees = (whose[None] == -1) | (whose[None] == whose[:, None])
         sees &= positions[None] <= positions[:, None]
         mask = torch.zeros(len(positions), len(positions)).masked_fill(~sees, float("-inf"))
-        ids = [tokenizer.sot_token_id, *(token for w in words for token in w)]
+        ids = [whole[0][0], *(token for w in words for token in w)]
         self.register_buffer("words", torch.tensor(ids), persistent=False)
         self.register_buffer("positions", positions, persistent=False)
         self.register_buffer("mask", mask, persistent=False)
@@ -113,22 +99,12 @@ class MiniLM(TextEncoder):
             LookupError: other weights, or the package with the tokenizer is not installed.
         """
         super().__init__()
-        if weights not in ("builtin", "none"):
-            raise LookupError(f"weights of MiniLM must be 'builtin' or 'none', but are {weights!r}")
-        config = BertConfig.from_json_file(_CONFIG.path())
+        self.tower = minilm_tower(weights)
+        config = self.tower.config
         self.width = self.joint = config.hidden_size
-        self.tower = BertModel(config, add_pooling_layer=False)
-        if weights == "builtin":
-            fill(
-                self.tower,
-                safetensors.torch.load_file(_WEIGHTS.path()),
-                ("pooler.", "embeddings.position_ids"),
-                weights,
-            )
         self.eval().requires_grad_(False)
-        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(_TOKENIZER.path()))
-        words = [tokenizer.encode(text, padding=False, truncation=False) for text in texts]
-        _check_length(texts, [learnt + len(w) for w in words], config.max_position_embeddings)
+        words = bert_words(texts)
+        check_length(texts, [learnt + len(w) for w in words], config.max_position_embeddings)
         longest = max(map(len, words))
         ids = torch.tensor([w + [config.pad_token_id] * (longest - len(w)) for w in words])
         lengths = torch.tensor([learnt + len(w) for w in words])
@@ -144,7 +120,61 @@ class MiniLM(TextEncoder):
         return torch.einsum("kt,ktc->kc", share.to(tokens.dtype), tokens)
 
 
-def _check_length(texts: Sequence[str], lengths: Sequence[int], most: int) -> None:
+def clip_tower(model: str, weights: str) -> TextTransformer:
+    """CLIP's text tower, ``model`` by open_clip's name, ``weights`` as in ``clip.read_clip``."""
+    settings = clip_settings(model)
+    text = settings["text_cfg"]
+    tower = TextTransformer(
+        text["context_length"],
+        text["vocab_size"],
+        text["width"],
+        text["heads"],
+        text["layers"],
+        output_dim=settings["embed_dim"],
+        act_layer=QuickGELU,
+    )
+    state = read_clip(model, weights)
+    if state is not None:
+        own = {n: t for n, t in state.items() if not n.startswith("visual.")}
+        fill(tower, own, ("logit_scale", "input_resolution", "context_length", "vocab_size"), weights)
+    return tower
+
+
+def clip_words(texts: Sequence[str]) -> list[list[int]]:
+    """Numbers of each text's tokens in CLIP's vocabulary, between a start and an end token."""
+    tokenizer = SimpleTokenizer()
+    return [[tokenizer.sot_token_id, *tokenizer.encode(text), tokenizer.eot_token_id] for text in texts]
+
+
+def minilm_tower(weights: str) -> BertModel:
+    """all-MiniLM-L6-v2 without its pooling.
+
+    Raises:
+        LookupError: weights that are neither ``builtin`` nor ``none``, or the package that carries it is not installed.
+    """
+    if weights not in ("builtin", "none"):
+        raise LookupError(f"weights of MiniLM must be 'builtin' or 'none', but are {weights!r}")
+    tower = BertModel(BertConfig.from_json_file(_CONFIG.path()), add_pooling_layer=False)
+    if weights == "builtin":
+        fill(tower, safetensors.torch.load_file(_WEIGHTS.path()), ("pooler.", "embeddings.position_ids"), weights)
+    return tower
+
+
+def bert_words(texts: Sequence[str]) -> list[list[int]]:
+    """Numbers of each text's tokens in the vocabulary of uncased BERT, between a start and an end token.
+
+    Raises:
+        LookupError: the package with the tokenizer is not installed.
+    """
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(_TOKENIZER.path()))
+    return [tokenizer.encode(text, padding=False, truncation=False) for text in texts]
+
+
+def check_length(texts: Sequence[str], lengths: Sequence[int], most: int) -> None:
+    """
+    Raises:
+        ValueError: a text has more tokens than ``most``.
+    """
     longest = max(lengths)
     if longest > most:
         text = texts[list(lengths).index(longest)]

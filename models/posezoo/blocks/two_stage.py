@@ -137,9 +137,12 @@ class TwoStage(nn.Module):
         map_stride: int,
         feed_forward: Callable[[], nn.Module],
         layer: Callable[[int, int, nn.Module, float], RefinementLayer] = RefinementLayer,
+        keypoint_channels: int | None = None,
     ) -> None:
         """``map_stride`` is that of the map that keypoints are matched on, which the backbone's is resized to;
-        ``feed_forward`` makes the network of a ``layer`` of the refinement, called with tokens (B, K, C) and links."""
+        ``feed_forward`` makes the network of a ``layer`` of the refinement, called with tokens (B, K, C) and links;
+        ``keypoint_channels`` are those of what describes a keypoint, the backbone's where it is pooled from the
+        supports."""
         super().__init__()
         self.size, self.grid, self.heatmap_weight = setting.size, grid(setting.size, map_stride), config.heatmap_weight
         self.names = tuple(category.keypoints for category in setting.categories)
@@ -148,7 +151,7 @@ class TwoStage(nn.Module):
         self.backbone = backbone
         self.normalise = Normalise(backbone.mean, backbone.std)
         self.input_proj = nn.Conv2d(backbone.channels[0], width, 1)
-        self.query_proj = nn.Linear(backbone.channels[0], width)
+        self.query_proj = nn.Linear(keypoint_channels or backbone.channels[0], width)
         self.encoder = Fusion(
             config.encoder_layers,
             width=width,
@@ -192,13 +195,16 @@ class TwoStage(nn.Module):
 
     def described(self, maps: Tensor, batch: EpisodeBatch) -> Support:
         """The supports' keypoints, from the maps (B S, C, h, w) of their pictures."""
-        # Padding is hidden from all other keypoints, so that what lies behind the largest category needs no work.
-        exported = torch.compiler.is_exporting()  # where no shape depends on data
-        longest = batch.support.weight.shape[2] if exported else int(self.counts[batch.category].max())
-        shown = Keypoints(batch.support.xy[:, :, :longest], batch.support.weight[:, :, :longest])
-        heatmaps, weight = self.codec.encode(shown)
+        heatmaps, weight = self.codec.encode(self.shown(batch))
         pooled, mask = mean_over_shots(maps, heatmaps, weight)
         return Support(self.query_proj(pooled), mask)
+
+    def shown(self, batch: EpisodeBatch) -> Keypoints:
+        """The supports' keypoints (B, S, K), K being those of the batch's largest category: padding is hidden from all
+        other keypoints, so that what lies behind needs no work."""
+        exported = torch.compiler.is_exporting()  # where no shape depends on data
+        longest = batch.support.weight.shape[2] if exported else int(self.counts[batch.category].max())
+        return Keypoints(batch.support.xy[:, :, :longest], batch.support.weight[:, :, :longest])
 
     def locate(self, batch: EpisodeBatch, support: Support) -> Located:
         """The query's side, from its picture and category."""

@@ -8,8 +8,10 @@ What the papers leave open is settled as each model's file says, and besides so:
 - ProtoNet, MAML and Fine-tune are quoted without a definition: these are our re-implementations.
 - ``fmmp-*`` link the points of a chain, choose neighbours and train as the released code does, from which its numbers
   come. An import of the released checkpoint needs that, too: name one of these presets.
-- GraphCape's small backbone was pretrained by SimMIM, whose weights timm does not have: timm's own for ImageNet stand
-  in for them. Links are the files' own, where they have them.
+- CapeX is shown no supports. Its test episodes are those of one shot, whose support says which keypoints count. The
+  files of MP-100 name keypoints by numbers: its runs need texts under ``descriptions`` of the model.
+- GraphCape's and CapeX's small backbone was pretrained by SimMIM, whose weights timm does not have: timm's own for
+  ImageNet stand in for them. Links are the files' own, where they have them.
 - CapeFormer's four runs across super-categories validate on a tenth of the other categories, drawn with the split's
   seed, where the released configurations do so on the test part itself. We have no published number of them.
 """
@@ -23,12 +25,13 @@ from typing import Any
 from posebed.contracts import Claim, Preset, PresetSpec
 from posezoo.presets._sources import RESNET_50, mp100
 
-SPLITS, SHOTS = (1, 2, 3, 4, 5), (1, 5)
+SPLITS = (1, 2, 3, 4, 5)
+_NAMES = {"shots": "0", "told": "keypoint names"}
 SUPER_CATEGORIES = ("human body", "human face", "vehicle", "furniture")
 """Those that the released configurations hold out, one at a time."""
 
 _TABLE = "SDPNet, table 5"
-_CAPEFORMER, _GRAPHCAPE, _FMMP = (f"{name} README" for name in ("CapeFormer", "GraphCape", "FMMP"))
+_CAPEFORMER, _GRAPHCAPE, _CAPEX, _FMMP = (f"{name} README" for name in ("CapeFormer", "GraphCape", "CapeX", "FMMP"))
 NOTE = "note of a third party on FMMP, unchecked"
 OTHER_NOTE = "note of a third party on GenCape, unchecked"
 LISTING = "listing of a third party, shots inferred"
@@ -39,6 +42,7 @@ MEAN = "mPCK@.05-.20"
 class Row:
     place: str
     shots: int
+    """0 for a method that is shown no supports."""
     values: tuple[float, ...] = ()
     """On splits 1, 2 and so on."""
     average: float | None = None
@@ -65,11 +69,18 @@ class Method:
     """The one to be shown first is the last."""
     config: Mapping[str, Any]
     train: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    protocol: Mapping[str, str] = field(default_factory=dict[str, str])
+    """As in ``Preset``."""
+
+    def shots(self) -> list[int]:
+        """Numbers of shots that it is published with."""
+        return sorted({row.shots for row in self.rows})
 
     def preset(self, split: int, shots: int) -> Preset:
         claims = [claim for row in self.rows if row.shots == shots for claim in row.claims(self.name, split)]
         claims.sort(key=lambda claim: claim.split != "average")
-        return mp100(split, shots).preset(self.model, self.config, self.train, tuple(claims))
+        preset = mp100(split, shots or 1).preset(self.model, self.config, self.train, tuple(claims))
+        return replace(preset, protocol=self.protocol)
 
 
 METHODS = {
@@ -165,6 +176,28 @@ METHODS = {
         config={"backbone": "swinv2_small_window16_256.ms_in1k", "weights": "timm", "drop_path": 0.3},
         train={"batch_size": 8},
     ),
+    "cape-x-t": Method(
+        name="CapeX, SwinV2-Tiny",
+        model="cape_x",
+        rows=(Row(_CAPEX, shots=0, values=(92.79, 89.47, 84.95, 87.25, 89.61), average=88.81),),
+        config={"backbone": "swinv2_tiny_window16_256.ms_in1k", "weights": "timm", "text_encoder": "gte"},
+        protocol=_NAMES,
+    ),
+    "cape-x-s": Method(
+        name="CapeX-S, SwinV2-Small",
+        model="cape_x",
+        rows=(
+            Row(OTHER_NOTE, shots=0, average=90.37),
+            Row(_CAPEX, shots=0, values=(95.62, 90.94, 88.95, 89.43, 92.57), average=91.50),
+        ),
+        config={
+            "backbone": "swinv2_small_window16_256.ms_in1k",
+            "weights": "timm",
+            "drop_path": 0.3,
+            "text_encoder": "gte",
+        },
+        protocol=_NAMES,
+    ),
     "fmmp-r50": Method(
         name="FMMP, ResNet-50",
         model="fmmp",
@@ -189,7 +222,7 @@ PRESETS: Mapping[str, Preset] = {
     **{
         f"{name}-mp100-split{split}-{shots}shot": method.preset(split, shots)
         for name, method in METHODS.items()
-        for shots in SHOTS
+        for shots in method.shots()
         for split in SPLITS
     },
     **{f"cape-former-r50-mp100-{name.replace(' ', '-')}-1shot": _across(name) for name in SUPER_CATEGORIES},

@@ -21,7 +21,7 @@ from typing import Any
 
 from posebed.contracts import Claim, Preset, PresetSpec
 from posezoo.presets._sources import mp100
-from posezoo.presets.mp100 import MEAN, SHOTS, SPLITS, Method, Row
+from posezoo.presets.mp100 import MEAN, SPLITS, Method, Row
 
 NOTE = "note of a third party on EdgeCape, unchecked"
 LOG = "log of a checkpoint of EdgeCape, first release"
@@ -109,7 +109,7 @@ def _ablation(part: str) -> dict[str, Preset]:
 PRESETS: Mapping[str, Preset] = {
     name: preset
     for chain in (
-        *(_published(split, shots) for shots in SHOTS for split in SPLITS),
+        *(_published(split, shots) for shots in METHOD.shots() for split in SPLITS),
         *(_ablation(part) for part in LACKING),
     )
     for name, preset in chain.items()

@@ -8,7 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
+from string import ascii_lowercase
 
 import cv2
 import numpy as np
@@ -31,10 +33,9 @@ from posestages.commands.presets import entries
 BATCH = 2
 """Pictures of a step, or episodes."""
 
+_NAMES = tuple(map("".join, product(ascii_lowercase, repeat=2)))
 STAND_INS = tuple(
-    Category(
-        f"{n} keypoints", f"{n} keypoints", tuple(map(str, range(n))), limbs=tuple((k, k + 1) for k in range(n - 1))
-    )
+    Category(f"{n} keypoints", f"{n} keypoints", _NAMES[:n], limbs=tuple((k, k + 1) for k in range(n - 1)))
     for n in mp100.KEYPOINTS
 )
 """For datasets whose skeletons only their files know."""

@@ -124,9 +124,7 @@ def _with_entries(wanted: Entries, path: Path) -> tuple[str, list[str]]:
                 text = inserted(text, section, key, entry)
                 new.append(f"{section}.{key}")
             elif not same(section, there[key], entry):
-                raise ValueError(
-                    f"{section}.{key} must be {_flow(entry)} for the preset, but {path} has another entry of that key"
-                )
+                raise ValueError(f"{section}.{key} must be {_flow(entry)}, but {path} has another entry of that key")
     return text, new
 
 
@@ -171,7 +169,7 @@ def absent_data(wanted: Entries) -> list[str]:
     """One sentence for every dataset that is not there yet: where it belongs and where to get it."""
     lines: list[str] = []
     catalog = installed()
-    for key, entry in wanted["data"].items():
+    for key, entry in wanted.get("data", {}).items():
         spec = catalog.dataset(entry["source"])
         if not Path(entry["path"]).exists():
             lines.append(

@@ -40,6 +40,8 @@ class Draws:
     """(n, 2) in -1..1."""
     colour: np.ndarray
     """(n, 5) in -1..1: brightness, contrast, and one for each channel."""
+    shift_draw: np.ndarray
+    """(n,) in 0..1."""
 
     def __getitem__(self, crops: slice) -> Draws:
         return Draws(*(getattr(self, f.name)[crops] for f in fields(self)))
@@ -55,6 +57,7 @@ def draw(rng: np.random.Generator, n: int) -> Draws:
         upper=rng.random(n),
         shift=rng.uniform(-1, 1, (n, 2)),
         colour=rng.uniform(-1, 1, (n, 5)),
+        shift_draw=rng.random(n),
     )
 
 
@@ -81,7 +84,8 @@ def augmentation(
     """
     side = np.array([size[1], size[0]], np.float64)
     centre, extent = _half_body(config, draws, size, xy, half)
-    centre = centre + config.shift * draws.shift * extent
+    shift = config.shift * (draws.shift_draw < config.shift_share)
+    centre = centre + shift[:, None] * draws.shift * extent
     factor = np.clip(1 + config.scale * draws.scale, 1 - config.scale, 1 + config.scale)
     angle = config.rotation * np.clip(draws.angle, -2, 2) * (draws.rotate_draw < config.rotation_share)
     affine = crop_affine(centre, extent * factor[:, None], size, angle)

@@ -10,13 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posebed.contracts import SupportEncoder
+from posebed.contracts import RoundLearner, SupportEncoder
 from posebed.pose import Batch, EpisodeBatch
 from posebed.training.pose_module import PoseModule
 
 
-def predicted(model: PoseModule, batch: Batch, episodes: Sequence[int]) -> Any:  # as torch types a module's call
-    """The model's prediction for a batch, of which rows with the same number in ``episodes`` share their supports."""
+def predicted(
+    model: PoseModule, batch: Batch, episodes: Sequence[int], taught: Any = None
+) -> Any:  # as torch types a module's call
+    """The model's prediction for a batch, of which rows with the same number in ``episodes`` share their supports.
+
+    Args:
+        taught: by the supports of the batch's round, to a model that learns from them (``training.rounds``).
+    """
+    if taught is not None and isinstance(batch, EpisodeBatch) and isinstance(model, RoundLearner):
+        return model.locate_after(batch, taught)
     if not (isinstance(batch, EpisodeBatch) and isinstance(model, SupportEncoder)):
         return model(batch)
     _, first, episode = np.unique(episodes, return_index=True, return_inverse=True)

@@ -19,12 +19,14 @@ from posebed.config import (
     ResourcesConfig,
     RunConfig,
     SearchConfig,
+    SubmissionConfig,
     TrainConfig,
     TrainingConfig,
     merged,
 )
 from posebed.contracts import MetricSpec
 from posebed.experiment import layers_of
+from posebed.files import file_hash
 from posebed.identity import Identity, content_hash, flattened
 from posebed.listing import shortened
 from posebed.places import member_folder, pack_folder, run_folder, split_folder
@@ -35,12 +37,14 @@ ABSENT = "absent"
 SPLIT_FILES = ("membership.parquet", "episodes.parquet")
 PACK_FILES = ("index.parquet", "categories.json", "about.json")
 ENTRIES: Mapping[str, Sequence[str]] = {
-    "search": ("posebed.training.loop",),
+    "search": ("posebed.training.loop", "posebed.inference.untrained_validation"),
     "train": ("posebed.training.loop", "posebed.training.untrained"),
     "predict": ("posebed.inference.predict",),
     "score": ("posebed.scoring.scores", "posebed.scoring.members"),
 }
 """Where the code that a kind of task can reach begins; of all but score the model's module is another entry."""
+READS_ANSWERS = "posebed.submissions.answers"
+"""Where the code begins that the score of a submission reaches beside a run's."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Task:
     needs: tuple[str, ...]
     """Names of the tasks that must be done before."""
     model: str
+    """Empty for a submission."""
     epochs: int | None = None
     """Of its run; None where the model's own settings decide."""
     workers: int = 1
@@ -170,11 +175,14 @@ class GraphMaker:
         self._tasks: dict[str, Task] = {}
 
     def graph(self) -> Graph:
-        """Every task of every run and search; those of a model or preset that cannot be used are refused."""
+        """Every task of every run, search and submission; those of a model, preset or file that cannot be used are
+        refused."""
         for key in self._params.searches:
             self._add_search(key)
         for key in self._in_order():
             self._add_run(key, self._params.runs[key])
+        for key, submission in self._params.submissions.items():
+            self._add_submission(key, submission)
         return Graph(self._tasks)
 
     def _in_order(self) -> Iterator[str]:
@@ -216,8 +224,21 @@ class GraphMaker:
             predictions.append(self._add("predict", key, run, seed=seed, identity=identity, needs=(train,)))
         preset = None if refused else self._preset(run)
         settings = flattened({"scoring": self._params.scoring.model_dump(mode="json"), "preset": preset})
+        settings |= {"method": run.method} if run.method else {}
         identity = Identity(settings, after=self._after(predictions), code=self.code_of("score"))
         self._add("score", key, run, identity=identity, needs=tuple(predictions))
+
+    def _add_submission(self, key: str, submission: SubmissionConfig) -> None:
+        scoring = self._params.scoring.model_dump(mode="json")
+        settings = flattened({"scoring": scoring, "submission": submission.model_dump(mode="json")})
+        file, data, refused = Path(submission.file), self.data_of(submission), ""
+        if file.is_file():
+            data[f"file {file}"] = file_hash(file)
+        else:
+            refused = f"submissions.{key}.file must be there, but there is no {file}"
+        code = {**self.code_of("score"), **self._code.reachable([READS_ANSWERS])}
+        task = Task("score", key, None, Identity(settings, data=data, code=code), (), "", refused=refused)
+        self._tasks[task.name] = task
 
     def _training(self, key: str, run: RunConfig | SearchConfig, seed: int) -> tuple[Identity, str]:
         """What decides the weights of a training, and why it is refused, if it is."""
@@ -295,7 +316,7 @@ class GraphMaker:
             }
         )
 
-    def data_of(self, run: TrainingConfig) -> dict[str, str]:
+    def data_of(self, run: TrainingConfig | SubmissionConfig) -> dict[str, str]:
         return {
             f"split {run.split}": self._content(split_folder(run.split), SPLIT_FILES),
             f"pack {run.pack}": self._content(pack_folder(run.pack), PACK_FILES),

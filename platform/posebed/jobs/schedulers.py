@@ -47,7 +47,7 @@ def scheduler_of(settings: SearchConfig, epochs: int, trials: Sequence[Trial]) -
     """Who stops trials early, knowing how the trials before went.
 
     Args:
-        epochs: of a trial that is seen to its end.
+        epochs: of a trial that is seen to its end; 0 where none is trained, and none can be stopped early.
     """
     if settings.scheduler == "asha" and settings.grace < epochs:
         scheduler: TrialScheduler = _Halving(
@@ -58,7 +58,7 @@ def scheduler_of(settings: SearchConfig, epochs: int, trials: Sequence[Trial]) -
             grace_period=settings.grace,
             reduction_factor=settings.reduction,
         )
-    elif settings.scheduler == "median":
+    elif settings.scheduler == "median" and epochs:
         never: Any = math.inf  # else it pauses trials while there are too few to judge them by
         scheduler = _Median(
             time_attr="epoch",

@@ -33,7 +33,7 @@ class SearchProgress:
         used = spent(self._ended)
         self._publisher.kept(used["epochs"] + sum(t.epoch for t in trials))
         nearest = max(self._limits, key=lambda name: used[name] / self._limits[name])
-        under = ", ".join(f"trial {t.number} at epoch {t.epoch}/{t.epochs}" for t in trials[:3])
+        under = ", ".join(f"trial {t.number}{_reached(t)}" for t in trials[:3])
         text = f"{self._best_in_words()}; {under}"
         self._publisher.tick(TaskProgress(done=used[nearest], total=self._limits[nearest], text=text))
 
@@ -44,6 +44,10 @@ class SearchProgress:
         done = [t for t in self._ended if t.state == "complete"]
         best = max(done, key=lambda t: t.validation or 0.0, default=None)
         return f"best {best.validation:.3f} (trial {best.number})" if best else "none finished yet"
+
+
+def _reached(trial: Running) -> str:
+    return f" at epoch {trial.epoch}/{trial.epochs}" if trial.epochs else ""
 
 
 def outcome(trial: Trial) -> str:

@@ -18,7 +18,8 @@ def space_of(experiment: Experiment, settings: SearchConfig) -> Space:
     Raises:
         ValueError: a name that is no parameter, a value that the parameter cannot have, or nothing left to vary.
     """
-    space: Space = {**SEARCHED_EVERYWHERE, **experiment.spec.space}
+    trained = experiment.spec.trained
+    space: Space = {**(SEARCHED_EVERYWHERE if trained else {}), **experiment.spec.space}
     unknown = sorted({*settings.only} - {*space})
     if unknown:
         raise ValueError(
@@ -28,6 +29,11 @@ def space_of(experiment: Experiment, settings: SearchConfig) -> Space:
     space = {n: d for n, d in space.items() if not settings.only or n in settings.only}
     for name, written in settings.space.items():
         _must_be_a_parameter(experiment, name)
+        if not trained and name.startswith("train."):
+            raise ValueError(
+                f"{experiment.key}.space must name settings of {experiment.model} alone, which is not trained, but has "
+                f"{name}"
+            )
         if written is None:
             space.pop(name, None)
         else:

@@ -70,7 +70,7 @@ class Running:
         self.notes = tuple(dict.fromkeys([*self.notes, *report.notes]))
         self.failed = report.failed
         epoch, validation = report.epoch or 0, report.validation
-        if validation is None or epoch <= self.epoch:
+        if self.failed or validation is None or (self.curve and epoch <= self.epoch):
             return False
         if not math.isfinite(validation):
             self.failed = f"the validation must be a number, but is {validation} in epoch {epoch}"

@@ -10,13 +10,15 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from posebed.experiment import Experiment
 from posebed.jobs.failures import reason
 from posebed.jobs.trial_messages import Assignment, Report
 from posebed.places import RAY_JOBS
-from posebed.scoring.result import Epoch
+
+if TYPE_CHECKING:
+    from posebed.jobs.trial_log import TrialLog
 
 from ray import tune  # isort: skip
 
@@ -41,10 +43,9 @@ class WarmTrial(tune.Trainable):
         started, assigned = time.perf_counter(), self._assigned
         validation, failed = math.nan, ""
         try:
-            line = self._next_validation()
-            if line.validation is None or math.isnan(line.validation):
-                raise ValueError(f"the validation must be a number, but is {line.validation} in epoch {line.epoch}")
-            self._reached, validation = line.epoch, line.validation
+            self._reached, validation = self._next_validation()
+            if math.isnan(validation):
+                raise ValueError(f"the validation must be a number, but is {validation} in epoch {self._reached}")
             if assigned.cost and self._measured_cost is None:
                 self._measured_cost = cost_of(assigned.experiment, assigned.cost)
         except Exception as error:
@@ -78,7 +79,6 @@ class WarmTrial(tune.Trainable):
         import torch
 
         from posebed.jobs.trial_log import TrialLog
-        from posebed.training.loop import epochs
 
         self._end()
         torch.set_num_threads(assigned.share.cpus)
@@ -88,15 +88,15 @@ class WarmTrial(tune.Trainable):
         job = f"{assigned.study}/{assigned.name}"
         stored = assigned.workplace.stored_checkpoints(job)
         self._log = TrialLog(RAY_JOBS / job, assigned.experiment.key, SAVE_SECONDS, stored)
-        self._training = epochs(assigned.experiment, self._log)
+        self._training = validations(assigned.experiment, self._log)
 
-    _training: Iterator[Epoch] | None = None
+    _training: Iterator[tuple[int, float]] | None = None
     _uses = ExitStack()
 
-    def _next_validation(self) -> Epoch:
-        """Train on to the next epoch that ends with a validation."""
+    def _next_validation(self) -> tuple[int, float]:
+        """Train on to the next epoch that ends with a validation; that epoch and the validation."""
         assert self._training
-        return next(line for line in self._training if line.validation is not None)
+        return next(self._training)
 
     def _end(self) -> None:
         """Let go of the model and all that it holds, whether the training is at its end or not."""
@@ -104,6 +104,20 @@ class WarmTrial(tune.Trainable):
             self._training = None
             gc.collect()
         self._uses.close()
+
+
+def validations(experiment: Experiment, log: TrialLog) -> Iterator[tuple[int, float]]:
+    """Epochs that end with a validation, and that; of a model that is not trained one validation, after epoch 0."""
+    if not experiment.spec.trained:
+        from posebed.inference.untrained_validation import untrained_validation
+
+        yield 0, untrained_validation(experiment)
+        return
+    from posebed.training.loop import epochs
+
+    for line in epochs(experiment, log):
+        if line.validation is not None:
+            yield line.epoch, line.validation
 
 
 def train_with_workers(config: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ Every query has a value, and the metric is their mean.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -52,18 +53,39 @@ def _over_counting(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 def pck(predictions: Predictions, thresholds: Sequence[float]) -> np.ndarray:
     """(N,) share of right keypoints per query, averaged over the thresholds."""
-    share = normalised_distance(predictions)
-    return np.mean([_over_counting(share < t, predictions.counts) for t in thresholds], axis=0)
+    return _pck_of(_Distances.of(predictions), thresholds)
 
 
 def nme(predictions: Predictions) -> np.ndarray:
     """(N,) mean normalised distance per query."""
-    return _over_counting(normalised_distance(predictions), predictions.counts)
+    return _nme_of(_Distances.of(predictions))
 
 
-def epe(predictions: Predictions) -> np.ndarray:
-    """(N,) mean distance per query, in pixels."""
-    return _over_counting(distance(predictions), predictions.counts)
+@dataclass(frozen=True)
+class _Distances:
+    """(N, K) each, measured once for all metrics."""
+
+    pixels: np.ndarray
+    share: np.ndarray
+    """Over the box side."""
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, predictions: Predictions) -> _Distances:
+        pixels = distance(predictions)
+        return cls(pixels, pixels / box_side(predictions)[:, None], predictions.counts)
+
+
+def _pck_of(distances: _Distances, thresholds: Sequence[float]) -> np.ndarray:
+    return np.mean([_over_counting(distances.share < t, distances.counts) for t in thresholds], axis=0)
+
+
+def _nme_of(distances: _Distances) -> np.ndarray:
+    return _over_counting(distances.share, distances.counts)
+
+
+def _epe_of(distances: _Distances) -> np.ndarray:
+    return _over_counting(distances.pixels, distances.counts)
 
 
 NORMALISER = "the longer side of the query's box (clipped to the image, one pixel shorter)"
@@ -71,12 +93,12 @@ AVERAGING = (
     "mean over the keypoints that count (labelled in the query and in every support), then over all queries; "
     "a query where none counts adds 0, as in MP-100's official code"
 )
-PerQuery = Callable[[Predictions], np.ndarray]
+PerQuery = Callable[[_Distances], np.ndarray]
 
 
 def _pck(name: str, thresholds: Sequence[float], threshold: str, **facts: Any) -> tuple[Metric, PerQuery]:
     definition = f"share of keypoints closer to the truth than {threshold} x {NORMALISER}; {AVERAGING}."
-    return Metric(name, definition, **facts), partial(pck, thresholds=thresholds)
+    return Metric(name, definition, **facts), partial(_pck_of, thresholds=thresholds)
 
 
 def _distance(name: str, definition: str, per_query: PerQuery, **facts: Any) -> tuple[Metric, PerQuery]:
@@ -96,14 +118,15 @@ _MEASURED = (
     _pck("mPCK@.05-.20", (0.05, 0.1, 0.15, 0.2), _FOUR, column=True, paired=True),
     _pck("mPCK@.05-.25", (0.05, 0.1, 0.15, 0.2, 0.25), _FIVE, column=True, paired=True),
     _pck("AUC", [i / 20 for i in range(20)], _TWENTY),
-    _distance("NME", f"over {NORMALISER}", nme, unit="box sides", column=True, paired=True),
-    _distance("EPE", "in image pixels", epe, unit="pixels"),
+    _distance("NME", f"over {NORMALISER}", _nme_of, unit="box sides", column=True, paired=True),
+    _distance("EPE", "in image pixels", _epe_of, unit="pixels"),
 )
 
 
 def per_query(predictions: Predictions) -> np.ndarray:
     """(N, M) values of every query."""
-    return np.stack([measure(predictions) for _, measure in _MEASURED], axis=1)
+    distances = _Distances.of(predictions)
+    return np.stack([measure(distances) for _, measure in _MEASURED], axis=1)
 
 
 def keypoint_pck(predictions: Predictions, threshold: float) -> dict[str, dict[str, float]]:

@@ -17,19 +17,22 @@ from posebed.config import ScoringConfig
 from posebed.contracts import Metric, MetricSpec, Task
 from posebed.listing import shortened
 from posebed.metrics.distances import keypoint_pck
+from posebed.metrics.symmetry import SPE
 from posebed.predictions import Predictions
 from posebed.records import Category, Record
+from posebed.reporting.caution import cautions
 from posebed.reporting.chart import WIDTH, axis, series, svg
 from posebed.reporting.compare import KeypointTable
 from posebed.reporting.csv_tables import Line
 from posebed.reporting.figures import Figure
-from posebed.reporting.formats import number, signed
+from posebed.reporting.formats import number, p_value, signed
 from posebed.reporting.gallery import Decode
 from posebed.reporting.hard_queries import HardQuery, hard_queries
+from posebed.reporting.rank_figure import rank_figure
 from posebed.reporting.sure import what_is_sure
 from posebed.scoring.common_ground import Answers, Read, aligned, grounds
 from posebed.scoring.members import mean_tables
-from posebed.scoring.paired import HEADLINE, Comparison, Estimate, compared
+from posebed.scoring.paired import HEADLINE, Comparison, Estimate, compared, with_p
 from posebed.scoring.result import Result
 from posebed.scoring.scores import labels
 
@@ -37,9 +40,6 @@ SHOWN = 8
 """Runs, the best ones, that stand in figures, pictures and tables between runs; the reference stands there as well."""
 HARDEST = 6
 """Queries in pictures."""
-FEW = 6
-"""Categories below which intervals over them are called coarse."""
-
 Album = Callable[[str], tuple[Decode, Mapping[str, Record]]]
 """From the key of data to what reads its pictures, and its records by identity."""
 
@@ -51,11 +51,13 @@ class GroundSection:
     comparison: Comparison
     reference: int
     """Place of the run that all are compared with."""
+    against: np.ndarray
+    """(R, M) corrected p of the differences to it."""
     shown: tuple[int, ...]
     """Places of the runs in figures, pictures and tables between runs."""
     left_out: tuple[str, ...]
     facts: Mapping[str, str]
-    figure: Figure | None
+    figures: tuple[Figure, ...]
     skeletons: tuple[KeypointTable, ...]
     """Of the runs that are shown."""
     hardest: tuple[HardQuery, ...]
@@ -74,11 +76,8 @@ class GroundSection:
         return f"{self.runs[0].data}, split {self.runs[0].split}, common ground{told}"
 
     def caution(self) -> str:
-        """What to know of the intervals; empty where there is nothing to say."""
-        number = len(self.comparison.categories)
-        if number == 1:
-            return "There is one category, and so no interval over categories."
-        return f"Intervals over {number} categories are coarse." if number < FEW else ""
+        """What to know of the intervals and verdicts; empty where there is nothing to say."""
+        return " ".join(cautions(self.comparison))
 
     def words(self) -> list[str]:
         """Which differences are real: the best run against each other one that is shown, and these against the
@@ -91,23 +90,40 @@ class GroundSection:
     def sure(self) -> str:
         """Which differences between all runs are real, in one sentence."""
         floors = [i for i, run in enumerate(self.runs) if run.floor]
-        return what_is_sure([r.key for r in self.runs], floors, lambda i, j: self.comparison.difference(i, j).sign)
+        return what_is_sure([r.key for r in self.runs], floors, self.comparison.sign)
+
+    def difference(self, run: int, metric: int) -> Estimate:
+        """The run's value of a metric less the reference's."""
+        return with_p(self.comparison.difference(run, self.reference, metric), self.against[run, metric])
 
     def _describe(self, run: int, other: int) -> str:
         difference, names = self.comparison.difference(run, other), (self.runs[run].key, self.runs[other].key)
         if difference.low is None:
             return f"{names[0]} differs from {names[1]} by {signed(difference.value)}."
         if not difference.sign:
-            return f"{names[0]} is not separated from {names[1]}: {signed(difference.value)} {spanned(difference)}."
+            return (
+                f"{names[0]} is not separated from {names[1]}: {signed(difference.value)} {spanned(difference)}, "
+                f"p {p_value(difference.p)}."
+            )
         ahead = difference if difference.sign > 0 else self.comparison.difference(other, run)
         where = "above" if difference.sign > 0 else "below"
-        return f"{names[0]} is {where} {names[1]} by {number(ahead.value)} {spanned(ahead)}."
+        return f"{names[0]} is {where} {names[1]} by {number(ahead.value)} {spanned(ahead)}, p {p_value(ahead.p)}."
 
     def categories(self) -> dict[str, list[float | None]]:
         """Category to the headline of every run that is shown."""
         names = labels(self.comparison.categories).values()
         values = self.comparison.by_category[:, list(self.shown), HEADLINE]
         return dict(sorted(zip(names, values.tolist(), strict=True)))
+
+    def sides(self) -> dict[str, list[float | None]]:
+        """Category to the symmetric-pair error of every run that is shown; those without pairs are left out."""
+        place = next((m for m, metric in enumerate(self.metrics) if metric.name == SPE.name), None)
+        if place is None:
+            return {}
+        values = self.comparison.by_category[:, list(self.shown), place]
+        names = labels(self.comparison.categories).values()
+        known = {name: row for name, row in zip(names, values.tolist(), strict=True) if np.isfinite(row).all()}
+        return dict(sorted(known.items()))
 
     def tally(self, run: int, other: int) -> tuple[int, int, int]:
         """Categories in which the first wins, in which it ties and in which it loses."""
@@ -166,10 +182,11 @@ def _section(answers: Answers, comparison: Comparison, album: Album | None, want
     return GroundSection(
         comparison,
         reference,
+        comparison.against(reference),
         shown,
         answers.left_out,
         _facts(runs, firsts[0]),
-        _forest(comparison, reference, shown),
+        tuple(filter(None, (_forest(comparison, reference, shown), rank_figure(comparison, shown)))),
         tuple(_skeletons(comparison.categories, tables)),
         tuple(hard_queries(comparison.hardest[:HARDEST], names, firsts, *album(runs[0].data)) if album else ()),
     )
@@ -244,7 +261,7 @@ def _forest(comparison: Comparison, reference: int, shown: Sequence[int]) -> Fig
     return Figure(
         name="differences",
         title=f"{headline} less that of {against}",
-        caption="Paired, with 95 % intervals that resample categories. Dashed: no difference.",
+        caption="Paired, with 95 % intervals that resample seeds and categories. Dashed: no difference.",
         svg=svg(f"{headline} less that of {against}: {differences}", bottom + 20, marks),
     )
 
@@ -259,15 +276,16 @@ def _line(section: GroundSection, place: int) -> Line:
     line: dict[str, object] = {
         **{name: getattr(run, name) for name in ("data", "split")},
         "ground": "; ".join(f"{name}: {value}" for name, value in section.facts.items()),
-        **{"run": run.key, "seeds": len(run.seeds), "model": run.model, "task": run.task},
+        **{"run": run.key, "seeds": len(run.seeds), "model": run.model, "task": run.task, "submitted": run.submitted},
         "reference": section.runs[section.reference].key,
         **dict(zip(("wins", "ties", "losses"), section.tally(place, section.reference), strict=True)),
     }
     for m, metric in enumerate(section.metrics):
-        difference = comparison.difference(place, section.reference, m)
+        difference = section.difference(place, m)
         score = comparison.score(place, m)
         line |= {metric.name: score.value, f"{metric.name} spread": score.spread}
         line |= {f"{metric.name} low": score.low, f"{metric.name} high": score.high}
         name = f"{metric.name} difference"
         line |= {name: difference.value, f"{name} low": difference.low, f"{name} high": difference.high}
+        line |= {f"{name} p": difference.p}
     return line | run.cost.model_dump() | {"fingerprint": run.fingerprint}

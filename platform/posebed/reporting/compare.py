@@ -6,17 +6,24 @@ Only numbers and words; how they look is left to ``reporting.figures`` and ``rep
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Literal
 
+import numpy as np
+from scipy.special import ndtr
+
 from posebed.reporting.formats import mean
-from posebed.scoring.result import Result, Score
+from posebed.scoring.result import PairError, Result, Score
+from posebed.scoring.sign_flips import LEVEL, holm
 
 LEADERS = 3
 """Protocols whose leaders the summary names."""
 
 Verdict = Literal["above", "below", "not separated"]
+_VERDICTS: dict[int, Verdict] = {1: "above", -1: "below", 0: "not separated"}
+_WIDTH = 2 * 1.96
+"""Standard errors that a 95 % interval is wide."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +69,16 @@ class Column:
 class Row:
     result: Result
     headline: Score
-    floor: Score | None
+    floor: Score | None = None
     """Headline of the best floor under the same protocol; None where none ran, and for that floor itself."""
+    sign: int = 0
+    """1 or -1 where the run is surely above or below that floor."""
 
     def difference(self) -> float | None:
         return None if self.floor is None else self.headline.value - self.floor.value
 
     def verdict(self) -> Verdict | None:
-        return None if self.floor is None else compared(self.headline, self.floor)
+        return None if self.floor is None else _VERDICTS[self.sign]
 
     def scores(self, metrics: Sequence[Column]) -> list[Score | None]:
         known = {(s.metric, s.definition): s for s in self.result.scores}
@@ -91,10 +100,12 @@ class Table:
     rows: tuple[Row, ...]
     metrics: tuple[Column, ...]
     """Columns beside the headline, in the order in which the runs name them."""
+    signs: np.ndarray = field(compare=False, repr=False)
+    """(R, R) 1 or -1 where the run of the row is surely above or below that of the column."""
 
     def best(self, count: int) -> Table:
         """The same table with its first rows alone."""
-        return replace(self, rows=self.rows[:count])
+        return replace(self, rows=self.rows[:count], signs=self.signs[:count, :count])
 
 
 def headline_of(result: Result) -> Score:
@@ -137,18 +148,34 @@ def tables(results: Iterable[Result]) -> list[Table]:
 
 def _table(protocol: Protocol, group: list[Result]) -> Table:
     ranked = sorted(group, key=lambda r: (-headline_of(r).value, r.key))
-    floor = next((r for r in ranked if r.floor), None)
-    rows = tuple(Row(r, headline_of(r), headline_of(floor) if floor and r is not floor else None) for r in ranked)
+    place = next((i for i, r in enumerate(ranked) if r.floor), None)
+    headlines = [headline_of(r) for r in ranked]
+    sure = signs(headlines)
+    rows = tuple(
+        Row(r, headline) if place in (None, i) else Row(r, headline, headlines[place], int(sure[i, place]))
+        for i, (r, headline) in enumerate(zip(ranked, headlines, strict=True))
+    )
     shown = (s for r in ranked for s in r.scores if s.column and s.metric != protocol.headline)
-    return Table(protocol, rows, tuple(dict.fromkeys(Column(s.metric, s.definition, s.better) for s in shown)))
+    columns = tuple(dict.fromkeys(Column(s.metric, s.definition, s.better) for s in shown))
+    return Table(protocol, rows, columns, sure)
 
 
-def compared(score: Score, other: Score) -> Verdict:
-    """Where the first lies from the second: above or below only where neither their 95 % intervals over images nor
-    those over categories overlap."""
-    if _low(score) > _high(other):
-        return "above"
-    return "below" if _high(score) < _low(other) else "not separated"
+def signs(scores: Sequence[Score]) -> np.ndarray:
+    """(R, R) 1 where the score of the row lies surely above that of the column, -1 where it lies surely below, else 0.
+
+    Sure means that neither their 95 % intervals over images nor those over categories overlap, and that a normal test
+    with the standard errors of these intervals, which takes the runs for independent, has p of at most 0.05 corrected
+    for all pairs (Holm).
+    """
+    low, high = np.array([_low(s) for s in scores]), np.array([_high(s) for s in scores])
+    value, variance = np.array([s.value for s in scores]), ((high - low) / _WIDTH) ** 2
+    a, b = np.triu_indices(len(scores), 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.nan_to_num((value[a] - value[b]) / np.sqrt(variance[a] + variance[b]), posinf=np.inf, neginf=-np.inf)
+    sure = (holm(2 * ndtr(-np.abs(z))) <= LEVEL) & ((low[a] > high[b]) | (high[a] < low[b]))
+    found = np.zeros((len(scores), len(scores)), np.int8)
+    found[a, b] = np.where(sure, np.sign(z), 0)
+    return found - found.T
 
 
 def _low(score: Score) -> float:
@@ -163,9 +190,12 @@ def summary(tables: Sequence[Table]) -> tuple[str, str]:
     """In words: how much was compared, and which run leads each protocol."""
     if not tables:
         return ("No run has a result yet.", "Train and score one, and this page fills.")
-    runs = [row.result for table in tables for row in table.rows]
+    results = [row.result for table in tables for row in table.rows]
+    runs = [result for result in results if not result.submitted]
+    others = len(results) - len(runs)
+    submitted = f" and {_counted(others, 'submission')}" if others else ""
     first = (
-        f"{_counted(len(runs), 'run')} of {_counted(len({r.model for r in runs}), 'model')} "
+        f"{_counted(len(runs), 'run')} of {_counted(len({r.model for r in runs}), 'model')}{submitted} "
         f"under {_counted(len(tables), 'protocol')}."
     )
     leaders: dict[str, list[str]] = {}
@@ -179,7 +209,7 @@ def summary(tables: Sequence[Table]) -> tuple[str, str]:
 def _leader(table: Table) -> str:
     best, *others = table.rows
     words = f"{best.result.key} with {mean(best.headline.value, best.headline.spread)} on {table.protocol.title()}"
-    level = [row.result.key for row in others if compared(best.headline, row.headline) == "not separated"]
+    level = [row.result.key for row, sign in zip(others, table.signs[0, 1:], strict=True) if not sign]
     if not level:
         return words
     names = level[0] if len(level) == 1 else _counted(len(level), "other run")
@@ -190,11 +220,10 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def by_category(table: Table) -> dict[str, list[float | None]]:
-    """Category to the headline metric of every row, in the table's order."""
+def by_category(table: Table, metric: str) -> dict[str, list[float | None]]:
+    """Category to a metric of every row, in the table's order."""
     names = sorted({name for row in table.rows for name in row.result.by_category})
-    headline = table.protocol.headline
-    return {name: [row.result.by_category.get(name, {}).get(headline) for row in table.rows] for name in names}
+    return {name: [row.result.by_category.get(name, {}).get(metric) for row in table.rows] for name in names}
 
 
 @dataclass(frozen=True)
@@ -233,3 +262,25 @@ def _same_skeleton(names: dict[str, None], known: dict[str, None]) -> bool:
 def _mean(result: Result, categories: Iterable[str], keypoint: str) -> float | None:
     values = [result.by_keypoint[c][keypoint] for c in categories if keypoint in result.by_keypoint.get(c, {})]
     return fmean(values) if values else None
+
+
+def by_pair(table: Table) -> dict[str, list[float | None]]:
+    """Pair of mirror partners to the symmetric-pair error of every row, over all judged keypoints of all categories
+    that have the pair."""
+    pairs = {name: None for row in table.rows for of in row.result.by_pair.values() for name in of}
+    return {name: [_pooled(_errors(row.result, name)) for row in table.rows] for name in sorted(pairs)}
+
+
+def _errors(result: Result, pair: str) -> list[PairError]:
+    return [of[pair] for of in result.by_pair.values() if pair in of]
+
+
+def _pooled(errors: Sequence[PairError]) -> float | None:
+    judged = sum(error.judged for error in errors)
+    return sum((error.spe or 0) * error.judged for error in errors) / judged if judged else None
+
+
+def pairs_too_close(result: Result) -> tuple[int, int]:
+    """Keypoints with a mirror partner that were judged, and that were not, since the two lie too close."""
+    errors = [error for of in result.by_pair.values() for error in of.values()]
+    return sum(error.judged for error in errors), sum(error.too_close for error in errors)

@@ -22,10 +22,11 @@ def write_lines(name: str, lines: Sequence[Line], folder: Path) -> None:
 
 
 def write_csv_tables(tables: Sequence[Table], folder: Path) -> None:
-    """Write ``leaders.csv``, ``members.csv``, ``categories.csv`` and ``keypoints.csv``, and the leaders in print as
-    Markdown and LaTeX: there a table per protocol, with the columns of the page.
+    """Write ``leaders.csv``, ``members.csv``, ``categories.csv``, ``keypoints.csv`` and ``pairs.csv``, and the leaders
+    in print as Markdown and LaTeX: there a table per protocol, with the columns of the page.
     """
     files = {"leaders": _leaders, "members": _members, "categories": _categories, "keypoints": _keypoints}
+    files |= {"pairs": _pairs}
     for name, lines in files.items():
         write_text(as_csv(lines(tables)), folder / f"{name}.csv")
     for ending, text in (("md", as_markdown), ("tex", as_latex)):
@@ -76,6 +77,7 @@ def _leader_line(row: Row, ambiguous: set[str]) -> Line:
         **_identity(result),
         **{name: getattr(result, name) for name in ("model", "pack")},
         "seeds": len(result.seeds),
+        "submitted": result.submitted,
         **result.answered,
         "floor_difference": row.difference(),
         "floor_verdict": row.verdict(),
@@ -129,6 +131,17 @@ def _keypoints(tables: Sequence[Table]) -> list[Line]:
         for row in table.rows
         for category, values in row.result.by_keypoint.items()
         for name, value in values.items()
+    ]
+
+
+def _pairs(tables: Sequence[Table]) -> list[Line]:
+    """One line per run, category and pair of mirror partners."""
+    return [
+        {**_identity(row.result), "category": category, "pair": name, **error.model_dump()}
+        for table in tables
+        for row in table.rows
+        for category, errors in row.result.by_pair.items()
+        for name, error in errors.items()
     ]
 
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 
 def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
@@ -20,6 +22,11 @@ def mean(value: float, spread: float | None, digits: int = 3) -> str:
 def signed(value: float | None) -> str:
     """With a plus or a true minus sign."""
     return "–" if value is None else f"{value:+.3f}".replace("-", "−")
+
+
+def p_value(p: float | None) -> str:
+    """Two digits that count, written out."""
+    return "–" if p is None else np.format_float_positional(p, precision=2, fractional=False, trim="-")
 
 
 def amount(value: float | None) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from posebed.config import Section, read_section
 from posebed.files import Kind, write_json
 from posebed.reporting.common_ground import GroundSection
-from posebed.reporting.compare import Table, compared
+from posebed.reporting.compare import Table
 from posebed.reporting.sure import what_is_sure
 from posebed.scoring.paired import HEADLINE
 from posebed.scoring.result import Result, result_text
@@ -23,7 +23,6 @@ from posebed.scoring.search_result import SearchResult, search_text
 HEADLINES = Kind("the first tables of a report")
 HEADLINES_FILE = "results.json"
 """In the folder of the page."""
-_SIGNS = {"above": 1, "below": -1, "not separated": 0}
 
 
 class HeadlineRow(Section):
@@ -32,6 +31,8 @@ class HeadlineRow(Section):
     run: str
     family: str
     """category-specific or category-agnostic."""
+    submitted: bool = False
+    """Whether the answers were made elsewhere."""
     seeds: int
     value: float
     """Mean over seeds."""
@@ -77,7 +78,7 @@ def _of_ground(ground: GroundSection) -> HeadlineTable:
     return HeadlineTable(
         title=ground.title() + _shots(ground.facts),
         metric=ground.metrics[HEADLINE].name,
-        note=" ".join([*(["95 % intervals resample categories."] if intervals else []), ground.caution()]).strip(),
+        note=("95 % intervals resample seeds and categories. " if intervals else "") + ground.caution(),
         rows=tuple(rows),
         sure=ground.sure(),
     )
@@ -94,14 +95,15 @@ def _of_protocol(table: Table) -> HeadlineTable:
         sure=what_is_sure(
             [run.key for run in runs],
             [i for i, run in enumerate(runs) if run.floor],
-            lambda i, j: _SIGNS[compared(scores[i], scores[j])],
+            lambda i, j: int(table.signs[i, j]),
         ),
     )
 
 
 def _row(run: Result, value: float, spread: float | None, low: float | None, high: float | None) -> HeadlineRow:
     family = run.task.replace("_", "-")
-    return HeadlineRow(run=run.key, family=family, seeds=len(run.seeds), value=value, spread=spread, low=low, high=high)
+    about = {"run": run.key, "family": family, "submitted": run.submitted, "seeds": len(run.seeds)}
+    return HeadlineRow(**about, value=value, spread=spread, low=low, high=high)
 
 
 def _shots(facts: Mapping[str, str]) -> str:

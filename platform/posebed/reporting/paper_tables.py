@@ -133,10 +133,11 @@ def _groups(
     for line in lines:
         metrics.setdefault(line.table, {}).update(dict.fromkeys(line.claims))
     for line in lines:
-        group = groups.setdefault((line.table, facts_of_line(line, literature)), [])
+        facts = facts_of_line(line, literature)
+        group = groups.setdefault((line.table, facts), [])
         unmeasured = line.table.dataset in literature.published.unmeasured
         ran = [] if unmeasured else [result for name in line.presets for result in runs.get(name, ())]
-        for (measured, changed), same in _alike(ran, line, repeats).items():
+        for (measured, changed), same in _alike(ran, line, facts, repeats).items():
             cells = _cells(line, same, repeats, list(line.claims or metrics[line.table]), unmeasured)
             keys = tuple(result.key for result in same)
             group.append((measured, PaperRow(line.setting, line.presets, keys, changed, cells)))
@@ -150,13 +151,13 @@ def _without_repetition(tables: Sequence[PaperTable]) -> list[PaperTable]:
 
 
 def _alike(
-    ran: Sequence[Result], line: Line, repeats: Mapping[str, Repeat]
+    ran: Sequence[Result], line: Line, facts: Facts, repeats: Mapping[str, Repeat]
 ) -> Mapping[tuple[Facts | None, str], Sequence[Result]]:
     """Runs in groups that differ in the seed alone, be it of the split, as where few pictures of it are trained on; or
     one without any, of which nothing was measured."""
     groups: dict[tuple[Facts | None, str], list[Result]] = {}
     for result in ran:
-        groups.setdefault((measured_facts(result, line), repeats[result.key].changed), []).append(result)
+        groups.setdefault((measured_facts(result, line, facts), repeats[result.key].changed), []).append(result)
     return groups or {(None, ""): []}
 
 

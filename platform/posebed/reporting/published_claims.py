@@ -9,11 +9,11 @@ from functools import cached_property
 from typing import Any
 
 from posebed.contracts import Claim, Paper, Preset, PresetSpec
-from posebed.metrics import animal_kingdom, average_precision, distances
+from posebed.metrics import animal_kingdom, average_precision, by_index, distances
 from posebed.scoring.result import Result
 from posebed.spec_text import Stated
 
-_SPECS = (distances.SPEC, animal_kingdom.SPEC, average_precision.SPEC)
+_SPECS = (distances.SPEC, by_index.SPEC, animal_kingdom.SPEC, average_precision.SPEC)
 DEFINITIONS = {metric.name: metric.definition for spec in _SPECS for metric in spec.metrics}
 
 Facts = tuple[tuple[str, str], ...]
@@ -132,6 +132,7 @@ def _facts(preset: Preset, literature: Literature) -> dict[str, str]:
         "data": ", ".join([preset.data["source"], *(f"{name} {value}" for name, value in options.items())]),
         **({"training pictures": f"{few} per category"} if few else {}),
         **({"shots": str(episodes["shots"])} if episodes else {}),
+        **preset.protocol,
         **_answering(preset, preset.config, " x ".join(map(str, preset.pack["crop_size"])), preset.boxes, literature),
     }
 
@@ -155,8 +156,9 @@ def _answering(
 def other_facts(result: Result, preset: Preset, literature: Literature) -> tuple[str, ...]:
     """In words, how the protocol of a result departs from what the preset says."""
     size, boxes = result.answered.get("input", "unknown"), result.protocol.get("boxes", "unknown")
-    ran = _answering(preset, {**preset.config, **result.config}, size, boxes, literature)
-    expected = _facts(preset, literature)
+    told = {name: result.protocol.get(name, _NOTHING) for name in (*preset.protocol, "told")}
+    ran = _answering(preset, {**preset.config, **result.config}, size, boxes, literature) | told
+    expected = {"told": _NOTHING, **_facts(preset, literature)}
     imported = result.answered.get("weights imported from")
     return (
         *(f"{name} {value} instead of {expected[name]}" for name, value in ran.items() if value != expected[name]),
@@ -164,10 +166,15 @@ def other_facts(result: Result, preset: Preset, literature: Literature) -> tuple
     )
 
 
-def measured_facts(result: Result, line: Line) -> Facts:
-    """How a result was measured beyond what the preset says; with definitions of metrics that are not today's."""
+_NOTHING = "nothing"
+"""Beyond the supports."""
+
+
+def measured_facts(result: Result, line: Line, facts: Facts) -> Facts:
+    """How a result was measured beyond ``facts``, which the presets say; with definitions of metrics that are not
+    today's."""
     # A mean over several splits is over as many annotation files, which the facts of the presets tell apart.
-    stated = {"part", "boxes", "shots"} | ({"annotations"} if len(line.presets) > 1 else set())
+    stated = {"part", *(name for name, _ in facts)} | ({"annotations"} if len(line.presets) > 1 else set())
     other = [(s.metric, s.definition) for s in result.scores if s.metric in line.claims]
     return (
         *sorted((name, value) for name, value in result.protocol.items() if name not in stated),

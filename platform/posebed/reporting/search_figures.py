@@ -84,7 +84,7 @@ def history(search: SearchResult) -> Figure | None:
     y = axis([value for *_, value in judged], BOTTOM, TOP)
     best = [(x(i), y(v)) for i, v in _stairs(best_so_far(search.own, "trials"))]
     marks = [line(0, "best so far", best)] if len(best) > 1 else []
-    marks += [_trial(x(i), y(value), t, f"{value:.3f} after {t.epochs} epochs") for i, t, value in judged]
+    marks += [_trial(x(i), y(value), t, _reached(t, value)) for i, t, value in judged]
     failed = [(i, t) for i, t in enumerate(search.own, 1) if t.state == "failed"]
     marks += [_cross(x(i), t) for i, t in failed]
     stopped = any(t.state == "pruned" for t in search.own)
@@ -96,6 +96,10 @@ def history(search: SearchResult) -> Figure | None:
         + (" Crosses: failed." if failed else ""),
         frame(f"{words} of {len(judged)} trials of {search.key}", x, y, "trials", words, marks),
     )
+
+
+def _reached(trial: Trial, validation: float) -> str:
+    return f"{validation:.3f}" + (f" after {trial.epochs} epochs" if trial.epochs else "")
 
 
 def _trial(x: float, y: float, trial: Trial, title: str) -> Markup:
@@ -189,7 +193,8 @@ def budgets(searches: Sequence[SearchResult], budget: str) -> Figure | None:
         budget: trials, epochs or device_seconds.
     """
     curves = [(i, s.key, _stairs(best_so_far(s.own, budget))) for i, s in enumerate(searches)]
-    curves = [curve for curve in curves if len(curve[2]) > 1]
+    # What is not trained spends no epochs.
+    curves = [curve for curve in curves if len(curve[2]) > 1 and curve[2][-1][0] > 0]
     if not curves:
         return None
     x = Axis(0, max(at for _, _, points in curves for at, _ in points), LEFT, RIGHT)

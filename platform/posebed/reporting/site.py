@@ -13,10 +13,13 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from posebed.config import ScoringConfig
 from posebed.contracts import Claim
 from posebed.files import write_text
 from posebed.listing import shortened
+from posebed.metrics.symmetry import APART, SPE
 from posebed.records import DEFAULT_SIGMA
+from posebed.reporting import held_out as held_out_words
 from posebed.reporting.chart import series
 from posebed.reporting.common_ground import GroundSection, ground_lines, spanned
 from posebed.reporting.compare import (
@@ -24,6 +27,8 @@ from posebed.reporting.compare import (
     Table,
     by_category,
     by_keypoint,
+    by_pair,
+    pairs_too_close,
     summary,
     tables,
 )
@@ -31,9 +36,11 @@ from posebed.reporting.compressed_parts import Packed
 from posebed.reporting.csv_tables import write_csv_tables, write_lines
 from posebed.reporting.exports import write_figures, write_json
 from posebed.reporting.figures import Figure, figures
-from posebed.reporting.formats import amount, data_uri, duration, mean, number, signed, slug
+from posebed.reporting.formats import amount, data_uri, duration, mean, number, p_value, signed, slug
 from posebed.reporting.gallery import NEAR, GalleryPicture
 from posebed.reporting.headlines import HEADLINES_FILE, headlines_of, made_from, write_headlines
+from posebed.reporting.held_out import held_out_lines
+from posebed.reporting.learning_curves import curve_lines, learning_curves
 from posebed.reporting.paper_tables import Papers, paper_lines
 from posebed.reporting.search_tables import (
     ENDS,
@@ -49,6 +56,7 @@ from posebed.reporting.search_tables import (
 from posebed.reporting.table_text import Line
 from posebed.reporting.trace import Tracked, trace
 from posebed.reporting.verdicts import TOLERANCE
+from posebed.scoring.held_out import held_out
 from posebed.scoring.result import BY_KEYPOINT, Result
 from posebed.scoring.search_result import SearchResult
 
@@ -87,6 +95,12 @@ class ProtocolSection:
     figures: list[Figure]
     categories: dict[str, list[float | None]]
     skeletons: list[KeypointTable]
+    pairs: dict[str, list[float | None]]
+    """Pair of mirror partners to its symmetric-pair error of every run of ``best``."""
+    sides: dict[str, list[float | None]]
+    """The same by category."""
+    judged: tuple[int, int]
+    """Keypoints with a mirror partner that were judged, and that were not."""
     pictures: list[tuple[int, str, list[GalleryPicture]]]
     """Place in the table, run and pictures, of the runs that have some."""
 
@@ -103,6 +117,7 @@ def write_report(
     grounds: Sequence[GroundSection] = (),
     papers: Papers | None = None,
     searches: Sequence[SearchResult] = (),
+    scoring: ScoringConfig | None = None,
 ) -> Path:
     """Write ``index.html`` and what stands beside it into the folder, and return the page's path.
 
@@ -113,6 +128,7 @@ def write_report(
         grounds: Where runs of both families answer the same queries.
         papers: What is published beside what we have of it.
         searches: Each with a finished trial.
+        scoring: How intervals over held-out categories are resampled; by default as in ``ScoringConfig``.
 
     Raises:
         ValueError: two results have one key, or a picture is of a run without a result.
@@ -121,6 +137,12 @@ def write_report(
     comparisons = {**(comparisons or {}), **({"common_ground": ground_lines(grounds)} if grounds else {})}
     if papers and papers.named():
         comparisons["papers"] = paper_lines(papers)
+    held = held_out(results, scoring or ScoringConfig())
+    if held:
+        comparisons["held_out"] = held_out_lines(held)
+    curves = learning_curves(results)
+    if curves:
+        comparisons["curves"] = curve_lines(curves)
     searched = search_groups(searches)
     if searched:
         comparisons |= {"searches": search_lines(searched), "trials": trial_lines(searched)}
@@ -129,7 +151,8 @@ def write_report(
     compared = tables(results)
     sections = [_section(table, gallery) for table in compared]
     drawn = {f"protocol-{i}": (s.table.protocol.title(), s.figures) for i, s in enumerate(sections, 1)}
-    drawn |= {f"common-ground-{i}": (g.title(), [g.figure]) for i, g in enumerate(grounds, 1) if g.figure}
+    drawn |= {f"common-ground-{i}": (g.title(), g.figures) for i, g in enumerate(grounds, 1) if g.figures}
+    drawn |= {f"curve-{i}": (curve.title, [curve.figure]) for i, curve in enumerate(curves, 1)}
     drawn |= search_figure_files(searched)
     page = _environment().get_template("report.html").render(
         title=title,
@@ -145,12 +168,15 @@ def write_report(
         drawn=drawn,
         packed=Packed(),
         grounds=grounds,
+        held=held,
+        curves=curves,
         papers=papers,
         searches=searched,
         search_anchors={search.key: f"search-{i}" for i, search in enumerate(searches)},
         tolerance=TOLERANCE,
         keypoint_metric=BY_KEYPOINT,
         near=NEAR,
+        apart=APART,
         default_sigma=DEFAULT_SIGMA,
         limits={"rows": SHOWN, "sections": SECTIONS, "entries": ENTRIES, "trials": TRIALS, "faults": FAULT_LINES},
     )  # fmt: skip
@@ -180,8 +206,17 @@ def _section(table: Table, gallery: Sequence[GalleryPicture]) -> ProtocolSection
     best = table.best(SHOWN)
     keys = [row.result.key for row in best.rows]
     pictures = [(i, key, [p for p in gallery if p.run == key]) for i, key in enumerate(keys)]
+    sides = by_category(best, SPE.name)
     return ProtocolSection(
-        table, best, figures(best), by_category(best), by_keypoint(best), [entry for entry in pictures if entry[2]]
+        table=table,
+        best=best,
+        figures=figures(best),
+        categories=by_category(best, table.protocol.headline),
+        skeletons=by_keypoint(best),
+        pairs=by_pair(best),
+        sides={name: values for name, values in sides.items() if any(value is not None for value in values)},
+        judged=pairs_too_close(best.rows[0].result),
+        pictures=[entry for entry in pictures if entry[2]],
     )
 
 
@@ -207,6 +242,7 @@ def _environment() -> Environment:
         "number": number,
         "mean": mean,
         "signed": signed,
+        "p_value": p_value,
         "amount": amount,
         "duration": duration,
         "slug": slug,
@@ -216,4 +252,5 @@ def _environment() -> Environment:
         "written": written,
     }
     environment.globals |= {"trace": trace, "search_trace": search_trace, "ends": ENDS}
+    environment.globals["held_out"] = held_out_words
     return environment

@@ -26,7 +26,7 @@ def what_is_sure(names: Sequence[str], floors: Collection[int], sign: Callable[[
     below = [names[i] for i in (best, *rivals) if floor is not None and sign(i, floor) < 0]
     beaten = [names[i] for i in rivals if sign(best, i) > 0]
     level = [names[i] for i in rivals if names[i] not in beaten]
-    clauses = [] if floor is None else [_against_floor(above, below, names[floor])]
+    clauses = [] if floor is None else [against_floor(above, below, names[floor])]
     if rivals:
         clauses.append(_of_best(names[best], beaten, level))
     if not (above or below or beaten):
@@ -38,7 +38,8 @@ def what_is_sure(names: Sequence[str], floors: Collection[int], sign: Callable[[
     return "; ".join(clauses) + "."
 
 
-def _against_floor(above: Sequence[str], below: Sequence[str], floor: str) -> str:
+def against_floor(above: Sequence[str], below: Sequence[str], floor: str) -> str:
+    """Which runs are above the floor and which below, as a clause."""
     runs = f"{_listed(above)} {_be(above)}" if above else "no run is"
     worse = f", and {_listed(below)} {_be(below)} surely worse" if below else ""
     return f"{runs} surely better than the floor {floor}{worse}"

@@ -61,4 +61,5 @@ def _drawn(table: HeadlineTable) -> Table:
 def _cells(row: HeadlineRow) -> tuple[str, ...]:
     family = row.family.removeprefix("category-")
     interval = spanned(Estimate(row.value, row.low, row.high)) or "none"
-    return row.run, family, mean(row.value, row.spread), interval, str(row.seeds)
+    seeds = "submitted" if row.submitted else str(row.seeds)
+    return row.run, family, mean(row.value, row.spread), interval, seeds

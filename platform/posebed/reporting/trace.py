@@ -52,7 +52,7 @@ def trace(result: Result, tracked: Tracked | None = None) -> dict[str, Facts]:
             ("split", origin.split_hash),
             ("episodes", origin.episodes_hash or "none"),
             ("lock file", origin.lock_hash),
-            *([] if several else [("checkpoint", origin.checkpoint_hash), ("weights", origin.checkpoint)]),
+            *([] if several else _answerer(result)),
             ("created", origin.created),
             ("hardware", origin.hardware),
             ("MLflow run", f"{tracked.run} at {tracked.tracker}" if tracked else "not known here"),
@@ -69,16 +69,26 @@ def trace(result: Result, tracked: Tracked | None = None) -> dict[str, Facts]:
             *flat(result.config),
         ],
         "Cost": [
-            ("parameters", f"{cost.parameters:,}"),
-            ("GFLOPs per image", "not counted" if cost.gflops is None else f"{cost.gflops:.6g}"),
-            ("ms per image", f"{cost.ms_per_image:.6g}"),
-            ("training seconds", f"{cost.train_seconds:.6g}"),
-            ("measured on", cost.device),
+            ("parameters", "not known" if cost.parameters is None else f"{cost.parameters:,}"),
+            ("GFLOPs per image", _digits(cost.gflops, "not counted")),
+            ("ms per image", _digits(cost.ms_per_image)),
+            ("training seconds", _digits(cost.train_seconds)),
+            ("measured on", cost.device or "nothing"),
         ],
         **({"Members": [(f"seed {m.seed}", _of_member(m)) for m in result.members]} if several else {}),
         "Training": [*flat(result.train), *(("too short", line) for line in result.shortfalls)],
         "Software": list(origin.software.items()),
     }
+
+
+def _answerer(result: Result) -> Facts:
+    """Hash and place of the weights that predicted, or of what was submitted."""
+    names = ("submitted file", "file") if result.submitted else ("checkpoint", "weights")
+    return [*zip(names, (result.provenance.checkpoint_hash, result.provenance.checkpoint), strict=True)]
+
+
+def _digits(value: float | None, unknown: str = "not known") -> str:
+    return unknown if value is None else f"{value:.6g}"
 
 
 def _of_member(member: Member) -> str:

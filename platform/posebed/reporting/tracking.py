@@ -239,6 +239,7 @@ def _tags(result: Result, parent: str | None) -> dict[str, str]:
         "checkpoint": origin.checkpoint,
         CHECKPOINT: origin.checkpoint_hash,
         "hardware": origin.hardware,
+        **({"submitted": "True"} if result.submitted else {}),
         **({PARENT: parent} if parent else {}),
         **{f"protocol.{name}": value for name, value in result.protocol.items()},
     }

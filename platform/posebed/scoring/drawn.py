@@ -15,12 +15,16 @@ def _on_grid(xy: np.ndarray) -> np.ndarray:
 def drawn_predictions(
     seed: int, queries: int = 12, categories: int = 2, per_image: int = 1, noise: float = 0.1, episodes: bool = False
 ) -> Predictions:
-    """Boxes of 20 to 300 pixels inside of 640 x 640 images; ``noise`` is in box sides. Category c has 4 + c keypoints.
+    """Boxes of 20 to 300 pixels inside of 640 x 640 images; ``noise`` is in box sides. Category c has 4 + c
+    keypoints, of which the third and the fourth are mirror partners.
 
     Coordinates are multiples of 1/64, so that moving and doubling them loses nothing.
     """
     rng = np.random.default_rng(seed)
-    kinds = [Category(f"key{c}", f"name{c}", tuple(f"point{k}" for k in range(4 + c))) for c in range(categories)]
+    kinds = [
+        Category(f"key{c}", f"name{c}", tuple(f"point{k}" for k in range(4 + c)), flip_pairs=((2, 3),))
+        for c in range(categories)
+    ]
     records: list[Record] = []
     for i in range(queries):
         kind = kinds[i // per_image % categories]

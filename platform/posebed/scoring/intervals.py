@@ -51,9 +51,14 @@ def hierarchical(
     drawing = rng.spawn(1)[0]
     values = resampled(of_members, units, resamples, rng)
     values = np.stack([adjust(values[:, s], s) for s in range(members)])
-    times = drawing.multinomial(members, np.full(members, 1 / members), resamples).T[..., None] * np.isfinite(values)
+    times = member_weights(members, resamples, drawing).transpose(1, 0, 2) * np.isfinite(values)
     with np.errstate(invalid="ignore"):
         return (np.nan_to_num(values) * times).sum(0) / times.sum(0)
+
+
+def member_weights(members: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """(resamples, members, 1) the share of each member among as many as there are, drawn with replacement."""
+    return rng.multinomial(members, np.full(members, 1 / members), resamples)[..., None] / members
 
 
 def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import numpy as np
 from posebed.config import ScoringConfig
 from posebed.contracts import MetricSpec
 from posebed.predictions import Predictions
-from posebed.scoring.result import Epoch, Result
+from posebed.scoring.result import Epoch, PairError, Result
 from posebed.scoring.scores import Measures, scores_of
 
 
@@ -50,6 +50,10 @@ def combined(
             **{
                 name: mean_tables([getattr(result, name) for result in results])
                 for name in ("by_category", "by_keypoint", "by_keypoint_of_box")
+            },
+            "by_pair": {
+                category: {pair: _mean_error([result.by_pair[category][pair] for result in results]) for pair in pairs}
+                for category, pairs in first.by_pair.items()
             },
         }
     )
@@ -110,6 +114,12 @@ def mean_tables(tables: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str
         row: {name: fmean(table[row][name] for table in tables) for name in columns if _everywhere(tables, row, name)}
         for row, columns in tables[0].items()
     }
+
+
+def _mean_error(errors: Sequence[PairError]) -> PairError:
+    """Of members, which answered the same queries and so judged the same keypoints."""
+    known = [error.spe for error in errors if error.spe is not None]
+    return errors[0].model_copy(update={"spe": fmean(known) if known else None})
 
 
 def _everywhere(tables: Sequence[Mapping[str, Mapping[str, float]]], row: str, name: str) -> bool:

@@ -94,15 +94,18 @@ class Epoch(Section):
 
 
 class Cost(Section):
-    parameters: int
+    """None where it is not known, as of answers that were made elsewhere."""
+
+    parameters: int | None
     gflops: float | None
     """Billions of multiply-adds for one crop, which the papers of the field call GFLOPs: with all that is computed of
     its supports, as if no other query shared them. None where the model makes none."""
-    ms_per_image: float
+    ms_per_image: float | None
     """Prediction time per crop, median over batches; of the time for supports, the share of one of the queries that
     are answered with them."""
-    train_seconds: float
+    train_seconds: float | None
     device: str
+    """Empty where it is not known."""
 
 
 class Provenance(Section):
@@ -116,9 +119,9 @@ class Provenance(Section):
     episodes_hash: str | None
     lock_hash: str
     checkpoint_hash: str
-    """sha256 of the weights that predicted."""
+    """sha256 of the weights that predicted, or of the file that was submitted."""
     checkpoint: str
-    """Where those weights lie, relative to the project."""
+    """Where those weights or that file lie, relative to the project."""
     software: dict[str, str]
     hardware: str
     created: str
@@ -138,6 +141,17 @@ class Member(Section):
     """File of its own result, which has its learning curve and intervals, relative to the project."""
 
 
+class PairError(Section):
+    """Left and right of one pair of mirror partners."""
+
+    spe: float | None
+    """Symmetric-pair error, mean over members; None where no keypoint was judged."""
+    judged: int
+    """Keypoints whose partner counts and lies apart."""
+    too_close: int
+    """Keypoints whose partner counts, but lies too close to tell the two apart; not judged."""
+
+
 class Repeat(Section):
     """Which published run a run repeats, and how it departs from it."""
 
@@ -155,8 +169,13 @@ class Result(Section):
     fingerprint: str
     """Identity of what decides the numbers; of a run with several members, made of theirs."""
     model: str
+    """Its name; of a submission ``submitted``."""
+    method: str | None = None
+    """What runs on other splits are the same method; None in results that did not say so."""
     floor: bool = False
     """Whether the model ignores the picture."""
+    submitted: bool = False
+    """Whether the answers were made elsewhere and handed in."""
     task: str
     data: str
     split: str
@@ -175,6 +194,8 @@ class Result(Section):
     answered: dict[str, str] = {}
     """How the model predicts: input size, target, flip test, backbone, initial weights. Shown with the run; runs that
     differ here are compared."""
+    trained_on: int | None = None
+    """Records of the training part; None in results that did not say so."""
     instances: int
     """Distinct records."""
     images: int
@@ -190,6 +211,8 @@ class Result(Section):
     """Category name to keypoint name to PCK@0.2 over the instances in which it counts."""
     by_keypoint_of_box: dict[str, dict[str, float]] = {}
     """The same for PCK@0.05 of the box, where all categories share one skeleton."""
+    by_pair: dict[str, dict[str, PairError]] = {}
+    """Category name to pair of mirror partners, such as ``left_eye / right_eye``; empty where there are no pairs."""
     curve: list[Epoch]
     """Learning curve; of a run with several members, that of the member whose best validation is the median."""
     shortfalls: list[str] = []

@@ -12,12 +12,13 @@ from posebed.config import ScoringConfig, Section
 from posebed.contracts import Metric, MetricSpec, Statistic, Units
 from posebed.metrics.animal_kingdom import BOX, in_box
 from posebed.metrics.distances import keypoint_pck, keypoint_shares
+from posebed.metrics.symmetry import Confusion, by_pair
 from posebed.predictions import Predictions
 from posebed.records import Category
 from posebed.scoring.drawn import drawn_predictions
 from posebed.scoring.intervals import centred, hierarchical, interval
 from posebed.scoring.measuring import measured_by, offers
-from posebed.scoring.result import Score
+from posebed.scoring.result import PairError, Score
 
 
 class Scores(Section):
@@ -32,6 +33,7 @@ class Scores(Section):
     by_category: dict[str, dict[str, float]]
     by_keypoint: dict[str, dict[str, float]]
     by_keypoint_of_box: dict[str, dict[str, float]]
+    by_pair: dict[str, dict[str, PairError]]
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def _complaint(spec: MetricSpec) -> str:
 
 
 def score_predictions(predictions: Predictions, scoring: ScoringConfig, specs: Iterable[MetricSpec]) -> Scores:
-    """Every metric with its intervals, per category, and PCK@0.2 and Animal Kingdom's PCK@0.05 per keypoint."""
+    """Every metric with its intervals, per category, PCK@0.2 and Animal Kingdom's PCK@0.05 per keypoint, and left and
+    right per pair."""
     p, measures = predictions, Measures.of(predictions, specs)
     label = labels(measures.categories)
     each = measures.of_categories(np.eye(len(measures.categories)))
@@ -115,7 +118,16 @@ def score_predictions(predictions: Predictions, scoring: ScoringConfig, specs: I
         by_category={name: _named(measures.metrics, row) for name, row in zip(label.values(), each, strict=True)},
         by_keypoint={label[key]: table for key, table in keypoint_pck(p, 0.2).items()} if p.paired else {},
         by_keypoint_of_box={label[key]: table for key, table in fine.items()},
+        by_pair={
+            label[key]: {name: _pair_error(pair) for name, pair in table.items()}
+            for key, table in (by_pair(p) if p.paired else {}).items()
+        },
     )
+
+
+def _pair_error(pair: Confusion) -> PairError:
+    spe = pair.nearer / pair.judged if pair.judged else None
+    return PairError(spe=spe, judged=pair.judged, too_close=pair.too_close)
 
 
 def scores_of(members: Sequence[Measures], scoring: ScoringConfig) -> list[Score]:

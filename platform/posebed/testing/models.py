@@ -17,8 +17,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from posebed.catalog import installed
-from posebed.contracts import ModelSpec, Setting, SupportEncoder, Task
+from posebed.contracts import ModelSpec, RoundLearner, Setting, SupportEncoder, Task
 from posebed.inference.shared_supports import predicted as predicted_once_per_episode
+from posebed.inference.shared_supports import taken
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 from posebed.space import Choice, When
 from posebed.testing.clauses import clause, clauses_of
@@ -135,6 +136,20 @@ class ModelSuite:
             blind = replace(batch, support_image=torch.zeros_like(batch.support_image))
             same(model.decode(model.locate(blind, support), blind), predicted(model, batch))
 
+    @clause
+    def test_a_round_teaches_the_same_whatever_the_order_of_its_categories(self, name: str, task: Task) -> None:
+        model: Any = built(name, setting=TWO_KINDS)
+        model.eval()
+        offered = isinstance(model, RoundLearner)
+        if not offered:
+            pytest.skip("does not learn from rounds")
+        stored, batch = through_a_file(model), episodes()
+        with torch.no_grad():
+            firsts = [EPISODES.index(episode) for episode in dict.fromkeys(EPISODES)]
+            one, other = (model.learn_round(taken(batch, torch.tensor(rows))) for rows in (firsts, firsts[::-1]))
+            same(*(model.decode(model.locate_after(batch, learnt), batch) for learnt in (one, other)))
+        assert all(torch.equal(stored[key], tensor) for key, tensor in model.state_dict().items())
+
     # --- how it learns
 
     @clause
@@ -206,6 +221,18 @@ class ModelSuite:
         for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
             assert torch.equal(a, b)
 
+    @clause
+    def test_a_model_that_is_not_trained_stays_as_it_is(self, name: str, task: Task) -> None:
+        if is_trained(name):
+            pytest.skip("is trained")
+        model, batch = built(name), drawn(task)
+        before, expected = through_a_file(model), predicted(model, batch)
+        model.train()
+        model(batch)
+        assert all(torch.equal(value, before[n]) for n, value in model.state_dict().items())
+        assert not trainable(model)
+        same(predicted(model, batch), expected)
+
     # --- what its SPEC says
 
     def test_the_search_space_offers_values_that_the_settings_take(self, name: str) -> None:
@@ -227,7 +254,7 @@ def spec_of(name: str) -> ModelSpec:
 
 
 def is_trained(name: str) -> bool:
-    return spec_of(name).compute is None
+    return spec_of(name).trained
 
 
 def built(name: str, seed: int = 0, setting: Setting = SETTING) -> Any:
@@ -244,7 +271,7 @@ def built(name: str, seed: int = 0, setting: Setting = SETTING) -> Any:
 
 def trained_model(name: str) -> Any:
     if not is_trained(name):
-        pytest.skip("is computed, not trained")
+        pytest.skip("is not trained")
     return built(name)
 
 

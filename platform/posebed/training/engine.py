@@ -92,10 +92,15 @@ def _spared(model: nn.Module, kinds: Collection[str]) -> set[str]:
     """Names of the parameters that take no weight decay."""
     normalisations = (nn.LayerNorm, nn.GroupNorm, *BATCH_NORMS)
     names = set[str]()
-    for name, _ in model.named_parameters():
-        module = model.get_submodule(name.rpartition(".")[0])
-        kind = "norm" if isinstance(module, normalisations) else "bias" if name.endswith("bias") else ""
-        if kind in kinds:
+    for name, parameter in model.named_parameters():
+        norm = isinstance(model.get_submodule(name.rpartition(".")[0]), normalisations)
+        is_of = {
+            "norm": norm,
+            "bias": not norm and name.endswith("bias"),
+            "vector": parameter.dim() == 1,
+            "position": name.endswith("pos_embed"),
+        }
+        if any(is_of[kind] for kind in kinds):
             names.add(name)
     return names
 

@@ -19,6 +19,7 @@ from posebed.training.begun_epoch import BegunEpoch
 from posebed.training.engine import Engine, open_engine
 from posebed.training.log import Log, Reached, Tick
 from posebed.training.looks import Looks, Wanted
+from posebed.training.moving_averages import move_averages
 from posebed.training.pose_module import losses_of
 from posebed.training.process_group import ProcessGroup, device_name, join_process_group, summed
 from posebed.training.run_folder import read_weights, write_weights
@@ -107,10 +108,12 @@ def _train_epoch(run: _Run, epoch: int, begun: BegunEpoch) -> Epoch:
     for index, batch in enumerate(stream, begun.steps * accumulation):
         step = ((epoch - 1) * micro_steps + index) // accumulation
         rate = set_rate(engine.optimizer, rate_factor(step, steps, settings))
-        losses = losses_of(engine.module, engine(batch), batch)
+        prediction = engine(batch)
+        losses = losses_of(engine.module, prediction, batch)
         loss = sum(losses.values(), torch.zeros((), device=group.device))
         engine.backward(loss)
         engine.step()
+        move_averages(engine.module, prediction, batch, group)
         for name, value in losses.items():
             begun.add(name, value.detach())
         now = time.perf_counter()

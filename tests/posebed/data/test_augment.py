@@ -82,6 +82,11 @@ def test_the_centre_moves_by_no_more_than_the_stated_share(seed: int, shift: flo
     assert moved.max() > 0.5 * shift
 
 
+def test_the_stated_share_of_crops_is_shifted() -> None:
+    change, _, _ = drawn(AugmentConfig(shift=0.15, shift_share=0.3), 0, n=4000)
+    assert (abs(change.affine[..., 2]) > 1e-9).any(1).mean() == pytest.approx(0.3, abs=0.03)
+
+
 @given(seeds)
 def test_a_slice_of_the_draws_gives_that_slice_of_the_batch(seed: int) -> None:
     whole, xy, half = drawn(STRONG, seed, half=4)

@@ -35,6 +35,7 @@ from posebed.config import (
     ScoringConfig,
     SearchConfig,
     Section,
+    SubmissionConfig,
     TrainConfig,
 )
 from posebed.jobs.graph import Graph, GraphMaker, Task, start_seed
@@ -63,6 +64,7 @@ CONTENT: dict[str, Any] = {
         "s": {**RUN, "model": "simple_baseline", "budget": {"trials": 3}},
         "t": {"split": "b", "pack": "p", "model": "proto_net", "budget": {"epochs": 3}},
     },
+    "submissions": {"theirs": {"file": "theirs.json", "split": "b", "pack": "p"}},
 }
 numbers = itertools.count()
 
@@ -78,6 +80,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in names:
             (folder / "data" / kind / key).mkdir(parents=True, exist_ok=True)
             (folder / "data" / kind / key / name).write_text(f"{kind} {key} {name}")
+    (folder / "theirs.json").write_text("[]")
     for package, place in ROOTS.items():
         shutil.copytree(CHECKOUT / place, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     with pytest.MonkeyPatch.context() as patch:
@@ -184,15 +187,25 @@ SEARCHED = {
     "warm_start": ["t"],
 }
 """Fields that a search alone has, and other values."""
+SUBMITTED = {
+    "task": ["category_specific"],
+    "method": ["net"],
+    "made_by": ["A net"],
+    "paper": ["A journal"],
+    "shots": [0, 1],
+    "told": ["keypoint names"],
+}
+"""Fields of a submission that its result shows, and other values."""
 SHARED = {"task": ["category_specific"], "boxes": ["detected"], "config": [{"channels": 8}]}
 
 
 def test_every_field_is_one_of_which_it_is_known_what_it_decides():
     assert all(TRAIN.values()), TRAIN
     shared = {"model", "preset", "split", "pack", "train", "resources", *SHARED}
-    assert RunConfig.model_fields.keys() == {*shared, "seeds", "init_from", "params_from"}
+    assert RunConfig.model_fields.keys() == {*shared, "seeds", "init_from", "params_from", "method"}
     assert SearchConfig.model_fields.keys() == {*shared, "at_once", *(name.split(".")[0] for name in SEARCHED)}
     assert {f"budget.{name}" for name in BudgetConfig.model_fields} == {n for n in SEARCHED if n.startswith("budget")}
+    assert SubmissionConfig.model_fields.keys() == {"file", "split", "pack", *SUBMITTED}
     assert Params.model_fields.keys() == {*CONTENT, "menagerie", "scoring", "limits"}
 
 
@@ -235,6 +248,8 @@ def changes(draw: st.DrawFn) -> tuple[str, Any, Callable[[Graph], set[str]]]:
         "run": (f"runs.{key}", {**trained, **SHARED}, of_run),
         "model": (f"models.{model}", {**trained, "config": [{"depth": 1}, {"a": {"b": [1]}}]}, of_model),
         "search": (f"searches.{search}", {**trained, **SEARCHED, **SHARED}, of_search),
+        "method": (f"runs.{key}", {"method": ["net"]}, lambda graph: named(graph, "score", key=key)),
+        "submission": ("submissions.theirs", SUBMITTED, lambda graph: named(graph, "score", key="theirs")),
         "checkpoints": (f"runs.{key}.train", {name: other_values(TrainConfig, name) for name in UNDECIDING}, none),
         "resources": (f"runs.{key}", {n: v for n, v in WITHOUT_EFFECT.items() if n != "at_once"}, none),
         "resources of a search": (f"searches.{search}", WITHOUT_EFFECT, none),
@@ -358,8 +373,18 @@ def test_other_data_makes_stale_whoever_reads_it(file: str):
         found = stale(before, graph_of())
     readers = {name for name, task in before.tasks.items() if f"{kind[:-1]} {key}" in task.identity.data}
     assert found == before.above(readers)
-    of_run = {k for k, entry in {**CONTENT["runs"], **CONTENT["searches"]}.items() if entry[kind[:-1]] == key}
+    entries = {**CONTENT["runs"], **CONTENT["searches"], **CONTENT["submissions"]}
+    of_run = {k for k, entry in entries.items() if entry[kind[:-1]] == key}
     assert {before.tasks[name].key for name in readers} == of_run
+
+
+def test_another_file_makes_a_submission_stale_and_none_refuses_it():
+    before = unchanged()
+    assert before.tasks["score theirs"].needs == () and not before.tasks["score theirs"].refused
+    with rewritten(Path("theirs.json"), "[{}]"):
+        assert stale(before, graph_of()) == {"score theirs"}
+    refused = graph_of(changed("submissions.theirs.file", "none.json")).tasks["score theirs"].refused
+    assert refused == "submissions.theirs.file must be there, but there is no none.json"
 
 
 def test_files_that_no_task_reads_do_not_count_and_absent_data_is_no_error():
@@ -524,7 +549,7 @@ def test_circles_and_unknown_starts_are_refused_all_at_once(runs: dict[str, str 
     except ValidationError as refused:
         assert {key for key in runs if f"runs.{key}.init_from" in str(refused)} == wrong
     else:
-        assert not wrong and len(graph.tasks) == 3 * len(runs) + 2
+        assert not wrong and len(graph.tasks) == 3 * len(runs) + 2 + 1  # searches and a submission
 
 
 def test_a_run_of_an_unknown_model_or_preset_is_refused_and_no_other():

@@ -32,8 +32,11 @@ from posebed.scoring.result import Result
 Make = Callable[..., Result]
 
 KINDS = [
-    Category(key, f"{key} of the house", ("left_eye", "right_eye", "tail")[:size], limbs=((0, 1),))
-    for key, size in (("cat", 3), ("dog", 3), ("bee", 2), ("fly", 2))
+    Category(
+        key, f"{key} of the house", ("left_eye", "right_eye", "tail")[:size], limbs=((0, 1),), flip_pairs=((0, 1),)
+    )
+    for size, keys in ((3, "cat dog cow pig hen"), (2, "bee fly ant bug eel"))
+    for key in keys.split()
 ]
 PICTURE = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
 PER_KIND = 12
@@ -146,7 +149,7 @@ def test_a_run_that_misses_queries_is_named_on_the_page(runs: dict, agnostic: Ma
     [section] = sections_of(runs)
     assert "short" not in [run.key for run in section.runs]
     page = write_report([result for result, _ in runs.values()], [], [], tmp_path, grounds=[section]).read_text()
-    assert "short is left out, since it must answer all 48 queries, but misses 8" in page
+    assert "short is left out, since it must answer all 120 queries, but misses 80" in page
 
 
 def test_lines_hold_every_metric_with_its_difference(runs: dict):
@@ -172,9 +175,16 @@ def test_tables_hold_every_category_and_keypoint(runs: dict):
 
 def test_the_figure_is_sound_and_names_every_run_but_the_reference(runs: dict):
     [section] = sections_of(runs)
-    assert section.figure
-    text = "".join(ElementTree.fromstring(section.figure.svg).itertext())  # noqa: S314  (our own)
-    assert all((key in text) == (key != "floor") for key in ("good", "bad", "zero-shot", "floor"))
+    differences, ranks = section.figures
+    texts = ["".join(ElementTree.fromstring(figure.svg).itertext()) for figure in (differences, ranks)]  # noqa: S314
+    assert all((key in texts[0]) == (key != "floor") for key in ("good", "bad", "zero-shot", "floor"))
+    # Four runs and ten categories: 2.569 times the root of 4 x 5 / 60.
+    assert "CD 1.48" in texts[1] and all(key in texts[1] for key in ("good", "bad", "zero-shot", "floor"))
+    stated = [float(rank) for rank in re.findall(r"(?<= )(\d\.\d\d)(?=;|\")", ranks.svg)]
+    assert stated == sorted(stated) and sum(stated) == pytest.approx(1 + 2 + 3 + 4, abs=0.05)
+    reach = [max(j for j, other in enumerate(stated) if other - rank <= 1.48) for rank in stated]
+    longest = [end for start, end in enumerate(reach) if end > start and end not in reach[:start]]
+    assert ranks.svg.count('class="joined"') == len(longest) > 0, "a bar for each largest group"
 
 
 def test_hard_queries_show_supports_and_truth_and_every_answer(runs: dict):
@@ -303,7 +313,9 @@ def test_of_one_category_nothing_is_sure_and_there_is_no_interval(runs: dict, tm
     page = written(one, tmp_path)
     assert NOTHING in page and {interval for *_, interval in headlines_on(page)} == {"none"}
     text = headlines_text(read_headlines(tmp_path), 80)
-    assert NOTHING in text and "There is one category, and so no interval over categories." in text
+    assert NOTHING in text and "There is one category, and so no interval over categories and no test." in " ".join(
+        text.split()
+    )
     assert headlines_in(text) == headlines_on(page)
 
 

@@ -3,14 +3,26 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from posebed.reporting.compare import by_category, by_keypoint, compared, protocol_of, summary, tables
+from posebed.reporting.compare import (
+    by_category,
+    by_keypoint,
+    by_pair,
+    pairs_too_close,
+    protocol_of,
+    signs,
+    summary,
+    tables,
+)
 from posebed.reporting.csv_tables import write_csv_tables
-from posebed.scoring.result import Result, Score
+from posebed.reporting.headlines import headlines_of
+from posebed.scoring.result import PairError, Result, Score
 
 Make = Callable[..., Result]
 
@@ -23,6 +35,7 @@ DIFFERENCES = {
     "split_hash": "1" * 32,
     "episodes_hash": "2" * 32,
 }
+NAMES = {"shots": "0", "told": "keypoint names"}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -47,6 +60,16 @@ def test_runs_in_detected_boxes_are_ordered_by_average_precision(result: Make, s
     assert (table.protocol.headline, table.metrics) == ("AP", ())
     assert "Highest AP: b with 0.500 on animals" in summary([table])[1]
     assert table.protocol.title().endswith(", detected boxes")
+
+
+def test_runs_that_are_told_names_instead_of_shown_supports_have_a_table_that_says_so(result: Make):
+    shown = {"part": "test", "shots": "1"}
+    first, second = tables([result("a", protocol=shown), result("b", protocol={**shown, **NAMES})])
+    assert [[row.result.key for row in table.rows] for table in (first, second)] == [["a"], ["b"]]
+    assert second.protocol.title() == f"{first.protocol.title()}, told keypoint names"
+    assert (first.protocol.facets()["shots"], second.protocol.facets()["shots"]) == ("1", "0")
+    of = headlines_of([], [first, second], {})
+    assert [table.title.rpartition(", ")[2] for table in of.tables] == ["1-shot", "0-shot"]
 
 
 def test_what_a_model_does_itself_parts_no_table(result: Make):
@@ -104,8 +127,45 @@ def test_the_floor_has_no_floor_below_it(result: Make):
 
 def test_overlap_over_categories_forbids_a_victory_over_images(score: Callable[..., Score]):
     floor = score("PCK@0.2", 0.5)
-    assert compared(score("PCK@0.2", 0.6), floor) == "above"
-    assert compared(score("PCK@0.2", 0.6, low_categories=0.45, high_categories=0.7), floor) == "not separated"
+    assert signs([score("PCK@0.2", 0.6), floor]).tolist() == [[0, 1], [-1, 0]]
+    wide = score("PCK@0.2", 0.6, low_categories=0.45, high_categories=0.7)
+    assert not signs([wide, floor]).any()
+
+
+def test_of_many_runs_a_difference_must_be_larger_to_be_sure(score: Callable[..., Score]):
+    two = [score("PCK@0.2", value) for value in (0.5, 0.541)]
+    assert signs(two)[1, 0] == 1
+    assert signs(two * 20)[1, 0] == 0, "780 pairs"
+
+
+@given(st.lists(st.floats(0.1, 0.9), min_size=2, max_size=8), st.randoms())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+def test_permuting_scores_permutes_their_signs(score: Callable[..., Score], values: list[float], random: Random):
+    order = [*range(len(values))]
+    random.shuffle(order)
+    found = signs([score("PCK@0.2", value) for value in values])
+    assert (found == -found.T).all()
+    assert (signs([score("PCK@0.2", values[i]) for i in order]) == found[np.ix_(order, order)]).all()
+
+
+def test_mirror_partners_stand_in_tables_with_their_pooled_error(result: Make, tmp_path: Path):
+    pairs = {
+        "cat": {
+            "l / r": PairError(spe=0.5, judged=10, too_close=2),
+            "a / b": PairError(spe=None, judged=0, too_close=4),
+        },
+        "dog": {"l / r": PairError(spe=0.0, judged=30, too_close=0)},
+    }
+    (table,) = tables([result("a", 0.9, by_pair=pairs), result("b")])
+    assert by_pair(table) == {"a / b": [None, None], "l / r": [0.125, None]}
+    assert pairs_too_close(table.rows[0].result) == (40, 6) and pairs_too_close(table.rows[1].result) == (0, 0)
+    write_csv_tables([table], tmp_path)
+    lines = [*csv.DictReader((tmp_path / "pairs.csv").open())]
+    assert [(line["category"], line["pair"], line["spe"], line["judged"], line["too_close"]) for line in lines] == [
+        ("cat", "l / r", "0.5", "10", "2"),
+        ("cat", "a / b", "", "0", "4"),
+        ("dog", "l / r", "0.0", "30", "0"),
+    ]
 
 
 def test_the_summary_names_every_leader_and_who_is_level_with_it(result: Make):
@@ -123,7 +183,7 @@ def test_without_results_the_summary_says_so():
 def test_a_category_that_one_run_lacks_leaves_a_gap(result: Make):
     other = result("b", 0.5, by_category={"bee": {"PCK@0.2": 0.1}})
     (table,) = tables([result("a"), other])
-    assert by_category(table) == {"bee": [0.5, 0.1], "tiger": [0.7, None]}
+    assert by_category(table, "PCK@0.2") == {"bee": [0.5, 0.1], "tiger": [0.7, None]}
 
 
 def test_categories_with_the_same_keypoints_are_averaged_keypoint_by_keypoint(result: Make):

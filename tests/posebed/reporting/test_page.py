@@ -405,3 +405,41 @@ def test_members_stay_open_while_rows_are_sorted_and_are_reached_by_keyboard(ope
     page.keyboard.press("Enter")
     page.locator("table.leaders").get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_text("0.740", exact=True)).to_be_visible()
+
+
+@pytest.fixture
+def methods(several: Callable[..., Result], tmp_path: Path) -> Path:
+    """Two methods, one of them the floor, over held-out categories, and a learning curve."""
+    agnostic = {"task": "category_agnostic"}
+    folds = [
+        several(
+            f"{method}-with-a-long-name-{place}",
+            [value, value + 0.02],
+            method=method,
+            floor=method == "floor",
+            split=f"without-{place}",
+            episodes_hash=str(place),
+            by_category={f"animal{place}": {"PCK@0.2": value}},
+            protocol={"shots": "1"},
+            **agnostic,
+        )
+        for method, value in (("good", 0.7), ("floor", 0.4))
+        for place in range(8)
+    ]
+    curve = [
+        several(f"fmmp-{n}shot", [0.5 + n / 30] * 2, method="fmmp", protocol={"shots": str(n)}, **agnostic)
+        for n in (1, 3, 10)
+    ]
+    return write_report([*folds, *curve], [], [], tmp_path / "methods")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_methods_and_curves_fit_the_screen(opened: Callable[..., Page], methods: Path, width: int):
+    page = opened(of=methods, viewport={"width": width, "height": 800})
+    for section in ("#held-out-1", "#curves"):
+        page.locator(section).scroll_into_view_if_needed()
+        expect(page.locator(section)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("#curves svg").get_attribute("aria-label")
+    page.locator("#curves td a").first.click()
+    expect(page.locator("details.run[open]")).to_have_count(1)

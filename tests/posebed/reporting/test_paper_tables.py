@@ -41,6 +41,7 @@ PUBLISHED = PresetSpec(
     presets={
         "ours": preset("Ours", 75.8),
         "plain": preset("Plain", 70.0),
+        "named": preset("Named", 80.0, protocol={"shots": "0", "told": "names"}),
         "large": preset("Large", 77.9, pack={"crop_size": [384, 384]}),
         "away": preset("Away", 75.0, claims=(Claim("Server", "test", "Away", AP, 75.0, "Paper, table 2"),)),
         "odd": preset("Odd", 1.0, claims=(Claim("AP-10K", "val", "Odd", "Oddness", 1.0, "Paper, table 3"),)),
@@ -186,6 +187,16 @@ def test_rows_of_two_protocols_never_share_a_table(ran: Ran):
             assert not {"a", "b"} <= {run for row in table.rows for run in row.runs}
 
 
+def test_rows_that_are_told_more_stand_in_tables_that_say_so(ran: Ran):
+    measured = {"boxes": "annotated", "shots": "0", "told": "names"}
+    of = papers_of([ran("a"), ran("b", protocol=measured)], a="ours", b="named")
+    assert not of.deviations
+    (table,) = [t for t in of.tables if any("b" in row.runs for row in t.rows)]
+    assert [row.setting for row in table.rows] == ["Named"]
+    assert {("shots", "0"), ("told", "names")} <= {*table.protocol} and not {"shots", "told"} & {*dict(table.details)}
+    assert "told: names" in str(paper_lines(of))
+
+
 def test_a_metric_of_another_definition_has_a_table_of_its_own(ran: Ran):
     of = papers_of([ran("a"), ran("b", definition="Counted otherwise.")], a="ours", b="plain")
     tables = [t for t in of.tables if t.ablation and any(r.runs for r in t.rows)]
@@ -206,6 +217,7 @@ def test_runs_of_one_setting_that_differ_in_more_than_the_seed_are_no_mean(ran: 
         ({"config": {"width": 48}}, "backbone hrnet, width 48 instead of hrnet, width 32"),
         ({"size": "64 x 64"}, "input 64 x 64 instead of 256 x 256"),
         ({"protocol": {"boxes": "detected"}}, "boxes detected instead of annotated"),
+        ({"protocol": {"boxes": "annotated", "told": "names"}}, "told names instead of nothing"),
         ({"answered": {"input": "256 x 256", "weights imported from": "x.pth"}}, "weights imported from x.pth"),
     ],
 )

@@ -93,6 +93,16 @@ def test_what_there_is_nothing_to_show_of_has_no_figure(search: Make):
     assert budgets([search(trials=[0.5])], "epochs") is None
 
 
+def test_trials_without_training_are_drawn_and_spend_no_epochs(search: Make):
+    untrained: list[Any] = [{"validation": v, "epochs": 0, "curve": ()} for v in (0.4, 0.5, 0.3)]
+    result = search("search@untrained", untrained)
+    history = drawn(result)["history"]
+    assert "complete: 0.500<" in history and "epochs" not in history
+    assert budgets([result], "epochs") is None and budgets([result], "trials")
+    both = budgets([result, search("search@trained", [0.1, 0.2])], "epochs")
+    assert both and "search@trained" in str(both.svg) and "search@untrained" not in str(both.svg)
+
+
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_searches_keep_their_numbers_where_one_has_no_line(search: Make, budget: str):
     figure = budgets([search("search@a"), search("search@b", [0.5]), search("search@c", [0.1, 0.2])], budget)

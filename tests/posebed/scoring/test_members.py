@@ -250,3 +250,14 @@ def test_a_file_from_before_runs_had_seeds_is_read(run: Make):
         del score["spread"]
     read = Result.model_validate_json(json.dumps(former))
     assert (read.seed, read.seeds, read.members) == (5, (5,), ())
+
+
+def test_pairs_are_joined_over_members(of_members, drawn: Drawn):
+    table = drawn(4, queries=40)
+    run, members = of_members(table, moved(table, 1, 90), moved(table, 2, 90))
+    assert run.by_pair
+    for category, pairs in run.by_pair.items():
+        for name, pair in pairs.items():
+            own = [member.by_pair[category][name] for member in members]
+            assert {(error.judged, error.too_close) for error in own} == {(pair.judged, pair.too_close)}
+            assert pair.spe == pytest.approx(fmean(error.spe for error in own if error.spe is not None))

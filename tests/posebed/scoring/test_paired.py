@@ -29,7 +29,6 @@ few = settings(max_examples=10, deadline=None)
 
 SCORING = ScoringConfig(resamples=200)
 SPECS = [*installed().measured()[0].values()]
-METRICS = [metric for spec in SPECS for metric in spec.metrics if metric.paired]
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +53,8 @@ def worse(p: Predictions, pixels: float, seed: int = 0) -> Predictions:
 def test_equal_predictions_differ_by_nothing(drawn: Drawn, compare: Compare, seed: int):
     p = drawn(seed, queries=40, categories=4, episodes=True)
     comparison = compare(a=p, b=p)
-    for metric in range(len(METRICS)):
+    assert (comparison.against(1)[0] == 1).all()
+    for metric in range(len(comparison.metrics)):
         difference = comparison.difference(0, 1, metric)
         assert (difference.value, difference.low, difference.high, difference.sign) == (0, 0, 0, 0)
     assert not comparison.wins.any()
@@ -80,7 +80,7 @@ def test_what_one_wins_the_other_loses(drawn: Drawn, compare: Compare, seed: int
     p = drawn(seed, queries=90, categories=5, per_image=2, episodes=True)
     comparison = compare(a=p, b=worse(p, 30), c=worse(p, 60, 1))
     assert (comparison.wins + comparison.wins.T <= 5).all() and not comparison.wins.diagonal().any()
-    for metric in range(len(METRICS)):
+    for metric in range(len(comparison.metrics)):
         one, other = comparison.difference(0, 2, metric), comparison.difference(2, 0, metric)
         assert other.low is not None and other.high is not None
         assert (one.value, one.low, one.high, one.sign) == pytest.approx(
@@ -89,10 +89,12 @@ def test_what_one_wins_the_other_loses(drawn: Drawn, compare: Compare, seed: int
 
 
 def test_the_best_run_comes_first_and_wins_where_it_is_clearly_better(drawn: Drawn, compare: Compare):
-    p = drawn(3, queries=200, categories=4, noise=0.0, episodes=True)
+    p = drawn(3, queries=300, categories=8, noise=0.0, episodes=True)
     comparison = compare(bad=worse(p, 200), good=p, level=p)
     assert [r.key for r in comparison.runs] == ["good", "level", "bad"]
-    assert comparison.wins.tolist() == [[0, 0, 4], [0, 0, 4], [0, 0, 0]]
+    assert comparison.wins.tolist() == [[0, 0, 8], [0, 0, 8], [0, 0, 0]]
+    # Eight categories with one sign, the first of three tests.
+    assert comparison.difference(0, 2).p == pytest.approx(3 * 2 / 2**8)
     assert comparison.difference(0, 2).sign == 1 and comparison.difference(2, 0).sign == -1
 
 
@@ -106,15 +108,16 @@ def test_values_are_those_of_the_runs_alone(drawn: Drawn, compare: Compare, seed
     values = {score.metric: score.value for score in alone.scores}
     for metric, named in enumerate(comparison.metrics):
         assert comparison.score(place, metric).value == pytest.approx(values[named.name])
-        each = [alone.by_category[c.name][named.name] for c in comparison.categories]
-        assert comparison.by_category[:, place, metric] == pytest.approx(each)
+        each = [alone.by_category[c.name].get(named.name, np.nan) for c in comparison.categories]
+        assert comparison.by_category[:, place, metric] == pytest.approx(each, nan_ok=True)
 
 
 def test_one_category_has_no_interval(drawn: Drawn, compare: Compare):
     p = drawn(0, categories=1, episodes=True)
     comparison = compare(a=p, b=worse(p, 40))
     assert comparison.score(0).low is None
-    assert comparison.difference(0, 1).sign == 0
+    difference = comparison.difference(0, 1)
+    assert (difference.low, difference.p, difference.sign) == (None, None, 0) and comparison.detectable() is None
 
 
 @given(seed=seeds)
@@ -145,9 +148,38 @@ def test_a_run_of_several_members_enters_with_their_mean_for_every_query(drawn: 
     places = [[r.key for r in alone.runs].index(key) for key in "cde"]
     assert of_members.values[place] == pytest.approx(alone.values[places].mean(0))
     assert of_members.by_category[:, place] == pytest.approx(alone.by_category[:, places].mean(1), nan_ok=True)
-    for metric in range(len(METRICS)):
+    for metric in range(len(of_members.metrics)):
         assert of_members.score(place, metric).spread == pytest.approx(alone.values[places, metric].std(ddof=1))
         assert of_members.score(1 - place, metric).spread is None
+
+
+@given(seed=seeds)
+@few
+def test_the_order_in_which_runs_are_given_changes_nothing(drawn: Drawn, compare: Compare, seed: int):
+    p = drawn(seed, queries=80, categories=6, episodes=True)
+    tables = {key: worse(p, 10 * place, place) for place, key in enumerate("abcd")}
+    one, other = compare(**tables), compare(**dict(reversed(tables.items())))
+    assert [r.key for r in one.runs] == [r.key for r in other.runs]
+    for name in ("values", "resamples", "p", "wins"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-12)
+
+
+def test_seeds_that_lie_far_apart_make_a_difference_unsure(drawn: Drawn, run: Make):
+    p = drawn(0, queries=200, categories=10, noise=0.02, episodes=True)
+    level, near, far = worse(p, 60), worse(p, 55, 1), worse(p, 1, 2)
+    alike = compared(Answers((run("a"), run("b")), ((level, level), (far, far)), ()), SCORING, SPECS)
+    apart = compared(Answers((run("a"), run("b")), ((level, level), (near, far)), ()), SCORING, SPECS)
+    assert alike.difference(0, 1).sign == 1
+    widths = [d.high - d.low for c in (alike, apart) if (d := c.difference(0, 1)).low is not None and d.high]
+    assert widths[1] > 2 * widths[0]
+
+
+def test_data_without_mirror_partners_have_no_symmetric_error(drawn: Drawn, compare: Compare):
+    p = drawn(0, queries=40, categories=3, episodes=True)
+    p = replace(p, categories=tuple(replace(c, flip_pairs=()) for c in p.categories))
+    comparison = compare(a=p, b=worse(p, 10))
+    assert not [m.name for m in comparison.metrics if m.name == "SPE" or "forgiven" in m.name]
+    assert np.isfinite(comparison.values).all()
 
 
 @given(seed=seeds)
@@ -157,7 +189,7 @@ def test_members_that_answer_alike_change_nothing_on_the_ground(drawn: Drawn, ru
     q, runs = worse(p, 30, seed), (run("a"), run("b"))
     # The mean of four equal numbers is exact, so that ties stay ties.
     one, four = (compared(Answers(runs, (mine, (q,)), ()), SCORING, SPECS) for mine in ((p,), (p,) * 4))
-    for name in ("values", "by_category", "resamples", "wins", "hardest"):
+    for name in ("values", "by_category", "resamples", "p", "wins", "hardest"):
         np.testing.assert_allclose(getattr(four, name), getattr(one, name), atol=1e-12)
 
 

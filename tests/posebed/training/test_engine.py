@@ -100,10 +100,17 @@ def test_a_parameter_takes_the_factor_of_its_longest_prefix():
 
 @pytest.mark.parametrize(
     ("kinds", "spared"),
-    [((), set()), (("norm",), {"norm.weight", "norm.bias"}), (("bias",), {"first.bias", "last.bias"})],
+    [
+        ((), set()),
+        (("norm",), {"norm.weight", "norm.bias"}),
+        (("bias",), {"first.bias", "last.bias"}),
+        (("vector",), {"norm.weight", "norm.bias", "first.bias", "last.bias"}),
+        (("position",), {"pos_embed"}),
+    ],
 )
 def test_weight_decay_spares_the_kinds_of_parameters_that_are_named(kinds: tuple[str, ...], spared: set[str]):
     net = Net()
+    net.pos_embed = nn.Parameter(torch.zeros(1, 4))
     optimizer = make_optimizer(net, settings(weight_decay=0.1, undecayed=kinds), {"first": 0.1})
     decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
     names = {name for name, p in net.named_parameters() if decay[id(p)] == 0}

@@ -175,6 +175,14 @@ SLIM = {"backbone": "test_resnet", "weights": "none", "width": 16, "heads": 2, "
 AGNOSTIC: dict[str, dict[str, Any]] = {
     "cape_former": {**SLIM, "encoder_layers": 1, "decoder_layers": 1},
     "graph_cape": {**SLIM, "encoder_layers": 1, "decoder_layers": 1, "drop_path": 0.0},
+    "cape_x": {
+        **SLIM,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "drop_path": 0.0,
+        "text_encoder": "minilm",
+        "text_weights": "none",
+    },
     "edge_cape": {**SLIM, "stride": 32, "encoder_layers": 1, "decoder_layers": 1, "edge_layers": 1},
     "fmmp": {**SLIM, "layers": 1},
     "pomnet": {**SLIM, "encoder_layers": 1, "decoder_layers": 1},
@@ -183,6 +191,13 @@ AGNOSTIC: dict[str, dict[str, Any]] = {
 THEIRS = {
     "cape_former": {"backbone.trunk.": "encoder_sample.", "feed_forward.linear": "linear"},
     "graph_cape": {"backbone.trunk.": "backbone."},
+    "cape_x": {
+        "backbone.trunk.": "backbone.",
+        "proposal_generator.query_proj.": "proposal_generator.query_projection.",
+        "query_proj.": "text_proj.",
+        "query_projection.": "query_proj.",
+        "descriptions.reader.tower.": "text_backbone.",
+    },
     "edge_cape": {"backbone.trunk.": "encoder_query."},
     "fmmp": {"backbone.trunk.": "backbone."},
     "pomnet": {},

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from posebed.metrics.coco.curves import weighted_curves
-from posebed.metrics.coco.oks import THRESHOLDS, Matches
+from posebed.metrics.coco.oks import THRESHOLDS
 from posebed.predictions import Predictions
 
 
@@ -18,15 +17,26 @@ def average_precision(predictions: Predictions) -> np.ndarray:
     Every row must hold a prediction and its truth.
     """
     p = predictions
-    similarity, once = object_keypoint_similarity(p), np.ones((len(p), 1))
+    similarity = object_keypoint_similarity(p)
     values: list[float] = []
     for category in np.unique(p.category):
         rows = np.flatnonzero(p.category == category)
         rows = rows[np.argsort(-p.score[rows], kind="stable")]
         far, scored = similarity[rows] < THRESHOLDS[:, None], np.any(p.counts[rows], axis=1)
-        matches = Matches(rows, right=(~far & scored)[None], wrong=far[None], truth=rows, scored=scored[None])
-        values.append(float(weighted_curves(matches, once)[0].mean()))
+        values.append(float(_precision(~far & scored, far, int(scored.sum())).mean()) if scored.any() else np.nan)
     return np.array(values)
+
+
+def _precision(right: np.ndarray, wrong: np.ndarray, truths: int) -> np.ndarray:
+    """(T,) as ``curves.weighted_curves``, of (T, D) predictions by falling score, each once: all thresholds
+    at a time, where a prediction that is not right adds no recall."""
+    hits = np.cumsum(right, axis=1)
+    precision = np.where(right, hits / np.maximum(np.cumsum(right | wrong, axis=1), 1), 0)
+    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    recall = hits / truths
+    nearest = np.rint(100 * recall)
+    answers = np.diff(nearest + (recall >= 0.01 * nearest), axis=1, prepend=0)
+    return (best * answers).sum(1) / 101
 
 
 def object_keypoint_similarity(predictions: Predictions) -> np.ndarray:
