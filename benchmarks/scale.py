@@ -44,6 +44,7 @@ STEP = {
 NEAREST = {
     "fine_tune": "simple_baseline",
     "cape_x": "graph_cape",
+    "edge_cape": "graph_cape",
     "maml": "cape_former",
     "proto_net": "cape_former",
     "prompt_pose": "cape_former",

@@ -68,8 +68,7 @@ def outputs(case: Case) -> Outputs:
         grad = model.backbone.trunk.class_embedding.grad
         assert grad is not None
         grad *= 2
-    grads = gradients(model, case, mapping)
-    return result | grads | {"train/grad/logit_scale": grads["train/grad/logit_scale"][0]}
+    return result | gradients(model, case, mapping)
 
 
 def _category(case: Case) -> Category:
