@@ -34,7 +34,7 @@ from posebed.training.engine import make_optimizer
 from posezoo.blocks import heatmap
 from posezoo.blocks.adaptation import Supports, supports_of
 from posezoo.blocks.heatmap import FlipTest
-from posezoo.blocks.prompt_banks import PromptBanks, mean_over_shots, moved, prompts_at
+from posezoo.blocks.prompt_banks import PromptBanks, mean_of_seen, moved, prompts_at
 from posezoo.blocks.prompted_vit import PromptedConfig, PromptedHeatmaps
 from posezoo.blocks.support_variants import Samples, joined, varied
 
@@ -274,7 +274,7 @@ class SupportPrompts(ProtoPose):
     def start(self, samples: Samples) -> Tensor:
         with torch.no_grad():
             patches, _ = self.network.encoder(self.network.normalise(samples.image))
-        return mean_over_shots(*self.network.features_at(patches, samples.keypoints, self.size))
+        return mean_of_seen(*self.network.features_at(patches, samples.keypoints, self.size))
 
     def rows_of(self, category: Tensor) -> Tensor:
         return torch.arange(self.flip_test.index.shape[1], device=category.device).expand(len(category), -1)

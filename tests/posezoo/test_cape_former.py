@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from drawn_episodes import PADDED, SHOWN, SIDE, episodes
 from parity_adapters.case import allowed, different, drawn, weight
 from posebed.catalog import installed
 from posebed.contracts import Setting
@@ -27,7 +28,6 @@ from posezoo.cape_former import CapeFormer, Config
 CATALOG = installed()
 
 
-SIDE, SHOTS, SHOWN, PADDED = 64, 2, 4, 6
 CATEGORY = Category("blob", "blob", tuple("abcd"), limbs=((0, 1), (1, 2)))
 SETTING = Setting((SIDE, SIDE), PADDED, (CATEGORY,))
 SMALL = {
@@ -53,23 +53,6 @@ def built(name: str, setting: Setting = SETTING, **config: Any) -> TwoStage:
     for head in model.decoder.offsets:
         torch.nn.init.normal_(head[-1].weight, std=0.3)
     return model.eval()
-
-
-def episodes(count: int = 2, keypoints: int = PADDED) -> EpisodeBatch:
-    random = torch.Generator().manual_seed(1)
-    shown = (torch.arange(keypoints) < SHOWN).float()
-
-    def points(*shape: int) -> Keypoints:
-        return Keypoints(
-            torch.empty(*shape, PADDED, 2).uniform_(4, SIDE - 5, generator=random)[..., :keypoints, :],
-            shown.expand(*shape, -1).clone(),
-        )
-
-    def images(*shape: int) -> Tensor:
-        return torch.randint(0, 256, (*shape, 3, SIDE, SIDE), generator=random, dtype=torch.uint8)
-
-    rows = torch.zeros(count, dtype=torch.int64)
-    return EpisodeBatch(images(count), points(count), rows, rows, images(count, SHOTS), points(count, SHOTS))
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from drawn_episodes import PADDED, SHOWN, SIDE, episodes
 from posebed.catalog import installed
 from posebed.contracts import Setting
 from posebed.pose import EpisodeBatch, Keypoints
@@ -23,7 +24,6 @@ from posezoo.blocks.descriptions import Descriptions, Reader
 from posezoo.cape_x import CapeX, Config, released
 
 SPEC = installed().model("cape_x")
-SIDE, SHOWN, PADDED = 64, 4, 6
 NAMES = ("left_ear", "right_ear", "nose", "tail")
 CATEGORY = Category("cat", "cat", NAMES, limbs=((0, 2), (1, 2), (2, 3)))
 SETTING = Setting((SIDE, SIDE), PADDED, (CATEGORY, Category("bird", "bird", ("beak", "tail"))))
@@ -40,21 +40,6 @@ def built(setting: Setting = SETTING, **config: Any) -> CapeX:
 @pytest.fixture(scope="module")
 def model() -> CapeX:
     return built()
-
-
-def episodes(keypoints: int = PADDED, shots: int = 2) -> EpisodeBatch:
-    random = torch.Generator().manual_seed(1)
-    shown = (torch.arange(keypoints) < SHOWN).float()
-
-    def points(*shape: int) -> Keypoints:
-        xy = torch.empty(*shape, PADDED, 2).uniform_(4, SIDE - 5, generator=random)
-        return Keypoints(xy[..., :keypoints, :], shown.expand(*shape, -1).clone())
-
-    def images(*shape: int) -> Tensor:
-        return torch.randint(0, 256, (*shape, 3, SIDE, SIDE), generator=random, dtype=torch.uint8)
-
-    rows = torch.zeros(2, dtype=torch.int64)
-    return EpisodeBatch(images(2), points(2), rows, rows, images(2, shots), points(2, shots))
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from drawn_episodes import PADDED, SHOWN, SIDE, episodes
 from posebed.contracts import Setting
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.records import Category
@@ -18,7 +19,6 @@ from posezoo.blocks.token_convolution import TokenConvolution
 from posezoo.blocks.two_stage import Support
 from posezoo.pomnet import Config, POMNet
 
-SIDE, SHOTS, SHOWN, PADDED = 64, 2, 4, 6
 SETTING = Setting((SIDE, SIDE), PADDED, (Category("blob", "blob", tuple("abcd")),))
 SMALL = {
     "weights": "none",
@@ -41,20 +41,6 @@ def built(setting: Setting = SETTING, **config: Any) -> POMNet:
         if parameter.dim() > 1:  # the weights start so small that any two heatmaps look alike
             torch.nn.init.normal_(parameter, std=0.05 if name.startswith("relation") else 0.2)
     return model.eval()
-
-
-def episodes(keypoints: int = PADDED) -> EpisodeBatch:
-    random = torch.Generator().manual_seed(1)
-
-    def points(*shape: int) -> Keypoints:
-        xy = torch.empty(*shape, PADDED, 2).uniform_(4, SIDE - 5, generator=random)
-        return Keypoints(xy[..., :keypoints, :], (torch.arange(keypoints) < SHOWN).float().repeat(*shape, 1))
-
-    def images(*shape: int) -> Tensor:
-        return torch.randint(0, 256, (*shape, 3, SIDE, SIDE), generator=random, dtype=torch.uint8)
-
-    rows = torch.zeros(2, dtype=torch.int64)
-    return EpisodeBatch(images(2), points(2), rows, rows, images(2, SHOTS), points(2, SHOTS))
 
 
 @torch.no_grad()

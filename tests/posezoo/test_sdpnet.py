@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
+from drawn_episodes import PADDED, SHOWN, SIDE, episodes
 from posebed.contracts import Setting
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.records import Category
@@ -25,7 +26,6 @@ from posezoo.presets.mp100 import METHODS
 from posezoo.presets.mp100_ablations import SDPNET
 from posezoo.sdpnet import SPEC, Config, SDPNet
 
-SIDE, SHOTS, SHOWN, PADDED = 64, 2, 4, 6
 CATEGORY = Category("blob", "blob", tuple("abcd"))
 SMALL: dict[str, Any] = {
     "weights": "none",
@@ -56,21 +56,6 @@ def built(keypoints: int = PADDED, **overrides: Any) -> SDPNet:
     for head in model.refinement.offsets:
         nn.init.normal_(head.get_parameter("6.weight"), std=0.3)
     return model.eval()
-
-
-def episodes(shots: int = SHOTS, keypoints: int = PADDED) -> EpisodeBatch:
-    random = torch.Generator().manual_seed(1)
-    shown = (torch.arange(keypoints) < SHOWN).float()
-
-    def points(*shape: int) -> Keypoints:
-        xy = torch.empty(*shape, PADDED, 2).uniform_(4, SIDE - 5, generator=random)
-        return Keypoints(xy[..., :keypoints, :], shown.expand(*shape, -1).clone())
-
-    def images(*shape: int) -> Tensor:
-        return torch.randint(0, 256, (*shape, 3, SIDE, SIDE), generator=random, dtype=torch.uint8)
-
-    rows = torch.zeros(2, dtype=torch.int64)
-    return EpisodeBatch(images(2), points(2), rows, rows, images(2, shots), points(2, shots))
 
 
 @torch.no_grad()

@@ -105,7 +105,7 @@ def features_at(maps: Tensor, keypoints: Keypoints, size: tuple[int, int]) -> tu
     return features, inside & (keypoints.weight > 0)
 
 
-def mean_over_shots(features: Tensor, seen: Sequence[Tensor] | Tensor) -> Tensor:
+def mean_of_seen(features: Tensor, seen: Sequence[Tensor] | Tensor) -> Tensor:
     """(K, C) of features (S, K, C), over the supports that show a keypoint (S, K); 0 where none does."""
     weight = torch.as_tensor(seen).to(features.dtype)[..., None]
     return (features * weight).sum(0) / weight.sum(0).clamp(min=1)

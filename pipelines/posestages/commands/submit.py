@@ -63,7 +63,7 @@ def submit(file: Path, key: str, about: Mapping[str, Any]) -> Result:
         write_bytes(file.read_bytes(), kept)
     try:
         add({"submissions": {key: wanted}}, PARAMS)
-    except Exception:
+    except BaseException:  # an interrupt, too: the file would take the name
         if new:
             remove(kept)
         raise
