@@ -62,8 +62,8 @@ def _cleared(leftover: Leftover, dry_run: bool) -> Cleared:
 
 
 def lines(cleared: Iterable[Cleared], dry_run: bool) -> Iterator[str]:
-    """A line per kind with number and size; before it one for each that could not be removed, or, where none was to be,
-    for each."""
+    """A line per kind, sorted, with number and size; before it one for each that could not be removed, or, where none
+    was to be, for each."""
     kinds: defaultdict[str, list[Cleared]] = defaultdict(list)
     for one in cleared:
         if one.failed:
@@ -72,7 +72,7 @@ def lines(cleared: Iterable[Cleared], dry_run: bool) -> Iterator[str]:
             if dry_run:
                 yield f"  {one.name}{_size(one.size)}"
             kinds[one.kind].append(one)
-    for kind, those in kinds.items():
+    for kind, those in sorted(kinds.items()):  # machines that share a folder clear it in any order
         sizes = [one.size for one in those if one.size is not None]
         yield f"{kind}: {len(those)}{_size(sum(sizes) if sizes else None)}"
 

@@ -310,5 +310,5 @@ def test_the_caches_of_a_clusters_machines_are_cleared(project: Path, tmp_path: 
         assert named.returncode == 0, named.stderr
         assert cached.is_file() and named.stdout.count(str(cached)) == 1
         done = posebed_process("gc")
-        assert (done.returncode, done.stdout) == (0, "unfinished files: 1, 0.0 MB\ncached contents: 1, 0.0 MB\n")
+        assert (done.returncode, done.stdout) == (0, "cached contents: 1, 0.0 MB\nunfinished files: 1, 0.0 MB\n")
     assert not cached.exists() and not (tmp_path / "cache/.work.0123456789abcdef.part").exists()
