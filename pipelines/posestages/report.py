@@ -23,6 +23,7 @@ from posebed.reporting.paper_tables import papers
 from posebed.reporting.site import PICTURED, SHOWN, DataProblems, write_report
 from posebed.reporting.terminal import headlines_text, print_headlines
 from posebed.scoring.common_ground import tables_at
+from posebed.scoring.held_out import held_out
 from posebed.scoring.result import RESULT_FILE, Result, read_result
 from posebed.scoring.search_result import SEARCH_FILE, SearchResult
 from posestages import stage_times
@@ -119,7 +120,7 @@ def _computed(params: Params) -> Headlines:
     tables = {result.key: tables_of(result, run_folder(result.key)) for result in results}
     specs = [*usable_metrics(catalog_here(params))[0].values()]
     grounds = ground_sections(results, tables_at(tables), None, params.scoring, specs)
-    return headlines_of(grounds, tables_by_protocol(results), {})
+    return headlines_of(grounds, tables_by_protocol(results), {}, held_out(results, params.scoring))
 
 
 def made_from(params: Params) -> dict[str, str]:

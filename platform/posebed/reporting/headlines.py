@@ -1,5 +1,5 @@
-"""What the report starts with, as numbers: of each common ground, and of each protocol with runs that stand on none,
-the runs with their headline number, and what is sure of them.
+"""What the report starts with, as numbers: the methods over held-out categories; and of each common ground, and of each
+protocol with runs that stand on none, the runs with their headline number; and what is sure of them.
 
 The tables are kept beside the page, so that they can be printed without resampling. How they look in a terminal is left
 to ``reporting.terminal``.
@@ -15,7 +15,9 @@ from posebed.config import Section, read_section
 from posebed.files import Kind, write_json
 from posebed.reporting.common_ground import GroundSection
 from posebed.reporting.compare import Table
+from posebed.reporting.held_out import cautions, sure, title
 from posebed.reporting.sure import what_is_sure
+from posebed.scoring.held_out import Held, HeldOut
 from posebed.scoring.paired import HEADLINE
 from posebed.scoring.result import Result, result_text
 from posebed.scoring.search_result import SearchResult, search_text
@@ -26,7 +28,7 @@ HEADLINES_FILE = "results.json"
 
 
 class HeadlineRow(Section):
-    """One run."""
+    """One run, or one method over held-out categories."""
 
     run: str
     family: str
@@ -62,12 +64,41 @@ class Headlines(Section):
     """By the keys of runs and searches sha256 of their result.json and search.json."""
 
 
-def headlines_of(grounds: Iterable[GroundSection], tables: Iterable[Table], made_from: Mapping[str, str]) -> Headlines:
-    """The tables of the grounds, and after them those of the protocols of which a run stands on no ground."""
-    first = [*grounds]
-    on_ground = {run.key for ground in first for run in ground.runs}
-    elsewhere = [table for table in tables if any(row.result.key not in on_ground for row in table.rows)]
-    return Headlines(tables=(*map(_of_ground, first), *map(_of_protocol, elsewhere)), made_from=dict(made_from))
+def headlines_of(
+    grounds: Iterable[GroundSection],
+    tables: Iterable[Table],
+    made_from: Mapping[str, str],
+    held: Iterable[HeldOut] = (),
+) -> Headlines:
+    """The tables over held-out categories, which stand for those of their runs alone; then those of the grounds, and
+    after them those of the protocols of which a run stands on no ground."""
+    over = [*held]
+    joined = {run.key for table in over for method in table.methods for run in method.runs}
+    first = [ground for ground in grounds if any(run.key not in joined for run in ground.runs)]
+    shown = joined | {run.key for ground in first for run in ground.runs}
+    elsewhere = [table for table in tables if any(row.result.key not in shown for row in table.rows)]
+    found = (*map(_of_held, over), *map(_of_ground, first), *map(_of_protocol, elsewhere))
+    return Headlines(tables=found, made_from=dict(made_from))
+
+
+def _of_held(table: HeldOut) -> HeadlineTable:
+    intervals = any(method.low is not None for method in table.methods)
+    return HeadlineTable(
+        title=title(table),
+        metric=table.metric,
+        note=("95 % intervals resample categories and seeds. " if intervals else "") + cautions(table),
+        rows=tuple(_method_row(table, method) for method in table.methods),
+        sure=sure(table),
+    )
+
+
+def _method_row(table: HeldOut, method: Held) -> HeadlineRow:
+    about = {"run": method.name, "family": table.task.replace("_", "-"), "value": method.value}
+    seeds = min(len(run.seeds) for run in method.runs)
+    submitted = all(run.submitted for run in method.runs)
+    return HeadlineRow(
+        **about, submitted=submitted, seeds=seeds, spread=method.spread, low=method.low, high=method.high
+    )
 
 
 def _of_ground(ground: GroundSection) -> HeadlineTable:

@@ -186,7 +186,7 @@ def write_report(
         write_lines(name, lines, folder)
     write_figures(drawn, folder)
     write_json(results, searches, tracked or {}, compared, comparisons, folder / "report.json")
-    write_headlines(headlines_of(grounds, compared, made_from(results, searches)), folder)
+    write_headlines(headlines_of(grounds, compared, made_from(results, searches), held), folder)
     return folder / "index.html"
 
 

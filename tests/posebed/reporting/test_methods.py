@@ -11,9 +11,11 @@ from xml.etree import ElementTree
 import pytest
 
 from posebed.config import ScoringConfig
-from posebed.reporting.held_out import cautions, sure
+from posebed.reporting.headlines import read_headlines
+from posebed.reporting.held_out import cautions, sure, title
 from posebed.reporting.learning_curves import learning_curves
 from posebed.reporting.site import write_report
+from posebed.reporting.terminal import headlines_text
 from posebed.scoring.held_out import held_out
 from posebed.scoring.result import Result
 
@@ -51,6 +53,22 @@ def test_the_page_shows_methods_over_held_out_categories(folds: list[Result], tm
         lines = {line["method"]: line for line in csv.DictReader(file)}
     assert float(lines["good"]["p corrected"]) == pytest.approx(2 * 2**-8) and lines["floor"]["p"] == ""
     assert lines["good"]["categories won"] == "8" and float(lines["good"]["animal0"]) == pytest.approx(0.6)
+
+
+def test_methods_over_held_out_categories_are_printed_instead_of_a_table_for_each_category(
+    folds: list[Result], result: Make, tmp_path: Path
+):
+    alone = result("alone", 0.7, data="plants")
+    write_report([*folds, alone], [], [], tmp_path)
+    methods, others = read_headlines(tmp_path).tables
+    [table] = held_out(folds, ScoringConfig())
+    assert [(row.run, row.family, row.seeds) for row in methods.rows] == [
+        (method.name, "category-agnostic", 2) for method in table.methods
+    ]
+    assert [row.run for row in others.rows] == ["alone"]
+    text = headlines_text(read_headlines(tmp_path), 80)
+    assert text.startswith(title(table)) and sure(table) in text
+    assert cautions(table) in " ".join(text.split())
 
 
 def test_few_categories_say_that_nothing_can_be_sure(folds: list[Result]):
