@@ -300,7 +300,7 @@ def ablate(
 def curve(
     run: Annotated[str, typer.Argument(help="Key of the run that the curve goes through.")],
     shots: Annotated[
-        str | None, typer.Option(help="Numbers of supports to ask its weights with, such as 1,3,5,10; 0 for none.")
+        str | None, typer.Option(help="Numbers of supports to ask its weights with, such as 1,3,5,10.")
     ] = None,
     train_images: Annotated[
         str | None, typer.Option(help="Numbers of training pictures per category to train with, such as 5,10,20.")

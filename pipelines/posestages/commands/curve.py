@@ -38,7 +38,8 @@ def curve_entries(params: Params, catalog: Catalog, key: str, shots: Sequence[in
 
     Raises:
         LookupError: there is no such run.
-        ValueError: the run cannot be asked with so many supports, or trained on no picture.
+        ValueError: the run cannot be asked with so many supports, or trained on no picture; or no number is another one
+            than its own.
     """
     run = entry("runs", params.runs, key)
     split = params.splits[run.split]
@@ -49,7 +50,10 @@ def curve_entries(params: Params, catalog: Catalog, key: str, shots: Sequence[in
         experiment = decide(params, key, run.seeds[0], catalog, split_folder(run.split), pack_folder(run.pack))
         _must_answer(experiment, shots)
         points += [_with_shots(key, run, split, number, experiment) for number in shots if number != experiment.shots]
-    return merged(*(_reusing(params, point) for point in points if point))
+    points = [point for point in points if point]
+    if not points:
+        raise ValueError(f"a curve must have another number than that of {key} itself, but was given no other")
+    return merged(*(_reusing(params, point) for point in points))
 
 
 def _must_answer(experiment: Experiment, shots: Sequence[int]) -> None:

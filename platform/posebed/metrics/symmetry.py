@@ -87,20 +87,22 @@ class _Sides:
 
 
 def measure(p: Predictions) -> Callable[[Units], Statistic]:
-    """SPE and the forgiven PCK of resampled units; nan where these hold no pair."""
+    """SPE of resampled units, nan where none of their pairs is judged, and the forgiven PCK, nan where the table holds
+    no pair."""
     sides, asked = _Sides.of(p), p.predicted
-    # (N, 4 + T): pairs that are confused, judged, and that count; queries; and PCK.
-    columns = [sides.nearer(p).sum(1), sides.judged.sum(1), sides.both.sum(1), np.ones(len(p))]
+    # (N, 3 + T): keypoints that are confused, and judged; queries; and PCK.
+    columns = [sides.nearer(p).sum(1), sides.judged.sum(1), np.ones(len(p))]
     values = np.concatenate([np.stack(columns, 1), sides.forgiven(p)], axis=1)
+    paired = bool(sides.both[asked].any())
 
     def of(units: Units) -> Statistic:
         sums = np.zeros((units.row.max() + 1, values.shape[1]))
         np.add.at(sums, units.row[asked], values[asked])
 
         def statistic(weights: np.ndarray) -> np.ndarray:
-            nearer, judged, both, queries, *right = (weights.T @ sums).T
+            nearer, judged, queries, *right = (weights.T @ sums).T
             with np.errstate(invalid="ignore"):
-                means = [np.where(both > 0, total / queries, np.nan) for total in right]
+                means = [total / queries if paired else np.full(len(total), np.nan) for total in right]
                 return np.stack([nearer / judged, *means], axis=1)
 
         return statistic

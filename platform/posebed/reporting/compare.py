@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import ndtr
 
+from posebed.listing import counted
 from posebed.reporting.formats import mean
 from posebed.scoring.result import PairError, Result, Score
 from posebed.scoring.sign_flips import LEVEL, holm
@@ -165,13 +166,13 @@ def signs(scores: Sequence[Score]) -> np.ndarray:
 
     Sure means that neither their 95 % intervals over images nor those over categories overlap, and that a normal test
     with the standard errors of these intervals, which takes the runs for independent, has p of at most 0.05 corrected
-    for all pairs (Holm).
+    for all pairs (Holm). Intervals of one point each say nothing.
     """
     low, high = np.array([_low(s) for s in scores]), np.array([_high(s) for s in scores])
     value, variance = np.array([s.value for s in scores]), ((high - low) / _WIDTH) ** 2
     a, b = np.triu_indices(len(scores), 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.nan_to_num((value[a] - value[b]) / np.sqrt(variance[a] + variance[b]), posinf=np.inf, neginf=-np.inf)
+        z = np.nan_to_num((value[a] - value[b]) / np.sqrt(variance[a] + variance[b]), posinf=0, neginf=0)
     sure = (holm(2 * ndtr(-np.abs(z))) <= LEVEL) & ((low[a] > high[b]) | (high[a] < low[b]))
     found = np.zeros((len(scores), len(scores)), np.int8)
     found[a, b] = np.where(sure, np.sign(z), 0)
@@ -193,17 +194,17 @@ def summary(tables: Sequence[Table]) -> tuple[str, str]:
     results = [row.result for table in tables for row in table.rows]
     runs = [result for result in results if not result.submitted]
     others = len(results) - len(runs)
-    submitted = f" and {_counted(others, 'submission')}" if others else ""
+    submitted = f" and {counted(others, 'submission')}" if others else ""
     first = (
-        f"{_counted(len(runs), 'run')} of {_counted(len({r.model for r in runs}), 'model')}{submitted} "
-        f"under {_counted(len(tables), 'protocol')}."
+        f"{counted(len(runs), 'run')} of {counted(len({r.model for r in runs}), 'model')}{submitted} "
+        f"under {counted(len(tables), 'protocol')}."
     )
     leaders: dict[str, list[str]] = {}
     for table in tables[:LEADERS]:
         leaders.setdefault(table.protocol.headline, []).append(_leader(table))
     sentences = [f"Highest {headline}: {'; '.join(of)}." for headline, of in leaders.items()]
     further = len(tables) - LEADERS
-    return first, " ".join([*sentences, f"{_counted(further, 'more protocol')} below."] if further > 0 else sentences)
+    return first, " ".join([*sentences, f"{counted(further, 'more protocol')} below."] if further > 0 else sentences)
 
 
 def _leader(table: Table) -> str:
@@ -212,12 +213,8 @@ def _leader(table: Table) -> str:
     level = [row.result.key for row, sign in zip(others, table.signs[0, 1:], strict=True) if not sign]
     if not level:
         return words
-    names = level[0] if len(level) == 1 else _counted(len(level), "other run")
+    names = level[0] if len(level) == 1 else counted(len(level), "other run")
     return f"{words} (not separated from {names})"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def by_category(table: Table, metric: str) -> dict[str, list[float | None]]:

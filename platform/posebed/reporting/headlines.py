@@ -83,10 +83,11 @@ def headlines_of(
 
 def _of_held(table: HeldOut) -> HeadlineTable:
     intervals = any(method.low is not None for method in table.methods)
+    resampled = ["95 % intervals resample categories and seeds."] if intervals else []
     return HeadlineTable(
         title=title(table),
         metric=table.metric,
-        note=("95 % intervals resample categories and seeds. " if intervals else "") + cautions(table),
+        note=" ".join([*resampled, cautions(table), *table.left_out]),
         rows=tuple(_method_row(table, method) for method in table.methods),
         sure=sure(table),
     )
@@ -121,7 +122,7 @@ def _of_protocol(table: Table) -> HeadlineTable:
     return HeadlineTable(
         title=table.protocol.title() + _shots(dict(table.protocol.measured)),
         metric=table.protocol.headline,
-        note="95 % intervals resample images.",
+        note=f"95 % intervals resample {'seeds and ' if any(len(run.seeds) > 1 for run in runs) else ''}images.",
         rows=tuple(_row(run, s.value, s.spread, s.low, s.high) for run, s in zip(runs, scores, strict=True)),
         sure=what_is_sure(
             [run.key for run in runs],

@@ -59,6 +59,8 @@ class LearningCurves:
     """What the intervals resample."""
     methods: tuple[CurveOf, ...]
     figure: Figure
+    left_out: tuple[str, ...]
+    """A sentence for each run at whose number another one of its method stands."""
 
     @property
     def places(self) -> list[int]:
@@ -87,18 +89,22 @@ _ALONG: dict[str, Callable[[Result], int | None]] = {"shots": _shots, "records":
 
 def _groups(
     results: Sequence[Result], unit: str, along: Callable[[Result], int | None]
-) -> list[dict[str, dict[int, Result]]]:
-    """For each protocol, apart from what runs along the curve, method to number to run."""
-    groups: dict[tuple[object, ...], dict[_Key, list[tuple[int, Result]]]] = defaultdict(lambda: defaultdict(list))
+) -> list[dict[str, dict[int, list[Result]]]]:
+    """For each protocol, apart from what runs along the curve, method to number to runs."""
+    groups: dict[tuple[object, ...], dict[_Key, dict[int, list[Result]]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(list))
+    )
     for result in sorted(results, key=lambda r: r.key):
         at = along(result)
         if at is not None:
             headline = headline_of(result)
             protocol = sorted((name, value) for name, value in result.protocol.items() if name != unit)
-            # Names of categories say that the test is the same.
-            where = (result.provenance.data_hash, result.task, *protocol, headline.metric, *sorted(result.by_category))
+            # Categories say that the test is the same, which with other supports has other episodes; and else numbers.
+            same = () if unit == "shots" else (result.queries, result.images, result.instances)
+            categories = sorted(result.by_category)
+            where = (result.provenance.data_hash, result.task, *protocol, headline.metric, *same, *categories)
             key = (result.method or result.key, result.trained_on if unit == "shots" else None)
-            groups[*where, headline.definition][key].append((at, result))
+            groups[*where, headline.definition][key][at].append(result)
     return [_named(methods) for methods in groups.values()]
 
 
@@ -106,26 +112,34 @@ _Key = tuple[str, int | None]
 """A method, and of curves against shots the number of records that its runs were trained on."""
 
 
-def _named(methods: Mapping[_Key, Sequence[tuple[int, Result]]]) -> dict[str, dict[int, Result]]:
-    """Those of the methods that have several points, none of them twice."""
-    curves = {key: dict(points) for key, points in methods.items() if len({at for at, _ in points}) == len(points) > 1}
+def _named(methods: Mapping[_Key, dict[int, list[Result]]]) -> dict[str, dict[int, list[Result]]]:
+    """Those of the methods that have several points."""
+    curves = {key: points for key, points in methods.items() if len(points) > 1}
     times = Counter(name for name, _ in curves)
     return {name if times[name] == 1 else f"{name}, {records} records": of for (name, records), of in curves.items()}
 
 
-def _curves(unit: str, methods: Mapping[str, Mapping[int, Result]]) -> LearningCurves | None:
+def _curves(unit: str, methods: Mapping[str, Mapping[int, Sequence[Result]]]) -> LearningCurves | None:
     if not methods:
         return None
     curves = [
-        CurveOf(name, {at: Point(points[at], headline_of(points[at])) for at in sorted(points)})
+        CurveOf(name, {at: Point(points[at][0], headline_of(points[at][0])) for at in sorted(points)})
         for name, points in methods.items()
+    ]
+    one = unit.removesuffix("s")
+    left_out = [
+        f"{other.key} is left out, since {first.key} of the same method stands at {counted(at, one)}."
+        for points in methods.values()
+        for at, (first, *others) in sorted(points.items())
+        for other in others
     ]
     curves.sort(key=lambda curve: (-[*curve.points.values()][-1].score.value, curve.name))
     first = next(iter(curves[0].points.values()))
     over = "images" if first.score.low_categories is None else "categories"
     seeds = any(point.score.spread is not None for curve in curves for point in curve.points.values())
     over = f"seeds and {over}" if seeds else over
-    where = f"{first.run.data}, {len(first.run.by_category)} categories"
+    number = len(first.run.by_category)
+    where = f"{first.run.data}, {number} categor{'y' if number == 1 else 'ies'}"
     shots = f", {first.run.protocol['shots']}-shot" if unit != "shots" and "shots" in first.run.protocol else ""
     told = f", told {first.run.protocol['told']}" if "told" in first.run.protocol else ""
     metric = first.score.metric
@@ -136,6 +150,7 @@ def _curves(unit: str, methods: Mapping[str, Mapping[int, Result]]) -> LearningC
         over=over,
         methods=tuple(curves),
         figure=_figure(unit, metric, over, curves),
+        left_out=tuple(left_out),
     )
 
 

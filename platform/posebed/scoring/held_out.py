@@ -16,7 +16,7 @@ import numpy as np
 from posebed.config import ScoringConfig
 from posebed.scoring.intervals import interval, member_weights
 from posebed.scoring.result import Result, Score
-from posebed.scoring.sign_flips import LEVEL, against
+from posebed.scoring.sign_flips import DIGITS, LEVEL, against
 
 Unit = tuple[str, str]
 """Hash of the test episodes, empty outside of episodes; and the category's name there."""
@@ -99,6 +99,8 @@ def _headline(result: Result) -> Score:
 
 def _table(methods: Mapping[str, Sequence[Result]], scoring: ScoringConfig) -> HeldOut | None:
     known, left_out = _disjoint(methods)
+    known, few = _overlapping(known)
+    left_out += few
     if not known:
         return None
     first = next(iter(methods[next(iter(known))]))
@@ -109,12 +111,13 @@ def _table(methods: Mapping[str, Sequence[Result]], scoring: ScoringConfig) -> H
     for unit in every:
         if lacking := [name for name, of in known.items() if unit not in of]:
             left_out.append(f"{name_of[unit]} is left out, since {lacking[0]} has no run that tests it alike.")
-    if not common:
-        return None
     values = {name: [_of_seeds(of[unit], unit, headline.metric) for unit in common] for name, of in known.items()}
     order = sorted(values, key=lambda name: (-_mean(values[name]), name))
     resamples = _resampled([values[name] for name in order], scoring)
-    held = [_held(name, known[name], values[name], _interval(resamples, place)) for place, name in enumerate(order)]
+    held = [
+        _held(name, [known[name][unit] for unit in common], values[name], _interval(resamples, place))
+        for place, name in enumerate(order)
+    ]
     means = np.array([[seeds.mean() for seeds in values[name]] for name in order]).T
     floor = next((place for place, method in enumerate(held) if method.floor), None)
     return HeldOut(
@@ -134,19 +137,52 @@ def _table(methods: Mapping[str, Sequence[Result]], scoring: ScoringConfig) -> H
 
 def _disjoint(methods: Mapping[str, Sequence[Result]]) -> tuple[dict[str, dict[Unit, Result]], list[str]]:
     """Of each method that holds out something else in every run, its units and the runs that test them; and a sentence
-    for each method that tests one unit twice, but not all: runs that test the same belong to a learning curve."""
+    for each other method of which some runs do."""
     known: dict[str, dict[Unit, Result]] = {}
     left_out: list[str] = []
-    for name, runs in methods.items():
+    for name, every in methods.items():
+        runs = _largest(every)
         tested = [_units(run) for run in runs]
         times = Counter(unit for units in tested for unit in units)
         twice = next((unit for unit, number in times.items() if number > 1), None)
-        if twice is None and len(runs) > 1:
+        models = sorted({run.model for run in runs})
+        if len(models) > 1:
+            left_out.append(
+                f"{name} is left out, since its runs must be of one model, but are of {' and '.join(models)}."
+            )
+        elif twice is None and len(runs) > 1:
             known[name] = {unit: run for run, units in zip(runs, tested, strict=True) for unit in units}
         elif len({frozenset(units) for units in tested}) > 1 and twice is not None:
             keys = [run.key for run, units in zip(runs, tested, strict=True) if twice in units]
             left_out.append(f"{name} is left out, since {keys[0]} and {keys[1]} both test {twice[1]}.")
     return known, left_out
+
+
+def _largest(runs: Sequence[Result]) -> list[Result]:
+    """Of runs that test the same and were trained on different numbers of records, which make a learning curve, those
+    with most."""
+    most: defaultdict[frozenset[Unit], int] = defaultdict(int)
+    for run in runs:
+        most[frozenset(_units(run))] = max(most[frozenset(_units(run))], run.trained_on or 0)
+    return [run for run in runs if (run.trained_on or 0) == most[frozenset(_units(run))]]
+
+
+def _overlapping(known: Mapping[str, dict[Unit, Result]]) -> tuple[dict[str, dict[Unit, Result]], list[str]]:
+    """As many of the methods, those with most units first, as have half of the first one's units in common; and a
+    sentence for each other."""
+    chosen: dict[str, dict[Unit, Result]] = {}
+    left_out: list[str] = []
+    ordered = sorted(known, key=lambda name: -len(known[name]))
+    common = set(known[ordered[0]]) if ordered else set()
+    for name in ordered:
+        if 2 * len(common & known[name].keys()) >= len(known[ordered[0]]):
+            chosen[name], common = known[name], common & known[name].keys()
+        else:
+            left_out.append(
+                f"{name} is left out, since of the {len(known[ordered[0]])} categories of {ordered[0]} half must be "
+                f"tested by all methods, but {len(common & known[name].keys())} would be."
+            )
+    return {name: chosen[name] for name in known if name in chosen}, left_out
 
 
 def _units(result: Result) -> list[Unit]:
@@ -192,9 +228,9 @@ def _interval(resamples: np.ndarray, place: int) -> tuple[float | None, float | 
 
 
 def _held(
-    name: str, units: Mapping[Unit, Result], values: Sequence[np.ndarray], ends: tuple[float | None, float | None]
+    name: str, tested: Sequence[Result], values: Sequence[np.ndarray], ends: tuple[float | None, float | None]
 ) -> Held:
-    runs = {run.key: run for run in units.values()}
+    runs = {run.key: run for run in sorted(tested, key=lambda run: run.key)}
     seeds = {len(of_unit) for of_unit in values}
     spread = float(np.std(np.mean(values, axis=0), ddof=1)) if len(seeds) == 1 and min(seeds) > 1 else None
     first = next(iter(runs.values()))
@@ -212,6 +248,6 @@ def _above(
     for i, place in enumerate(places):
         difference = values[:, place] - values[:, floor]
         low, high = interval(resamples[:, place] - resamples[:, floor])
-        wins = int((difference > 0).sum())
+        wins = int((np.round(difference, DIGITS) > 0).sum())
         above[place] = Above(float(difference.mean()), low, high, wins, float(p[i]), float(corrected[i]))
     return above

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import stdtr
 
 from posebed.config import ScoringConfig
 from posebed.contracts import Metric, MetricSpec, Statistic, Units
@@ -24,7 +24,7 @@ from posebed.scoring.intervals import interval, member_weights, resampled
 from posebed.scoring.measuring import mean_statistic, measured_by, offers, value_of
 from posebed.scoring.power import detectable
 from posebed.scoring.result import Result
-from posebed.scoring.sign_flips import LEVEL, holm, sign_flip_p
+from posebed.scoring.sign_flips import DIGITS, LEVEL, holm, sign_flip_p
 
 HEADLINE = 0
 """Place of the metric by which runs are ordered."""
@@ -32,7 +32,7 @@ HEADLINE = 0
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its 95 % interval, resampling members and categories; where there is one category, there is no
+    """A number and its 95 % interval, resampling members and categories; where one category has a value, there is no
     interval."""
 
     value: float
@@ -68,14 +68,14 @@ class Comparison:
     by_category: np.ndarray
     """(C, R, M)"""
     resamples: np.ndarray
-    """(B, R, M); empty where there is one category."""
+    """(B, R, M); empty where there is one category, nan where fewer than two have a value."""
     p: np.ndarray
     """(R, R) of the differences in the headline over categories, corrected for all pairs; nan where there is nothing to
     test."""
     wins: np.ndarray
     """(R, R) number of categories in which the run of the row beats that of the column: where its headline over the
-    category's queries is surely higher. By a normal test of the paired difference, whose units are images, corrected
-    for all pairs and categories."""
+    category's queries is surely higher. By Student's test of the paired difference, whose units are images, corrected
+    for all pairs and categories; n images allow no p below 2 / 2^n."""
     hardest: np.ndarray
     """Rows of the queries by the mean headline over the runs, lowest first; of equal ones that with the larger mean
     NME. Each record once, those without a keypoint that counts never."""
@@ -132,7 +132,7 @@ def with_p(estimate: Estimate, p: float) -> Estimate:
 
 
 def _estimate(value: float, resamples: np.ndarray) -> Estimate:
-    low, high = interval(resamples) if len(resamples) else (None, None)
+    low, high = interval(resamples) if np.isfinite(resamples).any() else (None, None)
     return Estimate(float(value), low, high)
 
 
@@ -206,7 +206,8 @@ def compared(answers: Answers, scoring: ScoringConfig, specs: Sequence[MetricSpe
         rng = np.random.default_rng(scoring.seed)
         drawing = rng.spawn(1)[0]
         drawn = resampled(every_member, len(present), scoring.resamples, rng)
-        resamples = _of_runs(drawn, [len(run) for run in members], drawing)
+        resamples = _of_runs(drawn, [len(run) for run in members], drawing)[:, order]
+        resamples[:, np.isfinite(by_category).sum(0) < 2] = np.nan  # nothing to draw from
     headline = np.array([np.mean([of_queries for _, of_queries in run], axis=0) for run in measured])
     error = np.mean([np.mean([nme(table) for table in tables], axis=0) for tables in answers.tables], axis=0)
     return Comparison(
@@ -216,7 +217,7 @@ def compared(answers: Answers, scoring: ScoringConfig, specs: Sequence[MetricSpe
         values=values[order],
         spreads=np.array([_spread(np.array([of(whole)[0] for of in members[i]])) for i in order]),
         by_category=by_category,
-        resamples=resamples[:, order],
+        resamples=resamples,
         p=_corrected(_with_value(by_category[:, :, HEADLINE]), scoring.seed),
         wins=_wins(headline[order], category, queries.image),
         hardest=_hardest(queries, headline.mean(0), error),
@@ -253,10 +254,14 @@ def _corrected(values: np.ndarray, seed: int) -> np.ndarray:
 def _wins(headline: np.ndarray, category: np.ndarray, image: np.ndarray) -> np.ndarray:
     """``Comparison.wins`` from the headline (R, N) of every query."""
     a, b = np.triu_indices(len(headline), 1)
-    z = np.stack([_standardised(headline[:, category == c], image[category == c]) for c in np.unique(category)])
-    sure = holm(2 * ndtr(-np.abs(z[:, a, b])).ravel()).reshape(len(z), -1) <= LEVEL
+    among = [category == c for c in np.unique(category)]
+    t = np.stack([_standardised(headline[:, rows], image[rows])[a, b] for rows in among])
+    images = np.array([[len(np.unique(image[rows]))] for rows in among])
+    # Few images may differ by the same by accident, which leaves no spread to compare with.
+    p = np.maximum(2 * stdtr(np.maximum(images - 1, 1), -np.abs(t)), 2.0 ** (1 - images))
+    sure = holm(p.ravel()).reshape(p.shape) <= LEVEL
     won = np.zeros((len(headline), len(headline)), int)
-    won[a, b], won[b, a] = (sure & (z[:, a, b] > 0)).sum(0), (sure & (z[:, a, b] < 0)).sum(0)
+    won[a, b], won[b, a] = (sure & (t > 0)).sum(0), (sure & (t < 0)).sum(0)
     return won
 
 
@@ -274,7 +279,7 @@ def _standardised(values: np.ndarray, image: np.ndarray) -> np.ndarray:
     squares = np.maximum(own[:, None] + own - 2 * products, 0)
     error = np.sqrt(squares * len(images) / (len(images) - 1)) / len(unit)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.nan_to_num((mean[:, None] - mean) / error, posinf=np.inf, neginf=-np.inf)
+        return np.nan_to_num(np.round(mean[:, None] - mean, DIGITS) / error, posinf=np.inf, neginf=-np.inf)
 
 
 def _hardest(queries: Predictions, headline: np.ndarray, error: np.ndarray) -> np.ndarray:

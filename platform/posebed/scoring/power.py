@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from scipy.stats import t
 
-from posebed.scoring.sign_flips import EXACT, LEVEL, sign_flip_p, smallest_p
+from posebed.scoring.sign_flips import LEVEL, sign_flip_p, smallest_p
 
 POWER = 0.8
 """Chance with which such a difference is found."""
@@ -30,13 +29,9 @@ def detectable(deviation: np.ndarray, categories: int, tests: int, seeds: np.nda
 
 @cache
 def effect_size(categories: int, level: float) -> float | None:
-    """The mean over the standard deviation of normal differences that the test finds at a level: by trials, or where
-    flips are drawn, by Student's t, which is close to it there."""
+    """The mean over the standard deviation of normal differences that the test finds at a level: by trials."""
     if smallest_p(categories) > level or categories < 2:
         return None
-    if categories > EXACT:
-        free = categories - 1
-        return float((t.ppf(1 - level / 2, free) + t.ppf(POWER, free)) / np.sqrt(categories))
     noise = np.random.default_rng(0).normal(size=(categories, _TRIALS))
     low, high = 0.0, 8.0
     for _ in range(_STEPS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata, studentized_range
 
-from posebed.scoring.sign_flips import LEVEL
+from posebed.scoring.sign_flips import DIGITS, LEVEL
 
 
 def average_ranks(values: np.ndarray) -> np.ndarray:
@@ -14,7 +14,7 @@ def average_ranks(values: np.ndarray) -> np.ndarray:
     Args:
         values: (C, R); higher is better.
     """
-    return rankdata(-values, axis=1).mean(0)
+    return rankdata(-np.round(values, DIGITS), axis=1).mean(0)
 
 
 def critical_difference(runs: int, categories: int) -> float:

@@ -144,7 +144,13 @@ def scores_of(members: Sequence[Measures], scoring: ScoringConfig) -> list[Score
     if len(first.categories) > 1:
         statistics = [m.of_categories for m in members]
         by_categories = hierarchical(statistics, len(first.categories), scoring.resamples, rng)
+        by_categories[:, _with_value(statistics, len(first.categories)) < 2] = np.nan  # nothing to draw from
     return _scores(first.metrics, np.array([m.values for m in members]), by_images, by_categories)
+
+
+def _with_value(statistics: Sequence[Statistic], categories: int) -> np.ndarray:
+    """(M,) number of categories in which every member has a value."""
+    return np.all([np.isfinite(statistic(np.eye(categories))) for statistic in statistics], axis=0).sum(0)
 
 
 def _beside(statistics: Sequence[Statistic]) -> Statistic:
@@ -164,7 +170,8 @@ def _scores(
         if not np.isfinite(values[:, i]).all():
             continue
         low, high = interval(by_images[:, i])
-        low_categories, high_categories = (None, None) if by_categories is None else interval(by_categories[:, i])
+        over = None if by_categories is None or np.isnan(by_categories[:, i]).all() else by_categories[:, i]
+        low_categories, high_categories = (None, None) if over is None else interval(over)
         scores.append(
             Score(
                 metric=metric.name,

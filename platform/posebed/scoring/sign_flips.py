@@ -15,10 +15,14 @@ LEVEL = 0.05
 """Corrected p up to which a difference is called sure."""
 EXACT = 24
 """Categories up to which all flips are counted."""
-DRAWN = 9_999
+DRAWN = 2_000
 """Flips that are drawn where there are more categories."""
+DIGITS = 12
+"""Digits behind the point that a difference has; further ones are rounding."""
 _CHUNK = 1024
 """Pairs at a time."""
+_SLICE = 100
+"""Drawn flips at a time."""
 
 
 def sign_flip_p(differences: np.ndarray, *, two_sided: bool = True, seed: int = 0) -> np.ndarray:
@@ -29,6 +33,7 @@ def sign_flip_p(differences: np.ndarray, *, two_sided: bool = True, seed: int = 
         two_sided: whether a mean below 0 counts as well; else only one above 0 does.
         seed: of the flips that are drawn beyond ``EXACT`` categories.
     """
+    differences = np.round(differences, DIGITS)
     observed = differences.sum(0)
     if two_sided:
         differences, observed = differences * np.where(observed < 0, -1, 1), np.abs(observed)
@@ -62,19 +67,38 @@ def _sums(differences: np.ndarray) -> np.ndarray:
 
 
 def _drawn(differences: np.ndarray, least: np.ndarray, seed: int) -> np.ndarray:
-    """(P,) share of drawn flips whose sum is at least ``least``, what was observed being one of them."""
-    rng, hits = np.random.default_rng(seed), np.ones(len(least))
-    for start in range(0, DRAWN, 1000):
-        flips = rng.choice([-1.0, 1.0], (min(1000, DRAWN - start), len(differences)))
-        hits += (flips @ differences >= least).sum(0)
-    return hits / (DRAWN + 1)
+    """(P,) share of all flips whose sum is at least ``least``, estimated from drawn ones.
+
+    Each sign is drawn with the chance that makes the expected sum ``least``, and what is large enough is weighted back
+    (importance sampling), so that shares far below one in ``DRAWN`` are found as well.
+    """
+    tilt = _tilt(differences, least)
+    tilted = tilt * differences
+    positive = 1 / (1 + np.exp(-2 * tilted))
+    log_mean = (np.abs(tilted) + np.log1p(np.exp(-2 * np.abs(tilted))) - np.log(2)).sum(0)
+    rng, share = np.random.default_rng(seed), np.zeros(len(least))
+    for start in range(0, DRAWN, _SLICE):
+        uniform = rng.random((min(_SLICE, DRAWN - start), len(differences), 1))
+        sums = np.where(uniform < positive, differences, -differences).sum(1)
+        share += np.where(sums >= least, np.exp(log_mean - tilt * sums), 0).sum(0)
+    return np.clip(share / DRAWN, 2.0 ** -len(differences), 1)
+
+
+def _tilt(differences: np.ndarray, least: np.ndarray) -> np.ndarray:
+    """(P,) exponents, at least 0, with which signs whose odds are exp(2 exponent difference) have the expected sum
+    ``least``, by bisection; where that needs all signs at their largest, 20 over the mean difference."""
+    low = np.zeros(len(least))
+    high = 20 / np.maximum(np.abs(differences).mean(0), 10.0**-DIGITS)
+    for _ in range(40):
+        middle = (low + high) / 2
+        small = (differences * np.tanh(middle * differences)).sum(0) < least
+        low, high = np.where(small, middle, low), np.where(small, high, middle)
+    return np.where(least > 0, low, 0)
 
 
 def smallest_p(categories: int, *, two_sided: bool = True) -> float:
     """The smallest p that so many categories allow."""
-    tails = 2 if two_sided else 1
-    share = 2.0**-categories if categories <= EXACT else 1 / (DRAWN + 1)
-    return min(tails * share, 1.0)
+    return min((2 if two_sided else 1) * 2.0**-categories, 1.0)
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -94,6 +118,11 @@ def against(values: np.ndarray, floor: np.ndarray, seed: int = 0) -> tuple[np.nd
     Args:
         values: (C, P) of P methods in C categories.
         floor: (C,) of the floor.
+
+    Raises:
+        ValueError: a number is not finite.
     """
+    if not (np.isfinite(values).all() and np.isfinite(floor).all()):
+        raise ValueError("each method and the floor must have a number in every category, but some are not finite")
     p = sign_flip_p(values - floor[:, None], two_sided=False, seed=seed)
     return p, holm(p)

@@ -89,7 +89,7 @@ def test_data_without_pairs_have_no_number_and_no_nan():
     assert scores.scores == [] and scores.by_category == {"ball": {}} and scores.by_pair == {}
 
 
-def test_a_category_without_pairs_has_no_number_beside_one_that_has():
+def test_a_category_without_pairs_has_no_error_and_its_own_pck_beside_one_that_has():
     face, ball = faces(EXCHANGED), faces(EXCHANGED, of=BALL)
     columns = {n: np.concatenate([getattr(face, n), getattr(ball, n)]) for n, v in vars(face).items()
                if isinstance(v, np.ndarray)}  # fmt: skip
@@ -97,11 +97,13 @@ def test_a_category_without_pairs_has_no_number_beside_one_that_has():
     both = replace(face, **columns, categories=(FACE, BALL), supports=((), ()))
     scores = score_predictions(both, ScoringConfig(resamples=50), [SPEC])
     assert {*scores.by_category["face"]} == {metric.name for metric in SPEC.metrics}
-    assert scores.by_category["ball"] == {} and [*scores.by_pair] == ["face"]
+    assert {*scores.by_category["ball"]} == {metric.name for metric in FORGIVEN} and [*scores.by_pair] == ["face"]
     found = {score.metric: score for score in scores.scores}
-    assert found["SPE"].value == 1 and found["SPE"].low_categories == 1
+    assert found["SPE"].value == 1 and found["SPE"].low_categories is None
     # The ball has its own PCK, as in the number that it stands beside.
-    assert found["PCK@0.2 sides forgiven"].value == pytest.approx((1 + 1 / 3) / 2)
+    forgiven = found["PCK@0.2 sides forgiven"]
+    assert forgiven.value == pytest.approx((1 + 1 / 3) / 2)
+    assert (forgiven.low_categories, forgiven.high_categories) == (pytest.approx(1 / 3), 1), "balls alone are drawn too"
 
 
 @given(seed=seeds)

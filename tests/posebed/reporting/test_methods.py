@@ -101,6 +101,14 @@ def test_curves_join_runs_of_one_method_and_stand_in_page_figure_and_table(resul
     assert [line["run"] for line in lines if line["along"] == "records"] == ["hrnet-5", "hrnet-10", "hrnet-20"]
 
 
+def test_runs_at_one_number_are_one_point_and_the_page_names_the_others(result: Make, tmp_path: Path):
+    runs = [result(f"a-{key}", trained_on=records, method="a") for key, records in (("x", 15), ("y", 38), ("z", 38))]
+    [curve] = learning_curves(runs)
+    assert [[*method.points] for method in curve.methods] == [[15, 38]]
+    assert curve.left_out == ("a-z is left out, since a-y of the same method stands at 38 records.",)
+    assert curve.left_out[0] in write_report(runs, [], [], tmp_path).read_text()
+
+
 def test_points_that_test_other_categories_or_stand_at_one_place_are_no_curve(result: Make):
     other = {"by_category": {"whale": {"PCK@0.2": 0.5}}}
     assert (

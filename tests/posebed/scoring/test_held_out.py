@@ -104,6 +104,35 @@ def test_a_method_that_tests_a_category_twice_is_left_out(fold: Make):
     assert table.left_out == ("b is left out, since b-again and b-cat both test cat.",)
 
 
+def test_a_method_of_other_categories_is_left_out_and_the_others_keep_theirs(fold: Make):
+    results = [fold(method, name, [0.5]) for method in ("a", "b") for name in ANIMALS]
+    for others in (["x", "y"], ["x", *ANIMALS[:2]]):
+        [table] = held_out([*results, *(fold("theirs", name, [0.6]) for name in others)], SCORING)
+        assert table.units == (*ANIMALS,) and [method.name for method in table.methods] == ["a", "b"]
+        [sentence] = table.left_out
+        assert sentence.startswith("theirs is left out, since of the 8 categories of a half must be tested by all")
+
+
+def test_each_method_names_the_runs_that_its_value_is_of(fold: Make):
+    results = [fold("a", name, [0.5]) for name in ANIMALS[:5]] + [fold("b", name, [0.5]) for name in ANIMALS]
+    [table] = held_out(results, SCORING)
+    assert all(len(method.runs) == 5 for method in table.methods) and len(table.left_out) == 3
+
+
+def test_of_a_learning_curve_the_point_with_most_records_stands_in_the_table(fold: Make):
+    results = [fold("a", name, [0.5], trained_on=50) for name in ANIMALS]
+    few = [fold("a", ANIMALS[0], [0.4], key="a-few", trained_on=5)]
+    [alone], [table] = held_out(results, SCORING), held_out([*results, *few], SCORING)
+    assert table.methods == alone.methods and not table.left_out
+
+
+def test_runs_of_two_models_are_no_method(fold: Make):
+    results = [fold("a", name, [0.5], model=model) for name, model in (("cat", "fmmp"), ("dog", "pomnet"))]
+    assert held_out(results, SCORING) == []
+    [table] = held_out([*results, fold("b", "cat", [0.5]), fold("b", "dog", [0.5])], SCORING)
+    assert table.left_out == ("a is left out, since its runs must be of one model, but are of fmmp and pomnet.",)
+
+
 def test_runs_that_test_the_same_are_no_held_out_categories(fold: Make):
     assert held_out([fold("a", "cat", [0.5]), fold("a", "cat", [0.6], key="a-more")], SCORING) == []
     assert held_out([fold("a", "cat", [0.5])], SCORING) == []

@@ -187,10 +187,36 @@ def test_data_without_mirror_partners_have_no_symmetric_error(drawn: Drawn, comp
 def test_members_that_answer_alike_change_nothing_on_the_ground(drawn: Drawn, run: Make, seed: int):
     p = drawn(seed, queries=40, categories=4, episodes=True)
     q, runs = worse(p, 30, seed), (run("a"), run("b"))
-    # The mean of four equal numbers is exact, so that ties stay ties.
-    one, four = (compared(Answers(runs, (mine, (q,)), ()), SCORING, SPECS) for mine in ((p,), (p,) * 4))
-    for name in ("values", "by_category", "resamples", "p", "wins", "hardest"):
-        np.testing.assert_allclose(getattr(four, name), getattr(one, name), atol=1e-12)
+    # The mean of three equal numbers is rounded.
+    one, three = (compared(Answers(runs, (mine, (q,)), ()), SCORING, SPECS) for mine in ((p,), (p,) * 3))
+    for name in ("values", "by_category", "resamples", "p", "wins"):
+        np.testing.assert_allclose(getattr(three, name), getattr(one, name), atol=1e-12)
+
+
+@given(seed=seeds)
+@few
+def test_rounding_is_no_difference(drawn: Drawn, run: Make, seed: int):
+    p = drawn(seed, queries=40, categories=8, episodes=True)
+    comparison = compared(Answers((run("a"), run("b")), ((p,), (p,) * 3), ()), SCORING, SPECS)
+    assert comparison.p[0, 1] == 1 and not comparison.wins.any()
+
+
+@pytest.mark.parametrize(("images", "won"), [(2, 0), (3, 0), (20, 1)])
+def test_a_category_of_few_pictures_is_never_won(drawn: Drawn, compare: Compare, images: int, won: int):
+    p = drawn(0, queries=images, categories=1)
+    p = replace(p, xy=p.truth.astype(np.float32), image=np.arange(images).astype(str))
+    comparison = compare(right=p, wrong=replace(p, xy=p.xy + 1e4))
+    assert comparison.wins.sum() == won
+
+
+def test_a_metric_with_a_value_in_one_category_has_no_interval(drawn: Drawn, compare: Compare):
+    p = drawn(0, queries=60, categories=3, episodes=True)
+    first, *others = p.categories
+    p = replace(p, categories=(first, *(replace(category, flip_pairs=()) for category in others)))
+    comparison = compare(a=p, b=worse(p, 10))
+    spe = [metric.name for metric in comparison.metrics].index("SPE")
+    assert comparison.difference(0, 1, spe).low is None and comparison.score(0, spe).low is None
+    assert comparison.difference(0, 1).low is not None
 
 
 @pytest.mark.slow

@@ -92,7 +92,8 @@ def test_what_has_no_meaning_is_refused(params: Params, words: list[str], senten
 def test_a_model_that_is_shown_no_supports_has_the_point_of_zero_shots(params: Params, monkeypatch: pytest.MonkeyPatch):
     spec = CATALOG.model("proto_net")
     monkeypatch.setitem(vars(spec), "protocol", lambda config: {"shots": "0", "told": "keypoint names"})
-    assert curve_entries(params, CATALOG, "proto-net-1shot", [0], []) == {}
+    with pytest.raises(ValueError, match="must have another number than that of proto-net-1shot itself"):
+        curve_entries(params, CATALOG, "proto-net-1shot", [0], [])
     with pytest.raises(ValueError, match="--shots must be 0 for proto-net-1shot, since proto_net is shown no"):
         curve_entries(params, CATALOG, "proto-net-1shot", [0, 5], [])
 
