@@ -54,7 +54,7 @@ def submit(file: Path, key: str, about: Mapping[str, Any]) -> Result:
     if key in params.scored:
         raise ValueError(f"--name must be new, but {PARAMS} has {key!r} already; take another, or remove that entry")
     kept = SUBMISSIONS / f"{key}{file.suffix}"
-    if kept.exists() and not kept.samefile(file):
+    if kept.exists() and not (file.exists() and kept.samefile(file)):
         raise ValueError(f"--name must be new, but there is {kept} already; take another, or remove that file")
     wanted = _with_pack(params, {"file": kept.as_posix(), **about})
     read_answers(file, questions_of(*_with_submission(params, key, wanted)))

@@ -64,13 +64,16 @@ def read_answers(path: Path, questions: Questions) -> Predictions:
 def _read(path: Path) -> list[Answer]:
     if path.suffix not in ANSWERS:
         raise ValueError(f"answers must be a file that ends with {' or '.join(ANSWERS)}, but are {path.name}")
+    if not path.is_file():
+        raise ValueError(f"answers must be a file, but {path} is {'none' if path.exists() else 'not there'}")
     if path.suffix == ".json":
         answers = read_json_list(path, "a list of answers")
     else:
         try:
             answers = pq.read_table(path).to_pylist()
-        except (OSError, pa.ArrowException) as error:
-            raise ValueError(f"{path} must be a Parquet file of answers, but cannot be read: {error}") from error
+        except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
+            why = str(error).partition("\n")[0]
+            raise ValueError(f"{path} must be a Parquet file of answers, but cannot be read: {why}") from error
     if others := sum(not isinstance(answer, dict) for answer in answers):
         raise ValueError(f"{path} must be a list of answers, each an object, but {others} of {len(answers)} are none")
     return answers

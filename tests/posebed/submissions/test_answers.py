@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -170,6 +171,28 @@ def test_a_file_that_holds_no_answers(
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=message):
         read_answers(tmp_path / name, asked["held-out"])
+
+
+@pytest.mark.parametrize("ending", ["parquet", "json"])
+def test_what_is_no_file_holds_no_answers(asked: dict[str, Questions], tmp_path: Path, ending: str):
+    (tmp_path / f"folder.{ending}").mkdir()
+    for name, message in ((f"folder.{ending}", "is none"), (f"none.{ending}", "is not there")):
+        with pytest.raises(ValueError, match=f"answers must be a file, but .*{name} {message}"):
+            read_answers(tmp_path / name, asked["held-out"])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [pa.array([2**62], pa.timestamp("us")), pa.array([b"\xff" * 3], pa.binary()).view(pa.string())],
+    ids=["a date beyond all", "no UTF-8"],
+)
+def test_what_parquet_cannot_hand_out_is_told_in_one_line(
+    asked: dict[str, Questions], tmp_path: Path, column: pa.Array
+):
+    pq.write_table(pa.table({"record": column, "keypoints": pa.array([[0.0]])}), tmp_path / "answers.parquet")
+    with pytest.raises(ValueError, match="must") as error:
+        read_answers(tmp_path / "answers.parquet", asked["held-out"])
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("split", TASKS)

@@ -174,7 +174,7 @@ def test_other_episodes_are_told_with_the_number_of_queries_that_have_no_answer(
         (["floor.json", "--name", "a b", "--split", "quads"], "submissions.a b"),
         (["floor.json", "--name", "floor", "--split", "quads"], "--name must be new, but params.yaml has 'floor'"),
         (["floor.json", "--name", "a", "--split", "held-out"], "answers lack episode"),
-        (["none.json", "--name", "a", "--split", "quads"], "must be a list of answers, but there is no such file"),
+        (["none.json", "--name", "a", "--split", "quads"], "answers must be a file, but none.json is not there"),
         (["params.yaml", "--name", "a", "--split", "quads"], "file must end with .parquet or .json"),
         (["floor.json", "--name", "a", "--split", "quads", "--pack", "big"], "a.pack must name an entry, but is 'big'"),
         (["floor.json", "--name", "a", "--split", "quads", "--shots", "0"], "shots must be left out where no supports"),
