@@ -27,11 +27,19 @@ from posebed.data.codecs import HeatmapCodec
 from posebed.pose import EpisodeBatch
 from posebed.space import Choice
 from posezoo.blocks.coordinates import distance, to_shares
-from posezoo.blocks.edges import EdgeFeedForward, EdgePredictor, Edges, StructuralAttention, StructuralLayer, walks
-from posezoo.blocks.features import Features
+from posezoo.blocks.edges import (
+    EdgeFeedForward,
+    EdgePredictor,
+    Edges,
+    EdgeScale,
+    StructuralAttention,
+    StructuralLayer,
+    walks,
+)
+from posezoo.blocks.features import Features, grid
 from posezoo.blocks.graph import given_links, linked_pairs, pairs_of, with_loops
 from posezoo.blocks.matching import expectation_near_peak, unseen
-from posezoo.blocks.patch_tokens import PatchTokens, has_official_positions
+from posezoo.blocks.patch_tokens import PATCH, PatchTokens, has_official_positions
 from posezoo.blocks.recipes import EPISODES
 from posezoo.blocks.slots import must_suffice
 from posezoo.blocks.two_stage import LEARNING_RATES, SMALL, Located, Matched, Support, TwoStage, TwoStageConfig
@@ -70,8 +78,9 @@ class Config(TwoStageConfig):
     """Layers of the edge predictor."""
     edge_feed_forward: Positive = 384
     """Channels within such a layer."""
-    edge_scale_start: Literal["zero", "random"] = "zero"
-    """Scale of what is added to the given links, at first: 0, or uniform within 1.73 of it, as in the released
+    edge_scale_start: EdgeScale = "zero"
+    """Scale of what is added to the given links, at first: 0; 0.1 (positive), with which all keypoints are joined and
+    the predictor learns from the first step; or uniform within 1.73 of 0 (random), as in the released
     configurations."""
     edge_slots: Annotated[int, Field(ge=0)] = 0
     """With 0, the picture in the edge predictor does not see keypoints that no support shows. Otherwise, as in the
@@ -119,7 +128,7 @@ class EdgeCape(TwoStage):
             ValueError: a category has more keypoints than ``edge_slots``, or the crop is no multiple of the stride.
         """
         if config.edge_slots:
-            must_suffice(config.edge_slots, setting)
+            must_suffice(config.edge_slots, setting, "edge_slots")
         width = config.width
         feed_forward = partial(EdgeFeedForward, width, config.feed_forward, config.dropout)
         layer = partial(StructuralLayer, hops=config.hops if config.structural_bias else None)
@@ -249,6 +258,9 @@ def kept_keypoints(mask: Tensor, draws: Tensor, share: float) -> Tensor:
 
 def _backbone(config: Config, setting: Setting) -> Features:
     if has_official_positions(config.backbone):
+        if config.stride != PATCH:
+            raise ValueError(f"stride must be {PATCH}, the patch of {config.backbone}, but is {config.stride}")
+        grid(setting.size, PATCH)
         return PatchTokens(config.backbone, config.weights)
     return Features(config.backbone, config.weights, (config.stride,), setting.size, final_norm=True)
 
@@ -329,7 +341,7 @@ SPEC = ModelSpec(
     space={
         "model.hops": Choice(0, 2, 4, 6),
         "model.mask_share": Choice(0.0, 0.3, 0.5),
-        "model.edge_scale_start": Choice("zero", "random"),
+        "model.edge_scale_start": Choice("zero", "positive", "random"),
         "model.edge_layers": Choice(1, 2, 3),
         "model.heatmap_weight": Choice(0.0, 2.0),
         "model.scaled_start": Choice(False, True),

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -73,6 +74,12 @@ class Config(BackboneConfig):
             raise ValueError("a list must name one or more, each once")
         return value
 
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Config:
+        if self.stride is not None and "block" in self.model_fields_set:
+            raise ValueError(f"block must be left out beside stride, which takes its place, but is {self.block}")
+        return self
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -118,6 +125,11 @@ class Match(nn.Module):
             blocks=() if strides else blocks,
             final_norm=not strides,
         )
+        if strides and isinstance(self.backbone.trunk, VisionTransformer):
+            raise ValueError(
+                f"stride must be left out with {config.backbone}, a vision transformer, whose layers block names, "
+                f"but is {config.stride}"
+            )
         _must_divide(self.resized, max(self.backbone.strides), config)
         self.normalise = Normalise(self.backbone.mean, self.backbone.std)
         channels_last(self)
@@ -218,7 +230,8 @@ class Match(nn.Module):
             returns = self._returns(query, self._pixel(cell, maps), support.maps, points)
             confidence = confidence * torch.where(returns, 1.0, 0.5)
         if config.window:
-            weight = ((likely - likely.amax((2, 3), keepdim=True)) / config.temperature).exp()
+            above = (likely - value_at(likely, peak)[..., None, None]).clamp(max=0)  # a second peak has higher cells
+            weight = (above / config.temperature).exp()
             cell, _ = mean_near(weight, peak, config.window)
         middle = cell.new_tensor([(self.crop[1] - 1) / 2, (self.crop[0] - 1) / 2])
         xy = torch.where(shown[..., None], self._pixel(cell, maps), middle)

@@ -54,7 +54,8 @@ def outputs(case: Case) -> Outputs:
     with patch.dict(READERS, {language_model: lambda weights: Drawn(said.flatten(0, 1))}):
         model, released = built("cape_x", config, case)
     assert given["text_width"] == said.shape[2] == model.query_proj.in_features
-    assert given["depths"] == [len(stage.blocks) for stage in model.backbone.trunk.layers]
+    depths = [len(stage.blocks) for stage in model.backbone.trunk.layers]
+    assert given["depths"] == depths, f"depths must be {depths}, but are {given['depths']}"
     model.codec = HeatmapCodec(model.size, (model.size[0] // 4, model.size[1] // 4), case.spec["sigma"], "dark")
     batch = episode_of(case)
     result, calls = compared(model, case, batch, released, STAGES)

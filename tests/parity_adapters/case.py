@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -165,3 +165,9 @@ def _summarised(tensor: Tensor, part: str, step: int) -> np.ndarray:
     if part == "slice":
         return value.ravel()[::step]
     return np.array([value.mean(), value.std()]) if part == "stat" else value
+
+
+def must_be_known(given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse settings of a reference that are none of ours."""
+    unknown = sorted({*given} - {*known})
+    assert not unknown, f"no settings of ours are {', '.join(unknown)}"

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parity_adapters.case import Case, Functions, Outputs, weight
+from parity_adapters.case import Case, Functions, Outputs, must_be_known, weight
 from parity_adapters.episodes import built, episode_of
 from parity_adapters.heatmap_models import Released
 from parity_adapters.two_stage import evaluated, trained
@@ -59,7 +59,7 @@ def config_of(case: Case) -> dict[str, Any]:
         "max_hops": "hops",
     }
     heatmap_weight = given.pop("heatmap_loss_weight") or 0.0
-    assert given.keys() <= own.keys(), f"no settings of ours are {', '.join(given.keys() - own.keys())}"
+    must_be_known(given, own)
     return {
         "backbone": f"vit_{size}_patch14_dinov2",
         "heatmap_weight": heatmap_weight,

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from parity_adapters.case import Case, Outputs
+from parity_adapters.case import Case, Outputs, must_be_known
 from parity_adapters.episodes import Calls, built, episode_of
 from parity_adapters.two_stage import compared
 from posezoo.graph_cape import adjacency
@@ -31,8 +31,17 @@ def outputs(case: Case) -> Outputs:
     }
 
 
+KNOWN = {
+    *("backbone", "depths", "d_model", "nhead", "encoder_layers", "decoder_layers", "dim_feedforward"),
+    "graph_decoder",
+    # CapeX
+    *("heatmap_loss_weight", "text_encoder", "text_width"),
+}
+
+
 def config_of(case: Case) -> dict[str, Any]:
     given = case.constructor
+    must_be_known(given, KNOWN)
     size = re.findall("SwinV2-([TS])", given["backbone"])[0]
     return {
         "backbone": {"T": "swinv2_tiny_window16_256", "S": "swinv2_small_window16_256"}[size],

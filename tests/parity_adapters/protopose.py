@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from parity_adapters.case import Case, Outputs, in_default_precision
+from parity_adapters.case import Case, Outputs, in_default_precision, must_be_known
 from parity_adapters.heatmap_models import watched
 from posebed.catalog import installed
 from posebed.contracts import Setting
@@ -24,11 +24,25 @@ from posezoo.proto_pose import NamedPrompts
 UNCOVERED: set[str] = set()
 BANKS = "prompt_embeds_dict."
 FIXED = {
-    "encoder": {"patch_size": 16, "mlp_ratio": 4, "qkv_bias": True, "layer_scale": True, "class_token": False},
+    "encoder": {
+        "kind": "ViT-B",
+        "patch_size": 16,
+        "mlp_ratio": 4,
+        "qkv_bias": True,
+        "layer_scale": True,
+        "class_token": False,
+    },
     "loss": {"use_target_weight": True, "use_target_average": True, "weight": 0.5},
     "optimizer": {"type": "AdamW", "betas": [0.9, 0.999]},
 }
 """Settings of the release that ours has no other value of."""
+READ: dict[str, tuple[str, ...]] = {
+    "encoder": ("embed_dim", "depth", "num_heads", "patch_padding", "drop_path_rate", "image_size"),
+    "decoder": ("embed_dim", "upsample_ratio"),
+    "optimizer": ("lr", "weight_decay", "layer_decay"),
+    "prompt_momentum": (),
+}
+"""Those that are settings of ours."""
 
 
 def outputs(case: Case) -> Outputs:
@@ -41,6 +55,9 @@ def outputs(case: Case) -> Outputs:
 def built(case: Case) -> NamedPrompts:
     """The model with the case's weights. Beside the case's categories some share the rows of each bank among them."""
     spec, settings = installed().model("proto_pose"), case.constructor
+    must_be_known(settings, {*FIXED, *READ})
+    for part in settings.keys() - {"prompt_momentum"}:
+        must_be_known(settings[part], {*FIXED.get(part, ()), *READ.get(part, ())})
     for part, fixed in FIXED.items():
         other = {name: settings[part][name] for name, value in fixed.items() if settings[part][name] != value}
         assert not other, f"{part} has settings of which ours has no other value: {other}"
@@ -67,7 +84,8 @@ def built(case: Case) -> NamedPrompts:
     model.codec = HeatmapCodec((height, width), model.codec.heatmap_size, 2.0, "aligned")
     state = dict(spec.released(config, case.state))
     banks = {name.removeprefix(BANKS): state.pop(name) for name in [*state] if name.startswith(BANKS)}
-    rows = [banks[family][int(name[1:])] for family, name, _ in model.banks.keys]
+    row_of = {_named(row): row for row in range(max(map(len, banks.values())))}
+    rows = [banks[family][row_of[name]] for family, name, _ in model.banks.keys]
     model.load_state_dict({**state, "banks.names": model.banks.names, "banks.vectors": torch.stack(rows)})
     return model.eval()
 
@@ -82,11 +100,16 @@ def most_keypoints(case: Case) -> int:
     return max(len(category.keypoints) for category in categories_of(case).values())
 
 
+def _named(row: int) -> str:
+    """The name of a keypoint of this row; numbers alone would say nothing."""
+    return "".join("abcdefghij"[int(digit)] for digit in str(row))
+
+
 def _of_banks(case: Case) -> Iterator[Category]:
     most = most_keypoints(case)
     for family, rows in banks_of(case).items():
         for start in range(0, rows, most):
-            names = tuple(f"k{row}" for row in range(start, min(start + most, rows)))
+            names = tuple(_named(row) for row in range(start, min(start + most, rows)))
             yield Category(f"{family}{start}", family, names, family)
 
 
@@ -100,7 +123,7 @@ def categories_of(case: Case) -> dict[str, Category]:
 
 def _category(name: str, of: dict[str, Any], flip: Sequence[int]) -> Category:
     pairs = tuple((i, j) for i, j in enumerate(flip) if i < j)
-    return Category(name, name, tuple(f"k{row}" for row in of["rows"]), of["bank"], flip_pairs=pairs)
+    return Category(name, name, tuple(_named(row) for row in of["rows"]), of["bank"], flip_pairs=pairs)
 
 
 def samples_of(model: NamedPrompts, case: Case, of: str, categories: Sequence[str]) -> Samples:
@@ -177,7 +200,7 @@ def trained(model: NamedPrompts, case: Case) -> dict[str, Tensor]:
         "train/grad_norm_per_step": torch.stack(norms),
     }
     for bank, rows in banks_of(case).items():
-        keys = [model.banks.keys.index((bank, f"k{row}", 0)) for row in range(rows)]
+        keys = [model.banks.keys.index((bank, _named(row), 0)) for row in range(rows)]
         results[f"train/prompts_after/{bank}"] = learnt.vectors[keys]
     # Every step's optimizer has the parameters of one copy of the network.
     names = {f"network.{name}": parameter for name, parameter in learnt.network.named_parameters()}

@@ -128,6 +128,30 @@ def test_a_model_starts_with_the_given_links() -> None:
     assert not torch.equal(shown(made(), batch), edges)
 
 
+@pytest.mark.parametrize(("start", "learns"), [("zero", False), ("positive", True)])
+def test_with_a_positive_scale_the_edge_predictor_learns_from_the_first_step(start: str, learns: bool) -> None:
+    torch.manual_seed(0)
+    model, batch = EdgeCape(Config.model_validate({**SPEC.small, "edge_scale_start": start}), TWO_KINDS), episodes()
+    for head in model.decoder.offsets:
+        nn.init.normal_(head.get_parameter("6.weight"), std=0.1)
+    sum(model.losses(model(batch), batch).values(), torch.zeros(())).backward()
+    assert model.edge_predictor is not None
+    gradient = model.edge_predictor.image_project.weight.grad
+    assert (gradient is not None and gradient.abs().max() > 0) == learns
+
+
+@pytest.mark.parametrize(
+    ("size", "settings", "message"),
+    [(126, {"stride": 16}, "stride must be 14, the patch of"), (128, {"map_stride": 16}, "must be .*14.*128 x 128")],
+)
+def test_crops_and_strides_that_do_not_fit_the_patches_are_refused(
+    size: int, settings: dict[str, Any], message: str
+) -> None:
+    config = Config.model_validate({"weights": "none", **settings})
+    with pytest.raises(ValueError, match=message):
+        EdgeCape(config, replace(TWO_KINDS, size=(size, size)))
+
+
 def test_the_order_of_keypoints_with_links_does_not_matter() -> None:
     order = [2, 0, 3, 1, 4]
     kind = TWO_KINDS.categories[0]
@@ -177,7 +201,7 @@ def test_one_token_stands_for_all_padding() -> None:
 
 
 def test_the_picture_may_not_see_fewer_slots_than_there_are_keypoints() -> None:
-    with pytest.raises(ValueError, match="slots must be 5 or more"):
+    with pytest.raises(ValueError, match="edge_slots must be 5 or more"):
         made(edge_slots=3)
 
 

@@ -274,6 +274,14 @@ def test_telling_partners_apart_does_not_depend_on_the_order_of_keypoints(seed: 
     assert ((there == first) | (there == second)).all()
 
 
+@pytest.mark.parametrize("temperature", [1e-6, 1e-2])
+def test_partners_told_apart_have_places_at_any_temperature(temperature: float) -> None:
+    batch = episodes()
+    batch.support.xy[:, :, 1] = batch.support.xy[:, :, 0]  # the same descriptor, and so the same peak
+    points = answered(model(sides="assign", temperature=temperature), batch)
+    assert points.xy.isfinite().all() and not torch.equal(points.xy[:, 0], points.xy[:, 1])
+
+
 def test_mirrored_supports_are_used_where_they_fit_better() -> None:
     """Queries that are the mirror images of their only support."""
     batch = episodes()
@@ -340,6 +348,8 @@ def test_crops_are_resized_inside_and_answers_are_in_their_pixels() -> None:
         ({"stride": 64}, "stride must be one of 2, 4, 8, 16, 32, which test_resnet has, but is 64"),
         ({"stride": None}, "block must be of a transformer .* test_resnet has maps of the strides 2, 4, 8, 16, 32"),
         ({"backbone": "test_vit", "stride": None, "block": -7}, "block must be one of -6 to -1, .* but is -7"),
+        ({"backbone": "test_vit", "stride": 16}, "stride must be left out with test_vit, a vision transformer"),
+        ({"block": -2}, "block must be left out beside stride, which takes its place, but is -2"),
         ({"backbone": "test_vit", "stride": 8}, "stride must be one of 16, which test_vit has, but is 8"),
         ({"stride": 32, "resolution": 120}, "must be multiples of 32, but are 80 x 120, as resolution is 120"),
         ({"resolution": 100}, "resolution must keep the shape of crops of 64 x 96 in whole pixels, but is 100"),

@@ -121,6 +121,12 @@ def test_a_name_without_letters_is_the_categorys_own_and_equal_names_have_rows_o
     assert len({*keys_of(other)}) == 3
 
 
+def test_names_that_are_alike_but_for_numbers_are_the_categorys_own():
+    one, other = (Category(kind, kind, ("kp_1", "kp_2"), "insect") for kind in ("bee", "ant"))
+    assert not {*keys_of(one)} & {*keys_of(other)}
+    assert keys_of(Category("fly", "fly", ("kp_1", "wing"), "insect"))[0][0] == "insect"
+
+
 def test_banks_get_no_gradient_and_are_kept_with_the_weights():
     model = built()
     assert "banks.vectors" in model.state_dict()

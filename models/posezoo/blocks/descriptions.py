@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Annotated, Literal
@@ -17,6 +16,7 @@ from posebed.records import Category
 from posebed.training.state_dict import fill, within
 from posezoo.blocks.clip import clip_settings
 from posezoo.blocks.gte import Gte
+from posezoo.blocks.names import alike_but_for_numbers
 from posezoo.blocks.text import bert_words, check_length, clip_tower, clip_words, minilm_tower
 from posezoo.blocks.weights import read_weights
 
@@ -60,8 +60,7 @@ def _must_describe(names: Sequence[str], category: Category) -> None:
         ValueError: a name without letters, or names of which only the numbers differ.
     """
     without = [name for name in names if not any(letter.isalpha() for letter in name)]
-    alike = len(names) > 1 and len({re.sub(r"[\W\d_]+", "", name) for name in names}) == 1
-    if without or alike:
+    if without or alike_but_for_numbers(names):
         raise ValueError(
             f"keypoints of {category.name!r} must have names that say which is which, or texts under `descriptions` of "
             f"the model, but are called {', '.join(map(repr, (without or names)[:3]))}"

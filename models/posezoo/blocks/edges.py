@@ -150,13 +150,22 @@ class PredictorLayer(nn.Module):
         return x, self.norm4(cells + self.dropout(self.looking_back_choker(seen)))
 
 
+EdgeScale = Literal["zero", "positive", "random"]
+POSITIVE = 0.1
+
+
 class EdgeWeights(nn.Module):
     """From given links to weights: what tokens have in common is scaled, moved and added to them."""
 
-    def __init__(self, start: Literal["zero", "random"]) -> None:
-        """``start`` of the scale: 0, or Xavier's uniform number."""
+    def __init__(self, start: EdgeScale) -> None:
+        """``start`` of the scale: 0, ``POSITIVE``, or Xavier's uniform number.
+
+        At 0 and below, pairs without a link lie at or under the kink of the rectifier and pass no gradient: the sign of
+        the first steps then decides whether the predictor learns at all.
+        """
         super().__init__()
-        self.scale, self.offset = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+        first = POSITIVE if start == "positive" else 0.0
+        self.scale, self.offset = nn.Parameter(torch.full((1,), first)), nn.Parameter(torch.zeros(1))
         if start == "random":
             nn.init.xavier_uniform_(self.scale[None])
 
@@ -185,7 +194,7 @@ class EdgePredictor(nn.Module):
         feed_forward: int,
         dropout: float,
         slots: int,
-        start: Literal["zero", "random"],
+        start: EdgeScale,
     ) -> None:
         """
         Args:

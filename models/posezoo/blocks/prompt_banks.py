@@ -18,6 +18,7 @@ from torch.nn import functional
 from posebed.contracts import Setting
 from posebed.pose import Keypoints
 from posebed.records import Category
+from posezoo.blocks.names import alike_but_for_numbers
 
 # N pictures, R rows of all banks, K keypoints, C channels, h w cells
 
@@ -29,11 +30,13 @@ Key = tuple[str, str, int]
 
 def keys_of(category: Category) -> list[Key]:
     """What a category's keypoints are found by. Keypoints of one family share a row where their names agree but for
-    case and outer spaces. A name without a letter is a number, which says nothing: its row is the category's alone."""
+    case and outer spaces. A number says nothing, nor do names that are alike but for their numbers: such rows are the
+    category's alone."""
     before = Counter[tuple[str, str]]()
     keys: list[Key] = []
+    numbered = alike_but_for_numbers(category.keypoints)
     for name in (" ".join(name.lower().split()) for name in category.keypoints):
-        named = any(letter.isalpha() for letter in name)
+        named = any(letter.isalpha() for letter in name) and not numbered
         place = (category.family, name) if named else (f"{category.family}\0{category.key}", name)
         keys.append((*place, before[place]))
         before[place] += 1

@@ -84,7 +84,7 @@ class PromptedViT(Features):
         """Normalised (B, 3, H, W) and prompts (B, K, C) to the patches as a map (B, C, h, w) and the prompts (B, K, C),
         both behind the last normalisation."""
         trunk = self.trunk
-        tokens = trunk.patch_embed(image) + trunk.pos_embed
+        tokens = trunk.norm_pre(trunk.patch_embed(image) + trunk.pos_embed)
         patches = tokens.shape[1]
         if prompts is not None:
             tokens = torch.cat([tokens, prompts.to(tokens.dtype)], 1)
