@@ -11,6 +11,7 @@ Left open by the paper and settled here as in the released code, or otherwise wh
 - Equal descriptions get equal tokens: without a graph their keypoints are found at one place.
 - The released code cuts texts after 77 tokens. Here longer ones are refused.
 - Heatmaps of the loss have a sigma of one cell, GraphCape's two.
+- Of the language models the multilingual BERT is left out, and of the tables that on MP-78.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ What the sources leave open is settled as the model's file says, and besides so:
 - In the ablation, what a method lacks is off in all of its runs.
 - As released, the picture in the edge predictor sees 100 slots. An import of a released checkpoint needs that, too:
   name one of these presets.
+- Published numbers with 4, 8 and 16 false links have no presets.
 """
 
 from __future__ import annotations
