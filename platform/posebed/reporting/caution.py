@@ -34,9 +34,11 @@ def _limits(comparison: Comparison, categories: int, pairs: int) -> str:
         allowed += f", corrected for {pairs:,} pairs {p_value(min(pairs * smallest, 1))}"
     if told is None or pairs * smallest > LEVEL:
         return f"{allowed}: too few to call any difference sure."
-    seeds = max(len(run.seeds) for run in comparison.runs)
-    having = f"{categories} categories and {counted(seeds, 'seed')}"
+    seeds = [len(run.seeds) for run in comparison.runs]
+    fewest, most = min(seeds), max(seeds)
+    having = f"{categories} categories and {counted(most, 'seed') if fewest == most else f'{fewest} to {most} seeds'}"
+    alone = "" if fewest > 1 or most == 1 else " Runs of one seed enter as if seeds did not differ."
     return (
         f"With {having}, this table tells differences of {number(told)} apart: a true one of that size between two "
-        f"typical runs is found with a chance of {100 * POWER:.0f} %. {allowed[0].upper()}{allowed[1:]}."
+        f"typical runs is found with a chance of {100 * POWER:.0f} %. {allowed[0].upper()}{allowed[1:]}.{alone}"
     )

@@ -60,4 +60,5 @@ def _line(table: HeldOut, place: int) -> Line:
         **{"over the floor low": above and above.low, "over the floor high": above and above.high},
         **{"categories won": above and above.wins, "p": above and above.p, "p corrected": above and above.corrected},
     }
-    return line | dict(zip(table.units, table.values[:, place].tolist(), strict=True))
+    by_unit = zip(table.units, table.values[:, place].tolist(), strict=True)
+    return line | {f"{table.metric} of {unit}": value for unit, value in by_unit}

@@ -52,7 +52,7 @@ def test_the_page_shows_methods_over_held_out_categories(folds: list[Result], tm
     with (tmp_path / "held_out.csv").open() as file:
         lines = {line["method"]: line for line in csv.DictReader(file)}
     assert float(lines["good"]["p corrected"]) == pytest.approx(2 * 2**-8) and lines["floor"]["p"] == ""
-    assert lines["good"]["categories won"] == "8" and float(lines["good"]["animal0"]) == pytest.approx(0.6)
+    assert lines["good"]["categories won"] == "8" and float(lines["good"]["PCK@0.2 of animal0"]) == pytest.approx(0.6)
 
 
 def test_methods_over_held_out_categories_are_printed_instead_of_a_table_for_each_category(
