@@ -152,6 +152,7 @@ class PredictorLayer(nn.Module):
 
 EdgeScale = Literal["zero", "positive", "random"]
 POSITIVE = 0.1
+"""The scale that a predictor starts from that is to learn from the first step."""
 
 
 class EdgeWeights(nn.Module):
