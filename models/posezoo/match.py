@@ -28,6 +28,8 @@ from posezoo.blocks.peaks import mean_near, peak_of, position_of, told_apart, va
 from posezoo.blocks.pose_prior import prior
 from posezoo.blocks.precision import at_least_single
 
+LAST = -1
+"""The last block."""
 MUTUAL_CELLS = 2
 """Cells of the map within which the way back from the query must end at the support's keypoint."""
 
@@ -39,7 +41,7 @@ Block = Annotated[int, Field(lt=0)]
 class Config(BackboneConfig):
     backbone: str = "vit_base_patch14_dinov2.lvd142m"
     """A model of timm, with or without the tag of its weights: a vision transformer or a convolutional network."""
-    block: Block | tuple[Block, ...] = -1
+    block: Block | tuple[Block, ...] = LAST
     """Transformer's block whose patch tokens are compared, after the final normalisation; -1 is the last. Tokens of
     several are concatenated, each divided by its length."""
     stride: Positive | tuple[Positive, ...] | None = None
@@ -76,7 +78,7 @@ class Config(BackboneConfig):
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Config:
-        if self.stride is not None and "block" in self.model_fields_set:
+        if self.stride is not None and self.block != LAST:
             raise ValueError(f"block must be left out beside stride, which takes its place, but is {self.block}")
         return self
 

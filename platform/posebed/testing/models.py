@@ -235,6 +235,12 @@ class ModelSuite:
 
     # --- what its SPEC says
 
+    def test_settings_that_a_run_keeps_are_read_again_as_they_were(self, name: str) -> None:
+        spec = installed().model(name)
+        for given in ({}, spec.small):
+            config = spec.config.model_validate(given)
+            assert spec.config.model_validate(config.model_dump(mode="json")) == config
+
     def test_the_search_space_offers_values_that_the_settings_take(self, name: str) -> None:
         spec = spec_of(name)
         for dotted, dimension in spec.space.items():
