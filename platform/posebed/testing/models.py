@@ -236,7 +236,7 @@ class ModelSuite:
     # --- what its SPEC says
 
     def test_settings_that_a_run_keeps_are_read_again_as_they_were(self, name: str) -> None:
-        spec = installed().model(name)
+        spec = spec_of(name)
         for given in ({}, spec.small):
             config = spec.config.model_validate(given)
             assert spec.config.model_validate(config.model_dump(mode="json")) == config
