@@ -25,7 +25,8 @@ def sure(table: HeldOut) -> str:
     if len(table.units) < 2:
         return "Nothing is tested: there is one held-out category."
     above = [table.methods[place].name for place, of in table.above.items() if of.sure]
-    return against_floor(above, (), table.methods[table.floor].name) + "."
+    floor = table.methods[table.floor].name
+    return f"{against_floor(above, (), floor)}." if above else f"No method is surely better than the floor {floor}."
 
 
 def cautions(table: HeldOut) -> str:

@@ -74,7 +74,7 @@ def test_methods_over_held_out_categories_are_printed_instead_of_a_table_for_eac
 def test_few_categories_say_that_nothing_can_be_sure(folds: list[Result]):
     [table] = held_out([run for run in folds if int(run.split[-1]) < 3], ScoringConfig())
     assert "too few to call any method sure" in cautions(table)
-    assert sure(table) == "no run is surely better than the floor floor."
+    assert sure(table) == "No method is surely better than the floor floor."
     [alone] = held_out([run for run in folds if run.method == "good"], ScoringConfig())
     assert sure(alone).startswith("Nothing is tested: no floor ran")
 
