@@ -189,8 +189,9 @@ def test_a_tracker_that_comes_back_is_given_what_waited(uri: str, search: Make, 
 
 def test_the_process_of_a_mirror_that_is_killed_stops_nothing_and_is_told(uri: str, search: Make):
     whole, warnings = search(trials=TRIALS, cost="gflops"), list[str]()
+    before = {*psutil.Process().children()}
     with MirrorProcess(whole.model_copy(update={"trials": ()}), warnings.append) as mirror:
-        (process,) = [p for p in psutil.Process().children() if "posebed.reporting.search_mirror" in p.cmdline()]
+        (process,) = {*psutil.Process().children()} - before
         process.kill()
         for trial in whole.trials:
             mirror.trial(trial)
