@@ -173,7 +173,7 @@ def _overlapping(known: Mapping[str, dict[Unit, Result]]) -> tuple[dict[str, dic
     chosen: dict[str, dict[Unit, Result]] = {}
     left_out: list[str] = []
     ordered = sorted(known, key=lambda name: -len(known[name]))
-    common = set(known[ordered[0]]) if ordered else set()
+    common = set(known[ordered[0]]) if ordered else set[Unit]()
     for name in ordered:
         if 2 * len(common & known[name].keys()) >= len(known[ordered[0]]):
             chosen[name], common = known[name], common & known[name].keys()

@@ -255,13 +255,13 @@ def _wins(headline: np.ndarray, category: np.ndarray, image: np.ndarray) -> np.n
     """``Comparison.wins`` from the headline (R, N) of every query."""
     a, b = np.triu_indices(len(headline), 1)
     among = [category == c for c in np.unique(category)]
-    t = np.stack([_standardised(headline[:, rows], image[rows])[a, b] for rows in among])
+    ratio = np.stack([_standardised(headline[:, rows], image[rows])[a, b] for rows in among])
     images = np.array([[len(np.unique(image[rows]))] for rows in among])
     # Few images may differ by the same by accident, which leaves no spread to compare with.
-    p = np.maximum(2 * stdtr(np.maximum(images - 1, 1), -np.abs(t)), 2.0 ** (1 - images))
+    p = np.maximum(2 * stdtr(np.maximum(images - 1, 1), -np.abs(ratio)), 2.0 ** (1 - images))
     sure = holm(p.ravel()).reshape(p.shape) <= LEVEL
     won = np.zeros((len(headline), len(headline)), int)
-    won[a, b], won[b, a] = (sure & (t > 0)).sum(0), (sure & (t < 0)).sum(0)
+    won[a, b], won[b, a] = (sure & (ratio > 0)).sum(0), (sure & (ratio < 0)).sum(0)
     return won
 
 
@@ -278,8 +278,9 @@ def _standardised(values: np.ndarray, image: np.ndarray) -> np.ndarray:
     own = np.diag(products)
     squares = np.maximum(own[:, None] + own - 2 * products, 0)
     error = np.sqrt(squares * len(images) / (len(images) - 1)) / len(unit)
+    difference = (mean[:, None] - mean).round(DIGITS)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.nan_to_num(np.round(mean[:, None] - mean, DIGITS) / error, posinf=np.inf, neginf=-np.inf)
+        return np.nan_to_num(difference / error, posinf=np.inf, neginf=-np.inf)
 
 
 def _hardest(queries: Predictions, headline: np.ndarray, error: np.ndarray) -> np.ndarray:

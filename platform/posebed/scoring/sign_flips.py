@@ -74,7 +74,7 @@ def _drawn(differences: np.ndarray, least: np.ndarray, seed: int) -> np.ndarray:
     """
     tilt = _tilt(differences, least)
     tilted = tilt * differences
-    positive = 1 / (1 + np.exp(-2 * tilted))
+    positive = (1 + np.tanh(tilted)) / 2
     log_mean = (np.abs(tilted) + np.log1p(np.exp(-2 * np.abs(tilted))) - np.log(2)).sum(0)
     rng, share = np.random.default_rng(seed), np.zeros(len(least))
     for start in range(0, DRAWN, _SLICE):
@@ -87,8 +87,8 @@ def _drawn(differences: np.ndarray, least: np.ndarray, seed: int) -> np.ndarray:
 def _tilt(differences: np.ndarray, least: np.ndarray) -> np.ndarray:
     """(P,) exponents, at least 0, with which signs whose odds are exp(2 exponent difference) have the expected sum
     ``least``, by bisection; where that needs all signs at their largest, 20 over the mean difference."""
-    low = np.zeros(len(least))
-    high = 20 / np.maximum(np.abs(differences).mean(0), 10.0**-DIGITS)
+    low: np.ndarray = np.zeros(len(least))
+    high: np.ndarray = 20 / np.maximum(np.abs(differences).mean(0), 10.0**-DIGITS)
     for _ in range(40):
         middle = (low + high) / 2
         small = (differences * np.tanh(middle * differences)).sum(0) < least
