@@ -232,8 +232,8 @@ class Match(nn.Module):
             returns = self._returns(query, self._pixel(cell, maps), support.maps, points)
             confidence = confidence * torch.where(returns, 1.0, 0.5)
         if config.window:
-            above = (likely - value_at(likely, peak)[..., None, None]).clamp(max=0)  # a second peak has higher cells
-            weight = (above / config.temperature).exp()
+            lower = (likely - value_at(likely, peak)[..., None, None]).clamp(max=0)  # a second peak has higher cells
+            weight = (lower / config.temperature).exp()
             cell, _ = mean_near(weight, peak, config.window)
         middle = cell.new_tensor([(self.crop[1] - 1) / 2, (self.crop[0] - 1) / 2])
         xy = torch.where(shown[..., None], self._pixel(cell, maps), middle)

@@ -93,7 +93,7 @@ def measure(p: Predictions) -> Callable[[Units], Statistic]:
     # (N, 3 + T): keypoints that are confused, and judged; queries; and PCK.
     columns = [sides.nearer(p).sum(1), sides.judged.sum(1), np.ones(len(p))]
     values = np.concatenate([np.stack(columns, 1), sides.forgiven(p)], axis=1)
-    paired = bool(sides.both[asked].any())
+    has_pairs = bool(sides.both[asked].any())
 
     def of(units: Units) -> Statistic:
         sums = np.zeros((units.row.max() + 1, values.shape[1]))
@@ -102,7 +102,7 @@ def measure(p: Predictions) -> Callable[[Units], Statistic]:
         def statistic(weights: np.ndarray) -> np.ndarray:
             nearer, judged, queries, *right = (weights.T @ sums).T
             with np.errstate(invalid="ignore"):
-                means = [total / queries if paired else np.full(len(total), np.nan) for total in right]
+                means = [total / queries if has_pairs else np.full(len(total), np.nan) for total in right]
                 return np.stack([nearer / judged, *means], axis=1)
 
         return statistic

@@ -161,10 +161,10 @@ def _disjoint(methods: Mapping[str, Sequence[Result]]) -> tuple[dict[str, dict[U
 def _largest(runs: Sequence[Result]) -> list[Result]:
     """Of runs that test the same and were trained on different numbers of records, which make a learning curve, those
     with most."""
-    most: defaultdict[frozenset[Unit], int] = defaultdict(int)
-    for run in runs:
-        most[frozenset(_units(run))] = max(most[frozenset(_units(run))], run.trained_on or 0)
-    return [run for run in runs if (run.trained_on or 0) == most[frozenset(_units(run))]]
+    records = [(frozenset(_units(run)), run.trained_on or 0) for run in runs]
+    return [
+        run for run, of in zip(runs, records, strict=True) if of[1] == max(n for units, n in records if units == of[0])
+    ]
 
 
 def _overlapping(known: Mapping[str, dict[Unit, Result]]) -> tuple[dict[str, dict[Unit, Result]], list[str]]:

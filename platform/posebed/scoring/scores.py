@@ -144,11 +144,11 @@ def scores_of(members: Sequence[Measures], scoring: ScoringConfig) -> list[Score
     if len(first.categories) > 1:
         statistics = [m.of_categories for m in members]
         by_categories = hierarchical(statistics, len(first.categories), scoring.resamples, rng)
-        by_categories[:, _with_value(statistics, len(first.categories)) < 2] = np.nan  # nothing to draw from
+        by_categories[:, _categories_with_value(statistics, len(first.categories)) < 2] = np.nan  # nothing to draw from
     return _scores(first.metrics, np.array([m.values for m in members]), by_images, by_categories)
 
 
-def _with_value(statistics: Sequence[Statistic], categories: int) -> np.ndarray:
+def _categories_with_value(statistics: Sequence[Statistic], categories: int) -> np.ndarray:
     """(M,) number of categories in which every member has a value."""
     return np.all([np.isfinite(statistic(np.eye(categories))) for statistic in statistics], axis=0).sum(0)
 
