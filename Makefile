@@ -11,14 +11,14 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 help: ## List what make can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
 
-.venv/installed: requirements.lock.txt pyproject.toml
+.venv/installed: requirements.lock.txt build.lock.txt pyproject.toml
 	@echo "==> Setting up .venv from requirements.lock.txt (several GB, once)"
 	python3 -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r build.lock.txt
 	@# Compiled here once: the first processes would each compile what they import, and some machines keep no bytecode.
 	DS_BUILD_OPS=0 .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes \
-		-r requirements.lock.txt
-	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable .
+		--no-build-isolation -r requirements.lock.txt
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	.venv/bin/python -m compileall -q platform models pipelines
 	@touch $@
 
@@ -45,11 +45,11 @@ test-lowest: setup ## Run the same tests with the lowest versions of packages th
 
 faults: setup ## Kill trials, workers, drivers, trackers and nodes, and see what becomes of their runs
 	@echo "==> Running the tests of lost processes (several minutes, the campaign of kills many)"
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder -m faults
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20 -m faults
 
 services: setup ## Run the long tests: whole pipelines and searches, reference numbers, benchmarks in reduced form
-	@echo "==> Running the long tests (some twenty minutes)"
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder -m services
+	@echo "==> Running the long tests (some forty minutes)"
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 40 -m services
 
 lint: setup ## Check style and types
 	@echo "==> Checking style (ruff) and types (pyright)"
@@ -58,8 +58,8 @@ lint: setup ## Check style and types
 	pyright
 
 # Three that are left out are modules of the others; the campaign of kills takes more than an hour.
-BENCHMARKS := $(filter-out benchmarks/cases.py benchmarks/figures.py benchmarks/simulation.py benchmarks/kills.py,\
-	$(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out benchmarks/cases.py benchmarks/figures.py benchmarks/simulation.py benchmarks/kills.py \
+	benchmarks/trunks.py benchmarks/turns.py,$(wildcard benchmarks/*.py))
 # Runs all, and fails at the end with the names of those that failed.
 run_each = failed=; for script in $(1); do echo "--- $$script"; python $$script $(2) || failed="$$failed $$script"; done; \
 	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
@@ -77,12 +77,27 @@ site: setup ## Build the site of the documentation into build/site; warnings end
 	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml
 	@echo "python -m http.server -d build/site shows it on http://localhost:8000"
 
+# The licences are those that packages state of themselves. Neither list needs a network.
+release: setup ## Build the packages of a release, the list of their parts (CycloneDX) and its licences into dist
+	@echo "==> Building into dist"
+	rm -rf dist
+	.venv/bin/uv build --quiet --python .venv/bin/python --no-build-isolation --out-dir dist
+	cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o dist/parts.cdx.json \
+		.venv/bin/python
+	pip-licenses --python .venv/bin/python --from mixed --order license --format csv --with-urls \
+		--output-file dist/licences.csv
+
+audit: setup ## Ask for known weaknesses of the locked packages; ends with 1 if there are some, with 3 without data
+	@echo "==> Asking for known weaknesses (needs a network)"
+	@python release/audit.py
+
 COMPILE := .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --quiet
 
-lock: .venv/installed ## Compile requirements.lock.txt anew from pyproject.toml, and cluster/image.lock.txt to match it
-	@echo "==> Compiling requirements.lock.txt and cluster/image.lock.txt"
+lock: .venv/installed ## Compile requirements.lock.txt anew from pyproject.toml, and the two others to match it
+	@echo "==> Compiling requirements.lock.txt, build.lock.txt and cluster/image.lock.txt"
 	$(COMPILE) --all-extras pyproject.toml -o requirements.lock.txt
+	$(COMPILE) --constraint requirements.lock.txt build.in -o build.lock.txt
 	$(COMPILE) --constraint requirements.lock.txt cluster/image.in -o cluster/image.lock.txt
 
-.PHONY: help setup demo test test-lowest faults services lint bench figures site lock
+.PHONY: help setup demo test test-lowest faults services lint bench figures site release audit lock

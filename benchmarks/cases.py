@@ -20,12 +20,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from menagerie import categories
 from posebed.catalog import installed
 from posebed.contracts import ModelSpec, Setting, Task
+from posebed.inference.freezing import frozen
 from posebed.pose import Batch, EpisodeBatch, Keypoints
 
 CATALOG = installed()
 SIDE = 256
 QUICK_SIDE = 64
 """Of the reduced form, which also takes a tiny backbone."""
+
+
 BASE = "simple_baseline-r50"
 
 
@@ -34,8 +37,17 @@ class Case:
     model: str
     """Of the zoo."""
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    trunk: str = "resnet50"
+    """timm's own network that pictures pass."""
+    trains_trunk: bool = True
+    sees_supports: bool = True
+    """Whether supports' pictures pass the trunk."""
     wanted: float | None = None
-    """Highest multiple of the base's step."""
+    """Lowest share of the machine's matrix speed that a training step is to reach, as seen or above."""
+    multiple: int = 1
+    """The crop's sides are multiples of it."""
+    quick: Mapping[str, Any] = field(default_factory=lambda: {"backbone": "test_resnet"})
+    """Config of the reduced form, where the model has a backbone."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -46,33 +58,55 @@ class Case:
         return self.spec.tasks[0] == Task.CATEGORY_AGNOSTIC
 
     def setting(self, side: int = SIDE) -> Setting:
+        side -= side % self.multiple
         if self.episodic:
             return Setting((side, side), 68, categories("mixed"))
         return Setting((side, side), 17, categories("quadrupeds")[:1])
 
     def built(self, setting: Setting, **config: Any) -> Any:
         torch.manual_seed(0)
-        always = {"weights": "none"} if self.episodic else {"weights": "none", "flip_test": "off"}
-        if min(setting.size) == QUICK_SIDE and "backbone" in self.spec.config.model_fields:
-            config["backbone"] = "test_resnet"
+        always = {"weights": "none"}
+        if "flip_test" in self.spec.config.model_fields:
+            always["flip_test"] = "off"
+        if min(setting.size) <= QUICK_SIDE and "backbone" in self.spec.config.model_fields:
+            config |= self.quick
         return self.spec.model(self.spec.config(**{**always, **self.config, **config}), setting)
 
 
+_CLIP = {"text_weights": "none"}
+_VIT, _SWIN = "vit_base_patch16_224", "swinv2_tiny_window16_256"
+_SMALL_VIT = {"backbone": "test_vit", "width": 64, "depth": 2, "heads": 2}
 CASES: Mapping[str, Case] = {
-    BASE: Case("simple_baseline", {"backbone": "resnet50"}),
-    "hrnet-w32": Case("hrnet", {"width": 32}, wanted=1.05),
-    "hrnet-w48": Case("hrnet", {"width": 48}, wanted=1.9),
-    "kitpose-w32": Case("kitpose", {"width": 32}, wanted=1.2),
-    "prompt_pose-r50": Case("prompt_pose", {"backbone": "clip_resnet50", "text_weights": "none"}, wanted=1.7),
-    "prompt_pose-vit-b": Case("prompt_pose", {"backbone": "clip_vit_b16", "text_weights": "none"}, wanted=4.3),
-    "vit_pose-b": Case("vit_pose"),
-    "cape_former": Case("cape_former", wanted=2.0),
-    "fmmp": Case("fmmp", wanted=2.3),
-    "graph_cape": Case("graph_cape", wanted=3.5),
-    "pomnet": Case("pomnet", wanted=5.0),
+    BASE: Case("simple_baseline", {"backbone": "resnet50"}, wanted=0.87),
+    "hrnet-w32": Case("hrnet", {"width": 32}, "hrnet_w32", wanted=0.88),
+    "hrnet-w48": Case("hrnet", {"width": 48}, "hrnet_w48"),
+    "kitpose-w32": Case("kitpose", {"width": 32}, "hrnet_w32", wanted=0.88),
+    "prompt_pose-r50": Case("prompt_pose", {"backbone": "clip_resnet50", **_CLIP}, "resnet50_clip"),
+    "prompt_pose-vit-b": Case("prompt_pose", {"backbone": "clip_vit_b16", **_CLIP}, _VIT),
+    "vit_pose-b": Case("vit_pose", trunk=_VIT, wanted=0.96),
+    "cape_former": Case("cape_former", wanted=0.88),
+    "fmmp": Case("fmmp", wanted=0.82),
+    "graph_cape": Case("graph_cape", trunk=_SWIN, wanted=0.75),
+    "cape_x": Case("cape_x", {"text_encoder": "minilm", "text_weights": "none"}, trunk=_SWIN, sees_supports=False),
+    "edge_cape": Case(
+        "edge_cape",
+        {"backbone": "vit_small_patch14_dinov2"},
+        "vit_small_patch14_dinov2",
+        trains_trunk=False,
+        multiple=14,
+        quick={"backbone": "test_resnet", "stride": 8},
+    ),
+    "pomnet": Case("pomnet", wanted=0.93),
     "sdpnet-r50": Case("sdpnet", {"backbone": "resnet50"}),
-    "sdpnet-w32": Case("sdpnet"),
-    "proto_net": Case("proto_net"),
+    "sdpnet-w32": Case("sdpnet", trunk="hrnet_w32", wanted=0.88),
+    "proto_net": Case("proto_net", wanted=0.87),
+    "proto_pose": Case("proto_pose", {"backbone": _VIT, "prompts": "support", "flip": 0.0}, _VIT, quick=_SMALL_VIT),
+    "match": Case(
+        "match",
+        {"backbone": "tf_efficientnet_lite0", "stride": 16, "resolution": None},
+        "tf_efficientnet_lite0",
+        trains_trunk=False,
+    ),
     "maml": Case("maml"),
     "fine_tune": Case("fine_tune"),
 }
@@ -109,12 +143,13 @@ def training_step(model: Any, batch: Batch, forward: Callable[[Batch], Any] | No
 
 
 def answer(model: Any, batch: Batch) -> Step:
-    """Forward and decoding in evaluation, of an episode that the model has not seen before."""
+    """Forward and decoding by the frozen model, of an episode that it has not seen before."""
+    ready: Any = frozen(model.eval(), batch)
 
     @torch.no_grad()
     def step() -> None:
-        model.eval()  # forgets what was fitted to the episode before
-        model.decode(model(batch), batch)
+        ready.eval()  # forgets what was fitted to the episode before
+        ready.decode(ready(batch), batch)
 
     return step
 
@@ -136,14 +171,36 @@ def ratio(took: Mapping[str, list[float]], name: str, base: str) -> float:
     return statistics.median(a / b for a, b in zip(took[name], took[base], strict=True))
 
 
-def counted(step: Step) -> FlopCounterMode:
-    """What it counts in a step, a multiply-add being two."""
+class _Undivided:
+    """In the place of what follows modules, which refuses some whose inputs are parameters."""
+
+    parents = ("Global",)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def counted(step: Step, by_part: bool = False) -> FlopCounterMode:
+    """What it counts in a step, a multiply-add being two. It knows no laid-out layers.
+
+    Args:
+        by_part: of a model's modules too, for a step without gradients.
+    """
 
     def linear(rows: Sequence[int], weight: Sequence[int], *_: object, **__: object) -> int:
         return 2 * prod(rows) * weight[0]
 
+    def backward(rows: Sequence[int], gradient: Sequence[int], weight: Sequence[int], *mask: Any, **_: object) -> int:
+        return 2 * prod(gradient) * weight[1] * sum(mask[0][:2])
+
+    aten = torch.ops.aten
+    known = {aten.mkldnn_linear: linear, aten.mkldnn_linear_backward: backward}
     torch.backends.mha.set_fastpath_enabled(False)  # of which it knows nothing
-    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_linear: linear}) as counter:
+    counter: Any = FlopCounterMode(display=False, custom_mapping=known)
+    if not by_part:
+        counter.mod_tracker = _Undivided()
+    with counter:
         step()
     torch.backends.mha.set_fastpath_enabled(True)
     return counter

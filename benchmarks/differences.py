@@ -64,7 +64,7 @@ def build(folder: Path) -> Figures:
     specs = [*installed().measured()[0].values()]
 
     def read(key: str) -> list[Predictions]:
-        return [read_predictions(path) for path in sorted((folder / "runs" / key[4:]).glob("*.parquet"))]
+        return [read_predictions(path) for path in sorted((folder / "runs" / key).glob("*.parquet"))]
 
     start, busy = time.perf_counter(), time.process_time()
     grounds = ground_sections(results, read, None, ScoringConfig(), specs)

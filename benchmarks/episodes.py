@@ -12,10 +12,11 @@ import argparse
 from typing import Any
 
 import torch
-from cases import CASES, QUICK_SIDE, SIDE, Step, answer, interleaved, ratio, some_batch
+from cases import CASES, QUICK_SIDE, SIDE, Step, interleaved, ratio, some_batch
 from figures import arguments, recording
 from step import as_a_worker
 
+from posebed.inference.freezing import frozen
 from posebed.inference.shared_supports import predicted
 
 EPISODES, QUERIES = 4, 15
@@ -27,14 +28,19 @@ def gain(name: str, shots: int, rounds: int, side: int) -> float:
     """Naive time over that of looking once."""
     episodes = [episode for episode in range(EPISODES) for _ in range(QUERIES)]
     setting = CASES[name].setting(side)
-    model: Any = CASES[name].built(setting)
+    model: Any = CASES[name].built(setting).eval()
     batch = some_batch(setting, len(episodes), shots)
+    ready: Any = frozen(model, some_batch(setting, 1, shots))
 
     @torch.no_grad()
     def once() -> None:
-        model.decode(predicted(model, batch, episodes), batch)
+        ready.decode(predicted(ready, batch, episodes), batch)
 
-    steps: dict[str, Step] = {"naive": answer(model, batch), "once": once}
+    @torch.no_grad()
+    def naive() -> None:
+        ready.decode(ready(batch), batch)
+
+    steps: dict[str, Step] = {"naive": naive, "once": once}
     return ratio(interleaved(steps, rounds), "naive", "once")
 
 

@@ -30,7 +30,7 @@ from posebed.reporting.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, axi
 
 SIDE = 128
 SWEEPS = {"shots": (1, 3, 5, 10), "keypoints": (17, 35, 70, 100)}
-NAMES = [name for name, case in CASES.items() if case.episodic]
+NAMES = ("cape_former", "fmmp", "graph_cape", "pomnet", "sdpnet-r50", "sdpnet-w32", "proto_net", "maml", "fine_tune")
 FEW_STEPS = {"maml": {"test_steps": 3}, "fine_tune": {"steps": 3}}
 PICTURE = "docs/pictures/growth.svg"
 TIMES, COUNTS = ("training step", "answer"), ("batched products", "all else")
@@ -39,14 +39,19 @@ Multiples = Mapping[str, Sequence[float]]
 """Of the first number of a sweep, for each of ``TIMES`` and ``COUNTS``."""
 
 
-def made(name: str, side: int, shots: int, keypoints: int) -> tuple[Step, Step]:
-    """A training step and an answer."""
+def made(name: str, side: int, shots: int, keypoints: int) -> tuple[Step, Step, Step]:
+    """A training step, an answer, and the pass of an answer that is not frozen, whose operations can be counted."""
     case, points = CASES[name], range(keypoints)
     chain = Category("chain", "chain", tuple(map(str, points)), limbs=tuple(pairwise(points)))
     slots = {"slots": keypoints} if "slots" in case.spec.config.model_fields else {}
     setting = Setting((side, side), keypoints, (chain,))
     model, batch = case.built(setting, **slots, **FEW_STEPS.get(name, {})), some_batch(setting, 1, shots)
-    return training_step(model, batch), answer(model, batch)
+
+    @torch.no_grad()
+    def counted_pass() -> None:
+        model.eval()(batch)
+
+    return training_step(model, batch), answer(model, batch), counted_pass
 
 
 def growth(name: str, sweep: str, rounds: int, side: int) -> Multiples:
@@ -56,7 +61,7 @@ def growth(name: str, sweep: str, rounds: int, side: int) -> Multiples:
     for place, what in enumerate(TIMES):
         took = interleaved({number: case[place] for number, case in cases.items()}, rounds)
         multiples[what] = [ratio(took, number, next(iter(cases))) for number in cases]
-    counts = zip(*(multiply_adds(case[1]) for case in cases.values()), strict=True)
+    counts = zip(*(multiply_adds(case[2]) for case in cases.values()), strict=True)
     return multiples | {what: [n / each[0] for n in each] for what, each in zip(COUNTS, counts, strict=True) if each[0]}
 
 

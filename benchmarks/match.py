@@ -17,10 +17,11 @@ import time
 from typing import Any
 
 import torch
-from cases import QUICK_SIDE, Case, Step, answer, interleaved, ratio, some_batch
+from cases import QUICK_SIDE, Case, Step, interleaved, ratio, some_batch
 from figures import arguments, recording
 from step import as_a_worker
 
+from posebed.inference.freezing import frozen
 from posebed.inference.shared_supports import predicted
 
 CASE = Case("match", {"backbone": "tf_efficientnet_lite0", "stride": 16, "resolution": None})
@@ -34,9 +35,13 @@ def steps_of(shots: int, side: int) -> dict[str, Step]:
     """The same queries with supports looked at once, again for each query, and not at all."""
     episodes = [episode for episode in range(EPISODES) for _ in range(QUERIES)]
     setting = CASE.setting(side)
-    model: Any = CASE.built(setting).eval()
+    model: Any = frozen(CASE.built(setting).eval(), some_batch(setting, 1, shots))
     batch = some_batch(setting, len(episodes), shots)
     known = model.encode_support(batch)
+
+    @torch.no_grad()
+    def naive() -> None:
+        model.decode(model(batch), batch)
 
     @torch.no_grad()
     def once() -> None:
@@ -46,7 +51,7 @@ def steps_of(shots: int, side: int) -> dict[str, Step]:
     def alone() -> None:
         model.decode(model.locate(batch, known), batch)
 
-    return {"naive": answer(model, batch), "once": once, "alone": alone}
+    return {"naive": naive, "once": once, "alone": alone}
 
 
 def rate(step: Step, rounds: int) -> float:

@@ -1,11 +1,18 @@
-"""What a training step, or an answer, of each model costs as a multiple of SimpleBaseline's with ResNet-50.
+"""What a training step, or an answer, of each model costs beside what it cannot do without.
 
 256 x 256, float32, one thread; all ratios are of one run. A training step is forward, losses and backward of a batch of
-4, episodes having one shot. An answer is forward and decoding of one picture, without flip test, or of one query
-together with its support. Multiply-adds are those of the forward pass, per picture or query. Peak memory is the
-resident memory that building the model and two of its steps add to a process of their own.
+4, episodes having one shot. An answer is forward and decoding of one picture by the frozen model, without flip test, or
+of one query together with its support. Multiply-adds are those of the forward pass, per picture or query. Peak memory
+is the resident memory that building the model and two of its steps add to a process of their own.
 
-Usage: python benchmarks/models.py [--quick | --record] [--inference | --switches | --parts] [--rounds N] [NAME ...]
+"times the trunk" is the time over that of timm's own network for the trunk alone, over the same pictures and in the
+better memory format. "share of speed" is the share of the machine's matrix speed, of a product of 2048 x 2048, that is
+reached at the counted operations of forward and backward.
+
+--against measures another checkout instead, in processes that take turns: how many times as fast this one is.
+
+Usage: python benchmarks/models.py [--quick | --record] [--inference] [--against FOLDER | --switches | --parts]
+    [--rounds N] [NAME ...]
 """
 
 from __future__ import annotations
@@ -18,53 +25,36 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from cases import BASE, CASES, QUICK_SIDE, SIDE, Step, answer, counted, interleaved, ratio, some_batch, training_step
-from figures import arguments, recording
+from cases import CASES, QUICK_SIDE, SIDE, Step, answer, counted, interleaved, ratio, some_batch, training_step
+from figures import ROOT, arguments, recording
 from step import as_a_worker
-from torch import Tensor, nn
-from torch.nn import functional
+from trunks import FORMATS, SQUARE, bare_trunk, product
+from turns import alternating
 
 from posebed.pose import Batch
 from posezoo.blocks.normalise import Normalise
 
-BATCH, BARE = 4, "torch-r50"
-HEADER = (
-    ("million", "multiply-", "peak", "ms", "times our", "times bare", "at most"),
-    ("parameters", "adds, G", "MiB", "", "ResNet-50", "torch", "wanted"),
+BATCH = 4
+COLUMNS = (
+    ("million", "parameters"),
+    ("multiply-", "adds, G"),
+    ("peak", "MiB"),
+    ("", "ms"),
+    ("times the", "trunk"),
+    ("share of", "speed"),
+    ("at least", "wanted"),
 )
-
-
-class Bare(nn.Module):
-    """timm's ResNet-50 and three transposed convolutions as anyone would write them, against which ours is held."""
-
-    def __init__(self, keypoints: int) -> None:
-        super().__init__()
-        self.backbone = timm.create_model("resnet50", num_classes=0, global_pool="")
-        layers: list[nn.Module] = []
-        for channels in (2048, 256, 256):
-            layers += [nn.ConvTranspose2d(channels, 256, 4, 2, 1, bias=False), nn.BatchNorm2d(256), nn.ReLU(True)]
-        self.head = nn.Sequential(*layers, nn.Conv2d(256, keypoints, 1))
-
-    def forward(self, batch: Batch) -> Tensor:
-        return self.head(self.backbone(batch.image / 255))
-
-    def losses(self, prediction: Tensor, batch: Batch) -> dict[str, Tensor]:
-        return {"heatmap": functional.mse_loss(prediction, torch.zeros_like(prediction))}
-
-    def decode(self, prediction: Tensor, batch: Batch) -> Tensor:
-        return prediction.flatten(2).argmax(2)
 
 
 def built(name: str, count: int = BATCH, side: int = SIDE) -> tuple[Any, Batch]:
     """A model and a batch for it."""
-    case = CASES[BASE if name == BARE else name]
+    case = CASES[name]
     setting = case.setting(side)
-    model = Bare(setting.keypoints) if name == BARE else case.built(setting)
-    return model, some_batch(setting, count, shots=1 if case.episodic else 0)
+    return case.built(setting), some_batch(setting, count, shots=1 if case.episodic else 0)
 
 
 def peak(name: str, inference: bool, side: int) -> int:
@@ -77,12 +67,6 @@ def peak(name: str, inference: bool, side: int) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 
 
-def wanted(name: str, inference: bool) -> float | str:
-    """The highest multiple; of answers only where a query comes with its supports."""
-    case = CASES.get(name)
-    return case.wanted or "" if case and (case.episodic or not inference) else ""
-
-
 def compare(names: list[str], rounds: int, inference: bool, side: int, figure: Callable[[str, str], None]) -> None:
     # A new process starts with the peak of the one that starts it, and so before there are any models.
     # The reduced form, whose peaks say nothing, starts one for all.
@@ -90,27 +74,54 @@ def compare(names: list[str], rounds: int, inference: bool, side: int, figure: C
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=tasks) as alone:
         measure = partial(peak, inference=inference, side=side)
         peaks = dict(zip(names, alone.map(measure, names, chunksize=1), strict=True))
-    cases = {name: built(name, 1 if inference else BATCH, side) for name in names}
-    make = answer if inference else training_step
-    took = interleaved({name: make(*case) for name, case in cases.items()}, rounds)
-    for line in HEADER:
-        print(f"{'':20}{line[0]:>11}{line[1]:>11}{line[2]:>8}{line[3]:>8}{line[4]:>11}{line[5]:>12}{line[6]:>9}")
-    rows: dict[str, str] = {}
-    for name, (model, batch) in cases.items():
-        parameters = sum(p.numel() for p in model.parameters()) / 1e6
-        forward = make(model, batch) if inference else partial(model, batch)
-        operations = counted(forward).get_total_flops() / 2 / len(batch) / 1e9
-        memory, multiple = peaks[name] / 1024, ratio(took, name, BASE)
-        rows[name] = f"{parameters:.1f} | {operations:.1f} | {memory:.0f} | {multiple:.2f}"
-        print(
-            f"{name:20}{parameters:11.1f}{operations:11.2f}"
-            f"{memory:8.0f}{statistics.median(took[name]) * 1000:8.0f}{multiple:11.2f}"
-            f"{ratio(took, name, BARE):12.2f}{wanted(name, inference):>9}"
-        )
+    for line in zip(*COLUMNS, strict=True):
+        print(f"{'':20}" + "".join(f"{word:>12}" for word in line))
+    for name in names:
+        size, operations, *ratios = costs(name, rounds, inference, side)
+        values = (size / 1e6, operations / 1e9, peaks[name] / 1024, *ratios)
+        shown = [f"{value:.{digits}f}" for value, digits in zip(values, (1, 1, 0, 0, 2, 2), strict=True)]
+        wanted = CASES[name].wanted if not inference else None
+        print(f"{name:20}" + "".join(f"{word:>12}" for word in (*shown, wanted or "")), flush=True)
+        figure(f"models/{name}/{'answer' if inference else 'step'}", " | ".join([*shown[:3], *shown[4:]]))
+
+
+def costs(name: str, rounds: int, inference: bool, side: int) -> tuple[float, ...]:
+    """Parameters, multiply-adds for a picture, milliseconds, times the trunk's time, and share of matrix speed."""
+    model, batch = built(name, 1 if inference else BATCH, side)
+    step = (answer if inference else training_step)(model, batch)
+    with torch.no_grad():
+        forward = counted(lambda: model(batch)).get_total_flops()
+    counts = forward if inference else counted(step).get_total_flops()
+    trunks = bare_trunk(CASES[name], batch, inference)
+    took = interleaved({"whole": step, **trunks, "product": product()}, rounds)
+    return (
+        sum(p.numel() for p in model.parameters()),
+        forward / 2 / len(batch),
+        statistics.median(took["whole"]) * 1000,
+        max(ratio(took, "whole", kind) for kind in FORMATS),
+        counts / (2 * SQUARE**3) * ratio(took, "product", "whole"),
+    )
+
+
+def against(
+    other: Path, names: list[str], rounds: int, inference: bool, side: int, figure: Callable[[str, str], None]
+) -> None:
+    """How many times as fast this checkout is as another one."""
     what = "answer" if inference else "step"
-    for name, row in rows.items():
-        figure(f"models/{name.lower()}/{what}", row)
-    figure(f"models/bare/{what}", f"{ratio(took, BASE, BARE):.2f}")
+    for name in names:
+        case = CASES[name]
+        config = {**case.config, **(case.quick if side == QUICK_SIDE and "backbone" in case.config else {})}
+        task = {
+            "model": case.model,
+            "config": config,
+            "side": side,
+            "size": case.setting(side).size,
+            "count": 1 if inference else BATCH,
+            "inference": inference,
+        }
+        took = alternating({"this": ROOT, "other": other}, task, rounds)
+        faster = statistics.median(took["other"]) / statistics.median(took["this"])
+        figure(f"models/{name}/{what}-against", f"{faster:.2f} times as fast")
 
 
 def contiguous(model: Any) -> Any:
@@ -154,7 +165,7 @@ def parts(names: list[str], rounds: int, side: int) -> None:
     """What each part of a model takes of the forward pass's time, and what of its multiply-adds."""
     for name in names:
         model, batch = built(name, side=side)
-        counter = counted(partial(model, batch))
+        counter = counted(partial(model, batch), by_part=True)
         counts, took = counter.get_flop_counts(), _timed(model, batch, rounds)
         whole, operations = took.pop(""), counter.get_total_flops()
         took["outside of parts"] = whole - sum(took.values())
@@ -187,8 +198,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CASES)}; by default all")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--inference", action="store_true", help="answers instead of training steps")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--inference", action="store_true", help="answers instead of training steps")
+    what.add_argument("--against", type=Path, metavar="FOLDER", help="another checkout, to compare this one with")
     what.add_argument("--switches", action="store_true", help="contiguous memory, bfloat16 and torch.compile instead")
     what.add_argument("--parts", action="store_true", help="the parts of each model instead")
     options = arguments(parser, names=["proto_net"], rounds=1)
@@ -196,15 +208,16 @@ def main() -> None:
     if unknown:
         parser.error(f"NAME must be one of {', '.join(CASES)}, but is {', '.join(unknown)}")
     torch.set_num_threads(1)
-    chosen, side = options.names or list(CASES), QUICK_SIDE if options.quick else SIDE
+    side = QUICK_SIDE if options.quick else SIDE
+    chosen = options.names or [name for name, case in CASES.items() if options.inference or case.spec.trained]
     if options.switches:
         switches(chosen, options.rounds, side)
     elif options.parts:
         parts(chosen, options.rounds, side)
     else:
-        names = [BARE, BASE, *(name for name in chosen if name != BASE)]
+        measure = partial(against, options.against) if options.against else compare
         with recording(options.record) as figure:
-            compare(names, options.rounds, options.inference, side, figure)
+            measure(chosen, options.rounds, options.inference, side, figure)
 
 
 if __name__ == "__main__":

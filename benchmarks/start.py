@@ -1,5 +1,7 @@
 """How long the commands take that people give by hand, as multiples of a bare ``import torch, timm`` in the same run:
-``posebed --help``, ``posebed check`` on as many records as asked for, and ``posebed predict`` on one picture.
+``posebed --help``, ``posebed check`` on as many records as asked for, and ``posebed predict`` on one picture. Then what
+a worker of a cluster imports before its first task, and what a trunk of timm adds to it: processor time of each import,
+in that order, as a multiple of torch's.
 
 Usage: python benchmarks/start.py [--quick | --record] [--records N] [ROUNDS]
 """
@@ -18,6 +20,8 @@ from pathlib import Path
 
 from figures import arguments, recording
 
+from posebed.jobs.schedule import IMPORTS
+
 PARAMS = """
 menagerie: {{quads: {{set: quadrupeds, images: {records}, side: 64, categories: [tiger, horse]}}}}
 data: {{quads: {{source: coco_folder, path: data/menagerie/quads}}}}
@@ -28,6 +32,15 @@ runs: {{short: {{model: simple_baseline, split: quads, pack: quads, train: {{epo
 """
 POSEBED = str(Path(sys.executable).with_name("posebed"))
 IMPORT = (sys.executable, "-c", "import torch, timm")
+IMPORTED = (*IMPORTS, "torchvision", "timm")
+"""``torch`` comes first."""
+TIMED = """
+import time
+for name in {names}:
+    started = time.process_time()
+    __import__(name)
+    print(name, time.process_time() - started)
+"""
 WANTED = {"help": 0.2, "check": 1.5, "predict": 3.0}
 
 
@@ -49,6 +62,13 @@ def seconds(*command: str) -> float:
     started = time.perf_counter()
     quietly(*command)
     return time.perf_counter() - started
+
+
+def imports() -> dict[str, float]:
+    """Processor seconds of each import in one process."""
+    script = TIMED.format(names=IMPORTED)
+    lines = subprocess.run((sys.executable, "-c", script), check=True, capture_output=True, text=True).stdout
+    return {name: float(took) for name, took in (line.split() for line in lines.splitlines())}
 
 
 def main() -> None:
@@ -73,6 +93,10 @@ def main() -> None:
         for name, values in ratios.items():
             print(f"posebed {name}: {statistics.median(values):.2f} of the import (at most {WANTED[name]} is wanted)")
             figure(f"start/{name}", f"{statistics.median(values):.2f}")
+        took = [imports() for _ in range(options.rounds)]
+        for name in IMPORTED:
+            multiple = statistics.median(one[name] / one["torch"] for one in took)
+            figure(f"start/imports/{name.lower()}", f"{multiple:.2f}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from posebed.jobs.cluster import worker_variables
 from posebed.pose import Batch, Keypoints
 from posebed.training.engine import Engine, open_engine
 from posebed.training.process_group import join_process_group
+from posebed.training.training_step import total_loss
 from posezoo import simple_baseline
 
 BATCH, SIZE, ROUND = 16, 128, 5
@@ -41,8 +42,8 @@ def seconds(engine: Engine, batch: Batch, steps: int) -> float:
     took = []
     for _ in range(steps):
         started = time.perf_counter()
-        losses = engine.module.losses(engine(batch), batch)  # pyright: ignore[reportCallIssue]
-        engine.backward(sum(losses.values()))
+        _, losses = engine(batch)
+        engine.backward(total_loss(losses))
         engine.step()
         took.append(time.perf_counter() - started)
     return statistics.median(took)
@@ -66,8 +67,8 @@ def compare(rounds: int, count: int) -> float:
     engines: dict[str, Engine] = {}
     for name in ("torch", "deepspeed"):
         torch.manual_seed(0)
-        train = TrainConfig.model_validate({"batch_size": count, "engine": name, "precision": "float32"})
-        engines[name] = open_engine(simple_baseline.build(config, setting), train, {}, group)
+        train = TrainConfig.model_validate({"batch_size": count, "engine": name})
+        engines[name] = open_engine(simple_baseline.build(config, setting), train, {}, group, "float32")
         seconds(engines[name], batch, 3)
     took: dict[str, list[float]] = {name: [] for name in engines}
     for _ in range(rounds):

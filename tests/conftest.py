@@ -29,6 +29,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--parity", action="append", help="folder of reference numbers; may be given several times")
     parser.addoption("--cases", default=os.environ.get("POSEBED_CASES"), help="folder of small faulty inputs")
     parser.addoption("--schemas", default=os.environ.get("POSEBED_SCHEMAS"), help="folder of KubeRay's resources")
+    parser.addoption("--step-kills", default=30, help="kills before file-system calls (30)")
+    parser.addoption("--malformed-inputs", default=420, help="malformed inputs (420)")
+    parser.addoption("--campaign-seed", default=0, help="of the kills and malformed inputs that are drawn (0)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -44,9 +44,10 @@ BOUNDS = {
     "le": "at most {}",
     "lt": "below {}",
     "multiple_of": "a multiple of {}",
+    "max_length": "at most {} of them",
     "pattern": "matching `{}`",
 }
-_KEY = get_args(config.Key)[1].metadata[0].pattern
+_KEY = next(item.pattern for item in get_args(config.Key)[1].metadata if hasattr(item, "pattern"))
 """Tells the type of keys from other texts."""
 
 
@@ -132,7 +133,8 @@ def _kind(kind: Any) -> str:
 def _bounds(metadata: Any) -> Iterator[str]:
     for item in _flat(metadata):
         for bound, text in BOUNDS.items():
-            if (value := getattr(item, bound, None)) is not None:
+            value = getattr(item, bound, None)
+            if value is not None and value != config.LARGEST:  # which says no more than "a number"
                 yield text.format(plain(value))
 
 

@@ -90,6 +90,7 @@ SPEC = ModelSpec(
     ),
     answering=("backbone", "weights", "width"),
     train=EPISODES,
+    fastest={"cpu-avx512-bf16": ("eager", "bfloat16")},
     released=released,
     small={**SMALL, "slots": 8},
     exceptions={

@@ -121,6 +121,7 @@ SPEC = ModelSpec(
     ),
     answering=("backbone", "weights", "width", "text_encoder", "text_weights"),
     train=EPISODES,
+    fastest={"cpu-avx512-bf16": ("eager", "bfloat16")},
     protocol=protocol,
     released=released,
     small={**SMALL, "map_stride": 8, "drop_path": 0.0, "text_encoder": "minilm", "text_weights": "none"},

@@ -355,6 +355,7 @@ SPEC = ModelSpec(
     ),
     answering=("backbone", "weights", "width"),
     train={**EPISODES, "epochs": 100, "decay_at": ()},
+    fastest={"cpu-avx512-bf16": ("eager", "bfloat16")},
     # The reconstruction runs the refinement with copies of its weights, of which a machine must have all.
     max_zero=2,
     released=released,

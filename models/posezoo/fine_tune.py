@@ -21,7 +21,7 @@ from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.data.augment import augmentation, draw, warp_torch
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice, LogUniform
-from posezoo.blocks.adaptation import SMALL, Adaptive, AdaptiveConfig, Supports, Weights
+from posezoo.blocks.adaptation import ANSWERS_LEARN, SMALL, Adaptive, AdaptiveConfig, Supports, Weights
 
 # B batch, S shots, K keypoints, h w heatmap
 
@@ -114,9 +114,13 @@ SPEC = ModelSpec(
         "decay_at": (170 / 210, 200 / 210),
         "augment": {"scale": 0.15, "rotation": 15.0},
     },
+    fastest={"cpu-avx512-bf16": ("eager", "bfloat16")},
     # Fitted weights are made from whole parameters, which stage 3 scatters.
     max_zero=2,
     small={**SMALL, "steps": 2},
     not_exported="is trained anew on the supports of every episode",
-    exceptions={"the_order_of_the_keypoints_does_not_matter": "each keypoint has an output with weights of its own"},
+    exceptions={
+        **ANSWERS_LEARN,
+        "the_order_of_the_keypoints_does_not_matter": "each keypoint has an output with weights of its own",
+    },
 )

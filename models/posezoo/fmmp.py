@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from posebed.config import Positive, Share
 from posebed.contracts import ModelSpec, Paper, Setting, Task
-from posebed.pose import EpisodeBatch, Keypoints
+from posebed.pose import EpisodeBatch, Keypoints, Shared
 from posebed.space import Choice, When
 from posezoo.blocks.coordinates import distance, grid_code, moved, offset_head, to_pixels, to_shares
 from posezoo.blocks.features import BackboneConfig, Features, grid
@@ -90,7 +90,7 @@ class Config(BackboneConfig):
 class Support:
     """What is known before a query is seen: computed once, it serves every query of the episode."""
 
-    cells: Tensor
+    cells: Shared
     """(B, S, T, C)"""
     weight: Tensor
     """(B, S, K), of the keypoints in all slots."""
@@ -194,7 +194,7 @@ class FMMP(nn.Module):
         lists, query_lists = self._neighbours(padding, keypoints.weight > 0)
         where, shape = keypoints.xy.flatten(0, 1), cells.shape[:2]
         support = Support(
-            cells,
+            Shared.each(cells),
             keypoints.weight,
             code=self._code(where).unflatten(0, shape),
             references=picked(where, lists.flatten(0, 1)).unflatten(0, shape),
@@ -225,14 +225,17 @@ class FMMP(nn.Module):
         hidden = support.weight == 0
         # Attention needs at least one key; features from a picture without keypoints get weight 0 below.
         hidden = hidden & ~hidden.all(2, keepdim=True)
-        each = (t.flatten(0, 1) for t in (support.code, support.references, support.cells, hidden))
+        shots = support.weight.shape[1]
+        code, references, hidden = (t.flatten(0, 1) for t in (support.code, support.references, hidden))
+        of = (support.cells.of[:, None] * shots + torch.arange(shots, device=x.device)).flatten()
         miner = self.support_miners[layer % len(self.support_miners)]
-        repeated = x[:, None].expand(-1, support.weight.shape[1], -1, -1).flatten(0, 1)
-        return _over_shots(miner(repeated, *each), support.weight)
+        repeated = x[:, None].expand(-1, shots, -1, -1).flatten(0, 1)
+        mined = miner(repeated, code, references, support.cells.rows.flatten(0, 1), hidden, of)
+        return _over_shots(mined, support.weight)
 
     def _mine(self, support: Support, cells: Tensor) -> Located:
         """Mine the query with the supports' features and the supports with the query's, alternately."""
-        x, per_layer = support.support_features, list[Tensor]()
+        x, per_layer = support.support_features, []
         points = support.references.new_full((*x.shape[:2], 2), 0.5)
         for layer, offset in enumerate(self.offsets):
             if layer:
@@ -328,6 +331,7 @@ SPEC = ModelSpec(
     ),
     answering=("backbone", "weights", "width"),
     train={**EPISODES, "lr": 1e-4},
+    fastest={"cpu-avx512-bf16": ("eager", "bfloat16")},
     released=released,
     small={**SMALL_LAYERS, "layers": 2, "references": 3, "slots": 8},
 )

@@ -119,6 +119,7 @@ SPEC = ModelSpec(
     ),
     answering=("backbone", "weights", "width"),
     train=EPISODES,
+    fastest={"cpu-avx512-bf16": ("eager", "bfloat16")},
     released=released,
     small={**SMALL, "map_stride": 8, "drop_path": 0.0},
 )

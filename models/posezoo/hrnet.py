@@ -60,6 +60,7 @@ SPEC = ModelSpec(
     answering=("target", "flip_test", "width", "weights"),
     widths={"hrnet": "width"},
     train=ANIMALS,
+    fastest={"cpu-avx512-bf16": ("eager", "bfloat16")},
     released=released,
     small={"weights": "none", "width": 8, "blocks": 1, "modules": (1, 1, 1)},
 )

@@ -13,11 +13,12 @@ from typing import Annotated, Self
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.func import grad
 
 from posebed.contracts import ModelSpec, Paper, Setting, Task
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice, LogUniform
-from posezoo.blocks.adaptation import SMALL, Adaptive, AdaptiveConfig, Supports, Weights, supports_of
+from posezoo.blocks.adaptation import ANSWERS_LEARN, SMALL, Adaptive, AdaptiveConfig, Supports, Weights
 from posezoo.blocks.recipes import EPISODES
 
 # B batch, K keypoints, h w heatmap
@@ -55,34 +56,35 @@ class MAML(Adaptive):
             return self.query_heatmaps(batch)
         self._count(torch.cat([batch.image, batch.support_image.flatten(0, 1)]))
         start = dict(self.network.named_parameters())
-        fitted = [self.descended(start, each, self.steps) for each in supports_of(batch)]
+        of = zip(batch.support_image, batch.support.xy, batch.support.weight, strict=True)
+        fitted = [self.descended(start, image, Keypoints(xy, weight), self.steps) for image, xy, weight in of]
         return torch.cat([self.by(weights, image[None]) for weights, image in zip(fitted, batch.image, strict=True)])
 
     @torch.no_grad()
     def _count(self, image: Tensor) -> None:
-        """Move batch norm's running statistics, in single precision: autocast would keep weights without gradients."""
+        """Move batch norm's running statistics. What autocast casts here has no gradients, so it must not be kept."""
+        kind = image.device.type
+        lowered, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
         self._batch_norm(counting=True)
-        with torch.autocast(image.device.type, enabled=False):
+        with torch.autocast(kind, dtype, enabled=lowered, cache_enabled=False):
             self.network(image)
         self._batch_norm(counting=False)
 
     def fitted(self, supports: Supports) -> Weights:
-        start = {name: tensor.detach() for name, tensor in self.network.named_parameters()}
-        for tensor in self.free(start).values():
-            tensor.requires_grad_()
-        adapted = self.descended(start, supports, self.test_steps)
-        return {name: tensor.detach() for name, tensor in adapted.items()}
+        start = _constant(dict(self.network.named_parameters()))
+        return self.descended(start, supports.image, supports.keypoints, self.test_steps)
 
-    def descended(self, weights: Weights, supports: Supports, steps: int) -> Weights:
-        """So many steps of gradient descent on the supports."""
+    def descended(self, weights: Weights, image: Tensor, keypoints: Keypoints, steps: int) -> Weights:
+        """So many steps of gradient descent on the pictures (S, 3, H, W) and keypoints (S, K) of supports."""
         second_order = self.second_order and self.training
         for _ in range(steps):
-            free = self.free(weights)
-            loss = self.error(self.by(weights, supports.image), supports.keypoints)
-            slopes = torch.autograd.grad(loss, list(free.values()), create_graph=second_order)
-            moved = {name: free[name] - self.inner_lr * slope for name, slope in zip(free, slopes, strict=True)}
-            weights = {**weights, **moved}
+            slopes = self._slopes(weights if second_order else _constant(weights), image, keypoints)
+            weights = {**weights, **{name: weights[name] - self.inner_lr * slope for name, slope in slopes.items()}}
         return weights
+
+    def _slopes(self, weights: Weights, image: Tensor, keypoints: Keypoints) -> Weights:
+        """The gradient of the error on supports, for the weights that an episode may change."""
+        return grad(lambda free: self.error(self.by({**weights, **free}, image), keypoints))(self.free(weights))
 
     def losses(self, prediction: Tensor, batch: EpisodeBatch) -> Mapping[str, Tensor]:
         """Over the keypoints that the query and every support show."""
@@ -91,6 +93,10 @@ class MAML(Adaptive):
 
     def decode(self, prediction: Tensor, batch: EpisodeBatch) -> Keypoints:
         return self.decoded(prediction, batch)
+
+
+def _constant(weights: Weights) -> Weights:
+    return {name: tensor.detach() for name, tensor in weights.items()}
 
 
 SPEC = ModelSpec(
@@ -112,9 +118,13 @@ SPEC = ModelSpec(
     ),
     answering=("backbone", "weights"),
     train={**EPISODES, "lr": 1e-4},
+    fastest={"cpu-avx512-bf16": ("eager", "bfloat16")},
     # Fitted weights are made from whole parameters, which stage 3 scatters.
     max_zero=2,
     small={**SMALL, "part": "head", "steps": 1, "test_steps": 2},
     not_exported="is trained anew on the supports of every episode",
-    exceptions={"the_order_of_the_keypoints_does_not_matter": "each keypoint has an output with weights of its own"},
+    exceptions={
+        **ANSWERS_LEARN,
+        "the_order_of_the_keypoints_does_not_matter": "each keypoint has an output with weights of its own",
+    },
 )

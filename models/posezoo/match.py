@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from posebed.config import Positive
 from posebed.contracts import Inner, ModelSpec, Setting, Task
+from posebed.on_device import numbers
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice
 from posezoo.blocks.features import BackboneConfig, Features
@@ -235,7 +236,7 @@ class Match(nn.Module):
             lower = (likely - value_at(likely, peak)[..., None, None]).clamp(max=0)  # a second peak has higher cells
             weight = (lower / config.temperature).exp()
             cell, _ = mean_near(weight, peak, config.window)
-        middle = cell.new_tensor([(self.crop[1] - 1) / 2, (self.crop[0] - 1) / 2])
+        middle = numbers([(self.crop[1] - 1) / 2, (self.crop[0] - 1) / 2], cell)
         xy = torch.where(shown[..., None], self._pixel(cell, maps), middle)
         return Found(maps, Keypoints(xy, confidence))
 
@@ -260,7 +261,7 @@ class Match(nn.Module):
         back = torch.einsum("bkc,bschw->bskhw", vector, supports)
         width, height = back.shape[-1], back.shape[-2]
         cell = position_of(back.flatten(3).argmax(3), width)
-        own = self._share(points.xy) * points.xy.new_tensor([width, height]) - 0.5
+        own = self._share(points.xy) * numbers([width, height], points.xy) - 0.5
         near = (cell - own).square().sum(-1) <= MUTUAL_CELLS**2
         return (near & (points.weight > 0)).any(1)
 
@@ -270,7 +271,7 @@ class Match(nn.Module):
 
     def _share(self, xy: Tensor) -> Tensor:
         """From pixels of the crop to shares of it, 0 and 1 at its edges."""
-        return (xy + 0.5) / xy.new_tensor([self.crop[1], self.crop[0]])
+        return (xy + 0.5) / numbers([self.crop[1], self.crop[0]], xy)
 
 
 def _unit(vectors: Tensor, axis: int) -> Tensor:

@@ -1,14 +1,15 @@
 """POMNet: support keypoints and query attend to one another, then each keypoint is matched with the picture.
 
-Only keypoints that every support shows are matched: all of a batch at once, against one map per picture. Evaluation
-gives the numbers of the released code. In training, the code's batch norm sees one keypoint after the other, padded
+Only keypoints that every support shows are matched: all of a batch at once, against one map per picture; compiled or on
+an accelerator the others are matched, too, and left out again, so that shapes are fixed. Evaluation gives the numbers
+of the released code. In training, the code's batch norm sees one keypoint after the other, padded
 ones too; here it sees all matched keypoints together.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from posebed.config import Positive, Share
 from posebed.contracts import Inner, ModelSpec, Paper, Setting, Task
 from posebed.data.codecs import HeatmapCodec
+from posebed.on_device import may_follow_data
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice
 from posezoo.blocks.deconv import heatmap_head
@@ -32,6 +34,7 @@ from posezoo.blocks.normalise import Normalise
 from posezoo.blocks.pooling import mean_over_shots
 from posezoo.blocks.precision import at_least_single
 from posezoo.blocks.slots import must_suffice
+from posezoo.blocks.some_of_batch import through
 from posezoo.blocks.token_convolution import TokenConvolution
 from posezoo.blocks.two_stage import SMALL, Support
 
@@ -86,21 +89,30 @@ class Matching(nn.Module):
 
     def forward(self, cells: Tensor, tokens: Tensor, exists: Tensor) -> Tensor:
         """Cells (B, C, h, w) and tokens (B, K, C) to heatmaps (B, K, H, W), 0 where none ``exists`` (B, K)."""
-        if torch.compiler.is_exporting():
-            return self._of_all(cells, tokens) * exists[..., None, None]
+        if not may_follow_data(exists):
+            return self._of_all(cells, tokens, exists) * exists[..., None, None]
         of, keypoint = exists.nonzero(as_tuple=True)
         relation = self.norm(self.relation(cells, tokens[of, keypoint], of)).relu()
         relation = relation.contiguous(memory_format=torch.channels_last)
-        parts = [relation] if self.training else relation.split(AT_ONCE)
-        heatmaps = torch.cat([at_least_single(self.head(part)[:, 0]) for part in parts])
+        heatmaps = self._decoded([relation] if self.training else relation.split(AT_ONCE))
         return heatmaps.new_zeros(*exists.shape, *heatmaps.shape[1:]).index_put((of, keypoint), heatmaps)
 
-    def _of_all(self, cells: Tensor, tokens: Tensor) -> Tensor:
-        """Of keypoints that do not exist, too: in an exported program no shape depends on data."""
+    def _of_all(self, cells: Tensor, tokens: Tensor, exists: Tensor) -> Tensor:
+        """Of keypoints that do not exist, too, which have no influence on the others."""
         batch, keypoints = tokens.shape[:2]
         of = torch.arange(batch, device=cells.device)[:, None].expand(-1, keypoints).flatten()
-        relation = self.norm(self.relation(cells, tokens.flatten(0, 1), of)).relu()
-        return at_least_single(self.head(relation)[:, 0]).unflatten(0, (batch, keypoints))
+        maps = self.relation(cells, tokens.flatten(0, 1), of)
+        if self.training:
+            for layer in (self.norm, nn.ReLU(), *self.head[0].children(), self.head[1]):
+                maps = through(layer, maps, exists.flatten())
+            heatmaps = at_least_single(maps[:, 0])
+        else:
+            maps = self.norm(maps).relu()
+            heatmaps = self._decoded([maps] if torch.compiler.is_exporting() else maps.split(AT_ONCE))
+        return heatmaps.unflatten(0, (batch, keypoints))
+
+    def _decoded(self, relations: Sequence[Tensor]) -> Tensor:
+        return torch.cat([at_least_single(self.head(part)[:, 0]) for part in relations])
 
 
 class POMNet(nn.Module):
@@ -223,6 +235,7 @@ SPEC = ModelSpec(
         "decay_at": (170 / 210, 200 / 210),
         "augment": {"scale": 0.15, "rotation": 15.0},
     },
+    fastest={"cpu-avx512-bf16": ("eager", "bfloat16")},
     released=released,
     small={**SMALL, "decoder_layers": 1, "deconvs": 1},
 )

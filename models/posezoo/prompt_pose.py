@@ -293,8 +293,8 @@ def _translated(name: str, tensor: Tensor) -> Tensor:
     if name == "logit_scale":
         return tensor[None]
     if name == "text_encoder.positional_embedding":
-        # The release keeps the first rows alone. Prompts of more tokens shall not pass unnoticed.
-        missing = tensor.new_full((CONTEXT_LENGTH - len(tensor), tensor.shape[1]), float("nan"))
+        # The release keeps the first rows alone; its encoder refuses prompts that need others.
+        missing = tensor.new_zeros(CONTEXT_LENGTH - len(tensor), tensor.shape[1])
         return torch.cat([tensor, missing])
     return tensor
 
@@ -330,6 +330,7 @@ SPEC = ModelSpec(
         "weight_decay": 1e-4,
         "undecayed": ("norm", "bias"),
     },
+    fastest={"cpu-avx512-bf16": ("eager", "bfloat16")},
     learning_rates=learning_rates,
     released=released,
     small={

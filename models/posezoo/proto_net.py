@@ -17,6 +17,7 @@ from torch.nn import functional
 from posebed.config import Positive
 from posebed.contracts import Inner, ModelSpec, Paper, Setting, Task
 from posebed.data.codecs import HeatmapCodec
+from posebed.on_device import numbers
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice, LogUniform
 from posezoo.blocks.deconv import deconvolutions
@@ -108,7 +109,7 @@ class ProtoNet(nn.Module):
             for axis, n in ((0, width), (1, height))
         )
         target = (y[..., :, None] + x[..., None, :]).flatten(2).softmax(2)
-        limit = cell.new_tensor([width, height]) - 0.5
+        limit = numbers([width, height], cell) - 0.5
         inside = ((cell > -0.5) & (cell < limit)).all(-1)
         weight = batch.keypoints.weight * batch.support.weight.prod(1) * inside
         entropy = -(target * prediction.flatten(2).log_softmax(2)).sum(2)
@@ -155,5 +156,6 @@ SPEC = ModelSpec(
         "decay_at": (0.8, 0.9),
         "augment": {"scale": 0.15, "rotation": 15.0},
     },
+    fastest={"cpu-avx512-bf16": ("eager", "bfloat16")},
     small={"weights": "none", "backbone": "test_resnet", "stride": 8},
 )

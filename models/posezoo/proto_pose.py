@@ -32,7 +32,7 @@ from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice
 from posebed.training.engine import make_optimizer
 from posezoo.blocks import heatmap
-from posezoo.blocks.adaptation import Supports, supports_of
+from posezoo.blocks.adaptation import ANSWERS_LEARN, Supports, supports_of
 from posezoo.blocks.heatmap import FlipTest
 from posezoo.blocks.prompt_banks import PromptBanks, mean_of_seen, moved, prompts_at
 from posezoo.blocks.prompted_vit import PromptedConfig, PromptedHeatmaps
@@ -367,6 +367,7 @@ SPEC = ModelSpec(
         "decay_at": (),
         "augment": {"scale": 0.5, "rotation": 40.0, "shift": 0.15, "shift_share": 0.5, "flip": 0.5},
     },
+    fastest={"cpu-avx512-bf16": ("eager", "bfloat16")},
     learning_rates=learning_rates,
     protocol=protocol,
     # A round's network is copied whole, which stage 3 scatters.
@@ -384,6 +385,7 @@ SPEC = ModelSpec(
     },
     not_exported="is trained anew on the supports of every round",
     exceptions={
-        "the_order_of_the_keypoints_does_not_matter": "each keypoint has a prompt of its own, found by its name"
+        **ANSWERS_LEARN,
+        "the_order_of_the_keypoints_does_not_matter": "each keypoint has a prompt of its own, found by its name",
     },
 )

@@ -407,6 +407,7 @@ SPEC = ModelSpec(
     answering=("backbone", "weights", "width"),
     widths={"hrnet": "hrnet_width"},
     train=EPISODES,
+    fastest={"cpu-avx512-bf16": ("eager", "bfloat16")},
     small={
         **SMALL_LAYERS,
         "stride": 8,

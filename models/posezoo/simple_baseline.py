@@ -77,6 +77,7 @@ SPEC = ModelSpec(
     ),
     answering=("target", "flip_test", "backbone", "weights"),
     train=ANIMALS,
+    fastest={"cpu-avx512-bf16": ("eager", "bfloat16")},
     learning_rates=learning_rates,
     released=released,
     small={"weights": "none", "backbone": "test_resnet", "stride": 16, "deconvs": 2, "channels": 32},

@@ -136,6 +136,7 @@ SPEC = ModelSpec(
         "undecayed": ("norm", "bias"),
         "clip": 1.0,
     },
+    fastest={"cpu-avx512-bf16": ("eager", "bfloat16")},
     learning_rates=learning_rates,
     released=released,
     small={"weights": "none", "width": 64, "depth": 2, "heads": 2, "channels": 32, "drop_path": 0.0},

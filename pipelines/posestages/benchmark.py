@@ -6,7 +6,6 @@ Usage: python -m posestages.benchmark
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,12 +16,14 @@ from pathlib import Path
 from posebed import provenance
 from posebed.catalog import Catalog
 from posebed.config import Params, read_params
+from posebed.contents import Cache
 from posebed.files import Kind, write_json, write_text
 from posebed.jobs.graph import ABSENT, Graph, GraphMaker, Task
 from posebed.jobs.outcomes import Outcomes, State, Status
+from posebed.jobs.ray_variables import check_variables, cluster_address
 from posebed.jobs.requests import only_command
 from posebed.jobs.shelf import Shelf
-from posebed.places import PARAMS, RUNS, prepared_folder
+from posebed.places import PARAMS, RUNS, must_be_in_text, prepared_folder
 from posebed.provenance import Origin
 from posebed.source_code import SourceCode
 from posebed.storage import Storage, StorageError
@@ -67,7 +68,7 @@ def run_tasks(keys: Sequence[str] = ()) -> dict[str, str]:
 
     Raises:
         LookupError: there is no run or search of that name.
-        ValueError: data was not prepared, another command is under way, the tracker or the studies cannot be opened, or
+        ValueError: data was not prepared, another command is under way, the studies cannot be opened, or
             the cluster does not start.
     """
     # What another command does meanwhile would be done once more.
@@ -77,7 +78,11 @@ def run_tasks(keys: Sequence[str] = ()) -> dict[str, str]:
         todo = project.todo(graph)
         for name in todo:
             must_have_data(graph.tasks[name])
-        _must_have_services([graph.tasks[name] for name in todo])
+        _must_have_studies([graph.tasks[name] for name in todo])
+        if todo:
+            must_be_in_text()
+            check_variables()
+            must_have_storage()
         try:
             if todo:
                 return _do(project, graph, todo)
@@ -93,7 +98,7 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
     from posebed.jobs.estimate import Estimates
     from posebed.jobs.schedule import Plan, Schedule
     from posebed.jobs.view import View
-    from posestages.live_tracking import LiveTracking
+    from posestages.live_tracking import LiveTracking, out_of_reach
     from posestages.tasks import perform
 
     for sentence in usable_metrics(project.catalog)[1]:
@@ -101,10 +106,10 @@ def _do(project: Project, graph: Graph, todo: Sequence[str]) -> dict[str, str]:
     estimates = Estimates(project.statuses)
     tasks = [graph.tasks[name] for name in todo]
     seconds = sum(estimates.seconds(task) for task in tasks)
-    with LiveTracking(graph.tasks) as tracking, View(len(todo), seconds, tracking.epoch) as view:
+    with LiveTracking(graph.tasks, out_of_reach()) as tracking, View(len(todo), seconds, tracking.epoch) as view:
         packages = _packages(project.catalog, tasks)
         shelf = _shelf(project, tasks, view.say)
-        does = partial(perform, origins=_origins(project, tasks))
+        does = partial(perform, origins=_origins(project, tasks), tracked=tracking.in_reach)
         plan = Plan(graph, todo, project.params, project.catalog, does, packages, tracking.done, shelf)
         schedule = Schedule(plan, estimates, view)
         schedule.run()
@@ -126,15 +131,10 @@ def _origins(project: Project, todo: Sequence[Task]) -> dict[str, Origin]:
 
 
 def _shelf(project: Project, todo: Sequence[Task], say: Callable[[str], None]) -> Shelf | None:
-    """With what the tasks read, where a storage is set: then no machine of the cluster needs the project's folder.
-
-    Raises:
-        ValueError: the storage cannot be used.
-    """
+    """With what the tasks read, where a storage is set: then no machine of the cluster needs the project's folder."""
     storage = Storage.of_environment()
     if storage is None:
         return None
-    storage.check()
     unfinished = [project.graph.tasks[name] for name in project.todo()]
     shelf = Shelf(storage, lambda task: reads(task, project.params), unfinished)
     shelf.fill(todo, say)
@@ -170,12 +170,24 @@ def must_have_data(task: Task) -> None:
             )
 
 
-def _must_have_services(tasks: Sequence[Task]) -> None:
-    """A wrong address or password is told before any work starts. A service that is lost later stops nothing."""
-    if tasks and os.environ.get("MLFLOW_TRACKING_URI"):
-        from posebed.reporting.mlflow_client import must_answer
+def must_have_storage() -> Storage | None:
+    """The storage, if one is set, before anything is written: what is lost later is waited for. Machines of a cluster
+    have caches of their own.
 
-        must_answer()
+    Raises:
+        ValueError: the storage cannot be used, or a variable of this machine's cache is wrong.
+    """
+    if not cluster_address():
+        Cache()
+    storage = Storage.of_environment()
+    if storage:
+        storage.check()
+    return storage
+
+
+def _must_have_studies(tasks: Sequence[Task]) -> None:
+    """A wrong address or password is told before any work starts, since a search is nothing without its study. A
+    database that is lost later is waited for."""
     if any(task.kind == "search" for task in tasks):
         from posebed.jobs.study import open_storage
 

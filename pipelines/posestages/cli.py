@@ -2,31 +2,71 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer.core import TyperGroup
 
 from posebed.catalog import Catalog, installed
+from posebed.config import MOST_SEED
+from posebed.listing import shown, visible
 from posebed.places import PARAMS
 from posebed.yamlfile import parse_yaml
 from posestages import cli_submissions, cli_tasks, cli_trained, stage
+from posestages.terminal import console
+from posestages.whole_numbers import whole
 
 if TYPE_CHECKING:
     from posebed.records import Dataset
 
+
+SEED = whole(0, MOST_SEED)
+MOST_DRAWN = 1000
+"""Records of a category on a sheet; a picture of more has more pixels than programs open."""
+
+
+class _Commands(TyperGroup):
+    """Commands that end like stages: Typer itself draws a box around what is wrong with the words of a command, and
+    ends with a bare "Aborted." where a reader meets the end of a file too early."""
+
+    def main(self, *arguments: Any, standalone_mode: bool = True, **settings: Any) -> Any:
+        if not standalone_mode:
+            return super().main(*arguments, standalone_mode=False, **settings)
+        try:
+            code = super().main(*arguments, standalone_mode=False, **settings)
+        except typer.Abort:
+            sys.exit(1)
+        except Exception as error:
+            if not hasattr(error, "format_message"):  # Typer's own of the words, whose class it does not name
+                raise
+            wrong: Any = error
+            if not wrong.format_message():  # no words at all: the help is shown
+                wrong.show()
+                sys.exit(wrong.exit_code)
+            path = wrong.ctx.command_path if getattr(wrong, "ctx", None) else "posebed"
+            raise ValueError(f"{wrong.format_message().rstrip('.')}; `{path} --help` lists what there is") from None
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: typer.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise ValueError(f"a file must be whole, but ends too early: {error}") from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Benchmark and tune pose-estimation models. `dvc repro` runs the pipeline of a project.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console()
 app.add_typer(cli_tasks.app)
 app.add_typer(cli_trained.app)
 app.add_typer(cli_submissions.app)
@@ -126,7 +166,9 @@ def _named_values(texts: list[str] | None, option: str) -> dict[str, Any]:
     """YAML values by name, from texts NAME=VALUE."""
     given = [text.partition("=") for text in texts or ()]
     if wrong := [name for name, equals, _ in given if not (name and equals)]:
-        raise ValueError(f"{option} must be NAME=VALUE, but is {wrong[0]!r}")
+        raise ValueError(f"{option} must be NAME=VALUE, but is {shown(wrong[0])}")
+    if twice := [name for name, count in Counter(name for name, _, _ in given).items() if count > 1]:
+        raise ValueError(f"{option} must be given once for each name, but is given twice for {shown(twice[0])}")
     return {name: parse_yaml(value, f"{option} {name}") for name, _, value in given}
 
 
@@ -145,10 +187,10 @@ def check(path: Data, source: Source = None, option: Options = None) -> None:
     total = Counter(record.category for record in sound)
     for category in dataset.categories:
         counts = (total[category.key], *(of[category.key, part] for part in parts))
-        table.add_row(category.key, str(len(category.keypoints)), *map(str, counts))
+        table.add_row(escape(visible(category.key, "")), str(len(category.keypoints)), *map(str, counts))
     console.print(table)
     for note in dataset.notes:
-        console.print(f"Note: {note}", highlight=False, markup=False)
+        console.print(f"Note: {visible(note, '')}", highlight=False, markup=False)
     if dataset.problems:
         console.print(summary(dataset.problems), highlight=False, markup=False)
         raise typer.Exit(1)
@@ -159,7 +201,7 @@ def check(path: Data, source: Source = None, option: Options = None) -> None:
 def show(
     path: Data,
     out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("sheet.png"),
-    count: Annotated[int, typer.Option(min=1, help="Records per category.")] = 6,
+    count: Annotated[int, typer.Option(parser=whole(1, MOST_DRAWN), help="Records per category.")] = 6,
     category: Annotated[list[str] | None, typer.Option(help="Key of a category to draw; all by default.")] = None,
     source: Source = None,
     option: Options = None,
@@ -192,7 +234,7 @@ def convert(
     from posestages.commands.convert import convert
 
     for line in convert(path, out, to, source, pictures, half_pixel):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(visible(line, ""), highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -230,7 +272,10 @@ def presets(
     add: Annotated[bool, typer.Option("--add", help="Write the entries into params.yaml.")] = False,
     seed: Annotated[
         list[int] | None,
-        typer.Option(min=0, help="Seed of a member of each run; repeatable. The first also draws few-shot records."),
+        typer.Option(
+            parser=SEED,
+            help="Seed of a member of each run; repeatable. The first also draws few-shot records.",
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Build each model and take one training step on noise.")
@@ -282,7 +327,7 @@ def _rehearse(names: list[str]) -> None:
 def ablate(
     model: Annotated[str, typer.Argument(help="Model whose paper has ablations.")],
     table: Annotated[str | None, typer.Option(help="Table to print or add; by default all tables are listed.")] = None,
-    seed: Annotated[list[int] | None, typer.Option(min=0, help="Seed of the runs; repeatable.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(parser=SEED, help="Seed of the runs; repeatable.")] = None,
     add: Annotated[bool, typer.Option("--add", help="Write the entries into params.yaml.")] = False,
 ) -> None:
     """List the ablation tables of a paper; print their entries of params.yaml, or add them."""
@@ -424,11 +469,13 @@ def report(
     from posestages import report as reporting
     from posestages.commands import report_sources
 
-    if folder and tracker:
+    if folder and tracker is not None:
         raise ValueError(f"a report must be --from a folder or --from-mlflow, but got both: {folder} and {tracker}")
+    if tracker == "":
+        raise ValueError("--from-mlflow must be the address of a tracking server or sqlite:///FILE, but is empty")
     if folder:
         page = report_sources.report_folder(folder, out, reference)
-    elif tracker:
+    elif tracker is not None:
         page = report_sources.report_tracker(tracker, out, reference)
     else:
         page = reporting.report(read_params(PARAMS), out, reference)

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
+
+from posestages.terminal import console
+from posestages.whole_numbers import whole
 
 app = typer.Typer()
-console = Console()
 Pack = Annotated[str | None, typer.Option(help="Key of a pack of the split's data; by default its only one.")]
 Task = Annotated[
     Literal["category_specific", "category_agnostic"] | None,
@@ -48,7 +49,7 @@ def submit(
     ] = None,
     shots: Annotated[
         int | None,
-        typer.Option(min=0, help="Supports that the method was shown, if fewer than an episode has."),
+        typer.Option(parser=whole(0), help="Supports that the method was shown, if fewer than an episode has."),
     ] = None,
     told: Annotated[
         str,

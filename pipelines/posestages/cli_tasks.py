@@ -1,4 +1,4 @@
-"""Commands about the tasks of the parameters: run, search, status, accept, stop, logs, gc, migrate."""
+"""Commands about the tasks of the parameters: run, search, dashboard, status, accept, stop, logs, gc, migrate."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from collections import Counter
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from posebed.config import SEARCH
+from posebed.listing import visible
 from posebed.places import PARAMS
+from posestages.terminal import console
+from posestages.whole_numbers import whole
 
 app = typer.Typer()
-console = Console()
+MOST_DAYS = 36_500
+"""A hundred years: whoever wants to keep all need not clear up."""
 Keys = Annotated[list[str] | None, typer.Argument(help="Keys of runs, or search@KEY; all by default.")]
 
 
@@ -74,6 +77,16 @@ def _print_plan(keys: list[str]) -> None:
 def search(key: Annotated[str, typer.Argument(help="Key of the search.")]) -> None:
     """Search for the settings that do best on the validation part."""
     run([SEARCH + key.removeprefix(SEARCH)])
+
+
+@app.command()
+def dashboard(
+    port: Annotated[int, typer.Option(parser=whole(1, 65535), help="Port on this machine.")] = 8080,
+) -> None:
+    """Show all searches in a browser while they run. Listens on this machine alone; needs the extra `dashboard`."""
+    from posestages.commands.dashboard import serve
+
+    serve(port, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
 
 
 @app.command()
@@ -165,7 +178,7 @@ def logs(key: Annotated[str, typer.Argument(help="Key of a run, or search@KEY.")
         raise LookupError(f"{key} must have a log, but no task of it was started in this folder")
     for file in there:
         console.print(f"=== {file}", highlight=False)
-        print(file.read_text(encoding="utf-8", errors="replace"), end="")
+        print(visible(file.read_text(encoding="utf-8", errors="replace"), keep="\n\t"), end="")
 
 
 @app.command()
@@ -181,7 +194,10 @@ def results() -> None:
 def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed; remove nothing.")] = False,
     days: Annotated[
-        int, typer.Option(min=1, help="Days for which unused data of other projects and of caches are kept.")
+        int,
+        typer.Option(
+            parser=whole(1, MOST_DAYS), help="Days for which unused data of other projects and of caches are kept."
+        ),
     ] = 7,
 ) -> None:
     """Remove jobs, studies, packs and caches that no result, parameter or open task needs.

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from posebed.listing import counted
+from posestages.terminal import console
+from posestages.whole_numbers import whole
 
 app = typer.Typer()
-console = Console()
 Run = Annotated[str, typer.Argument(help="Trained run, by key or folder.")]
 Support = Annotated[
     Path | None,
@@ -27,8 +27,8 @@ def predict(
     boxes: Annotated[
         Path | None, typer.Option(help="COCO JSON with boxes; by default each picture or frame is one box.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("poses"),
-    every: Annotated[int, typer.Option(min=1, help="Films: look at every nth frame.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder to write to.", file_okay=False)] = Path("poses"),
+    every: Annotated[int, typer.Option(parser=whole(1), help="Films: look at every nth frame.")] = 1,
     draw: Annotated[bool, typer.Option("--draw", help="Films: also write a film with the poses drawn.")] = False,
     slp: Annotated[
         bool, typer.Option("--slp", help="Films: also write a SLEAP file, in which poses can be corrected.")
@@ -101,7 +101,7 @@ def inspect(
     run: Run,
     images: Annotated[list[Path], typer.Argument(help="Pictures.")],
     boxes: Annotated[Path | None, typer.Option(help="COCO JSON with boxes; by default each picture is a box.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the drawn maps.")] = Path("maps"),
+    out: Annotated[Path, typer.Option(help="Folder for the drawn maps.", file_okay=False)] = Path("maps"),
     support: Support = None,
     category: SupportCategory = None,
 ) -> None:

@@ -253,7 +253,7 @@ def _do_here(key: str) -> None:
 
 def _do(task: Task, project: Tasks) -> None:
     from posebed import provenance
-    from posebed.annotations.stderr import caught_stderr
+    from posebed.data.stderr import caught_stderr
     from posestages.score import score
     from posestages.tasks import predict_member
     from posestages.train_without_ray import train_without_ray

@@ -18,7 +18,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from posebed.jobs.departure import announce
-from posestages.stage import run
+from posebed.jobs.ray_variables import host_and_port
+from posestages.ending import run
 
 PATIENCE = 5
 """Seconds within which a service of the cloud answers, and between two questions: AWS asks for no more."""
@@ -114,6 +115,8 @@ def main(words: list[str]) -> None:
     given = parser.parse_args(words)
     if not (address := os.environ.get("RAY_ADDRESS")):
         raise ValueError("RAY_ADDRESS must name the cluster, as HOST:PORT, but is not set")
+    if address != "auto":
+        host_and_port(address)
     seconds = noticed(given.notice, given.service) if given.notice else given.seconds
     going = _announced(address, seconds, given.all)
     print(f"told Ray that {going} of its nodes will be gone in {seconds:.0f} seconds")

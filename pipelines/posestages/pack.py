@@ -15,7 +15,7 @@ from posebed.data.images import prepared_pictures
 from posebed.data.pack import write_pack
 from posebed.files import writing_folder
 from posebed.places import PARAMS, pack_folder, prepared_folder
-from posebed.records import read_categories, read_records
+from posebed.records import prepared_records, read_categories
 from posestages import stage
 
 
@@ -26,7 +26,7 @@ def pack(params: Params, key: str, source: Path, out: Path) -> None:
         LookupError: there is no such entry.
     """
     config = stage.entry("packs", params.packs, key)
-    records = read_records(source / "records.parquet")
+    records = prepared_records(source)
     categories = read_categories(source / "categories.json")
     images = prepared_pictures(source)
     bar = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True))

@@ -11,10 +11,12 @@ from pydantic import ValidationError
 
 from posebed.annotations.checks import summary
 from posebed.config import DataConfig, Params, read_params, sentence
-from posebed.files import remove, write_json, writing_folder
+from posebed.files import FILES, file_hashes, write_json, writing_folder
+from posebed.listing import shown
 from posebed.places import PARAMS, prepared_folder
 from posebed.records import (
     PREPARED,
+    PREPARED_FILES,
     Dataset,
     write_categories,
     write_hashes,
@@ -28,11 +30,10 @@ def prepare(params: Params, key: str, out: Path) -> None:
     """Write records.parquet, pictures.parquet, categories.json, problems.csv and about.json of ``data.KEY`` to ``out``.
 
     Raises:
-        ValueError: the options are wrong, or the data is refused; nothing is left at ``out``.
+        ValueError: the options are wrong, or the data is refused; what was at ``out`` stays.
         LookupError: there is no such entry or source.
     """
     config = stage.entry("data", params.data, key)
-    remove(out)
     dataset = read(config, f"data.{key}")
     _must_be_sound(dataset, config, key)
     with writing_folder(out) as folder:
@@ -40,7 +41,8 @@ def prepare(params: Params, key: str, out: Path) -> None:
         write_hashes(dataset.hashes, folder / "pictures.parquet")
         write_categories(dataset.categories, folder / "categories.json")
         write_problems(dataset.problems, folder / "problems.csv")
-        write_json(_about(dataset), folder / "about.json", PREPARED)
+        about = _about(dataset) | {FILES: file_hashes(folder, PREPARED_FILES)}
+        write_json(about, folder / "about.json", PREPARED)
     print(f"data.{key}: {len(dataset.records)} of {dataset.checked} records kept")
     for note in dataset.notes:
         print(f"data.{key}: note: {note}")
@@ -58,6 +60,9 @@ def read(config: DataConfig, where: str) -> Dataset:
         options = spec.options.model_validate(config.options)
     except ValidationError as error:
         raise ValueError(sentence(error, f"{where}.options")) from error
+    for name, value in config.options.items():
+        if isinstance(value, bool) and not isinstance(taken := getattr(options, name, value), bool):
+            raise ValueError(f"{where}.options.{name} must be such as {shown(taken)}, but is {str(value).lower()}")
     return spec.read(options, Path(config.path))
 
 

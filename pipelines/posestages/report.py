@@ -5,6 +5,7 @@ Usage: python -m posestages.report
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from posebed.data.images import prepared_pictures
 from posebed.data.splits import SPLIT
 from posebed.files import file_hash, read_json
 from posebed.places import PARAMS, prepared_folder, run_folder, split_folder
-from posebed.records import PREPARED, Record, read_records
+from posebed.records import PREPARED, Record, prepared_records
 from posebed.reporting.common_ground import ground_sections
 from posebed.reporting.compare import tables as tables_by_protocol
 from posebed.reporting.gallery import Decode, GalleryPicture, gallery_of
@@ -29,7 +30,8 @@ from posebed.scoring.search_result import SEARCH_FILE, SearchResult
 from posestages import stage_times
 from posestages.commands.preset_matching import claims, literature
 from posestages.commands.report_sources import searches_in, tables_of, tracked_runs
-from posestages.stage import catalog_here, run, usable_metrics
+from posestages.ending import run
+from posestages.stage import catalog_here, usable_metrics
 
 OUT = Path("report")
 
@@ -38,7 +40,7 @@ def read_results(params: Params) -> list[Result]:
     """The results of the runs and submissions that the parameters name, as far as they are there, in the order of their
     keys."""
     paths = [run_folder(key) / RESULT_FILE for key in sorted(params.scored)]
-    return [read_result(path) for path in paths if path.is_file()]
+    return [read_result(path) for path in paths if os.path.lexists(path)]
 
 
 def read_searches(params: Params) -> list[SearchResult]:
@@ -155,7 +157,7 @@ def _gallery(results: list[Result], tables: Mapping[str, Sequence[Path]]) -> lis
 
 def _album(data: str) -> tuple[Decode, dict[str, Record]]:
     """What reads the pictures, and the records by identity."""
-    records = read_records(prepared_folder(data) / "records.parquet")
+    records = prepared_records(prepared_folder(data))
     return prepared_pictures(prepared_folder(data)).decode, {r.record: r for r in records}
 
 

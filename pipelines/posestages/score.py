@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +12,9 @@ from posebed import provenance
 from posebed.catalog import Catalog
 from posebed.config import Params
 from posebed.contracts import MetricSpec
-from posebed.data.splits import SPLIT
+from posebed.data.splits import SPLIT, SPLIT_AGAIN
 from posebed.experiment import RUN
-from posebed.files import file_hash, read_json
+from posebed.files import file_hash, must_be_as_written, must_be_file, read_json
 from posebed.listing import shortened
 from posebed.metrics.coco.suppression import DUPLICATE
 from posebed.places import LOCK_FILE, member_folder, prepared_folder, run_folder, split_folder
@@ -47,7 +48,7 @@ def score(key: str, params: Params, catalog: Catalog, origin: Origin) -> Result:
 
         return score_submission(key, params, catalog, origin)
     folders = [member_folder(key, seed) for seed in entry("runs", params.runs, key).seeds]
-    if absent := [folder.as_posix() for folder in folders if not (folder / PREDICTIONS).is_file()]:
+    if absent := [folder.as_posix() for folder in folders if not os.path.lexists(folder / PREDICTIONS)]:
         raise LookupError(f"every member of {key} must have {PREDICTIONS}, but there is none in {shortened(absent)}")
     tables = [read_predictions(folder / PREDICTIONS) for folder in folders]
     specs = [*usable_metrics(catalog)[0].values()]
@@ -77,11 +78,17 @@ def _member(
     origin: Origin,
 ) -> Result:
     """The result of what lies in a member's folder."""
-    about = read_json(folder / "train/run.json", RUN)
-    stated = catalog.stated(about["model"])
+    path = folder / "train/run.json"
+    about = read_json(path, RUN)
+    try:
+        stated = catalog.stated(about["model"])
+    except LookupError as error:
+        raise LookupError(f"{path}: {error}") from error
     curve = read_curve(folder / "train/curve.json")
-    copied = ("key", "fingerprint", "task", "data", "split", "pack", "seed", "config", "train")
+    must_be_as_written(folder / "train/curve.json", about, RUN.again)
+    copied = ("fingerprint", "task", "data", "split", "pack", "seed", "config", "train")
     return Result(
+        key=key,
         **{name: about[name] for name in copied},
         seeds=(about["seed"],),
         model=about["model"],
@@ -118,11 +125,15 @@ def protocol_of(about: dict[str, Any]) -> dict[str, str]:
 def _training_records(split: str) -> int | None:
     """None where the split was written before it said so."""
     records = read_json(split_folder(split) / "about.json", SPLIT).get("records")
-    return None if records is None else sum(records["train"].values())
+    return None if records is None else sum(records.get("train", {}).values())
 
 
 def _episodes(about: dict[str, Any]) -> dict[str, str]:
     split = read_json(split_folder(about["split"]) / "about.json", SPLIT)
+    if "draw" not in split:
+        raise ValueError(
+            f"{split_folder(about['split'])}/about.json must say how its episodes were drawn; {SPLIT_AGAIN}"
+        )
     return {"shots": str(about["shots"]), "episodes": split["draw"]}
 
 
@@ -151,6 +162,9 @@ def provenance_of(about: dict[str, Any], curve: list[Epoch], checkpoint: Path, o
     """
     split = split_folder(about["split"])
     episodes = split / "episodes.parquet"
+    must_be_file(
+        checkpoint, "what predicted", "put it back, or `posebed run` makes it again once its folder is removed"
+    )
     return Provenance(
         commit=origin.commit,
         dirty=origin.dirty,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from posebed.data.test_episodes import Episode, draw_test_episodes, missed_offic
 from posebed.files import writing_folder
 from posebed.listing import shortened
 from posebed.places import PARAMS, prepared_folder, split_folder
-from posebed.records import Category, Record, read_categories, read_hashes, read_problems, read_records
+from posebed.records import Category, Record, prepared_records, read_categories, read_hashes, read_problems
 from posestages import stage
 
 
@@ -23,11 +24,11 @@ def split(params: Params, key: str, data: Path, out: Path) -> None:
         LookupError: there is no such entry, or it holds out what the data does not have.
     """
     config = stage.entry("splits", params.splits, key)
-    if not (data / "records.parquet").is_file():
+    if not os.path.lexists(data / "records.parquet"):
         raise ValueError(
             f"splits.{key} must find prepared records in {data}, but there are none; prepare {config.data}"
         )
-    records = read_records(data / "records.parquet")
+    records = prepared_records(data)
     hashes = _hashes(data, key, config.data)
     categories = read_categories(data / "categories.json")
     part = divide(records, categories, config, hashes)
@@ -49,7 +50,7 @@ def split(params: Params, key: str, data: Path, out: Path) -> None:
 
 def _hashes(data: Path, key: str, name: str) -> dict[str, str]:
     file = data / "pictures.parquet"
-    if not file.is_file():
+    if not os.path.lexists(file):
         raise ValueError(f"splits.{key} must find {file}, which an earlier version did not write; prepare {name} again")
     return read_hashes(file)
 

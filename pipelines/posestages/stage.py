@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import NoReturn, TypeVar
 
@@ -11,23 +10,12 @@ from posebed.config import Params, read_params
 from posebed.contracts import MetricSpec
 from posebed.listing import shortened
 from posebed.places import PARAMS
+from posestages.ending import run
 
 PACKAGES = ("posebed", "posestages")
 """What workers of a cluster are sent, beside the packages of models and presets."""
 
 Entry = TypeVar("Entry")
-
-
-def run(main: Callable[[list[str]], None]) -> NoReturn:
-    """Call ``main`` with the arguments of the command line and leave: with 2 and a sentence where it refuses."""
-    try:
-        main(sys.argv[1:])
-    except (KeyError, IndexError):
-        raise  # a mistake in the program, whose traceback is wanted
-    except (ValueError, LookupError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    sys.exit(0)
 
 
 def run_stage(name: str, main: Callable[[list[str]], None]) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,18 +29,21 @@ from posebed.provenance import Origin
 from posestages.experiments import check, member_experiment
 
 
-def perform(request: Request, origins: Mapping[str, Origin]) -> None:
+def perform(request: Request, origins: Mapping[str, Origin], tracked: bool) -> None:
     """Do the task: its outcome lies in the task's folder then.
 
     Args:
         origins: by the names of data, for tasks of the kind score.
+        tracked: whether a search writes its trials to the tracker as they end.
 
     Raises:
         ValueError, LookupError: settings or data that do not fit.
     """
     if request.task.kind == "score":
         return score(request, origins)
-    {"search": search, "train": train, "predict": predict}[request.task.kind](request)
+    if request.task.kind == "search":
+        return search(request, tracked)
+    {"train": train, "predict": predict}[request.task.kind](request)
 
 
 def train(request: Request) -> None:
@@ -139,9 +143,9 @@ def score(request: Request, origins: Mapping[str, Origin]) -> None:
     score_run(key, params, request.catalog, origins[params.splits[params.scored[key].split].data])
 
 
-def search(request: Request) -> None:
+def search(request: Request, tracked: bool) -> None:
     """Spend the budget and write ``runs/search@KEY``."""
-    from posebed.jobs.search import leading_search, open_search, result_of, run_search
+    from posebed.jobs.search import Watcher, leading_search, open_search, result_of, run_search
     from posebed.jobs.search_progress import SearchProgress
     from posebed.reporting.search_figures import write_figures
     from posebed.reporting.search_mirror import MirrorProcess
@@ -157,8 +161,12 @@ def search(request: Request) -> None:
     with leading_search(experiment, settings):
         opened = open_search(experiment, settings, request.catalog.sampler(settings.sampler))
         view = SearchProgress(settings.budget, opened.trials(), request.publisher)
-        with MirrorProcess(result_of(opened, {}), request.publisher.line) as tracking:
-            run_search(opened, request.workplace, request.share, request.at_once, [view, tracking])
+        with ExitStack() as stack:
+            watchers: list[Watcher] = [view]
+            if tracked:
+                mirror = MirrorProcess(result_of(opened, {}), request.publisher.line)
+                watchers.append(stack.enter_context(mirror))
+            run_search(opened, request.workplace, request.share, request.at_once, watchers)
     result = result_of(opened, _origin(experiment))
     with writing_folder(run_folder(experiment.key)) as folder:
         write_search(result, folder)

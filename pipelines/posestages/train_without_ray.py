@@ -16,8 +16,9 @@ from posebed.jobs.graph import name_of
 from posebed.jobs.outcomes import write_record
 from posebed.places import LOCAL_JOBS
 from posestages.benchmark import read_project
+from posestages.ending import run
 from posestages.experiments import check, member_experiment
-from posestages.stage import entry, run
+from posestages.stage import entry
 from posestages.tasks import write_untrained
 
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from menagerie.sets import SETS
 from menagerie.skeleton import Kind
-from posebed.config import Positive, Section
+from posebed.config import Section, Seed, Side
 
 
 class MenagerieConfig(Section):
     set: Literal["quadrupeds", "mixed"]
     """Species that share one skeleton, or these among categories of other skeletons."""
-    images: Positive = 1200
-    side: Positive = 256
+    images: Annotated[int, Field(gt=0, le=10**7)] = 1200
+    side: Side = 256
     """Side of the square pictures in pixels."""
-    seed: int = 0
+    seed: Seed = 0
     categories: tuple[str, ...] | None = None
     """Keys to draw; by default all of the set."""
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import cv2
@@ -58,8 +60,20 @@ def _mapper(workers: int) -> Iterator[Callable[..., Iterator[Any]]]:
     if workers == 1:
         yield map
     else:
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_prepare_process) as pool:
             yield partial(pool.map, chunksize=16)
+
+
+def _prepare_process() -> None:
+    """One thread for each process, which ends with the process that started it: killed, that one could not end it."""
+    cv2.setNumThreads(1)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _member(index: int) -> zipfile.ZipInfo:

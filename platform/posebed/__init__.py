@@ -6,8 +6,14 @@ rest of this package is the engine, which imports no model.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
+
+from posebed.limits import MOST_PIXELS
+
+# OpenCV reads it once, when it is imported: its decoders of all formats then refuse larger pictures by their headers.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))
 
 __version__ = "0.1.0"
 

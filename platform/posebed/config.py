@@ -7,6 +7,8 @@ and all mistakes are reported at once.
 from __future__ import annotations
 
 import math
+import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
@@ -14,22 +16,35 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from posebed.files import Kind, read_json
-from posebed.listing import clipped, shortened
+from posebed.forms import checked
+from posebed.listing import shortened, shown, visible
 from posebed.yamlfile import read_yaml
 
 _MOST_MISTAKES = 20
 """Of one file, in its message."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(gt=0)]
-Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-"""Keys become folder names and stage names."""
+LARGEST = 10**9
+"""Of whole numbers without a narrower bound: larger ones would overflow in the libraries that they are given to."""
+Positive = Annotated[int, Field(gt=0, le=LARGEST)]
+SMALLEST_SIDE, LARGEST_SIDE = 8, 4096
+Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)]
+"""Of a picture or crop, in pixels: below there is nothing to see, above one batch fills a machine."""
+MOST_SEED = 2**32 - 1
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+"""What generators of all libraries take."""
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
+"""Keys become folder names and stage names, which have at most 255 bytes with what is added to them."""
+LONGEST_TEXT = 4096
+"""Characters of a text, such as a path: what the system takes."""
 
 
 class Section(BaseModel):
     """A group of parameters: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, str_max_length=LONGEST_TEXT
+    )
 
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -49,13 +64,13 @@ class DataConfig(Section):
 class EpisodesConfig(Section):
     """Test episodes of category-agnostic models, drawn once and written down."""
 
-    shots: Positive = 1
+    shots: Annotated[int, Field(gt=0, le=1000)] = 1
     """Support images per episode."""
-    queries: Positive = 15
+    queries: Annotated[int, Field(gt=0, le=10_000)] = 15
     """Query images per episode."""
-    episodes: Positive = 200
+    episodes: Annotated[int, Field(gt=0, le=100_000)] = 200
     """Episodes per test category."""
-    val_episodes: Positive = 100
+    val_episodes: Annotated[int, Field(gt=0, le=100_000)] = 100
     """Episodes per validation category."""
     draw: Literal["seeded", "official"] = "seeded"
     """seeded: from the split's seed, each category for itself. official: as POMNet, CapeFormer and GraphCape draw them
@@ -94,7 +109,7 @@ class SplitConfig(Section):
     equal_pictures: Literal["count", "keep_together"] = "count"
     """Pictures whose files are equal byte for byte are only counted where several parts have them, or belong to one
     part as if they were one picture; an official split stays as it is."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the division, of ``few_shot`` and of the episodes."""
     episodes: EpisodesConfig | None = None
     """Test episodes, which category-agnostic models need; null for none."""
@@ -114,11 +129,11 @@ Convention = Literal["plain", "udp", "aligned"]
 class PackConfig(Section):
     data: Key
     """Key of the dataset under ``data``."""
-    crop_size: tuple[Positive, Positive] = (256, 256)
+    crop_size: tuple[Side, Side] = (256, 256)
     """Height and width of the crops that models see."""
-    padding: Annotated[float, Field(ge=1)] = 1.25
+    padding: Annotated[float, Field(ge=1, le=100)] = 1.25
     """The box grows by this factor before it is cropped."""
-    margin: Annotated[float, Field(ge=1)] = 1.5
+    margin: Annotated[float, Field(ge=1, le=10)] = 1.5
     """Factor by which training crops are wider than the exact ones: augmentation then finds picture at their edges."""
     convention: Convention = "plain"
     """How box and crop are measured. plain: a side of n pixels spans n. udp: the crop's spans n - 1, from the centre of
@@ -150,12 +165,15 @@ class AugmentConfig(Section):
     """Brightness, contrast and per-channel gain vary by up to this share."""
 
 
+Workers = Annotated[int, Field(gt=0, le=4096)]
+
+
 class WorkersConfig(Section):
     """Workers of a training that goes on with fewer while machines are away, and takes more when it starts again."""
 
-    min: Positive
+    min: Workers
     """Fewest workers to train with."""
-    max: Positive
+    max: Workers
     """Most workers to train with."""
 
     @model_validator(mode="after")
@@ -172,9 +190,9 @@ UNDECIDING = frozenset({"checkpoint_seconds"})
 class TrainConfig(Section):
     """How a model is trained. A model's own SPEC sets its paper's values; params.yaml overrides them."""
 
-    epochs: Annotated[int, Field(ge=0)] = 210
+    epochs: Annotated[int, Field(ge=0, le=10**6)] = 210
     """0, in a run with ``init_from``, takes the weights as they are and evaluates them again, as with more shots."""
-    batch_size: Positive = 64
+    batch_size: Annotated[int, Field(gt=0, le=10**6)] = 64
     """Images per optimizer step, over all workers."""
     micro_batch: Positive | None = None
     """Images that one worker holds at a time; by default as many as make up the batch without accumulation, or, where
@@ -184,7 +202,7 @@ class TrainConfig(Section):
     category as the largest has."""
     shots: Positive | None = None
     """Support images per training episode; by default as many as the split's test episodes show."""
-    workers: Positive | WorkersConfig = 1
+    workers: Workers | WorkersConfig = 1
     """Number of workers that share every batch; ``{min: 2, max: 4}`` takes as many of them as there is room for."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     """Optimizer; adamw decouples weight decay."""
@@ -210,7 +228,11 @@ class TrainConfig(Section):
     zero: Literal[0, 1, 2, 3] = 0
     """DeepSpeed's ZeRO stage."""
     precision: Literal["float32", "bfloat16", "auto"] = "auto"
-    """auto: bfloat16 on an accelerator that has it, else float32."""
+    """Precision of the forward pass in training; ``auto`` takes what is fastest for the model on the kind of device, by
+    a table of measurements."""
+    compile: Literal["eager", "default", "reduce-overhead", "auto"] = "auto"
+    """How a step is run: as it is written (``eager``), compiled by torch (``default``), or compiled and, on an
+    accelerator, recorded as CUDA graphs (``reduce-overhead``); ``auto`` as with ``precision``."""
     sync_batchnorm: bool = True
     """Share batch statistics between workers, so that their number changes no result."""
     checkpoint_every: Positive = 10
@@ -251,6 +273,24 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _batch_divides(self) -> TrainConfig:
         self.accumulation()
+        return self
+
+    @model_validator(mode="after")
+    def _graphs_keep_no_gradients(self) -> TrainConfig:
+        if self.compile == "reduce-overhead" and self.accumulation(self.fewest_workers) > 1:
+            raise ValueError(
+                "compile must be eager, default or auto where several micro batches make up a step, since a recorded "
+                f"step overwrites the gradients of the one before, but is {self.compile}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gathered_weights_are_not_compiled(self) -> TrainConfig:
+        if self.zero == 3 and self.engine == "deepspeed" and self.compile not in ("eager", "auto"):
+            raise ValueError(
+                "compile must be eager or auto with zero: 3, which gathers weights layer by layer while a step runs, "
+                f"but is {self.compile}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -309,7 +349,7 @@ class TrainingConfig(Section):
 class RunConfig(TrainingConfig):
     """One line of the report: a model trained once per seed."""
 
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1000)] = (0,)
     """The run has one member per seed, and is shown by their mean and spread."""
     init_from: Key | None = None
     """The run whose best weights each member starts from: those of the member with its seed, or of the first where
@@ -351,7 +391,7 @@ class SearchConfig(TrainingConfig):
 
     budget: BudgetConfig
     """What the search may spend."""
-    seed: int = 1000
+    seed: Seed = 1000
     """Seed of every trial and of the sampler. A run that takes its parameters from this search must have another."""
     space: dict[str, Any] = {}
     """Narrows or widens the model's own space: dotted names to a list, to ``{low, high}`` with ``log: true`` or a
@@ -427,9 +467,9 @@ SEARCH = "search@"
 
 
 class ScoringConfig(Section):
-    resamples: Positive = 1000
+    resamples: Annotated[int, Field(gt=0, le=10**6)] = 1000
     """Bootstrap resamples behind every interval."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the resamples."""
     metrics: tuple[str, ...] = ()
     """Modules of further metrics, beside those of installed packages: import paths, or files beside ``params.yaml``."""
@@ -588,10 +628,7 @@ def read_section(model: type[SectionT], path: Path, kind: Kind) -> SectionT:
     Raises:
         ValueError: as ``files.read_json``, or the content is not the model's.
     """
-    try:
-        return model.model_validate(read_json(path, kind))
-    except ValidationError as error:
-        raise ValueError(sentence(error, str(path))) from error
+    return checked(read_json(path, kind), model, path, kind.name, kind.again)
 
 
 def _joined(lines: Sequence[str]) -> str:
@@ -599,14 +636,22 @@ def _joined(lines: Sequence[str]) -> str:
     return "\n".join([*lines[:_MOST_MISTAKES], *more])
 
 
+_TYPE = re.compile(r"constrained-\w+|(tuple|list|dict|set)\[.*\]")
+"""What the library adds to a place where a value may be of several types."""
+
+
 def _mistakes(error: ValidationError, where: str, except_at: Collection[str] = ()) -> list[str]:
-    lines: list[str] = []
+    # What may be of several types has a mistake for each of them, at one place.
+    found: dict[str, tuple[list[str], object]] = {}
     for e in error.errors(include_url=False):
-        at = ".".join(str(part) for part in e["loc"])
-        actual = "" if isinstance(e["input"], dict) else f", but is {clipped(repr(e['input']))}"
+        at = ".".join(visible(str(part), keep="") for part in e["loc"] if not _TYPE.fullmatch(str(part)))
         if at not in except_at:
-            lines.append(f"{where}: {at + ': ' if at else ''}{e['msg'].removeprefix('Value error, ')}{actual}")
-    return lines
+            found.setdefault(at, ([], e["input"]))[0].append(e["msg"].removeprefix("Value error, "))
+    return [
+        f"{where}: {at + ': ' if at else ''}{' or: '.join(messages)}"
+        + ("" if isinstance(value, dict) else f", but is {shown(value)}")
+        for at, (messages, value) in found.items()
+    ]
 
 
 def read_params(path: Path) -> Params:
@@ -616,7 +661,8 @@ def read_params(path: Path) -> Params:
         ValueError: with one line for every mistake in the file.
     """
     if not path.is_file():
-        raise ValueError(f"{path} must be a file of parameters, but there is none")
+        found = "is none" if os.path.lexists(path) else "there is none"
+        raise ValueError(f"{path} must be a file of parameters, but {found}")
     content: object = read_yaml(path)
     ignored = {place: _ignored(place) for place in _places(content) if place[-1] in IGNORED_BY_DVC}
     lines = [f"{path.name}: {line}" for line in ignored.values()]

@@ -22,6 +22,8 @@ Files = Mapping[str, str]
 CACHE, CACHE_GB = "POSEBED_CACHE", "POSEBED_CACHE_GB"
 DEFAULT_CACHE_GB = 100.0
 FOLDER = "contents"
+COMPILED = "compiled"
+"""Folder of code that torch compiled (``training.compiled_code``), in a machine's cache and in the storage."""
 
 
 def place_of(content: str) -> str:

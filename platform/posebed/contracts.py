@@ -32,6 +32,11 @@ BatchT = TypeVar("BatchT", bound="Batch", contravariant=True)
 PredictionT = TypeVar("PredictionT")
 
 
+Precision = Literal["float32", "bfloat16"]
+"""In which a model predicts in training; weights, losses and coordinates are in float32."""
+Compile = Literal["eager", "default", "reduce-overhead"]
+"""How a training step is run: as it is written, compiled, or compiled and, on an accelerator, as CUDA graphs."""
+
 CONTRACT = 1
 """Version of this contract. It grows when models or datasets that kept to it would no longer work."""
 
@@ -86,7 +91,8 @@ class SupportEncoder(Protocol):
 
     def encode_support(self, batch: EpisodeBatch) -> Any:
         """Encode the supports: a tensor, or a dataclass of tensors, of such dataclasses and of None, each tensor
-        with one row for every row of the batch."""
+        with one row for every row of the batch. A large one may be a ``pose.Shared``, of which rows are not copied
+        for every query."""
         ...
 
     def locate(self, batch: EpisodeBatch, support: Any) -> Any:
@@ -269,6 +275,10 @@ class ModelSpec(Generic[ConfigT, PredictionT]):
     released: Callable[[ConfigT, Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
     """From the config and the state dictionary of an official release to the model's own names. Tensors that it does
     not know keep their names, so that they can be reported; None where nothing was released."""
+    fastest: Mapping[str, tuple[Compile, Precision]] = field(default_factory=dict[str, tuple[Compile, Precision]])
+    """By kind of device (``posebed.training.device_kind``), what ``auto`` takes for ``train.compile`` and
+    ``train.precision``: the fastest, as ``benchmarks/precision.py`` or ``benchmarks/accelerator.py`` measured it. On
+    kinds that are left out steps run as they are written, in bfloat16 on accelerators that have it. Plain values."""
     small: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Overrides of the config that make it small and free of downloads, for the tests of ``posebed.testing``."""
     exceptions: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -10,12 +10,14 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from posebed.catalog import Catalog
 from posebed.config import (
+    Convention,
+    Key,
     ModelConfig,
     Params,
     RunConfig,
@@ -27,9 +29,10 @@ from posebed.config import (
     sentence,
 )
 from posebed.contracts import MetricSpec, Preset, SomeModelSpec, Task
-from posebed.files import Content, Kind
+from posebed.files import Content, Kind, with_files
+from posebed.forms import Form, Whole
 from posebed.identity import Identity
-from posebed.records import Category
+from posebed.records import Category, PlainCategory
 
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -41,7 +44,50 @@ def _named_model(content: Content) -> Content:
     )
 
 
-RUN = Kind("the description of a trained run", (lambda content: content, _named_model))
+MOST_PIXELS = 4096
+"""Along a side of the crops that a run was trained on."""
+MOST_KEYPOINTS = 10_000
+"""Of a category; a model has outputs, and so memory, for as many as its description says."""
+_SidePixels = Annotated[int, Field(gt=0, le=MOST_PIXELS)]
+
+
+class DescribedRun(Form):
+    """What ``run.json`` must hold. Keys of other things are keys, never paths."""
+
+    key: Key
+    model: str
+    task: Literal["category_specific", "category_agnostic"]
+    config: dict[str, Any]
+    train: dict[str, Any]
+    seed: Whole
+    data: Key
+    split: Key
+    pack: Key
+    shots: Annotated[int, Field(ge=0)]
+    boxes: Literal["annotated", "detected"]
+    fingerprint: str
+    size: tuple[_SidePixels, _SidePixels]
+    padding: Annotated[float, Field(ge=1, le=1000)]
+    convention: Convention
+    keypoints: Annotated[int, Field(gt=0, le=MOST_KEYPOINTS)]
+    categories: list[PlainCategory]
+    origin: str = ""
+    preset: str | None = None
+    init_from: str | None = None
+    params_from: str | None = None
+    imported: str = ""
+    protocol: dict[str, str] = {}
+    shortfalls: list[str] = []
+    files: dict[str, str] = {}
+
+
+RUN_AGAIN = "remove it, and `posebed run` trains again"
+RUN = Kind(
+    "the description of a trained run",
+    (lambda content: content, _named_model, with_files),
+    form=DescribedRun,
+    again=RUN_AGAIN,
+)
 """``run.json``: what ``Experiment.described`` gives, and what the model was built for."""
 
 

@@ -7,6 +7,7 @@ the next one that writes the same path.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -15,19 +16,34 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from posebed.listing import shown
+from posebed.forms import checked
+from posebed.limits import MOST_JSON_MEMORY, MOST_LEVELS
+from posebed.listing import amount, shown
 
 SCHEMA = "schema"
 """The key of a JSON file's version, which is its first."""
 _LONGEST_NAME = 40
 """Characters of a name that its temporary name repeats; file systems take names of 255 bytes."""
+_MOST_JSON = 2**26
+"""Bytes of a JSON file of ours; results of a thousand categories have a tenth of it."""
+JSON_GB = "POSEBED_JSON_GB"
+"""The variable that allows larger files of JSON."""
+_BYTES_IN_MEMORY = {b",": 32, b"[": 88, b"{": 200, b'"': 16}
+"""That a value takes in memory, by the sign of JSON that it comes with."""
+_C_LIBRARY = ctypes.CDLL(None, use_errno=True)
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux; there is no such function elsewhere
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+_HIDDEN = re.compile(r"\.(.*)\.[0-9a-f]{16}\.part", re.DOTALL)
+"""A temporary name."""
 _DAY = 24 * 3600
 """Seconds after which a leftover is removed where the file system knows no locks."""
 
@@ -46,6 +62,10 @@ class Kind:
     """In messages, such as ``a result``."""
     upgrades: tuple[Callable[[Content], Content], ...] = (_unchanged,)
     """What makes version n + 1 of version n, from 0 on: files of that version state none."""
+    form: type[Any] | None = None
+    """What the content must be, once upgraded, as ``forms.checked`` takes it."""
+    again: str = "write it again"
+    """How to get such a file back."""
 
     @property
     def schema(self) -> int:
@@ -72,57 +92,151 @@ def json_text(content: Mapping[str, Any], kind: Kind) -> str:
     """The text that ``write_json`` writes."""
     if SCHEMA in content:
         raise ValueError(f"{kind.name} must have no {SCHEMA!r} of its own, but has {shown(content[SCHEMA])}")
-    return json.dumps({SCHEMA: kind.schema, **content}, indent=1)
+    text = json.dumps({SCHEMA: kind.schema, **content}, indent=1)
+    if r"\ud" in text:  # the code of half a letter, which stands for a byte that is no UTF-8
+        _must_be_utf8(content, kind)
+    return text
+
+
+def _must_be_utf8(content: Mapping[str, Any], kind: Kind) -> None:
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{kind.name} must be in UTF-8, but holds bytes that are not") from None
 
 
 def read_json(path: Path, kind: Kind) -> Content:
     """The content of a file of this or a former version, without the version.
 
     Raises:
-        ValueError: there is no such file, it holds no JSON object, or it is of a newer version.
+        ValueError: there is no such file, it holds no JSON object, it is of a newer version, or its content has another
+            form than its kind.
     """
-    content = _parsed(path, kind.name, dict)
+    content = _parsed(path, kind.name, dict, kind.again, _MOST_JSON)
     version = content.pop(SCHEMA, 0)
     if type(version) is not int or version < 0:
-        raise ValueError(f"{path} must state its {SCHEMA} as a whole number, but has {shown(version)}; write it again")
+        raise ValueError(f"{path} must state its {SCHEMA} as a whole number, but has {shown(version)}; {kind.again}")
     if version > kind.schema:
         raise ValueError(
-            f"{path} must be {kind.name} of schema {kind.schema} or older, but is of schema {version}; upgrade posebed"
+            f"{path} must be {kind.name} of schema {kind.schema} or older, but is of schema {shown(version)}; upgrade "
+            "posebed"
         )
     for upgrade in kind.upgrades[version:]:
         content = upgrade(content)
+    if kind.form is not None:
+        checked(content, kind.form, path, kind.name, kind.again)
     return content
 
 
-def read_json_list(path: Path, name: str) -> list[Any]:
-    """The content of a JSON file that holds a list; ``name`` says in messages what it is.
+def read_json_list(path: Path, name: str, again: str = "write it again", most: int | None = None) -> list[Any]:
+    """The content of a JSON file that holds a list.
+
+    Args:
+        name: in messages, what it is.
+        again: in messages, how to get such a file back.
+        most: bytes that it may have, by default ``most_json_bytes``.
 
     Raises:
         ValueError: there is no such file, or it holds no JSON list.
     """
-    return _parsed(path, name, list)
+    return _parsed(path, name, list, again, most or most_json_bytes())
 
 
-def _parsed(path: Path, name: str, kind: type[Any]) -> Any:  # as json types it
+def must_be_file(path: Path, name: str, again: str) -> None:
+    """
+    Raises:
+        ValueError: there is no file, or what is there is none that ends: a folder, a pipe, a device.
+    """
+    if not path.is_file():
+        found = "is no regular file" if os.path.lexists(path) else "there is no such file"
+        raise ValueError(f"{path} must be {name}, but {found}; {again}")
+
+
+def _parsed(path: Path, name: str, kind: type[Any], again: str, most: int) -> Any:  # as json types it
     form = {dict: "object", list: "list"}[kind]
+    must_be_file(path, name, again)
     try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} must be {name}, but there is no such file") from error
+        with path.open("rb") as file:
+            data = file.read(most + 1) if os.fstat(file.fileno()).st_size <= most else None
     except OSError as error:
         raise ValueError(f"{path} must be {name}, but cannot be read: {error.strerror}") from error
-    except RecursionError as error:
-        raise ValueError(f"{path} must be {name}, but is nested too deeply; write it again") from error
+    if data is None or len(data) > most:
+        raise ValueError(f"{path} must be {name} of at most {amount(most)}, but has more; {again}")
+    if (memory := memory_of(data)) > most_json_memory():
+        raise ValueError(f"{path} must be {name} that takes {too_much_memory(memory)}; {again}")
+    if levels(data) > MOST_LEVELS:
+        raise ValueError(f"{path} must be {name}, but is nested too deeply; {again}")
+    try:
+        content = json.loads(data.decode("utf-8-sig"), object_pairs_hook=once_each)
     except ValueError as error:
-        raise ValueError(f"{path} must be {name} as a JSON {form}, but is no JSON: {error}; write it again") from error
+        raise ValueError(f"{path} must be {name} as a JSON {form}, but is no JSON: {error}; {again}") from error
     if not isinstance(content, kind):
-        raise ValueError(f"{path} must be {name} as a JSON {form}, but holds another value; write it again")
+        raise ValueError(f"{path} must be {name} as a JSON {form}, but holds another value; {again}")
+    return content
+
+
+_TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_NO_BRACKETS = bytes(sorted({*range(256)} - {*b"[]{}"}))
+
+
+def levels(data: bytes) -> int:
+    """How deep objects and lists of a JSON text lie within one another, without parsing it."""
+    brackets = _TEXTS.sub(b"", data).translate(None, _NO_BRACKETS)
+    return max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0)
+
+
+def most_json_memory() -> int:
+    """Bytes that the content of a JSON file may take in memory.
+
+    Raises:
+        ValueError: the variable states no size.
+    """
+    given = os.environ.get(JSON_GB)
+    if given is None:
+        return MOST_JSON_MEMORY
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", given):
+        raise ValueError(f"{JSON_GB} must be a number of gigabytes below 10000, such as 8, but is {shown(given)}")
+    return int(float(given) * 1e9)
+
+
+def most_json_bytes() -> int:
+    """Of a JSON file's text."""
+    return most_json_memory() // 4
+
+
+def too_much_memory(memory: int) -> str:
+    """What must hold and what was found, as the end of a sentence."""
+    most = amount(most_json_memory())
+    return f"at most {most} of memory, but takes about {amount(memory)}; {JSON_GB}={memory // 10**9 + 1} allows it"
+
+
+def memory_of(data: bytes) -> int:
+    """About how many bytes the content of a JSON text takes in memory, without parsing it."""
+    return sum(size * data.count(sign) for sign, size in _BYTES_IN_MEMORY.items())
+
+
+class RepeatedKey(ValueError):
+    """An object of JSON has a key twice: one of the two values would be lost in silence."""
+
+
+def once_each(pairs: list[tuple[str, Any]]) -> Content:
+    """An object of JSON from its keys and values.
+
+    Raises:
+        RepeatedKey: it has a key twice.
+    """
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        seen = set[str]()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        raise RepeatedKey(f"the key {shown(twice)} stands there twice")
     return content
 
 
 @contextmanager
 def writing(path: Path) -> Generator[Path]:
     """An empty file to write to, which takes the name ``path`` once the block has ended without an error."""
+    _must_fit(path, stat.S_ISREG)
     with _unfinished(path, lambda place: place.touch(exist_ok=False)) as unfinished:
         yield unfinished
         unfinished.replace(path)
@@ -132,18 +246,42 @@ def writing(path: Path) -> Generator[Path]:
 def writing_folder(out: Path) -> Generator[Path]:
     """A new folder to write into, which takes the name ``out`` once the block has ended without an error.
 
-    A former folder of that name is replaced: a reader finds the one or the other, or for a moment none.
+    A former folder of that name is replaced: a reader, and whoever comes after a kill, finds the one or the other.
     """
+    _must_fit(out, stat.S_ISDIR)
     with _unfinished(out, Path.mkdir) as unfinished:
         yield unfinished
-        while True:
-            remove(out)
-            try:
-                unfinished.rename(out)
-                break
-            except OSError as error:  # another writer's folder has just taken the name
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                    raise
+        while not _take_name(unfinished, out):
+            pass
+
+
+def _take_name(unfinished: Path, out: Path) -> bool:
+    """Whether a new folder could take its name; the former one then has the temporary name, if anything has."""
+    with suppress(FileNotFoundError):  # there is no former one
+        if _exchanged(unfinished, out):
+            return True
+        remove(out)
+    try:
+        unfinished.rename(out)
+    except OSError as error:  # another writer's folder has just taken the name
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        return False
+    return True
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Whether two paths have exchanged names in one step, which not every file system and C library can do.
+
+    Raises:
+        FileNotFoundError: one of them is not there.
+    """
+    renameat2 = getattr(_C_LIBRARY, "renameat2", None)
+    if renameat2 is None or not renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
+        return renameat2 is not None
+    if ctypes.get_errno() == errno.ENOENT:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(other))
+    return False
 
 
 @contextmanager
@@ -194,7 +332,7 @@ def locked(path: Path, wait: bool = True) -> Generator[None]:
         wait: until the lock is free; else it is refused at once.
 
     Raises:
-        ValueError: another one holds the lock.
+        ValueError: another one holds the lock, or the file to lock is a device or a pipe.
         OSError: the file system knows no locks.
     """
     file = path.with_name(path.name + ".lock")
@@ -212,8 +350,12 @@ def locked(path: Path, wait: bool = True) -> Generator[None]:
 def _held(file: Path, path: Path, wait: bool) -> int:
     """The descriptor of a lock file that this process has locked."""
     while True:
-        lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)
         try:
+            if not stat.S_ISREG(os.fstat(lock).st_mode):
+                raise ValueError(
+                    f"{file} must be a file that {path.name} is locked by, but is a device or a pipe; remove it"
+                )
             fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             if _lies_at(lock, file):
                 return lock
@@ -224,10 +366,39 @@ def _held(file: Path, path: Path, wait: bool) -> int:
                 f"{path} must be used by one process at a time, but {holder} uses it; wait until that has ended, "
                 "or end it"
             ) from error
-        except BaseException:
+        except BaseException as error:
             os.close(lock)
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = str(file)
             raise
         os.close(lock)
+
+
+FILES = "files"
+"""The key of a folder's description under which the sha256 of the files beside it stand, by their names."""
+
+
+def file_hashes(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """What a folder's description says of its files, as far as they are there."""
+    return {name: file_hash(folder / name) for name in names if (folder / name).is_file()}
+
+
+def must_be_as_written(path: Path, description: Mapping[str, Any], again: str) -> None:
+    """
+    Args:
+        description: of its folder, as it is read; older ones say nothing of files.
+
+    Raises:
+        ValueError: the file is another one than was described.
+    """
+    known = description.get(FILES, {}).get(path.name)
+    if known is not None and file_hash(path) != known:
+        raise ValueError(f"{path} must be as it was written, but its content has another hash; {again}")
+
+
+def with_files(content: Content) -> Content:
+    """Upgrade a description of the time when none said anything of its files."""
+    return {FILES: {}, **content}
 
 
 def file_hash(path: Path) -> str:
@@ -244,9 +415,31 @@ def _unfinished(path: Path, make: Callable[[Path], None]) -> Generator[Path]:
     unfinished, lock = _made(path, make)
     try:
         yield unfinished
+    except OSError as error:
+        if error.filename is None and error.errno in _OF_THE_DISK:  # such as of ``write``, which knows no name
+            error.filename = str(path)
+        raise
     finally:
         _delete(unfinished)
         os.close(lock)
+
+
+def _must_fit(path: Path, fits: Callable[[int], bool]) -> None:
+    """Refuse to replace a file by a folder or a folder by a file, and what is neither: root could replace ``/dev/null``
+    and ``/dev/stdout``."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if not fits(mode):
+        wanted = "a folder" if fits is stat.S_ISDIR else "a file"
+        found = "a file" if stat.S_ISREG(mode) else "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"
+        raise ValueError(f"{path} must be {wanted}, or not be there, but is {found}; choose another place")
+
+
+def is_full_disk_to_torch(error: Exception) -> bool:
+    """Whether it is torch's error where a disk does not take what it writes, which is of no class of its own."""
+    return isinstance(error, RuntimeError) and bool(re.search("PytorchStreamWriter|unexpected pos", str(error)))
 
 
 def _made(path: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
@@ -316,6 +509,13 @@ def _lies_at(descriptor: int, path: Path) -> bool:
 
 def _hidden(path: Path) -> Path:
     return path.with_name(f"{_hidden_start(path)}{secrets.token_hex(8)}.part")
+
+
+def final_name(path: str | Path) -> Path:
+    """The path that a file or folder under a temporary name will have; any other path as it is."""
+    path = Path(path)
+    parts = [_HIDDEN.sub(r"\1", part) for part in path.parts]
+    return Path(*parts)
 
 
 def _hidden_start(path: Path) -> str:

@@ -13,16 +13,29 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from posebed.config import Section, read_section
+from posebed.contents import COMPILED
 from posebed.contents import FOLDER as CONTENTS
 from posebed.files import Kind, read_json, write_json
+from posebed.forms import Form
 from posebed.leftovers import DAY, Leftover
 from posebed.storage import CHECKS, Storage, StoredFile
 
 LEASES, JOBS = "leases", "jobs"
 """Folders of the storage: of leases, and of the checkpoints of jobs, each in one of its own."""
-PROJECT, IDENTITY = Path(".posebed/project"), Kind("the identity of a project")
+
+
+class _Identity(Form):
+    name: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    folder: str
+
+
+PROJECT = Path(".posebed/project")
+IDENTITY = Kind("the identity of a project", form=_Identity, again="remove it, and a new one is drawn")
 LEASE = Kind("a lease")
 RENEWED_AFTER = 3600.0
 """Seconds."""
@@ -119,6 +132,8 @@ def stored_leftovers(storage: Storage, own: str, lease: Lease, days: float) -> I
         yield _file("expired leases", storage, file)
     for file in leases.older(checks, 1):
         yield _file("stored checks", storage, file)
+    for file in leases.older(storage.files(COMPILED), days):
+        yield _file("stored compiled code", storage, file)
 
 
 LOOK_SECONDS = 1.0

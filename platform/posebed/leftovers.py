@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from posebed.contents import FOLDER, Cache, in_use, remove_unused
+from posebed.contents import COMPILED, FOLDER, Cache, in_use, remove_unused
 from posebed.files import abandoned, remove, remove_abandoned, size_of
 from posebed.listing import amount
 
@@ -95,13 +95,17 @@ def unfinished(folder: Path) -> Iterator[Leftover]:
 
 
 def cache_leftovers(cache: Cache, days: float) -> Iterator[Leftover]:
-    """Contents on this machine that nobody uses, nor has for so many days, and what killed workers left."""
+    """Contents and compiled code on this machine that nobody uses, nor has for so many days, and what killed workers
+    left."""
     places = (cache.folder, *sorted((cache.folder / FOLDER).glob("??")))
     for folder in places:
         yield from unfinished(folder)
     for path in sorted(cache.contents()):
         if _age(path) > days * DAY and not in_use(path):
             yield Leftover("cached contents", str(path), size_of(path), lambda path=path: remove_unused(path))
+    for path in sorted((cache.folder / COMPILED).glob("*")):
+        if _age(path) > days * DAY:
+            yield at("compiled code", path)
 
 
 def _age(path: Path) -> float:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from posebed.listing import shown
 
 PARAMS = Path("params.yaml")
 RUNS = Path("runs")
@@ -45,16 +48,27 @@ def member_folder(key: str, seed: int) -> Path:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a trained run, published or not."""
-    weighted = about_file(folder).name == "run.json" or weights_file(folder).is_file()
-    return weighted and about_file(folder).is_file()
+    weighted = about_file(folder).name == "run.json" or os.path.lexists(weights_file(folder))
+    return weighted and os.path.lexists(about_file(folder))
 
 
 def about_file(folder: Path) -> Path:
     """What a trained run, published or not, says of itself."""
     own = folder / "run.json"
-    return own if own.is_file() else folder / PUBLISHED_ABOUT
+    return own if os.path.lexists(own) else folder / PUBLISHED_ABOUT
 
 
 def weights_file(folder: Path) -> Path:
     """The best weights of a trained run, published or not."""
     return folder / ("best.safetensors" if about_file(folder).name == "run.json" else PUBLISHED_WEIGHTS)
+
+
+def must_be_in_text() -> None:
+    """For the libraries that take the working folder as text: Ray and MLflow end with words on encodings.
+
+    Raises:
+        ValueError: its path has bytes that are no UTF-8.
+    """
+    here = str(Path.cwd())
+    if here != here.encode(errors="replace").decode():
+        raise ValueError(f"the working folder must have a path in UTF-8, but is {shown(here)}; rename it")

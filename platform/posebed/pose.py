@@ -6,8 +6,9 @@ category of the data), H W the crop's height and width in pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -61,6 +62,46 @@ class EpisodeBatch(Batch):
     """(B, S, K)"""
     support_aspect: Tensor | None = field(default=None, kw_only=True)
     """(B, S), as ``aspect``."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Rows of a tensor that several samples of a batch may share: large ones are not copied for each."""
+
+    rows: Tensor
+    """(E, ...)"""
+    of: Tensor
+    """(B,) int64, each sample's row."""
+
+    @classmethod
+    def each(cls, rows: Tensor) -> Shared:
+        """As many samples as rows."""
+        return cls(rows, torch.arange(rows.shape[0], device=rows.device))
+
+
+def taken(thing: Any, rows: Tensor) -> Any:
+    """The same with these rows alone of every tensor in it: of a tensor, of None, or of a dataclass of such. Those of a
+    ``Shared`` are not copied."""
+    if thing is None:
+        return None
+    if isinstance(thing, Shared):
+        return Shared(thing.rows, thing.of[rows])
+    if isinstance(thing, Tensor):
+        return thing[rows]
+    return replace(thing, **{field.name: taken(getattr(thing, field.name), rows) for field in fields(thing)})
+
+
+def tensors_of(thing: Any) -> Iterator[Tensor]:
+    """All tensors in a tensor, or in a dataclass, mapping, list or tuple of such things."""
+    if isinstance(thing, Tensor):
+        yield thing
+    elif is_dataclass(thing):
+        yield from tensors_of([getattr(thing, field.name) for field in fields(thing)])
+    elif isinstance(thing, Mapping):
+        yield from tensors_of([*cast("Mapping[Any, Any]", thing).values()])
+    elif isinstance(thing, list | tuple):
+        for each in cast("Sequence[Any]", thing):
+            yield from tensors_of(each)
 
 
 def _moved(thing: Moved, device: torch.device | str) -> Moved:

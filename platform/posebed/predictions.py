@@ -10,20 +10,34 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from operator import index
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from posebed.listing import shortened
-from posebed.records import Category, Record, categories_from_json, categories_to_json, write_table
+from posebed.files import FILES, Kind, file_hash, must_be_as_written, read_json, write_json
+from posebed.forms import Form, checked
+from posebed.limits import ROUNDED_AREA, SIDES_BEYOND
+from posebed.listing import clipped, shortened, visible
+from posebed.parquet import read_table, write_table
+from posebed.records import Category, Record, categories_in, categories_to_json
 
 PREDICTIONS = Path("predicted/predictions.parquet")
 """The table's place in the folder of a run's member."""
+PREDICT_AGAIN = "remove its folder, and `posebed run` predicts again"
+
+
+class _Described(Form):
+    rows: int
+    files: dict[str, str] = {}
+
+
+DESCRIPTION = Kind("the description of predictions", form=_Described, again=PREDICT_AGAIN)
+"""``about.json`` beside a table; former versions wrote none."""
 CONFIDENT = 0.2
 """Keypoints above this confidence make up the score of an instance."""
 
@@ -57,7 +71,8 @@ class Predictions:
     """N predictions beside their truth. Entries beyond a category's own keypoints are padding: 0 and False.
 
     Raises:
-        ValueError: a number is not finite, or a record is there twice in one episode.
+        ValueError: a number is not finite, a box or an area is larger than its image allows, or a record is there twice
+            in one episode.
     """
 
     categories: tuple[Category, ...]
@@ -193,6 +208,7 @@ class Predictions:
             finite = np.isfinite(getattr(self, name).reshape(len(self), -1)).all(1)
             if not finite.all():
                 raise ValueError(f"{name} must be finite, but is not for record {str(self.record[~finite][0])!r}")
+        self._must_fit_their_images()
         answers = Counter(zip(self.record.tolist(), self.episode.tolist(), strict=True))
         (record, episode), times = answers.most_common(1)[0]
         if times > 1:
@@ -200,6 +216,24 @@ class Predictions:
                 f"a record must be predicted once per episode, but {record!r} is there {times} times "
                 f"in episode {episode}"
             )
+
+    def _must_fit_their_images(self) -> None:
+        """Boxes and areas are what distances are measured in: larger ones than an image can hold would find every
+        keypoint right."""
+        size = np.stack([self.width, self.height], 1).astype(np.float64)
+        start, end = self.box[:, :2], self.box[:, :2] + self.box[:, 2:]
+        far = ((start < -SIDES_BEYOND * size) | (end > (1 + SIDES_BEYOND) * size)).any(1)
+        large = self.area > size.prod(1) * ROUNDED_AREA
+        for wrong, name, must in (
+            (far, "box", f"lie within {SIDES_BEYOND} sides of its image"),
+            (large, "area", "be at most that of its image"),
+        ):
+            if wrong.any():
+                row = int(wrong.argmax())
+                raise ValueError(
+                    f"{name} must {must}, but is {getattr(self, name)[row].tolist()} in {self.width[row]} x "
+                    f"{self.height[row]} pixels for record {clipped(str(self.record[row]))!r}; prepare the data again"
+                )
 
     def __len__(self) -> int:
         return len(self.record)
@@ -241,7 +275,9 @@ _PER_KEYPOINT = {"truth": 2, "labelled": 1, "counts": 1, "xy": 2, "confidence": 
 
 
 def write_predictions(predictions: Predictions, path: Path) -> None:
-    p = predictions
+    """Write the table, and beside it how many rows it has and its hash."""
+    p, about = predictions, path.with_name("about.json")
+    about.unlink(missing_ok=True)  # after a kill between the two there is the table alone
     real = _real(p.categories, p.category)
     keys = np.array([c.key for c in p.categories])
     columns = {name: getattr(p, name) for name in _SCHEMA.names} | {
@@ -254,22 +290,47 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
         columns[name] = pa.ListArray.from_arrays(np.append(0, ends).astype(np.int32), columns[name][real].ravel())
     schema = _SCHEMA.with_metadata({"categories": categories_to_json(p.categories), "size": json.dumps(p.size)})
     write_table(pa.table(columns, schema=schema), path)
+    write_json({"rows": len(p), FILES: {path.name: file_hash(path)}}, about, DESCRIPTION)
 
 
 def read_predictions(path: Path) -> Predictions:
     """Read what ``write_predictions`` wrote.
 
     Raises:
-        ValueError: the file is no table of predictions, or its columns do not fit its categories.
+        ValueError: the file is no table of predictions, its columns do not fit its categories, or it is another one
+            than was described when it was written.
     """
-    table = pq.read_table(path)
+    name, about = "a table of predictions", _described(path)
+    table = read_table(path, name, _SCHEMA, PREDICT_AGAIN)
+    if about and len(table) != about["rows"]:
+        raise ValueError(f"{path} must have {about['rows']} rows, but has {len(table)}; {PREDICT_AGAIN}")
     metadata = table.schema.metadata or {}
-    if not table.schema.equals(_SCHEMA) or b"categories" not in metadata:
+    categories = categories_in(_in_metadata(metadata, b"categories", path), path, name, PREDICT_AGAIN)
+    size = checked(_in_metadata(metadata, b"size", path), tuple[int, int], path, name, PREDICT_AGAIN)
+    try:
+        predictions = _of_columns(table, categories, size)
+    except ValueError as error:
+        raise ValueError(f"{path} must be {name}, but: {visible(str(error))}; {PREDICT_AGAIN}") from error
+    must_be_as_written(path, about, PREDICT_AGAIN)
+    return predictions
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """Nothing of tables without a description, as of former versions and of trackers."""
+    about = path.with_name("about.json")
+    return read_json(about, DESCRIPTION) if about.is_file() else {}
+
+
+def _in_metadata(metadata: Mapping[bytes, bytes], key: bytes, path: Path) -> Any:
+    try:
+        return json.loads(metadata[key])
+    except (KeyError, ValueError, RecursionError):
         raise ValueError(
-            f"{path} must be a table of predictions with the columns {', '.join(_SCHEMA.names)}, but has "
-            f"{shortened(table.schema.names, 40)}"
-        )
-    categories = categories_from_json(metadata[b"categories"].decode())
+            f"{path} must be a table of predictions with {key.decode()} in its metadata, but has none; {PREDICT_AGAIN}"
+        ) from None
+
+
+def _of_columns(table: pa.Table, categories: tuple[Category, ...], size: tuple[int, int]) -> Predictions:
     category = _positions(categories, table["category"].to_pylist())
     real = _real(categories, category)
     columns = {name: table[name].to_numpy() for name in ("episode", "width", "height", "area", "score")}
@@ -277,11 +338,11 @@ def read_predictions(path: Path) -> Predictions:
     columns |= {name: table[name].combine_chunks().flatten().to_numpy().reshape(-1, 4) for name in ("box", "crop")}
     for name in ("record", "image", "group"):
         columns[name] = np.array(table[name].to_pylist(), np.str_)
-    for name, size in _PER_KEYPOINT.items():
-        columns[name] = _padded(table[name], real, size, f"{path}: {name}")
+    for name, count in _PER_KEYPOINT.items():
+        columns[name] = _padded(table[name], real, count, name)
     return Predictions(
         categories=categories,
-        size=tuple(json.loads(metadata[b"size"])),
+        size=size,
         category=category,
         supports=tuple(tuple(shots) for shots in table["supports"].to_pylist()),
         **columns,

@@ -8,19 +8,24 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pydantic import Field
 
 from posebed.config import Orientation
-from posebed.files import Kind, read_json_list, write_text, writing
-from posebed.listing import clipped
+from posebed.files import Content, Kind, must_be_as_written, read_json, read_json_list, with_files, write_text
+from posebed.forms import Form, checked
+from posebed.listing import cell, clipped, counted
+from posebed.parquet import read_table, write_table
 
 DEFAULT_SIGMA = 0.05
 """OKS sigma of a keypoint whose dataset states none; the report says so where it is used."""
@@ -103,6 +108,8 @@ class Reason(StrEnum):
     DUPLICATE_IMAGE = "duplicate image id"
     DUPLICATE_ANNOTATION = "duplicate annotation id"
     DUPLICATE_CATEGORY = "duplicate category id"
+    MANY_CATEGORIES = "too many categories"
+    MANY_ENTRIES = "too many entries"
     OTHER_CATEGORIES = "categories of another file"
     UNKNOWN_IMAGE = "unknown image"
     UNKNOWN_CATEGORY = "unknown category"
@@ -116,15 +123,21 @@ class Reason(StrEnum):
     UNREADABLE_IMAGE = "unreadable image"
     DAMAGED_IMAGE = "damaged picture"
     TRUNCATED_IMAGE = "truncated image"
+    IMAGE_TOO_LARGE = "image too large"
+    MANY_SCANS = "too many scans"
     IMAGE_SIZE = "image size differs"
+    CROWDED_IMAGE = "too many annotations on one image"
     KEYPOINT_COUNT = "wrong number of keypoint values"
     NOT_A_NUMBER = "not a number"
     NOT_FINITE = "not finite"
     VISIBILITY = "visibility not 0, 1 or 2"
     NO_KEYPOINT = "no labelled keypoint"
+    KEYPOINT_FAR = "keypoint far outside the image"
     BOX_EXTENT = "box without extent"
     BOX_OUTSIDE = "box outside the image"
+    BOX_FAR = "box far outside the image"
     AREA = "area not positive"
+    AREA_TOO_LARGE = "area larger than the image"
 
 
 @dataclass(frozen=True)
@@ -174,10 +187,45 @@ class Dataset:
     """Path of a picture to the SHA-256 of its file, in hexadecimal digits."""
 
 
-PREPARED = Kind("the description of prepared data")
-"""``about.json`` beside the records of a dataset."""
+class PlainCategory(Form):
+    """A category as JSON has it."""
 
-_SCHEMA = pa.schema(
+    key: str
+    name: str
+    family: str
+    keypoints: list[str]
+    limbs: list[tuple[int, int]]
+    flip_pairs: list[tuple[int, int]]
+    sigmas: list[Annotated[float, Field(gt=0)]]
+    upper_body: list[int]
+
+
+class _PlainReading(Form):
+    orientation: Orientation
+    bits: Annotated[int, Field(ge=1, le=16)] | None
+    linked: list[str]
+
+
+class _Prepared(Form):
+    root: Annotated[str, Field(min_length=1)]
+    reading: _PlainReading = _PlainReading(orientation="stored", bits=None, linked=[])
+    notes: list[str]
+    checked: int
+    kept: int
+    dropped: dict[str, dict[str, int]]
+    default_sigmas: list[str]
+    files: dict[str, str] = {}
+
+
+PREPARE_AGAIN = "`dvc repro prepare` makes it again"
+PREPARED = Kind(
+    "the description of prepared data", (lambda content: content, with_files), form=_Prepared, again=PREPARE_AGAIN
+)
+"""``about.json`` beside the records of a dataset."""
+PREPARED_FILES = ("records.parquet", "pictures.parquet", "categories.json", "problems.csv")
+"""Beside which it lies."""
+
+RECORDS = pa.schema(
     [
         ("record", pa.string()),
         ("image", pa.string()),
@@ -194,12 +242,6 @@ _SCHEMA = pa.schema(
 )
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write Parquet, whole or not at all."""
-    with writing(path) as unfinished:
-        pq.write_table(table, unfinished)
-
-
 _HASHES = pa.schema([("image", pa.string()), ("sha256", pa.string())])
 
 
@@ -211,22 +253,103 @@ def write_hashes(hashes: Mapping[str, str], path: Path) -> None:
 
 def read_hashes(path: Path) -> dict[str, str]:
     """Read what ``write_hashes`` wrote."""
-    table = pq.read_table(path, schema=_HASHES)
+    table = read_table(path, "the hashes of pictures", _HASHES, PREPARE_AGAIN)
     return dict(zip(table["image"].to_pylist(), table["sha256"].to_pylist(), strict=True))
 
 
 def write_records(records: Sequence[Record], path: Path) -> None:
+    write_table(table_of(records), path)
+
+
+def table_of(records: Sequence[Record]) -> pa.Table:
+    """As ``records_of`` reads it."""
     columns = {f.name: [getattr(r, f.name) for r in records] for f in fields(Record) if f.name != "keypoints"}
     columns["keypoints"] = [np.asarray(r.keypoints, np.float32).ravel() for r in records]
-    write_table(pa.table(columns, schema=_SCHEMA), path)
+    return pa.table(columns, schema=RECORDS)
 
 
 def read_records(path: Path) -> list[Record]:
-    rows = pq.read_table(path, schema=_SCHEMA).to_pylist()
+    """Read what ``write_records`` wrote.
+
+    Raises:
+        ValueError: there is no such file, or it is no table of records.
+    """
+    return records_of(read_table(path, "a table of records", RECORDS, PREPARE_AGAIN, nullable=("detection",)), path)
+
+
+def records_of(table: pa.Table, path: Path) -> list[Record]:
+    """The records in a table that was read from a file.
+
+    Raises:
+        ValueError: one is there twice, or its keypoints are no three numbers each.
+    """
+    names = [field.name for field in fields(Record)]
+    rows = table.select(names).to_pylist()
+    if len({row["record"] for row in rows}) < len(rows):
+        raise ValueError(f"{path} must hold every record once, but holds one twice; {PREPARE_AGAIN}")
     for row in rows:
         row["box"] = tuple(row["box"])
+        if len(row["keypoints"]) % 3:
+            raise ValueError(
+                f"{path} must hold x, y and visibility of every keypoint, but has {len(row['keypoints'])} numbers for "
+                f"{clipped(repr(row['record']))}; {PREPARE_AGAIN}"
+            )
         row["keypoints"] = np.asarray(row["keypoints"], np.float32).reshape(-1, 3)
     return [Record(**row) for row in rows]
+
+
+def must_fit(records: Iterable[Record], categories: Iterable[Category], path: Path, again: str) -> None:
+    """
+    Args:
+        path: of the records.
+        again: in messages, how to get it back.
+
+    Raises:
+        ValueError: a record has no category, or other keypoints than its category, or a number that is not finite.
+    """
+    known = {category.key: len(category.keypoints) for category in categories}
+    for record in records:
+        count, name = known.get(record.category), record.record
+        if count != len(record.keypoints):
+            of = "of a category that is not there" if count is None else f"with {len(record.keypoints)} keypoints"
+            raise ValueError(f"{path} must hold records of its categories, but {clipped(repr(name))} is {of}; {again}")
+        if not math.isfinite(sum(record.box) + record.area) or not np.isfinite(record.keypoints).all():
+            raise ValueError(f"{path} must hold finite numbers, but {clipped(repr(name))} has others; {again}")
+
+
+def read_prepared(folder: Path) -> Content:
+    """The description of prepared data; the files beside it are what it says.
+
+    Raises:
+        ValueError: it is no such description, or one of them is another one.
+    """
+    about = _described(folder)
+    for name in PREPARED_FILES:
+        if (folder / name).is_file():
+            must_be_as_written(folder / name, about, PREPARE_AGAIN)
+    return about
+
+
+def _described(folder: Path) -> Content:
+    """Nothing where the tables lie alone."""
+    about = folder / "about.json"
+    return read_json(about, PREPARED) if os.path.lexists(about) else {}
+
+
+def prepared_records(folder: Path) -> list[Record]:
+    """All records of prepared data.
+
+    Raises:
+        ValueError: they are not as many as its description says, or do not fit its categories; or as ``read_records``.
+    """
+    path = folder / "records.parquet"
+    records = read_records(path)
+    kept = _described(folder).get("kept", len(records))
+    if len(records) != kept:
+        raise ValueError(f"{path} must hold {counted(kept, 'record')}, but holds {len(records)}; {PREPARE_AGAIN}")
+    must_fit(records, read_categories(folder / "categories.json"), path, PREPARE_AGAIN)
+    read_prepared(folder)
+    return records
 
 
 def categories_to_json(categories: Iterable[Category]) -> str:
@@ -241,17 +364,42 @@ def read_categories(path: Path) -> tuple[Category, ...]:
     """Read what ``write_categories`` wrote.
 
     Raises:
-        ValueError: there is no such file, or it holds no list.
+        ValueError: there is no such file, or it holds no list of categories.
     """
-    return categories_from(read_json_list(path, "a list of categories"))
+    name, again = "a list of categories", f"{PREPARE_AGAIN}, and `dvc repro pack` a pack"
+    return categories_in(read_json_list(path, name, again), path, name, again)
 
 
-def categories_from_json(text: str) -> tuple[Category, ...]:
-    return categories_from(json.loads(text))
+def categories_in(values: object, path: Path, name: str, again: str) -> tuple[Category, ...]:
+    """Categories from what a file holds.
+
+    Args:
+        name, again: as in ``forms.checked``.
+
+    Raises:
+        ValueError: they are none, two have one key, or a number in one names no keypoint.
+    """
+    checked(values, list[PlainCategory], path, name, again)
+    try:
+        found = categories_from(values)  # pyright: ignore[reportArgumentType]: checked
+    except ValueError as error:
+        raise ValueError(f"{path} must be {name}, but {error}; {again}") from None
+    keys = Counter(category.key for category in found)
+    for category in found:
+        if fault := "is there twice" if keys[category.key] > 1 else _fault(category):
+            raise ValueError(f"{path} must be {name}, but {clipped(repr(category.key))} {fault}; {again}")
+    return found
+
+
+def _fault(category: Category) -> str:
+    count = len(category.keypoints)
+    if not all(0 <= end < count for end in (*category.upper_body, *(end for limb in category.limbs for end in limb))):
+        return f"names a keypoint beyond its {count}"
+    return "" if len(category.sigmas) in (0, count) else f"has {len(category.sigmas)} sigmas for {count} keypoints"
 
 
 def categories_from(values: Iterable[Mapping[str, Any]]) -> tuple[Category, ...]:
-    """Categories from plain values."""
+    """Categories from plain values that were checked."""
 
     def pairs(value: list[list[int]]) -> tuple[tuple[int, int], ...]:
         return tuple((a, b) for a, b in value)
@@ -275,7 +423,7 @@ def write_problems(problems: Sequence[Problem], path: Path) -> None:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, [f.name for f in fields(Problem)])
     writer.writeheader()
-    writer.writerows(asdict(p) for p in problems)
+    writer.writerows({name: cell(value) for name, value in asdict(p).items()} for p in problems)
     write_text(text.getvalue(), path)
 
 

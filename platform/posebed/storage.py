@@ -5,8 +5,10 @@ Credentials are found by the libraries behind the address, from their usual vari
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from posebed.address import shown_address, without_secrets
 from posebed.files import writing
+from posebed.listing import clipped
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -25,7 +28,13 @@ if TYPE_CHECKING:
 VARIABLE = "POSEBED_STORAGE"
 PATIENCE_SECONDS = 120.0
 """A storage that does not answer is tried again for so long: servers are restarted, and links are cut for a while."""
+ANSWER_SECONDS = 10.0
+"""A storage that has not answered a command's first question within this time counts as out of reach; others answer it
+in less than one."""
 _LONGEST_WAIT = 8.0
+_LASTING = (FileNotFoundError, PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError, ImportError)
+_LASTING_CODES = (errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS)
+"""Of errors that no waiting heals."""
 CHECKS = "checks"
 """Folder of the small files that are there for a moment."""
 _MODIFIED = ("mtime", "LastModified", "last_modified")
@@ -64,10 +73,10 @@ class Storage:
         return cls(address if "://" in address else str(Path(address).absolute()))
 
     def check(self) -> None:
-        """Write, read and remove a small file.
+        """Write, read and remove a small file. To be called where a command uses the storage first.
 
         Raises:
-            StorageError: one of these fails.
+            StorageError: one of these fails, or there is no answer within ``ANSWER_SECONDS``.
         """
         name, content = f"{CHECKS}/{secrets.token_hex(8)}", b"posebed"
 
@@ -77,7 +86,7 @@ class Storage:
             self.system.rm_file(self.path(name))
             return bytes(cast(bytes, found))
 
-        if self._told(tried, "be written and read") != content:
+        if self._told(lambda: _soon(tried), "be written and read") != content:
             raise StorageError(f"{self} must give back what was written to it, but gives something else")
 
     def put(self, file: Path, name: str) -> None:
@@ -202,10 +211,8 @@ class Storage:
         while True:
             try:
                 return action()
-            except (FileNotFoundError, PermissionError, ImportError) as error:
-                raise self._error(error, what) from error
             except Exception as error:  # fsspec's file systems raise whatever the libraries below them do
-                if isinstance(error, StorageError) or time.monotonic() > until:
+                if _lasts(error) or time.monotonic() > until:
                     raise self._error(error, what) from error
             time.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
@@ -220,14 +227,46 @@ class Storage:
     def _error(self, error: Exception, what: str) -> StorageError:
         if isinstance(error, StorageError):
             return error
-        cause = without_secrets(error or type(error).__name__, self.address)
+        # The system's words without the path, which the address tells already.
+        words = error.strerror if isinstance(error, OSError) and error.filename else error
+        cause = without_secrets(words or type(error).__name__, self.address)
         return StorageError(
             f"{self} must {what}, but that fails with: {cause}; {VARIABLE} names a folder or an address such as "
             "s3://bucket/folder"
         )
 
     def __str__(self) -> str:
-        return f"the storage {shown_address(self.address)}"
+        return f"the storage {clipped(shown_address(self.address))}"
 
     def __reduce__(self) -> tuple[type[Storage], tuple[str]]:
         return Storage, (self.address,)  # each machine opens it with its own credentials
+
+
+def _lasts(error: Exception) -> bool:
+    """Whether no waiting heals it."""
+    lasting = isinstance(error, (StorageError, *_LASTING))
+    return lasting or (isinstance(error, OSError) and error.errno in _LASTING_CODES)
+
+
+def _soon(action: Callable[[], AnswerT]) -> AnswerT:
+    """The action's answer within ``ANSWER_SECONDS``: libraries try a server that is not there for minutes.
+
+    Raises:
+        TimeoutError: there is none by then.
+    """
+    answers, failures = list[AnswerT](), list[Exception]()
+
+    def act() -> None:
+        try:
+            answers.append(action())
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    thread.join(ANSWER_SECONDS)
+    for failure in failures:
+        raise failure
+    if not answers:
+        raise TimeoutError(f"no answer within {ANSWER_SECONDS:g} s")
+    return answers[0]

@@ -7,6 +7,7 @@ is ten times slower.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,10 +16,13 @@ from typing import Any
 
 import yaml
 
+from posebed.limits import MOST_LEVELS
 from posebed.listing import clipped, shortened
 
-_MOST_LEVELS = 100
-"""libyaml's composer overflows the stack on files nested some ten thousand levels deep."""
+_MOST_BYTES = 10_000_000
+"""Of a file: some hundred thousand lines. The reader takes a hundred times as much memory."""
+_MOST_VALUES = 1_000_000
+"""That a file may hold once aliases are replaced by what they stand for: a few lines of them can make billions."""
 
 _BOOL, _INT, _FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float"))
 _MERGE = "tag:yaml.org,2002:merge"
@@ -77,6 +81,8 @@ def read_yaml(path: Path) -> Any:
     """
     if not path.is_file():
         raise ValueError(f"{path} must be a YAML file, but there is none")
+    if path.stat().st_size > _MOST_BYTES:
+        raise ValueError(f"{path} must be YAML of at most {_MOST_BYTES} bytes, but has {path.stat().st_size}")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -101,11 +107,15 @@ def _parse(text: str) -> tuple[str, Any]:
     """What the text must be and is not, if anything; and its content."""
     if re.search(r"^\ufeff?%YAML[ \t]+(?!1\.2\b)", text, re.MULTILINE):
         return "be YAML 1.2, but states another version", None
-    if _levels(text) > _MOST_LEVELS:
-        return f"be nested at most {_MOST_LEVELS} levels deep, but is deeper", None
+    if _levels(text) > MOST_LEVELS:
+        return f"be nested at most {MOST_LEVELS} levels deep, but is deeper", None
     loader = _Loader(text)
     try:
         root = loader.get_single_node()
+        values, levels = _size(root, {}) if root else (0, 0)
+        if values > _MOST_VALUES or levels > MOST_LEVELS:
+            most = f"{_MOST_VALUES} values on {MOST_LEVELS} levels"
+            return f"hold at most {most}, aliases counted as what they stand for, but holds more", None
         twice = _keys_in_several_lines(loader, root)
         if root is None or twice:
             return (f"have every key once, but {shortened(twice)}" if twice else ""), None
@@ -128,9 +138,30 @@ def _levels(text: str) -> int:
     for event in yaml.parse(text, _Loader):
         level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         deepest = max(deepest, level)
-        if deepest > _MOST_LEVELS:
+        if deepest > MOST_LEVELS:
             break
     return deepest
+
+
+def _size(node: yaml.Node, known: dict[int, tuple[float, float]]) -> tuple[float, float]:
+    """How many values a node is once aliases are replaced, and over how many levels; infinitely many where it holds
+    itself.
+
+    Args:
+        known: sizes by the node's identity, which is filled.
+    """
+    if id(node) not in known:
+        known[id(node)] = (math.inf, math.inf)  # met again on the way down: it holds itself
+        parts = [_size(part, known) for part in _parts(node)]
+        levels = 0 if isinstance(node, yaml.ScalarNode) else 1 + max((levels for _, levels in parts), default=0)
+        known[id(node)] = 1 + sum(values for values, _ in parts), levels
+    return known[id(node)]
+
+
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else []
 
 
 def _keys_in_several_lines(loader: _Loader, root: yaml.Node | None) -> list[str]:

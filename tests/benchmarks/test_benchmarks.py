@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 CHECKOUT = Path(__file__).parents[2]
-OTHERS = {"cases.py", "figures.py", "simulation.py", "kills.py"}
+OTHERS = {"cases.py", "figures.py", "simulation.py", "kills.py", "accelerator.py", "trunks.py", "turns.py"}
 """Modules, and what has a test of its own."""
 SCRIPTS = sorted(path.name for path in (CHECKOUT / "benchmarks").glob("*.py") if path.name not in OTHERS)
 FIGURE = re.compile(r"^figure (\S+) (\S.*)$", re.MULTILINE)

@@ -127,7 +127,8 @@ def assert_equal(one: Weights, other: Weights, atol: float = 0) -> None:
 def holds(machine: Machine) -> list[str]:
     """Files below the homes and temporary folders of a machine that are named as those of a project."""
     names = ["-name", "params.yaml", "-o", "-name", "dvc.yaml", "-o", "-name", "mlflow.db"]
-    return machine.run("find", "/root", "/tmp", "(", *names, ")").stdout.split()  # noqa: S108
+    outside = ["-not", "-path", "*/site-packages/*"]
+    return machine.run("find", "/root", "/tmp", "(", *names, ")", *outside).stdout.split()  # noqa: S108
 
 
 @pytest.fixture(scope="module")

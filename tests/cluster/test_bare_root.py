@@ -79,7 +79,9 @@ def _configuration() -> list[Path]:
     variables = [value for name, value in os.environ.items() if name.startswith(CONFIGURED)]
     named = [Path(path) for path in re.findall(r"/[\w./-]+", " ".join([told, *variables]).replace("file://", ""))]
     own = [Path.home() / name for name in (".config/pip", ".config/uv", ".cache/uv")]
-    return [path for path in dict.fromkeys([Path("/etc/pip.conf"), *own, *named]) if path.exists()]
+    # The pages of an index in a folder name files beside it.
+    indices = [path.parent for path in named if path.name == "simple"]
+    return [path for path in dict.fromkeys([Path("/etc/pip.conf"), *own, *named, *indices]) if path.exists()]
 
 
 @pytest.fixture

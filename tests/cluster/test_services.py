@@ -196,9 +196,6 @@ def test_two_runs_and_a_search_leave_everything_in_the_services(hunting: Path, s
 
 WRONG = "0123456789abcdef-wrong"
 BAD: list[tuple[str, str, str]] = [
-    ("MLFLOW_TRACKING_URI", "http://127.0.0.1:9", "MLFLOW_TRACKING_URI must be the address of a tracker.*127.0.0.1:9"),
-    ("MLFLOW_TRACKING_PASSWORD", WRONG, "asks for a user and a password that it knows.*MLFLOW_TRACKING_USERNAME"),
-    ("MLFLOW_TRACKING_USERNAME", "", "asks for a user and a password that it knows.*MLFLOW_TRACKING_USERNAME"),
     ("POSEBED_STUDIES", "postgresql+psycopg2://searcher:SECRET@127.0.0.1:9/studies", "database that can be.*refused"),
     ("POSEBED_STUDIES", f"postgresql+psycopg2://searcher:{WRONG}@127.0.0.1:PORT/studies", "authentication failed"),
     ("POSEBED_STUDIES", "postgresql+psycopg2://searcher:SECRET@127.0.0.1:PORT/mlflow", "permission denied"),
@@ -213,6 +210,28 @@ def test_what_is_wrong_with_an_address_or_a_password_is_told_before_work_starts(
     settings = services.settings
     value = value.replace("SECRET", settings["SEARCHER_DATABASE_PASSWORD"]).replace("PORT", settings["POSTGRES_PORT"])
     refused_before_work(services, sentence, {name: value, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"})
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, "nothing answers at 127.0.0.1:9"),
+        ({"MLFLOW_TRACKING_PASSWORD": WRONG}, "asks for a user and a password that it knows.*MLFLOW_TRACKING_USERNAME"),
+        ({"MLFLOW_TRACKING_USERNAME": ""}, "asks for a user and a password that it knows.*MLFLOW_TRACKING_USERNAME"),
+    ],
+)
+def test_a_tracker_that_does_not_let_us_in_is_told_in_one_line_and_stops_no_run(
+    hunting: Path, services: Services, variables: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        for name, value in {**variables, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}.items():
+            patch.setenv(name, value)
+        done = posebed_process("run", "floor")
+    assert done.returncode == 0 and (hunting / "runs/floor/result.json").is_file(), done.stderr
+    told = [line for line in done.stderr.splitlines() if "track" in line]
+    assert len(told) == 1 and re.search(f"^not tracked, `posebed track` writes it later: .*{sentence}", told[0])
+    assert not any(secret in done.stdout + done.stderr for secret in (WRONG, *services.secrets()))
+    assert posebed_process("track").returncode == 0
 
 
 def refused_before_work(services: Services, sentence: str, environment: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -115,7 +116,7 @@ def test_refusals(tmp_path: Path, text: str | None, says: str):
 
 
 def test_a_folder_in_the_place_of_a_file_is_refused_too(tmp_path: Path):
-    with pytest.raises(ValueError, match="must be a thing, but cannot be read: Is a directory"):
+    with pytest.raises(ValueError, match="must be a thing, but is no regular file; write it again"):
         read_json(tmp_path, THING)
 
 
@@ -135,7 +136,10 @@ def test_files_of_today_without_a_version_and_of_this_version_are_read_alike_and
     with pytest.raises(ValueError, match="must be the cost of a run of schema 1 or older"):
         read_cost(path)
     path.write_text('{"parameters": 3}')
-    with pytest.raises(ValueError, match=r"/c: gflops: Field required"):
+    with pytest.raises(
+        ValueError,
+        match="but has no gflops, and 3 more values are wrong; remove its folder",
+    ):
         read_cost(path)
 
 
@@ -165,20 +169,19 @@ def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path, before: bool):
     assert there == (["file", "out", "out/inner"] if before else [])
 
 
-def test_a_folder_takes_the_place_of_a_former_one_of_a_file_and_of_a_link(tmp_path: Path):
+def test_a_folder_takes_the_place_of_a_former_one_and_of_a_link(tmp_path: Path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/kept").touch()
-    (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     write_text("", tmp_path / "folder/old")
-    for name in ("file", "link", "folder"):
+    for name in ("link", "folder"):
         with writing_folder(tmp_path / name) as unfinished:
             (unfinished / "new").touch()
         assert names(tmp_path / name) == ["new"] and not (tmp_path / name).is_symlink()
     assert names(tmp_path / "elsewhere") == ["kept"]
     remove(tmp_path / "folder")
     remove(tmp_path / "nothing")
-    assert names(tmp_path) == ["elsewhere", "file", "link"]
+    assert names(tmp_path) == ["elsewhere", "link"]
 
 
 def test_names_may_be_as_long_as_the_system_allows_and_modes_are_the_usual_ones(tmp_path: Path):
@@ -303,15 +306,42 @@ def test_what_a_killed_writer_leaves_goes_with_the_next_write_and_what_a_living_
     assert names(tmp_path) == kept
 
 
-def test_a_writer_killed_between_its_two_renames_leaves_nothing_for_good(tmp_path: Path):
-    code = """
-rename = Path.rename
-def killed(source, target):
-    rename(source, target)
-    os.kill(os.getpid(), signal.SIGKILL)
-Path.rename = killed
+KILLED_AFTER = """
+from posebed import files
+def killing(act):
+    def acted(*paths):
+        done = act(*paths)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return done
+    return acted
+"""
+
+
+def test_a_former_folder_is_there_until_the_new_one_has_its_name(tmp_path: Path):
+    code = (
+        KILLED_AFTER
+        + """
+files._exchanged = killing(files._exchanged)
 with writing_folder(path) as out: (out / "new").touch()
 """
+    )
+    folder_of_one(tmp_path / "out")
+    assert process(code, tmp_path / "out").wait() == -signal.SIGKILL
+    (aside,) = {*names(tmp_path)} - {"out"}
+    assert names(tmp_path / "out") == ["new"] and names(tmp_path / aside) == ["inner"]
+    folder_of_one(tmp_path / "out")
+    assert names(tmp_path) == ["out"]
+
+
+def test_where_names_cannot_be_exchanged_a_writer_killed_between_its_renames_leaves_nothing_for_good(tmp_path: Path):
+    code = (
+        KILLED_AFTER
+        + """
+files._exchanged = lambda *paths: False
+Path.rename = killing(Path.rename)
+with writing_folder(path) as out: (out / "new").touch()
+"""
+    )
     folder_of_one(tmp_path / "out")
     assert process(code, tmp_path / "out").wait() == -signal.SIGKILL
     former, new = (tmp_path / name for name in names(tmp_path))
@@ -373,6 +403,7 @@ CHECKOUT = Path(__file__).parents[2]
 ELSEWHERE = {
     ("platform/posebed/training/log.py", "rename"): "the former checkpoint stays beside the newest, for a resume",
     ("pipelines/posestages/commands/films.py", "rename"): "a film, which OpenCV wrote under a name with its ending",
+    ("pipelines/posestages/commands/init.py", "rename"): "folder and file that DVC made whole elsewhere",
     ("pipelines/posestages/commands/dry_run.py", "imwrite"): "noise in a temporary folder that ends with the command",
     ("platform/posebed/training/engine.py", "save"): "a checkpoint of torch, into a folder that is not finished yet",
     ("platform/posebed/training/begun_epoch.py", "save"): "what is done of an epoch, beside that checkpoint",
@@ -461,3 +492,66 @@ def test_such_lines_would_be_found(line: str):
 )
 def test_such_lines_are_fine(line: str):
     assert not [*written_by_hand(line)]
+
+
+@pytest.mark.parametrize("write", [writing, writing_folder])
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_what_is_neither_file_nor_folder_is_never_replaced(tmp_path: Path, write: Any, through_a_link: bool):
+    place = tmp_path / "pipe"
+    os.mkfifo(place)
+    if through_a_link:
+        (tmp_path / "link").symlink_to(place)
+    given = tmp_path / "link" if through_a_link else place
+    told = "must be a (file|folder), or not be there, but is a device, pipe or socket"
+    with pytest.raises(ValueError, match=told), write(given):
+        raise AssertionError
+    assert place.is_fifo()
+    assert given.is_symlink() == through_a_link
+
+
+def test_a_folder_replaces_no_file_and_a_file_no_folder(tmp_path: Path):
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "folder").mkdir()
+    wrong = [(writing_folder, "file", "be a folder, .* is a file"), (writing, "folder", "be a file, .* is a folder")]
+    for write, name, told in wrong:
+        with pytest.raises(ValueError, match=told), write(tmp_path / name):
+            raise AssertionError
+    assert (tmp_path / "file").read_text() == "kept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_text_that_no_reader_would_take_is_not_written(tmp_path: Path):
+    for text in ("a\udcff", "\ud83d"):
+        with pytest.raises(ValueError, match="a thing must be in UTF-8, but holds bytes that are not"):
+            write_json({"text": text}, tmp_path / "thing.json", THING)
+        assert not [*tmp_path.iterdir()]
+    for text in ("\\ud800", "🐈"):
+        write_json({"text": text}, tmp_path / "thing.json", THING)
+        assert read_json(tmp_path / "thing.json", THING) == {"text": text}
+        (tmp_path / "thing.json").unlink()
+
+
+def test_a_pipe_in_place_of_a_lock_is_named(tmp_path: Path):
+    os.mkfifo(tmp_path / "file.lock")
+    with pytest.raises(ValueError, match=r"file\.lock must be a file .* but is a device or a pipe"):
+        locked(tmp_path / "file").__enter__()
+    (tmp_path / "file.lock").unlink()
+    (tmp_path / "file.lock").symlink_to("/dev/null")
+    with pytest.raises(ValueError, match=r"file\.lock must be a file"):
+        locked(tmp_path / "file").__enter__()
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    path.touch()
+    os.truncate(path, 2**36)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"must be a list of at most 500\.0 MB, but has more"):
+        read_json_list(path, "a list")
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+    path.write_bytes(b"[" + b"{}," * 10_000_000 + b"{}]")
+    with pytest.raises(
+        ValueError, match=r"must be a list that takes at most 2\.0 GB of memory, but takes about 2\.3 GB"
+    ):
+        read_json_list(path, "a list")

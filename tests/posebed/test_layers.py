@@ -21,7 +21,10 @@ BELOW = {
     "posestages": {"posebed", "menagerie"},
 }
 FLOORS = (
-    {"address", "config", "files", "listing", "pose", "predictions", "provenance", "records", "space", "yamlfile"},
+    {
+        *("address", "config", "databases", "files", "foreign_files", "forms", "limits", "listing", "parquet", "pose"),
+        *("predictions", "private", "provenance", "records", "space", "yamlfile"),
+    },
     {"storage"},
     {"contents"},
     {"leftovers"},

@@ -92,6 +92,17 @@ def test_a_file_is_as_old_as_its_upload_by_the_storages_clock(stored: Storage, t
     assert stored.files("folder") == []
 
 
+@KINDS
+def test_compiled_code_goes_when_it_is_old(stored: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "code").write_text("code")
+    stored.put(tmp_path / "code", "compiled/torch-1/cpu/a-0-0123456789abcdef")
+    later(monkeypatch, 6)
+    assert cleared(stored) == []
+    later(monkeypatch, 2)
+    assert cleared(stored) == ["compiled/torch-1/cpu/a-0-0123456789abcdef"]
+    assert stored.files("compiled") == []
+
+
 AGES = st.floats(0, 20).filter(lambda age: min(abs(age - 1), abs(age - 7)) > 0.01)
 STATES = st.lists(st.tuples(AGES, st.sets(st.integers(0, 2))), max_size=6)
 

@@ -50,6 +50,16 @@ def test_contents_go_that_were_not_used_for_long_but_not_while_they_are_in_use(t
     assert [one.name for one in clear(cache_leftovers(cache, 7), dry_run=False)] == [str(used)]
 
 
+def test_compiled_code_goes_that_was_not_used_for_long(tmp_path: Path):
+    old, used = tmp_path / "compiled/torch-1", tmp_path / "compiled/torch-2"
+    for folder in (old, used):
+        (folder / "ab").mkdir(parents=True)
+        (folder / "ab/step.so").write_bytes(b"code")
+    aged(old, 8)
+    assert [one.name for one in clear(cache_leftovers(Cache(tmp_path), 7), dry_run=False)] == [str(old)]
+    assert not old.exists() and (used / "ab/step.so").is_file()
+
+
 WORKER = """
 import sys, time
 from pathlib import Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from posebed.listing import cell
 from posebed.records import (
     DEFAULT_SIGMA,
     Category,
     Problem,
     Record,
-    categories_from_json,
+    categories_from,
     categories_to_json,
     read_problems,
     read_records,
@@ -62,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("records")
 
 
-@given(table=st.lists(records, max_size=5))
+@given(table=st.lists(records, max_size=5, unique_by=lambda record: record.record))
 def test_records_read_back_as_they_were_written(folder: Path, table: list[Record]) -> None:
     write_records(table, folder / "records.parquet")
     again = read_records(folder / "records.parquet")
@@ -79,13 +81,14 @@ def test_the_same_records_are_the_same_bytes(folder: Path, table: list[Record]) 
 
 @given(several=st.lists(categories, max_size=4))
 def test_categories_read_back_as_they_were_written(several: list[Category]) -> None:
-    assert categories_from_json(categories_to_json(several)) == tuple(several)
+    assert categories_from(json.loads(categories_to_json(several))) == tuple(several)
 
 
 @given(several=st.lists(st.builds(Problem, text, text, text, text, text, text, text), max_size=4))
 def test_problems_read_back_as_they_were_written(folder: Path, several: list[Problem]) -> None:
     write_problems(several, folder / "problems.csv")
-    assert [asdict(p) for p in read_problems(folder / "problems.csv")] == [asdict(p) for p in several]
+    shown = [{name: cell(value) for name, value in asdict(p).items()} for p in several]
+    assert [asdict(p) for p in read_problems(folder / "problems.csv")] == shown
 
 
 def test_flipping_twice_changes_nothing() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
+import threading
 from pathlib import Path
 
 import pytest
@@ -124,3 +126,45 @@ def test_a_folder_is_named_from_the_root_and_an_address_stays(tmp_path: Path, mo
     assert Storage.of_environment() == Storage("s3://bucket/folder")
     monkeypatch.setenv(module.VARIABLE, "")
     assert Storage.of_environment() is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [FileExistsError(), NotADirectoryError(), OSError(errno.ENAMETOOLONG, "long"), OSError(errno.EROFS, "read-only")],
+)
+def test_what_no_waiting_heals_is_told_at_once(error: OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    stored, tries = Storage(str(tmp_path / "storage")), list[str]()
+
+    def failing(source: str, target: str) -> None:
+        tries.append(target)
+        raise error
+
+    (tmp_path / "out").write_text("x")
+    monkeypatch.setattr(stored.system, "put_file", failing)
+    with pytest.raises(StorageError):
+        stored.put(tmp_path / "out", "a")
+    assert len(tries) == 1
+
+
+@pytest.mark.parametrize("address", ["file", "/dev/null", "a" * 100_000, "nosuch://x"])
+def test_a_hopeless_address_is_told_shortly_and_makes_nothing(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("x")
+    monkeypatch.setenv(module.VARIABLE, address)
+    stored = Storage.of_environment()
+    assert stored
+    with pytest.raises(StorageError, match=r"must be .*, but that fails with") as told:
+        stored.check()
+    assert len(str(told.value)) < 500
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_first_question_is_not_waited_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    stored, end = Storage(str(tmp_path / "storage")), threading.Event()
+    monkeypatch.setattr(stored.system, "pipe_file", lambda path, content: end.wait())
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.1)
+    with pytest.raises(StorageError, match="no answer within"):
+        stored.check()
+    end.set()

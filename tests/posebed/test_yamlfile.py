@@ -174,3 +174,28 @@ def test_two_thousand_runs_are_read_in_about_a_second() -> None:
     started = time.process_time()
     assert len(parse_yaml(text, "text")["runs"]) == 2000
     assert time.process_time() - started < 3
+
+
+@given(wide=st.integers(2, 50), levels=st.integers(1, 99))
+def test_aliases_count_as_what_they_stand_for(wide: int, levels: int) -> None:
+    lines = ["a0: &a0 [x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * wide)}]" for i in range(1, levels)]
+    values = [sum(wide**k for k in range(level)) + wide ** (level - 1) for level in range(1, levels + 1)]
+    if 1 + levels + sum(values) <= 1_000_000:
+        assert parse_yaml("\n".join(lines), "text")["a0"] == ["x"]
+        return
+    with pytest.raises(ValueError, match="text must hold at most 1000000 values on 100 levels"):
+        parse_yaml("\n".join(lines), "text")
+
+
+def test_aliases_lead_no_deeper_than_brackets_and_never_in_a_circle() -> None:
+    chain = "a0: &a0 [x]\n" + "\n".join(f"a{i}: &a{i} [*a{i - 1}]" for i in range(1, 5000))
+    for text in (chain, "a: &a [*a]", "a: &a {b: {c: *a}}"):
+        with pytest.raises(ValueError, match="on 100 levels"):
+            parse_yaml(text, "text")
+
+
+def test_a_file_of_more_bytes_than_parameters_take_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "large.yaml").write_text("a: " + "x" * 10_000_000)
+    with pytest.raises(ValueError, match=r"large\.yaml must be YAML of at most 10000000 bytes, but has 10000003"):
+        read_yaml(tmp_path / "large.yaml")

@@ -88,6 +88,13 @@ def test_show_draws_a_sheet(project: Path):
         (("check", ".", "--source", "ap10k", "--option", "split=4"), "check.options: split"),
         (("check", ".", "--option", "split"), "--option must be NAME=VALUE, but is 'split'"),
         (("show", ".", "--source", "unicorns"), "or a module that params.yaml names, but is 'unicorns'"),
+        (("check", ".", "--source", "ap10k", "--option", "split=2", "--option", "split=1"), "once for each name"),
+        (
+            ("check", ".", "--source", "mp100", "--option", "split=true"),
+            "check.options.split must be such as 1, but is",
+        ),
+        (("report", "--from-mlflow", ""), "--from-mlflow must be the address of a tracking server"),
+        (("new", "model", "os"), "NAME must be free, but 'os' is"),
         (("report",), "at least one run must have a result"),
     ],
 )
@@ -135,3 +142,17 @@ def test_predicting_with_a_box_file_that_misses_a_picture_is_refused(project: Pa
     assert done.returncode == 2
     assert "must have a box for every picture" in done.stderr
     assert not Path("poses").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("nope",), ("predict",), ("gc", "--nope"), ("gc", "--days", "x"), ("predict", "a", "b", "--out", "params.yaml")],
+)
+def test_words_that_no_command_takes_are_told_in_one_sentence(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").touch()
+    done = posebed(*words)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert "--help` lists what there is" in done.stderr

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from command_line import posebed
+from label_files import write_picture, write_table
+from posestages.commands.convert import convert
 
 
 @pytest.fixture
@@ -101,3 +103,33 @@ def test_check_with_options(samples: Path):
     words = ("--source", "sleap_io", "--option", f"pictures={samples / 'sleap/videos'}")
     done = posebed("check", str(samples / "sleap/slp_hdf5/dance.mp4.labels.slp"), *words)
     assert done.returncode == 0 and "No problem in 3 annotations" in done.stdout
+
+
+@pytest.mark.parametrize("x", ["1e30", "-1e7", "5e6"])
+def test_points_far_from_their_picture_are_refused_before_anything_is_written(tmp_path: Path, x: str):
+    head = ["scorer,a,a", "bodyparts,nose,nose", "coords,x,y"]
+    write_table(tmp_path / "CollectedData.csv", [*head, f"labeled-data/film/img001.png,{x},5"])
+    write_picture(tmp_path / "labeled-data/film/img001.png")
+    with pytest.raises(ValueError, match=r"within 3 sides of its picture, but .* CollectedData\.csv"):
+        convert(tmp_path, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["CollectedData.csv", "labeled-data"]
+
+
+def test_names_like_markup_and_orders_to_a_terminal_are_shown_as_text(tmp_path: Path):
+    (tmp_path / "f1.jpg").write_bytes(b"")
+    points = '<points label="a\x7f[/bold]" points="1,2"/>'
+    (tmp_path / "annotations.xml").write_text(
+        f'<annotations><image id="0" name="f1.jpg" width="9" height="9"><skeleton label="[/red]">{points}</skeleton>'
+        "</image></annotations>"
+    )
+    done = posebed("check", str(tmp_path))
+    assert done.returncode == 1 and "[/red]" in done.stdout and "Traceback" not in done.stderr
+    assert done.stdout.replace("\n", "").isprintable()
+
+
+def test_a_file_in_place_of_a_folder_of_pictures_is_refused(tmp_path: Path):
+    (tmp_path / "params.yaml").touch()
+    for place in ("params.yaml", "nothing"):
+        with pytest.raises(ValueError, match=f"--pictures must be a folder .*{place} is none"):
+            convert(tmp_path, tmp_path / "out", pictures=tmp_path / place)
+    assert not (tmp_path / "out").exists()

@@ -33,7 +33,8 @@ def source(tmp_path: Path) -> Path:
     records = [Record(name, "ant.png", 50, 40, "ant", box, 400.0, np.array([[9.0, 9.0, 2.0]])) for name in "ab"]
     write_records(records, source / "records.parquet")
     (source / "categories.json").write_text(categories_to_json([Category("ant", "ant", ("head",))]))
-    (source / "about.json").write_text(json.dumps({"root": str(pictures)}))
+    about = {"root": str(pictures), "notes": [], "checked": 2, "kept": 2, "dropped": {}, "default_sigmas": []}
+    (source / "about.json").write_text(json.dumps(about))
     return source
 
 

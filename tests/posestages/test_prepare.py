@@ -19,7 +19,8 @@ from posebed.data.crop import warp
 from posebed.data.images import prepared_pictures
 from posebed.data.pack import Pack
 from posebed.datasets.coco_folder import check_path
-from posebed.records import Reading, categories_from_json, read_problems, read_records
+from posebed.files import file_hashes
+from posebed.records import PREPARED_FILES, Reading, categories_from, read_problems, read_records
 from posestages import stage
 from posestages.commands.pictures import draw_sheet
 from posestages.pack import pack
@@ -66,11 +67,11 @@ def test_sound_data_is_written_whole(tmp_path: Path) -> None:
     path = make_data(tmp_path / "raw")
     prepare(params(path), "pets", tmp_path / "out")
     assert len(read_records(tmp_path / "out" / "records.parquet")) == 20
-    categories = categories_from_json((tmp_path / "out" / "categories.json").read_text())
+    categories = categories_from(json.loads((tmp_path / "out" / "categories.json").read_text()))
     assert [c.key for c in categories] == ["cat", "dog"]
     assert read_problems(tmp_path / "out" / "problems.csv") == []
     assert about(tmp_path / "out") == {
-        "schema": 1,
+        "schema": 2,
         "root": str(path),
         "reading": {"orientation": "stored", "bits": None, "linked": []},
         "notes": [],
@@ -79,6 +80,7 @@ def test_sound_data_is_written_whole(tmp_path: Path) -> None:
         "dropped": {},
         "instances": {"cat": 10, "dog": 10},
         "default_sigmas": ["dog"],
+        "files": file_hashes(tmp_path / "out", PREPARED_FILES),
     }
 
 
@@ -92,11 +94,13 @@ def test_refused_data_leaves_nothing_behind(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_refused_data_takes_the_place_of_what_was_there_before(tmp_path: Path) -> None:
-    prepare(params(make_data(tmp_path / "sound")), "pets", tmp_path / "out")
-    with pytest.raises(ValueError, match="free of problems"):
-        prepare(params(make_data(tmp_path / "spoiled", **SPOILED)), "pets", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+def test_refused_data_leaves_the_former_table_alone(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(params(make_data(tmp_path / "sound")), "pets", out)
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    with pytest.raises(ValueError, match="must"):
+        prepare(params(make_data(tmp_path / "spoiled", **SPOILED)), "pets", out)
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
 
 
 def test_dropped_records_are_counted_by_reason_and_category(tmp_path: Path) -> None:

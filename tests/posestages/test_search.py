@@ -32,6 +32,7 @@ from posebed.training.run_folder import read_about
 from posebed.training.untrained import untrained_model
 from posebed.training.validate import Validation
 from posestages.benchmark import read_project
+from redescribed import redescribe
 
 OWN = {"train.lr": 0.01, "train.batch_size": 8, "train.micro_batch": 2, "model.channels": 8}
 
@@ -123,6 +124,7 @@ def blank_test_part(split: str) -> None:
     place = index.schema.get_field_index("keypoints")
     blank = pa.array(keypoints, index.schema.field("keypoints").type)
     pq.write_table(index.set_column(place, index.schema.field("keypoints"), blank), folder / "index.parquet")
+    redescribe(folder)
 
 
 @pytest.mark.parametrize(("model", "split"), [("simple_baseline", "quads"), ("proto_net", "held-out")])
@@ -240,10 +242,10 @@ class Whole:
     """A model as an engine calls it."""
 
     def __init__(self, module: Any) -> None:
-        self.module = module
+        self.module = self.step_module = module
 
     def __call__(self, batch: Any) -> Any:
-        return self.module(batch)
+        return self.module(batch), {}
 
 
 @pytest.mark.services

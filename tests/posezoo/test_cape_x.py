@@ -20,6 +20,7 @@ from posebed.contracts import Setting
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.records import Category
 from posebed.testing.discs import discs
+from posezoo.blocks import descriptions
 from posezoo.blocks.descriptions import Descriptions, Reader
 from posezoo.cape_x import CapeX, Config, released
 
@@ -144,6 +145,16 @@ def test_what_is_said_once_is_kept_until_the_language_model_is_another(model: Ca
     located(model, episodes())
     handle.remove()
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("queries", [1, 2])
+def test_texts_of_fixed_number_give_the_same_numbers(queries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batch = built(tune_text=True).train(), episodes()
+    said = list[Tensor]()
+    for follow in (True, False):
+        monkeypatch.setattr(descriptions, "may_follow_data", lambda tensor, follow=follow: follow)
+        said.append(model.descriptions(batch.category[:queries], 2))
+    torch.testing.assert_close(*said)
 
 
 def test_the_language_model_takes_no_gradients_unless_it_is_tuned() -> None:

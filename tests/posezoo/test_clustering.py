@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from posebed.contracts import Setting
 from posebed.records import Category
+from posezoo.blocks import clustering
 from posezoo.blocks.clustering import cosine_distance, hops, k_means, k_medoids
 from posezoo.blocks.keypoint_groups import KeypointGroups
 
@@ -69,6 +70,18 @@ def test_k_means_puts_every_point_to_the_nearest_mean(seed: int) -> None:
     nearest = (drawn @ means.mT).max(2).values
     own = (drawn * means.take_along_dim(group[..., None], 1)).sum(2)
     torch.testing.assert_close(own, nearest)
+
+
+@settings(deadline=None)
+@given(seeds, st.integers(1, 9))
+def test_rounds_that_go_on_after_groups_have_settled_change_nothing(seed: int, count: int) -> None:
+    drawn = points(seed)
+    distance = cosine_distance(drawn)
+    stopped = (*k_medoids(distance, longest(), count), k_means(drawn, longest(), count))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clustering, "may_follow_data", lambda tensor: False)
+        whole = (*k_medoids(distance, longest(), count), k_means(drawn, longest(), count))
+    assert all(torch.equal(one, other) for one, other in zip(stopped, whole, strict=True))
 
 
 def test_hops_count_links_and_stay_large_where_none_leads() -> None:

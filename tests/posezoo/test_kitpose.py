@@ -226,7 +226,7 @@ def test_adaptive_weights_have_finite_gradients_at_the_target(beta: float) -> No
 @given(st.integers(0, 2**32))
 def test_mixed_pictures_and_heatmaps_show_the_same_box(seed: int) -> None:
     torch.manual_seed(seed)
-    mix = CutMix.draw(4, (16, 24), torch.device("cpu"))
+    mix = CutMix.draw(4, (16, 24), 1.0, torch.device("cpu"))
     maps = torch.arange(4.0)[:, None, None, None].expand(4, 2, 16, 24)
     picture = maps.repeat_interleave(4, 2).repeat_interleave(4, 3)
     mixed = mix.mixed(maps)
@@ -235,9 +235,25 @@ def test_mixed_pictures_and_heatmaps_show_the_same_box(seed: int) -> None:
     assert ((mixed != maps)[:, 0].sum((1, 2)) == mix.area * changed).all()
 
 
+@settings(deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_box_is_cut_out_of_another_picture_of_the_batch(seed: int) -> None:
+    torch.manual_seed(seed)
+    mix, maps = CutMix.draw(4, (16, 24), 1.0, torch.device("cpu")), torch.rand(4, 2, 16, 24)
+    torch.manual_seed(seed)
+    _, (side, y, x), other = torch.rand(()), torch.rand(3).tolist(), torch.randperm(4)
+    (top, bottom), (left, right) = (
+        (max(int(middle * n) - int(side**0.5 * n) // 2, 0), min(int(middle * n) + int(side**0.5 * n) // 2, n))
+        for middle, n in ((y, 16), (x, 24))
+    )
+    expected = maps.clone()
+    expected[:, :, top:bottom, left:right] = maps[other, :, top:bottom, left:right]
+    assert torch.equal(mix.mixed(maps), expected)
+
+
 def test_a_keypoint_counts_where_it_can_be_seen() -> None:
     """Each picture gives the right half of the other; one keypoint is on the left and one on the right."""
-    mix = CutMix(torch.tensor([1, 0]), (0, 8), (4, 8))
+    mix = CutMix(torch.tensor([1, 0]), torch.tensor([0, 8]), torch.tensor([4, 8]))
     cell = torch.tensor([[[1.0, 2.0], [6.0, 2.0]], [[1.0, 5.0], [2.0, 5.0]]])
     weight = torch.tensor([[1.0, 1.0], [1.0, 1.0]])
     _, weights = mix.targets(torch.zeros(2, 2, 8, 8), weight, cell)
@@ -246,9 +262,10 @@ def test_a_keypoint_counts_where_it_can_be_seen() -> None:
 
 def test_the_share_of_mixed_batches_is_the_one_asked_for() -> None:
     batch = drawn()
-    for share, mixed in ((0.0, False), (1.0, True)):
-        assert (model(cutmix=share)(batch).mix is not None) == mixed
-    assert model(cutmix=1.0).eval()(batch).mix is None
+    assert model(cutmix=0.0)(batch).mix is None and model(cutmix=1.0).eval()(batch).mix is None
+    torch.manual_seed(0)
+    boxes = [CutMix.draw(4, (64, 64), 0.3, torch.device("cpu")).area.item() for _ in range(1000)]
+    assert 0.25 < sum(area > 0 for area in boxes) / 1000 < 0.35
 
 
 def test_released_names_come_with_and_without_the_prefix_of_training() -> None:

@@ -170,7 +170,7 @@ def flipped_back(maps: Tensor) -> Tensor:
 
 def check_cutmix(functions: Functions, case: str) -> None:
     top, left, bottom, right, *other = functions.stored[f"{case}/box_and_perm"].tolist()
-    mix = CutMix(torch.tensor(other), (top // 4, bottom // 4), (left // 4, right // 4))
+    mix = CutMix(torch.tensor(other), torch.tensor([top, bottom]) // 4, torch.tensor([left, right]) // 4)
     functions.check(f"{case}/mix_image_slice", mix.mixed(functions.draw(f"{case}/im"), 4).flatten()[::37])
     target = gaussians(functions.draw(f"{case}/kp"), 16, 16)
     weight = (functions.draw(f"{case}/w")[..., 0] >= 0.2).float()

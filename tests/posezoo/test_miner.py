@@ -96,3 +96,17 @@ def test_coarse_maps_reach_every_finer_one_and_not_the_other_way() -> None:
     middle = [levels[0], levels[1] + 1, levels[2]]
     unchanged = [torch.equal(a, b) for a, b in zip(before, pyramid(middle), strict=True)]
     assert unchanged == [True, False, False]
+
+
+def test_samples_that_share_cells_see_what_each_would_see_alone() -> None:
+    samples, keypoints, references, width = 5, 3, 4, 8
+    torch.manual_seed(0)
+    attention = StructureAttention(width, heads=2, sizes=SIZES, points=2, references=references).double()
+    for parameter in attention.parameters():
+        nn.init.normal_(parameter)
+    cells, of = bordered_rows(maps(2, width)), torch.tensor([0, 1, 0, 0, 1])
+    query, around = torch.randn(samples, keypoints, width).double(), places(samples, keypoints, references)
+    alone = attention(query, around, cells[of])
+    torch.testing.assert_close(attention(query, around, cells, of), alone)  # many for a row: cells are projected
+    few = slice(2)
+    torch.testing.assert_close(attention(query[few], around[few], cells, of[few]), alone[few])

@@ -86,6 +86,24 @@ def test_keypoints_in_another_order_give_the_same_heatmaps_in_that_order(transfo
     torch.testing.assert_close(heatmaps(model, replace(batch, support=turned)), heatmaps(model, batch)[:, order])
 
 
+@pytest.mark.parametrize("training", [True, False])
+@with_and_without
+def test_fixed_shapes_give_the_same_numbers(transformer: bool, training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = episodes()
+    batch.support.weight[1, 0, 0] = 0
+    batch = replace(batch, support=Keypoints(batch.support.xy.double(), batch.support.weight.double()))
+    outcomes = list[dict[str, Tensor]]()
+    for follow in (True, False):
+        monkeypatch.setattr(pomnet, "may_follow_data", lambda tensor, follow=follow: follow)
+        model = built(transformer=transformer, dropout=0.0).double().train(training)
+        heatmaps = model(batch).heatmaps
+        (heatmaps * torch.arange(heatmaps.numel()).view_as(heatmaps).cos()).sum().backward()
+        slopes = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        means = {name: b.clone() for name, b in model.named_buffers() if name.endswith("running_mean")}
+        outcomes.append({"heatmaps": heatmaps.detach(), **slopes, **means})
+    torch.testing.assert_close(outcomes[1], outcomes[0])
+
+
 def test_keypoints_that_do_not_exist_are_not_decoded() -> None:
     model, batch, seen = built(), episodes(), []
     batch.support.weight[1, 0, 0] = 0
@@ -101,8 +119,12 @@ def test_matching_a_few_keypoints_at_once_changes_nothing(monkeypatch: pytest.Mo
     torch.testing.assert_close(heatmaps(model, batch), whole)
 
 
+@pytest.mark.parametrize("follow", [True, False])
 @with_and_without
-def test_an_episode_without_any_keypoint_is_finite_and_costs_nothing(transformer: bool) -> None:
+def test_an_episode_without_any_keypoint_is_finite_and_costs_nothing(
+    transformer: bool, follow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pomnet, "may_follow_data", lambda tensor: follow)
     model, batch = built(transformer=transformer).train(), episodes()
     batch.support.weight[:, 0] = 0
     prediction = model(batch)

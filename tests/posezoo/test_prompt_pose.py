@@ -20,6 +20,7 @@ from parity_adapters.case import allowed, different, drawn
 from posebed.contracts import Setting
 from posebed.pose import Batch, Keypoints
 from posebed.records import Category
+from posezoo.blocks import joint_space
 from posezoo.blocks.contrast import at_cells, cells, contrast, sampled
 from posezoo.blocks.joint_space import ClipResNet, ClipTransformer, SkippingBlock
 from posezoo.blocks.prompts import keypoint_names
@@ -135,6 +136,16 @@ def test_a_skipped_branch_leaves_a_picture_as_it_was_and_the_others_take_its_sha
     kept = added.flatten(1).any(1)
     assert kept.any() and not kept.all()
     torch.testing.assert_close(added[kept], 2 * branch[kept])
+
+
+def test_a_branch_that_all_pictures_go_through_gives_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    block, tokens = SkippingBlock(64, 1, 0.5).train(), torch.randn(16, 5, 64)
+    added = list[torch.Tensor]()
+    for follow in (True, False):
+        monkeypatch.setattr(joint_space, "may_follow_data", lambda tensor, follow=follow: follow)
+        torch.manual_seed(0)
+        added.append(block(tokens))
+    torch.testing.assert_close(*added)
 
 
 def test_every_parameter_has_a_gradient_where_a_branch_is_skipped_by_all() -> None:

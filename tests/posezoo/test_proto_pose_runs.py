@@ -147,7 +147,7 @@ def test_workers_share_the_rounds_of_a_validation(here: Path, monkeypatch: pytes
     model = open_trained(member_folder("named", 0) / "train", CATALOG).model
 
     class Engine:
-        module = model
+        module = step_module = model
 
     answers = list[torch.Tensor]()
     monkeypatch.setattr(validate, "summed", lambda values, group: answers.append(values.clone()) or values)

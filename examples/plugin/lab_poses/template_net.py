@@ -63,21 +63,22 @@ def layer(given: int, channels: int, stride: int) -> nn.Sequential:
     return nn.Sequential(convolution, nn.GroupNorm(1, channels), nn.ReLU())
 
 
-def cells(size: torch.Size) -> Tensor:
-    """(h, w, 2) crop pixels of the cells' centres."""
-    y, x = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
+def cells(size: torch.Size, device: torch.device) -> Tensor:
+    """(h, w, 2) crop pixels of the cells' centres, made on the device: a copy would make it wait."""
+    rows, columns = (torch.arange(n, device=device, dtype=torch.float32) for n in size)
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
     return (torch.stack([x, y], -1) + 0.5) * STRIDE - 0.5
 
 
 def around(xy: Tensor, size: torch.Size) -> Tensor:
     """(B, S, K, h, w) weights of the cells around points, one cell wide."""
-    away = xy[..., None, None, :] - cells(size).to(xy)
+    away = xy[..., None, None, :] - cells(size, xy.device)
     return (-away.square().sum(-1) / (2 * STRIDE**2)).exp()
 
 
 def centre(shares: Tensor) -> Tensor:
     """(B, K, 2) crop pixels."""
-    return shares.flatten(2) @ cells(shares.shape[-2:]).flatten(0, 1).to(shares)
+    return shares.flatten(2) @ cells(shares.shape[-2:], shares.device).flatten(0, 1)
 
 
 SPEC = ModelSpec(

@@ -36,6 +36,11 @@ Weights = Mapping[str, Tensor]
 
 SMALL = {"weights": "none", "backbone": "test_resnet", "stride": 8, "deconvs": 1, "channels": 32}
 """Settings of the small forms."""
+ANSWERS_LEARN = dict.fromkeys(
+    ("an_answer_is_one_graph_of_fixed_shapes", "an_answer_never_waits_for_the_device"),
+    "learns anew from the supports of an episode, which the host tells apart by a digest of their content",
+)
+"""Exceptions of models whose answers do."""
 PARTS = {"final": "head.final_layer.", "head": "head.", "all": ""}
 """What an episode may change, and how the names of its parameters begin."""
 

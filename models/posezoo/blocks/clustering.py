@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from posebed.on_device import may_follow_data
+
 # B batch, N points, C features, k groups
 
 ROUNDS = 40
@@ -75,9 +77,8 @@ def hops(links: Tensor) -> Tensor:
 
 
 def _settled(better: Tensor, last: Tensor) -> bool:
-    """Whether all further rounds would change nothing. An exported program goes through all of them: its length must
-    not depend on data."""
-    return not torch.compiler.is_exporting() and torch.equal(better, last)
+    """Whether all further rounds are known to change nothing."""
+    return may_follow_data(better) and torch.equal(better, last)
 
 
 def _rows(of: Tensor, index: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from posebed.on_device import numbers
+
 # B batch, K keypoints, h w map, D the joint space of pictures and texts
 
 Size = tuple[int, int]
@@ -22,7 +24,7 @@ def sampled(maps: Tensor, xy: Tensor, size: Size) -> tuple[Tensor, Tensor]:
     Returns:
         (B, K, D), and (B, K), whether the keypoint lies in the crop.
     """
-    corner = xy.new_tensor(size[::-1])
+    corner = numbers(size[::-1], xy)
     place = (2 * xy + 1) / corner - 1
     features = functional.grid_sample(maps, place[:, :, None], padding_mode="border", align_corners=False)
     return features[..., 0].mT, (place.abs() <= 1).all(-1)
@@ -33,7 +35,7 @@ def at_cells(maps: Tensor, xy: Tensor, size: Size) -> tuple[Tensor, Tensor]:
     arguments and results as in ``sampled``."""
     height, width = maps.shape[2:]
     cell, counts = cells(xy, size, (height, width))
-    inside = ((cell >= 0) & (cell < cell.new_tensor([width, height]))).all(-1)
+    inside = ((cell >= 0) & (cell < numbers([width, height], cell))).all(-1)
     column, row = torch.where(inside[..., None], cell, 0).unbind(-1)
     features = maps.flatten(2).mT.take_along_dim((row * width + column)[..., None], 1)
     return features * inside[..., None], counts
@@ -46,8 +48,8 @@ def cells(xy: Tensor, size: Size, grid: Size) -> tuple[Tensor, Tensor]:
     As the patch's corner is rounded towards 0, columns and rows 0 and 1 become 1 and 2; keypoints count as long as
     their patch meets the map.
     """
-    shape = xy.new_tensor(grid[::-1])
-    nearest = (xy * shape / xy.new_tensor(size[::-1]) + 0.5).trunc()
+    shape = numbers(grid[::-1], xy)
+    nearest = (xy * shape / numbers(size[::-1], xy) + 0.5).trunc()
     corner = (nearest - 1.5).trunc()
     counts = ((corner < shape) & (nearest + 2.5 >= 0)).all(-1)
     return corner.long() + 2, counts

@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from posebed.on_device import numbers
 from posezoo.blocks.precision import at_least_single
 
 FREQUENCIES = 128
@@ -19,12 +20,13 @@ TEMPERATURE = 10000.0
 
 def to_shares(xy: Tensor, size: tuple[int, int]) -> Tensor:
     """Crop pixels (..., 2) to shares of the crop's width and height; ``size`` is height and width."""
-    return xy / xy.new_tensor(size[::-1])
+    return xy / numbers(size[::-1], xy)
 
 
 def to_pixels(shares: Tensor, size: tuple[int, int]) -> Tensor:
     """The way back from ``to_shares``, in single precision at least."""
-    return at_least_single(shares) * torch.tensor(size[::-1], device=shares.device)
+    points = at_least_single(shares)
+    return points * numbers(size[::-1], points)
 
 
 def inverse_sigmoid(x: Tensor, margin: float = 1e-3) -> Tensor:

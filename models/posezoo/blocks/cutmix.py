@@ -13,26 +13,30 @@ from torch import Tensor
 class CutMix(NamedTuple):
     other: Tensor
     """(B,) where each picture's box comes from."""
-    rows: tuple[int, int]
-    """Of the box, in cells of the heatmap; the last one is outside."""
-    columns: tuple[int, int]
+    rows: Tensor
+    """(2,) of the box, in cells of the heatmap; the last one is outside."""
+    columns: Tensor
+    """(2,)"""
 
     @classmethod
-    def draw(cls, count: int, size: tuple[int, int], device: torch.device) -> CutMix:
-        """For ``count`` pictures and heatmaps of ``size``, from torch's global generator, as dropout draws.
+    def draw(cls, count: int, size: tuple[int, int], share: float, device: torch.device) -> CutMix:
+        """For ``count`` pictures and heatmaps of ``size``, from torch's generator of the device, as dropout draws.
 
-        The box takes a uniform share of the picture, as far as it stays within the border.
+        A ``share`` of the draws has a box, of a uniform share of the picture, as far as it stays within the border; the
+        others have an empty one.
         """
-        side, *centre = torch.rand(3).tolist()
-        rows, columns = (_interval(c, side**0.5, cells) for c, cells in zip(centre, size, strict=True))
-        return cls(torch.randperm(count).to(device), rows, columns)
+        mixes = torch.rand((), device=device) < share
+        side, *centre = torch.rand(3, device=device).double().unbind()
+        rows, columns = (mixes * _interval(c, side.sqrt(), cells) for c, cells in zip(centre, size, strict=True))
+        return cls(torch.randperm(count, device=device), rows, columns)
 
     def mixed(self, maps: Tensor, scale: int = 1) -> Tensor:
         """Maps (B, C, scale h, scale w) with the boxes exchanged."""
-        rows, columns = (slice(scale * start, scale * stop) for start, stop in (self.rows, self.columns))
-        mixed = maps.clone()
-        mixed[..., rows, columns] = maps[..., rows, columns][self.other]
-        return mixed
+        y, x = (
+            _within(torch.arange(cells, device=maps.device), scale * ends)
+            for cells, ends in zip(maps.shape[2:], (self.rows, self.columns), strict=True)
+        )
+        return torch.where(y[:, None] & x, maps[self.other], maps)
 
     def targets(self, target: Tensor, weight: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mixed heatmaps (B, K, h, w) and their weights (B, K).
@@ -50,26 +54,31 @@ class CutMix(NamedTuple):
             hidden, shown = self._around(_peaks(mixed)), self._around(_peaks(target))
         else:
             hidden = shown = self._holds(cell)
-        share = 1 - self.area / target[0, 0].numel()
+        share = 1 - self.area.double() / target[0, 0].numel()
         return mixed, share * weight * ~hidden + (1 - share) * (weight * shown)[self.other]
 
     @property
-    def area(self) -> int:
+    def area(self) -> Tensor:
+        """In cells, a number."""
         return (self.rows[1] - self.rows[0]) * (self.columns[1] - self.columns[0])
 
     def _holds(self, cell: Tensor) -> Tensor:
-        start, stop = (cell.new_tensor(ends) for ends in zip(self.columns, self.rows, strict=True))
-        return ((cell >= start) & (cell < stop)).all(-1)
+        x, y = cell.unbind(-1)
+        return _within(x, self.columns) & _within(y, self.rows)
 
     def _around(self, cell: Tensor) -> Tensor:
-        start, stop = (cell.new_tensor(ends) for ends in zip(self.rows, self.columns, strict=True))
-        return ((cell >= start) & (cell <= stop)).all(-1)
+        (x, y), (rows, columns) = cell.unbind(-1), (self.rows, self.columns)
+        return (x >= rows[0]) & (x <= rows[1]) & (y >= columns[0]) & (y <= columns[1])
 
 
-def _interval(centre: float, share: float, cells: int) -> tuple[int, int]:
-    """Start and stop of so large a share of the cells, less what lies beyond the border."""
-    half, middle = int(share * cells) // 2, int(centre * cells)
-    return max(middle - half, 0), min(middle + half, cells)
+def _interval(centre: Tensor, share: Tensor, cells: int) -> Tensor:
+    """(2,), start and stop of so large a share of the cells, less what lies beyond the border."""
+    half, middle = (share * cells).long() // 2, (centre * cells).long()
+    return torch.stack([middle - half, middle + half]).clamp(0, cells)
+
+
+def _within(place: Tensor, ends: Tensor) -> Tensor:
+    return (place >= ends[0]) & (place < ends[1])
 
 
 def _peaks(maps: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from posezoo.blocks.sampling import sides
+
 # B batch, Q queries, M heads, L levels, P points, C channels
 
 
@@ -68,7 +70,7 @@ def locations(references: Tensor, offsets: Tensor, maps: Sequence[Tensor]) -> Te
         maps: (..., h, w), one per level.
     """
     # In the precision of the references: half of it would not tell neighbouring pixels apart.
-    cells = references.new_tensor([(level.shape[-1], level.shape[-2]) for level in maps])
+    cells = sides([(level.shape[-2], level.shape[-1]) for level in maps], references)
     if references.dim() == 3:
         references = references[:, :, None]
     return references[:, :, :, None, None] + offsets / cells[:, None]

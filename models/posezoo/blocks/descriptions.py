@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.utils.hub import cached_file
 
+from posebed.on_device import may_follow_data
 from posebed.records import Category
 from posebed.training.state_dict import fill, within
 from posezoo.blocks.clip import clip_settings
 from posezoo.blocks.gte import Gte
 from posezoo.blocks.names import alike_but_for_numbers
-from posezoo.blocks.text import bert_words, check_length, clip_tower, clip_words, minilm_tower
+from posezoo.blocks.text import bert_words, check_length, clip_tower, clip_words, minilm_tower, whole_mask
 from posezoo.blocks.weights import read_weights
 
 # N texts, T tokens, B batch, K keypoints, D channels of what a language model says
@@ -90,7 +91,7 @@ class MiniLMReader(Reader):
         self.words = bert_words
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        tokens = self.tower(input_ids=ids, attention_mask=mask).last_hidden_state
+        tokens = self.tower(input_ids=ids, attention_mask=whole_mask(mask)).last_hidden_state
         share = mask / mask.sum(1, keepdim=True)
         return torch.einsum("nt,ntd->nd", share.to(tokens.dtype), tokens)
 
@@ -185,7 +186,7 @@ class Descriptions(nn.Module):
         """(B, K, D) of the first ``count`` keypoints of the categories (B,)."""
         rows = self.rows[category, :count]
         if self.tuned and (self.training or torch.is_grad_enabled()):
-            used, where = rows.unique(return_inverse=True)
+            used, where = self._used(rows)
             return self.reader(self.ids[used], self.mask[used])[where]
         kept = self._kept
         if kept is None:
@@ -193,6 +194,14 @@ class Descriptions(nn.Module):
             with torch.inference_mode(False), torch.no_grad(), whole:
                 kept = self._kept = self.reader(self.ids, self.mask)
         return kept[rows]
+
+    def _used(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Texts that suffice for rows (B, K), and where in them each row is."""
+        if may_follow_data(rows):
+            return rows.unique(return_inverse=True)
+        if rows.numel() < len(self.ids):
+            return rows.flatten(), torch.arange(rows.numel(), device=rows.device).view_as(rows)
+        return torch.arange(len(self.ids), device=rows.device), rows
 
     def train(self, mode: bool = True) -> Descriptions:
         if self.tuned:

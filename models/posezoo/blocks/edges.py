@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from posezoo.blocks.graph import GraphFeedForward, shared_out, with_loops
+from posezoo.blocks.layout import tokens_outermost
 from posezoo.blocks.matching import unseen
 from posezoo.blocks.precision import at_least_single
 from posezoo.blocks.refinement import RefinementLayer
@@ -146,7 +147,8 @@ class PredictorLayer(nn.Module):
         nowhere, placed = torch.zeros_like(x), torch.cat([cells, code], 2)
         x = self.refinement(x, nowhere, cells, placed, hidden, links)
         keys = torch.cat([x, nowhere], 2)
-        seen, _ = self.looking_back(placed, keys, x, key_padding_mask=unlooked, need_weights=False)
+        looked = map(tokens_outermost, (placed, keys, x))
+        seen, _ = self.looking_back(*looked, key_padding_mask=unlooked, need_weights=False)
         return x, self.norm4(cells + self.dropout(self.looking_back_choker(seen)))
 
 

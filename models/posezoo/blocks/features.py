@@ -1,4 +1,7 @@
-"""Backbones from timm: feature maps at chosen strides, with nothing behind them that a map does not need."""
+"""Backbones from timm: feature maps at chosen strides, with nothing behind them that a map does not need.
+
+timm takes seconds to import, since torchvision loads torch's compiler; models of their own trunks do without it.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,11 @@ import difflib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import timm
-from timm.layers.pos_embed import resample_abs_pos_embed
-from timm.models import get_pretrained_cfg_value
 from torch import Tensor, nn
 
 from posebed.config import Positive, Section
 from posebed.training.state_dict import State, fill
+from posezoo.blocks.pointwise import quicken_pointwise
 from posezoo.blocks.weights import read_weights
 
 
@@ -40,6 +41,8 @@ def resized_positions(state: State, trunk: Any) -> State:
     positions = state.get("pos_embed")
     if positions is None or positions.shape == trunk.pos_embed.shape:
         return state
+    from timm.layers.pos_embed import resample_abs_pos_embed
+
     grid_size = trunk.patch_embed.grid_size
     others = 0 if getattr(trunk, "no_embed_class", False) else trunk.num_prefix_tokens
     return {**state, "pos_embed": resample_abs_pos_embed(positions, grid_size, num_prefix_tokens=others)}
@@ -87,6 +90,9 @@ class Features(nn.Module):
             LookupError: no such backbone or weights, or a backbone without these blocks or maps at these strides.
             ValueError: weights of another architecture.
         """
+        import timm
+        from timm.models import get_pretrained_cfg_value
+
         super().__init__()
         name = _name(backbone, weights)
         if size and get_pretrained_cfg_value(name, "fixed_input_size"):
@@ -102,6 +108,7 @@ class Features(nn.Module):
         state = read_weights(weights, name)
         if state is not None:
             fill(trunk, resized(state, trunk), complete, weights)
+        quicken_pointwise(trunk)
         self.trunk, self.final_norm = trunk, final_norm
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -124,6 +131,8 @@ def grid(size: tuple[int, int], stride: int) -> tuple[int, int]:
 
 def _name(backbone: str, weights: str) -> str:
     """timm's name of the architecture, with the tag of the weights where they have one."""
+    import timm
+
     if not timm.is_model(backbone):
         close = ", ".join(difflib.get_close_matches(backbone, timm.list_models())) or "timm.list_models()"
         raise LookupError(f"backbone must be a model of timm, but is {backbone!r}; close to it is {close}")

@@ -105,7 +105,7 @@ class GuidedRefinement(nn.Module):
         Returns:
             (T, B, K, 2), the points of each stage.
         """
-        points, per_stage = start.detach(), list[Tensor]()
+        points, per_stage = start.detach(), []
         for stage, offset in zip(self.stages, self.offsets, strict=True):
             x = stage(x, self.position(points) + identifier, points, guide)
             per_stage.append(moved(points, offset(x)))

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from posebed.training.state_dict import fill
+from posezoo.blocks.pointwise import Pointwise
 from posezoo.blocks.weights import read_weights
 
 STRIDES = (4, 8, 16, 32)
 """Of the branches."""
 
 _CLASSIFIER = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
-
-
-class Pointwise(nn.Conv2d):
-    """A 1 x 1 convolution, on CPUs by the kernels that serve larger ones.
-
-    On a single thread torch takes small batches to a plain matrix product, which may need twice the time, unless the
-    kernel is dilated; and that means nothing to a kernel of one cell.
-    """
-
-    def __init__(self, channels_in: int, channels: int) -> None:
-        super().__init__(channels_in, channels, 1, bias=False)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return functional.conv2d(input, self.weight, dilation=2 if input.device.type == "cpu" else 1)
 
 
 def conv_bn(channels_in: int, channels: int, kernel: int = 3, stride: int = 1, relu: bool = True) -> list[nn.Module]:
@@ -81,7 +65,11 @@ class Parallel(nn.ModuleList):
 
 class Sum(Parallel):
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        return reduce(torch.add, super().forward(maps)).relu_()
+        first, second, *others = super().forward(maps)
+        total = first + second  # a new tensor, as the first may be a branch's own map
+        for other in others:
+            total.add_(other)
+        return total.relu_()
 
 
 class Exchange(nn.Module):

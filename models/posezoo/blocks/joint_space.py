@@ -11,6 +11,7 @@ from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTrans
 from torch import Tensor, nn
 from torch.nn import functional
 
+from posebed.on_device import may_follow_data
 from posebed.training.state_dict import fill
 from posezoo.blocks.clip import clip_settings, read_clip
 from posezoo.blocks.features import Features, grid
@@ -99,7 +100,7 @@ class ClipTransformer(ImageTower):
 
 class SkippingBlock(ResidualAttentionBlock):
     """CLIP's block with stochastic depth (Huang et al. 2016, arXiv 1603.09382): in training each of its two branches
-    is left out of a random share of the pictures, and not computed there."""
+    is left out of a random share of the pictures, and on a CPU not computed there."""
 
     def __init__(self, width: int, heads: int, rate: float) -> None:
         super().__init__(width, heads, act_layer=QuickGELU)
@@ -115,12 +116,13 @@ class SkippingBlock(ResidualAttentionBlock):
     def _added(self, tokens: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
         if not self.training or not self.rate:
             return tokens + branch(tokens)
-        (kept,) = (torch.rand(len(tokens)) >= self.rate).nonzero(as_tuple=True)
-        share = 1 / (1 - self.rate)
+        keeps, share = torch.rand(len(tokens), device=tokens.device) >= self.rate, 1 / (1 - self.rate)
+        if not may_follow_data(tokens):
+            return tokens + branch(tokens) * (share * keeps)[:, None, None].to(tokens.dtype)
+        (kept,) = keeps.nonzero(as_tuple=True)
         if not len(kept):
             # So that each parameter has a gradient, as training on many workers expects.
             kept, share = kept.new_zeros(1), 0.0
-        kept = kept.to(tokens.device)
         added = branch(tokens[kept])
         return tokens.index_add(0, kept, added.to(tokens.dtype), alpha=share)
 

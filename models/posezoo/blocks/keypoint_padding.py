@@ -132,9 +132,10 @@ class KeypointPadding(nn.Module):
 
     def _draws(self, category: Tensor) -> tuple[Tensor, Tensor]:
         """Where along the list of links and where along the link, (B, K) both, from 0 to 1."""
-        alpha = self.fixed.new_tensor(self.alpha)
+        alpha = self.fixed.new_full((), self.alpha)
         shape = (len(category), self.slots)
-        return torch.rand(shape, device=category.device), Beta(alpha, alpha).sample(shape)
+        # Validating arguments looks at their values.
+        return torch.rand(shape, device=category.device), Beta(alpha, alpha, validate_args=False).sample(shape)
 
     def along(self, category: Tensor, link: Tensor, share: Tensor) -> Padding:
         """Points on links, those of one link chained together in the order of their slots.

@@ -66,7 +66,7 @@ class KIT(nn.Module):
         return self._whole(self.head(tokens))
 
     def encode(self, features: Tensor, slices: Tensor, group: Tensor | None) -> Encoded:
-        tokens, prompts, attention = self.embed(self._cut(slices)), None, list[Tensor]()
+        tokens, prompts, attention = self.embed(self._cut(slices)), None, []
         if self.prompts is not None and group is not None:
             prompts = self.prompts(features, slices, group)
             tokens = torch.cat([self.prompts.project(prompts.flatten(2)), tokens], 1)

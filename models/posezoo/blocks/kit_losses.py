@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from posebed.on_device import numbers
 
 # B batch, K keypoints, h w cells
 
@@ -49,7 +53,7 @@ def ghrl(maps: Tensor, target: Tensor, beta: float = 2.0, sigma: float = 4.0, ke
 
 def sharpened(maps: Tensor, kernel: int) -> Tensor:
     """The Laplacian of maps (B, K, h, w) that are 0 beyond their border."""
-    laplacian = _SCALE[kernel] * maps.new_tensor(_SHARPEN[kernel])
+    laplacian = _SCALE[kernel] * numbers([*chain(*_SHARPEN[kernel])], maps).view(kernel, kernel)
     alone = maps.flatten(0, 1)[:, None]
     return functional.conv2d(alone, laplacian[None, None], padding=kernel // 2).view_as(maps)
 
@@ -63,8 +67,9 @@ def smoothed(maps: Tensor, sigma: float) -> Tensor:
 def _blur(cells: int, sigma: float, like: Tensor) -> Tensor:
     """Blurring along one axis as a matrix (cells, cells)."""
     reach = min(_REACH, cells - 1)
-    kernel = torch.exp(-(torch.arange(-reach, reach + 1, dtype=torch.float64) ** 2) / (2 * sigma**2))
-    mirrored = functional.pad(torch.eye(cells, dtype=torch.float64)[:, None], (reach, reach), mode="reflect")
+    exact = {"dtype": torch.float64, "device": like.device}
+    kernel = torch.exp(-(torch.arange(-reach, reach + 1, **exact) ** 2) / (2 * sigma**2))
+    mirrored = functional.pad(torch.eye(cells, **exact)[:, None], (reach, reach), mode="reflect")
     # Column by column, what the blur makes of a single cell.
     band = functional.conv1d(mirrored, (kernel / kernel.sum())[None, None])[:, 0].mT
     return band.to(like)

@@ -26,7 +26,7 @@ def nearest_on_graph(links: Tensor, visible: Tensor, count: int) -> Tensor:
     ways = links.masked_fill(~visible[:, :, None], torch.inf)
     # A search per keypoint (second axis) takes, step by step, the one that it met first (last axis).
     own = (number[:, None] == number).expand_as(links)
-    met, taken, lists = torch.where(own, 0.0, torch.inf), torch.zeros_like(own), list[Tensor]()
+    met, taken, lists = torch.where(own, 0.0, torch.inf), torch.zeros_like(own), []
     steps = torch.where(links.isfinite(), links, 0.0).max() + 1
     for turn in range(count):
         soonest, keypoint = met.min(2)

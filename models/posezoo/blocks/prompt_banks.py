@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from posebed.contracts import Setting
+from posebed.on_device import numbers
 from posebed.pose import Keypoints
 from posebed.records import Category
 from posezoo.blocks.names import alike_but_for_numbers
@@ -92,16 +93,19 @@ def prompts_at(vectors: Tensor, rows: Tensor) -> Tensor:
 def moved(vectors: Tensor, rows: Tensor, features: Tensor, seen: Tensor, momentum: float) -> Tensor:
     """The rows (R, C) after they moved towards the features (N, K, C) of keypoints that are seen (N, K), picture after
     picture in their order: ``momentum`` of a row stays at each."""
-    vectors, features = vectors.clone(), features.to(vectors.dtype)
-    for row, feature, known in zip(rows, features, seen & (rows != PADDING), strict=True):
-        vectors[row[known]] = momentum * vectors[row[known]] + (1 - momentum) * feature[known]
-    return vectors
+    count, features = len(vectors), features.to(vectors.dtype)
+    # What is not seen moves a row behind the last.
+    rows = torch.where(seen & (rows != PADDING), rows, count)
+    vectors = functional.pad(vectors, (0, 0, 0, 1))
+    for row, feature in zip(rows, features, strict=True):
+        vectors = vectors.index_copy(0, row, momentum * vectors[row] + (1 - momentum) * feature)
+    return vectors[:count]
 
 
 def features_at(maps: Tensor, keypoints: Keypoints, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Features (N, K, C) of maps (N, C, h, w) at keypoints in crop pixels, and which keypoints are seen (N, K):
     labelled and within the crop, of that height and width. Bilinear; crop and map share their corners."""
-    extent = keypoints.xy.new_tensor(size[::-1])
+    extent = numbers(size[::-1], keypoints.xy)
     places = (2 * keypoints.xy / extent - 1).to(maps.dtype)
     features = functional.grid_sample(maps, places[:, :, None], align_corners=False)[..., 0].mT
     inside = ((keypoints.xy >= 0) & (keypoints.xy <= extent - 1)).all(-1)

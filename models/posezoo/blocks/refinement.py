@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from posezoo.blocks.coordinates import moved, offset_head, sine_code
+from posezoo.blocks.layout import tokens_outermost
 
 # B batch, K keypoints, C channels, h w cells of the picture
 
@@ -42,7 +43,8 @@ class RefinementLayer(nn.Module):
 
     def forward(self, x: Tensor, position: Tensor, cells: Tensor, keys: Tensor, hidden: Tensor, links: Any) -> Tensor:
         x = self.norm1(x + self.dropout(self.among_keypoints(x, position, hidden, links)))
-        seen, _ = self.multihead_attn(torch.cat([x, position], 2), keys, cells, need_weights=False)
+        placed = map(tokens_outermost, (torch.cat([x, position], 2), keys, cells))
+        seen, _ = self.multihead_attn(*placed, need_weights=False)
         x = self.norm2(x + self.dropout(self.choker(seen)))
         return self.norm3(x + self.dropout(self.feed_forward(x, links)))
 
@@ -101,7 +103,7 @@ class Refinement(nn.Module):
             tokens lead that are not normalised; (B, K, 2): where one behind the last would start.
         """
         keys = torch.cat([cells, cell_code.to(cells.dtype).expand_as(cells)], 2)
-        points, placed, per_layer = start.detach(), start, list[Tensor]()
+        points, placed, per_layer = start.detach(), start, []
         for layer, offset in zip(self.layers, self.offsets, strict=True):
             position = self.ref_point_head(placed) + keypoint_code
             keypoints = layer(keypoints, position, cells, keys, hidden, links)

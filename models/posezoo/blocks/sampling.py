@@ -13,10 +13,17 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional
 
+from posebed.on_device import numbers
+
 # N samples, G groups of queries, K queries, L levels, P points, C channels, T cells of all levels with their borders
 
 Sizes = Sequence[tuple[int, int]]
 """Height and width of each level."""
+
+
+def sides(sizes: Sizes, like: Tensor) -> Tensor:
+    """(L, 2), width and height of each level, of the type and on the device of ``like``."""
+    return numbers([side for height, width in sizes for side in (width, height)], like).unflatten(0, (-1, 2))
 
 
 def bordered_rows(levels: Sequence[Tensor]) -> Tensor:
@@ -25,24 +32,31 @@ def bordered_rows(levels: Sequence[Tensor]) -> Tensor:
     return torch.cat(rows, 1)
 
 
-def read(cells: Tensor, sizes: Sizes, places: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def read(
+    cells: Tensor, sizes: Sizes, places: Tensor, weights: Tensor, of: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Bilinear values at places, 0 beyond the border, summed with weights over levels and points.
 
     Args:
-        cells: (N, T, C), from ``bordered_rows``.
+        cells: (N, T, C), from ``bordered_rows``; or (N, T, G, C), where each group has channels of its own.
         places: (G, N, K, L, P, 2), x and y as shares of the maps.
         weights: (G, N, K, L, P).
+        of: (N,) int64, the row of ``cells`` that a sample reads, where samples share them.
 
     Returns:
         (G, N, K, C), and (G, N, K), how much of the weights fell on the maps.
     """
-    size = places.new_tensor([(width, height) for height, width in sizes])[:, None]
+    size = sides(sizes, places)[:, None]
     cell = (places * size - 0.5).clamp(min=torch.full_like(size, -1), max=size)
     first = torch.minimum(cell.detach().floor(), size - 1)
     # On the border of zeros, which lies at -1 and at the size, nothing is left.
     within_x, within_y = (1 - (-cell).relu() - (cell - size + 1).relu()).unbind(-1)
-    index = _rows(first.int(), sizes, *cells.shape[:2])
-    table = cells.flatten(0, 1).to(places.dtype)
+    samples = torch.arange(cells.shape[0], device=cells.device) if of is None else of
+    index = _rows(first.int(), sizes, samples, cells.shape[1])
+    if cells.dim() == 4:
+        groups = torch.arange(cells.shape[2], dtype=index.dtype, device=index.device)
+        index = index * len(groups) + groups.view(-1, 1, 1, 1, 1, 1)
+    table = cells.flatten(0, -2).to(places.dtype)
     total = _sums(table, index.flatten(0, 2).flatten(1), _corners(cell - first, weights).flatten(0, 2).flatten(1))
     return total.unflatten(0, places.shape[:3]), (within_x * within_y * weights).sum((-2, -1))
 
@@ -53,15 +67,17 @@ def mean_of_maps(cells: Tensor, sizes: Sizes, points: Tensor) -> Tensor:
     return read(cells, sizes, points[None, :, :, None, None].expand(*weights.shape, 2), weights)[0][0]
 
 
-def _rows(first: Tensor, sizes: Sizes, samples: int, rows: int) -> Tensor:
-    """The numbers of the four cells from ``first`` (G, N, K, L, P, 2) on, (G, N, K, L, P, 4)."""
-    lines = [width + 2 for _, width in sizes]
-    starts = [sum((height + 2) * (width + 2) for height, width in sizes[:n]) for n in range(len(sizes))]
-    around = [[start + y * line + x for y in (1, 2) for x in (1, 2)] for start, line in zip(starts, lines, strict=True)]
-    sample = rows * torch.arange(samples, dtype=first.dtype, device=first.device)
+def _rows(first: Tensor, sizes: Sizes, samples: Tensor, rows: int) -> Tensor:
+    """The numbers of the four cells from ``first`` (G, N, K, L, P, 2) on, (G, N, K, L, P, 4). Sample n has its ``rows``
+    from ``samples[n]`` times as many on."""
+    line = numbers([width + 2 for _, width in sizes], first)[:, None]
+    start = numbers([sum((height + 2) * (width + 2) for height, width in sizes[:n]) for n in range(len(sizes))], first)
+    step = torch.arange(1, 3, dtype=first.dtype, device=first.device)
+    around = start[:, None] + ((line * step)[..., None] + step).flatten(1)
+    sample = rows * samples.to(first.dtype)
     x, y = first.unbind(-1)
-    corner = x + y * first.new_tensor(lines)[:, None] + sample[:, None, None, None]
-    return corner[..., None] + first.new_tensor(around)[:, None]
+    corner = x + y * line + sample[:, None, None, None]
+    return corner[..., None] + around[:, None]
 
 
 def _corners(rest: Tensor, weights: Tensor) -> Tensor:

@@ -57,6 +57,7 @@ class ClipText(TextEncoder):
         self.text_projection = tower.text_projection
         self.eval().requires_grad_(False)
         self._pack(texts, learnt, tower.context_length)
+        self.register_load_state_dict_post_hook(_must_know_every_position)
 
     def _pack(self, texts: Sequence[str], learnt: int, most: int) -> None:
         whole = clip_words(texts)
@@ -83,6 +84,19 @@ class ClipText(TextEncoder):
         tokens = tokens + self.positional_embedding[self.positions]
         seen = self.transformer(tokens[None], attn_mask=self.mask)[0]
         return self.ln_final(seen[self.ends]) @ self.text_projection
+
+
+def _must_know_every_position(encoder: ClipText, _: object) -> None:
+    """Releases that keep the first positions alone have zeros for the others, which no training leaves."""
+    known = encoder.positional_embedding
+    if known.is_meta or not known.numel():
+        return
+    unknown = ~known[encoder.positions].any(-1)
+    if unknown.any():
+        raise ValueError(
+            f"prompts must be at most {int(encoder.positions[unknown].min())} tokens long for weights that know no "
+            f"further position, but one has {int(encoder.positions.max()) + 1}; take shorter names of keypoints"
+        )
 
 
 class MiniLM(TextEncoder):
@@ -115,7 +129,7 @@ class MiniLM(TextEncoder):
         words = self.tower.get_input_embeddings()(self.ids)
         learnt = learnt.to(words.dtype).expand(len(words), -1, -1)
         prompts = torch.cat([words[:, :1], learnt, words[:, 1:]], 1)
-        tokens = self.tower(inputs_embeds=prompts, attention_mask=self.mask).last_hidden_state
+        tokens = self.tower(inputs_embeds=prompts, attention_mask=whole_mask(self.mask)).last_hidden_state
         share = self.mask / self.mask.sum(1, keepdim=True)
         return torch.einsum("kt,ktc->kc", share.to(tokens.dtype), tokens)
 
@@ -158,6 +172,12 @@ def minilm_tower(weights: str) -> BertModel:
     if weights == "builtin":
         fill(tower, safetensors.torch.load_file(_WEIGHTS.path()), ("pooler.", "embeddings.position_ids"), weights)
     return tower
+
+
+def whole_mask(mask: Tensor) -> Tensor:
+    """(N, T) to (N, 1, 1, T), which transformers takes as it is. Of the other it asks whether all of it is true, which
+    makes the host wait."""
+    return mask[:, None, None]
 
 
 def bert_words(texts: Sequence[str]) -> list[list[int]]:

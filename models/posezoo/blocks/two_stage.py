@@ -14,6 +14,7 @@ from torch.nn import functional
 from posebed.config import Positive, Share
 from posebed.contracts import Inner, Setting
 from posebed.data.codecs import HeatmapCodec
+from posebed.on_device import may_follow_data
 from posebed.pose import EpisodeBatch, Keypoints
 from posebed.space import Choice, Space
 from posezoo.blocks.coordinates import distance, grid_code, over_keypoints, to_pixels, to_shares
@@ -77,7 +78,7 @@ class TwoStageConfig(MapConfig):
 class Support:
     """What the supports tell: computed once, it serves every query of the episode.
 
-    K counts the keypoints of the batch's largest category.
+    K counts the keypoints of the batch's largest category, or on an accelerator all slots.
     """
 
     tokens: Tensor
@@ -200,10 +201,10 @@ class TwoStage(nn.Module):
         return Support(self.query_proj(pooled), mask)
 
     def shown(self, batch: EpisodeBatch) -> Keypoints:
-        """The supports' keypoints (B, S, K), K being those of the batch's largest category: padding is hidden from all
-        other keypoints, so that what lies behind needs no work."""
-        exported = torch.compiler.is_exporting()  # where no shape depends on data
-        longest = batch.support.weight.shape[2] if exported else int(self.counts[batch.category].max())
+        """The supports' keypoints (B, S, K), K being those of the batch's largest category where that is free to know:
+        padding is hidden from all other keypoints, so that what lies behind needs no work."""
+        padded = batch.support.weight.shape[2]
+        longest = int(self.counts[batch.category].max()) if may_follow_data(batch.category) else padded
         return Keypoints(batch.support.xy[:, :, :longest], batch.support.weight[:, :, :longest])
 
     def locate(self, batch: EpisodeBatch, support: Support) -> Located:

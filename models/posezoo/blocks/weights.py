@@ -8,9 +8,7 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-import timm
 import torch
-from timm.models import is_model_pretrained
 
 from posebed.listing import shortened
 from posebed.training.state_dict import State, read_checkpoint, within
@@ -41,6 +39,9 @@ def read_weights(weights: str, name: str) -> State | None:
 
 
 def _from_timm(name: str) -> State:
+    import timm
+    from timm.models import is_model_pretrained
+
     if not is_model_pretrained(name):
         close = timm.list_pretrained(f"{name.partition('.')[0]}.*") or difflib.get_close_matches(
             name, timm.list_pretrained()
@@ -104,6 +105,8 @@ def _from_package(architecture: str) -> State:
     if architecture not in _BUILTIN:
         raise LookupError(f"builtin weights must be of {', '.join(_BUILTIN)}, but were asked for {architecture!r}")
     tensors = torch.load(_BUILTIN[architecture].path(), map_location="cpu", weights_only=True)
+    import timm
+
     names = timm.create_model(architecture).state_dict()
     return dict(zip(_without_counters(names), _without_counters(tensors).values(), strict=True))
 

@@ -22,7 +22,7 @@ from posebed.annotations.coco_file import CocoFile, Sheet, read_sheet
 from posebed.data.images import Images, OutsideRoot
 from posebed.datasets.mp100 import HELD_OUT, annotation_name, annotations_in, pictures_in
 from posebed.files import file_hash, write_text, writing
-from posebed.listing import shortened, shown
+from posebed.listing import cell, shortened, shown
 from posestages.commands.mp100_search import CARFUSION, Missing, Place, Points, Search, Wanted, Why, other_size
 from posestages.commands.mp100_sources import BY_KEY, CITED, GUIDE, UNKNOWN, source_of
 
@@ -242,5 +242,6 @@ def _list_missing(missing: Sequence[tuple[Wanted, Missing]], file: Path) -> None
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("file_name", "source", "why", "details"))
-    table.writerows((picture.name, picture.source.title, why, details) for picture, (why, details) in missing)
+    rows = ((picture.name, picture.source.title, why, details) for picture, (why, details) in missing)
+    table.writerows(map(cell, row) for row in rows)
     write_text(text.getvalue(), file)

@@ -13,6 +13,7 @@ import numpy as np
 from posebed.annotations.checks import box_faults, id_text, is_id, is_text, shown
 from posebed.annotations.jsonfile import read_json
 from posebed.data.images import Images
+from posebed.limits import MOST_ON_PICTURE
 from posebed.listing import shortened
 
 Box = tuple[float, float, float, float]
@@ -58,6 +59,10 @@ def boxes_of(paths: Sequence[Path], file: Path | None) -> dict[Path, list[Box]]:
         there = shortened([name for name, of in annotations.items() if of], none="none of any")
         raise ValueError(
             f"{file} must have a box for every picture, but has none for {shortened(without)}; it has {there}"
+        )
+    if crowded := [str(path) for path, of in by_path.items() if len(of) > MOST_ON_PICTURE]:
+        raise ValueError(
+            f"{file} must have at most {MOST_ON_PICTURE} boxes for a picture, but has more for {shortened(crowded)}"
         )
     return {path: [_sound_box(file, path, *one) for one in of] for path, of in by_path.items()}
 

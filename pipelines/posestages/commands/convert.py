@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from posebed.files import writing, writing_folder
+from posebed.foreign_files import is_folder
 from posebed.formats.labels import Labels
 from posebed.formats.which import FORMATS, format_of, read_labels, writer_for
-from posebed.listing import counted, shortened
+from posebed.limits import MOST_SIDE, SIDES_BEYOND
+from posebed.listing import clipped, counted, shortened
 
 
 def convert(
@@ -31,9 +35,12 @@ def convert(
     """
     if out.exists():
         raise ValueError(f"{out} must be a new file or folder, but is there; remove it, or choose another name")
+    if pictures is not None and not is_folder(pictures):
+        raise ValueError(f"--pictures must be a folder with films and pictures, but {pictures} is none")
     name, write = writer_for(out, to)
     key = format_of(path, source)
     labels = read_labels(path, key, pictures, half_pixel)
+    _must_be_near(labels, path)
     if out.name.endswith(".slp"):
         with writing(out) as unfinished:
             lost = write(labels, unfinished)
@@ -41,6 +48,21 @@ def convert(
         with writing_folder(out) as unfinished:
             lost = write(labels, unfinished)
     return [f"{FORMATS[key].name} to {name}: {out}", _counts(labels), *labels.notes, *_missing(labels), *lost]
+
+
+def _must_be_near(labels: Labels, path: Path) -> None:
+    """Raise where a point or a box lies farther from its picture than animals do: no format checks what it is given."""
+    for frame in labels.frames:
+        size = np.array(frame.size or (MOST_SIDE, MOST_SIDE))
+        for animal in frame.animals:
+            x, y, width, height = animal.box or (0, 0, 0, 0)
+            corners = np.array([[x, y], [x + width, y + height]])
+            xy = np.concatenate([animal.points[animal.points[:, 2] > 0, :2], corners])
+            if not ((xy >= -SIDES_BEYOND * size) & (xy <= (1 + SIDES_BEYOND) * size)).all():
+                raise ValueError(
+                    f"{path} must have every point and box within {SIDES_BEYOND} sides of its picture, but has some "
+                    f"farther away in {clipped(animal.source or frame.picture)}; `posebed check` lists them"
+                )
 
 
 def _counts(labels: Labels) -> str:

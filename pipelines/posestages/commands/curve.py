@@ -15,6 +15,7 @@ from posebed.experiment import Experiment, decide
 from posebed.places import pack_folder, split_folder
 from posestages.commands.presets import Entries
 from posestages.stage import entry
+from posestages.whole_numbers import whole_number
 
 
 def numbers(text: str, option: str) -> list[int]:
@@ -23,10 +24,12 @@ def numbers(text: str, option: str) -> list[int]:
     Raises:
         ValueError: it is none.
     """
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise ValueError(f"{option} must be whole numbers with commas between them, such as 1,3,5, but is {text!r}")
-    return sorted({int(part) for part in parts})
+    try:
+        return sorted({whole_number(part.strip(), 0) for part in text.split(",")})
+    except ValueError as error:
+        raise ValueError(
+            f"{option} must be whole numbers with commas between them, such as 1,3,5; each {error}"
+        ) from None
 
 
 def curve_entries(params: Params, catalog: Catalog, key: str, shots: Sequence[int], images: Sequence[int]) -> Entries:

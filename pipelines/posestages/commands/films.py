@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from posebed.data.film import Film, Frame
 from posebed.files import Kind, file_hash, read_json, write_json, writing
 from posebed.inference.pictures import Box
 from posebed.inference.poses import SURE, Poses, read_poses, write_coco, write_poses
+from posebed.limits import MOST_ON_PICTURE
+from posebed.listing import shortened
 from posebed.places import weights_file
 from posestages.commands.boxes import whole
 from posestages.commands.members import member_of
@@ -88,6 +91,9 @@ def predict_film(
 
     parts = sorted(unfinished.glob("*.parquet"))
     if not parts:
+        shutil.rmtree(unfinished)
+        with suppress(OSError):  # others' files are there
+            out.rmdir()
         raise ValueError(f"{path} must have a frame that can be decoded, but has none")
     table = out / f"{path.stem}.parquet"
     write_poses(map(read_poses, parts), table)
@@ -131,6 +137,10 @@ def boxes_by_frame(file: Path, film: Film) -> dict[int, list[Box]]:
         boxes[int(number)].append((x, y, width, height))
     if not boxes:
         raise ValueError(f"{file} must have a box, but has none")
+    if crowded := [number for number, of in boxes.items() if len(of) > MOST_ON_PICTURE]:
+        raise ValueError(
+            f"{file} must have at most {MOST_ON_PICTURE} boxes for a frame, but has more for {shortened(crowded)}"
+        )
     if film.stated and min(boxes) >= film.stated:
         raise ValueError(
             f"{file} must have a box within the {film.stated} frames of {film.path}, but its first is of {min(boxes)}"

@@ -3,18 +3,19 @@ and in the caches of machines. ``runs/`` is never touched."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from posebed.config import Params
+from posebed.config import Key, Params
 from posebed.contents import Cache
 from posebed.experiment import RUN
 from posebed.files import Kind, locked, read_json
+from posebed.forms import Form, checked
 from posebed.jobs.graph import Graph
 from posebed.jobs.outcomes import FAILURES, LOGS, failure_file, log_file
+from posebed.jobs.ray_variables import check_variables, cluster_address
 from posebed.jobs.requests import only_command
 from posebed.leases import Lease, lease_of, project_identity, stored_leftovers, write_lease
 from posebed.leftovers import Cleared, Leftover, at, cache_leftovers, clear, lines, unfinished
@@ -32,7 +33,7 @@ from posebed.records import PREPARED
 from posebed.scoring.result import RESULT, RESULT_FILE
 from posebed.scoring.search_result import SEARCH, SEARCH_FILE
 from posebed.storage import Storage
-from posestages.benchmark import Project, read_project
+from posestages.benchmark import Project, must_have_storage, read_project
 from posestages.stage import PACKAGES
 
 
@@ -43,9 +44,12 @@ def gc(days: float, dry_run: bool, say: Callable[[str], None]) -> bool:
         days: what others may need is kept so long after its last use.
 
     Raises:
-        ValueError: the parameters or a result cannot be read, or a command runs tasks in this folder.
+        ValueError: the parameters or a result cannot be read, a command runs tasks in this folder, or a variable is
+            wrong, which is told before anything is written.
+        StorageError: the storage cannot be used.
     """
     whole = True
+    storage = must_have_storage()
 
     def told(cleared: Iterable[Cleared]) -> list[Cleared]:
         nonlocal whole
@@ -60,7 +64,7 @@ def gc(days: float, dry_run: bool, say: Callable[[str], None]) -> bool:
         needed = needed_by(project)
         found = told(clear(project_leftovers(project, needed), dry_run))
         found += told(_clear_studies(needed, days, dry_run))
-        if storage := Storage.of_environment():
+        if storage:
             found += told(clear(_stored(storage, needed.jobs.jobs, days, dry_run), dry_run))
     found += told(_clear_caches(days, dry_run))
     if not found:
@@ -105,10 +109,23 @@ def needed_by(project: Project) -> Needed:
     )
 
 
+class _Named(Form):
+    """What a result names: keys, and no paths."""
+
+    data: Key | None = None
+    split: Key | None = None
+    pack: Key | None = None
+    study: str | None = None
+
+
 def _results() -> Iterator[dict[str, Any]]:
     """What there is in ``runs/``: results, searches and trained runs, of the parameters or not."""
     kinds: dict[str, Kind] = {f"*/{RESULT_FILE}": RESULT, f"*/{SEARCH_FILE}": SEARCH, "*/seed-*/train/run.json": RUN}
-    return (read_json(path, kind) for files, kind in kinds.items() for path in sorted(RUNS.glob(files)))
+    for files, kind in kinds.items():
+        for path in sorted(RUNS.glob(files)):
+            content = read_json(path, kind)
+            checked(content, _Named, path, kind.name, kind.again)
+            yield content
 
 
 def project_leftovers(project: Project, needed: Needed) -> Iterator[Leftover]:
@@ -209,8 +226,12 @@ def _stored(storage: Storage, jobs: Collection[str], days: float, dry_run: bool)
 
 def _clear_caches(days: float, dry_run: bool) -> Iterator[Cleared]:
     """Of all machines of the cluster, or of this one where there is no cluster."""
-    if not os.environ.get("RAY_ADDRESS"):
+    if not cluster_address():
         return clear(cache_leftovers(Cache(), days), dry_run)
+    try:
+        check_variables()
+    except ValueError as error:
+        return iter([Cleared("", "leftovers of the cluster's machines", None, str(error))])
     from posebed.jobs.node_leftovers import clear_nodes
 
     return clear_nodes(days, dry_run, PACKAGES)

@@ -14,13 +14,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from posebed.catalog import installed
-from posebed.config import Params, sentence
+from posebed.config import LARGEST_SIDE, SMALLEST_SIDE, Params, sentence
 from posebed.contracts import Setting, SomeModelSpec, Task
 from posebed.datasets import mp100
 from posebed.experiment import Experiment, decide
 from posebed.files import file_hash
+from posebed.listing import shown
 from posebed.places import member_folder, pack_folder, split_folder
 from posestages.commands.presets import Entries, entries
+from posestages.whole_numbers import whole_number
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,17 @@ def import_checkpoint(model: str, file: Path, run: str, origin: Origin) -> Path:
     if spec.released is None:
         raise ValueError(f"the model must be one with an official release, but none is known of {model}")
     pack = params.packs[experiment.pack]
+    given = read_checkpoint(file)
     setting = _setting(experiment.task, params.data[experiment.data].source, pack.crop_size)
     config = without_download(experiment.config)
+    try:
+        released = dict(spec.released(config, given))
+    except (LookupError, ValueError, RuntimeError, TypeError, AttributeError) as error:  # it takes names for granted
+        raise ValueError(f"{file} must be an official release of {model}, but lacks what one has: {error}") from error
     built = build(spec, config, setting)
     # By what pictures are normalised stands in the code of releases, not in their files.
     own = {name: tensor for name, tensor in built.state_dict().items() if name.startswith("normalise.")}
-    fill(built, own | dict(spec.released(config, read_checkpoint(file))), (), str(file))
+    fill(built, own | released, (), str(file))
     folder = member_folder(run, 0) / "train"
     about = experiment.described() | {
         "protocol": dict(spec.protocol(experiment.config)),
@@ -116,6 +123,9 @@ def _setting(task: Task, source: str, size: tuple[int, int]) -> Setting:
 def read_size(text: str) -> tuple[int, int]:
     """Height and width from ``HxW``."""
     parts = text.split("x")
-    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
-        raise ValueError(f"--size must be HEIGHTxWIDTH, such as 256x192, but is {text!r}")
-    return int(parts[0]), int(parts[1])
+    if len(parts) != 2:
+        raise ValueError(f"--size must be HEIGHTxWIDTH, such as 256x192, but is {shown(text)}")
+    try:
+        return whole_number(parts[0], SMALLEST_SIDE, LARGEST_SIDE), whole_number(parts[1], SMALLEST_SIDE, LARGEST_SIDE)
+    except ValueError as error:
+        raise ValueError(f"--size must be HEIGHTxWIDTH, such as 256x192; each {error}") from None

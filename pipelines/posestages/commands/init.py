@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from posebed.files import write_text
+from posebed.files import locked, scratch_folder, write_text
 from posebed.places import PARAMS
 
 EXAMPLES = ("quadrupeds", "mixed", "photographs", "plugin")
@@ -32,14 +32,24 @@ def init(folder: Path, example: str | None) -> list[str]:
     if example not in (None, *EXAMPLES):
         raise ValueError(f"--example must be one of {', '.join(EXAMPLES)}, but is {example!r}")
     content = dict(_content(example))
-    if taken := [name for name in content if name not in KEPT and (folder / name).exists()]:
-        raise ValueError(f"{folder} must not have {taken[0]} yet, but has; name another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    _version_data(folder)
-    for name, text in content.items():
-        _write(text, folder / name)
+    with locked(folder / PARAMS):
+        if taken := _taken(content, folder):
+            raise ValueError(f"{folder} must not have {taken} yet, but has; name another folder")
+        _version_data(folder)
+        for name, text in content.items():
+            _write(text, folder / name)
     enter = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
     return [*enter, "dvc repro"]
+
+
+def _taken(content: Mapping[str, str], folder: Path) -> str | None:
+    """A file that would be overwritten. What a killed command wrote of the same project may stay."""
+    own = {folder / name: text for name, text in content.items() if name not in KEPT}
+    there = [place for place in own if place.exists()]
+    whole = len(there) == len(own)
+    differs = (place.name for place in there if whole or place.read_bytes() != own[place].encode())
+    return next(differs, None)
 
 
 def _write(text: str, place: Path) -> None:
@@ -84,10 +94,14 @@ def _version_data(folder: Path) -> None:
         return
     inside = subprocess.run(["git", "rev-parse", "--show-toplevel"], cwd=folder, capture_output=True, text=True)
     where = "--no-scm" if inside.returncode else "--subdir"
-    made = subprocess.run(
-        [sys.executable, "-m", "dvc", "init", "--quiet", where], cwd=folder, capture_output=True, text=True
-    )
-    if made.returncode:
-        raise ValueError(f"`dvc init {where}` must make {folder} a project of DVC, but says: {made.stderr.strip()}")
     own = "    no_scm = True\n" if inside.returncode else ""
-    write_text(f"[core]\n    analytics = false\n    check_update = false\n{own}", folder / ".dvc/config")
+    # Elsewhere at first: killed half-way here, the next command would take its settings, with telemetry on, for ours.
+    with scratch_folder(folder / ".dvc") as scratch:
+        made = subprocess.run(
+            [sys.executable, "-m", "dvc", "init", "--quiet", where], cwd=scratch, capture_output=True, text=True
+        )
+        if made.returncode:
+            raise ValueError(f"`dvc init {where}` must make {folder} a project of DVC, but says: {made.stderr.strip()}")
+        write_text(f"[core]\n    analytics = false\n    check_update = false\n{own}", scratch / ".dvc/config")
+        (scratch / ".dvcignore").rename(folder / ".dvcignore")
+        (scratch / ".dvc").rename(folder / ".dvc")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def member_of(run: str) -> Path:
 
 def _members(folder: Path) -> dict[str, Path]:
     """Name of a member to where its weights lie, by seed."""
-    found = {path.parent.parent.name: path.parent for path in folder.glob("seed-*/train/run.json")}
+    there = (path / "train" for path in folder.glob("seed-*") if os.path.lexists(path / "train/run.json"))
+    found = {path.parent.name: path for path in there}
     seeds = {name: int(match[1]) for name in found if (match := _MEMBER.fullmatch(name))}
     return {name: found[name] for name in sorted(seeds, key=seeds.__getitem__)}

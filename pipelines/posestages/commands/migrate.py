@@ -60,6 +60,7 @@ def migrate(path: Path) -> list[str]:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if after == text:
+        read_params(path)
         return [f"{path} is in the present form; it stays as it is."]
     kept = path.with_name(f"{path.name}.former")
     if kept.exists() and _text(kept) != text:

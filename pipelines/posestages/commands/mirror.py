@@ -12,9 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from posebed.config import SEARCH
+from posebed.files import locked
 from posebed.places import member_folder, run_folder
 from posebed.predictions import PREDICTIONS
-from posebed.reporting.trace import Tracked, write_tracked
+from posebed.reporting.trace import TRACKED, Tracked, write_tracked
 from posebed.scoring.result import RESULT_FILE, Result, read_result
 from posebed.scoring.search_result import SearchResult
 
@@ -28,7 +30,7 @@ def track(results: Sequence[Result], searches: Sequence[SearchResult] = ()) -> d
 
     One that fails stops no other, but once the tracker is out of reach no further one is tried.
     """
-    from posebed.reporting.mlflow_client import out_of_reach
+    from posebed.reporting.mlflow_client import TrackerError, out_of_reach
 
     silent = out_of_reach()
     if silent:
@@ -36,12 +38,15 @@ def track(results: Sequence[Result], searches: Sequence[SearchResult] = ()) -> d
     from posebed.reporting.search_tracking import SearchTracker
     from posebed.reporting.tracking import Tracker
 
-    tracker = Tracker()
-    writers = [(result.key, partial(_write_result, tracker, result)) for result in results]
-    writers += [(search.key, partial(lambda s: SearchTracker(s).close(s), search)) for search in searches]
+    try:
+        tracker = Tracker()
+    except TrackerError as error:  # it went out of reach in between
+        return dict.fromkeys([item.key for item in (*results, *searches)], str(error))
+    writers = [(r.key, run_folder(r.key), partial(_write_result, tracker, r)) for r in results]
+    writers += [(s.key, run_folder(SEARCH + s.key), partial(lambda s: SearchTracker(s).close(s), s)) for s in searches]
     missing: dict[str, str] = {}
-    for key, write in writers:
-        if reason := silent or _failure(write):
+    for key, folder, write in writers:
+        if reason := silent or _failure(write, folder):
             missing[key] = reason
             silent = silent or out_of_reach()
     return missing
@@ -65,13 +70,15 @@ def _predictions(result: Result, seed: int) -> Path | None:
     return table if table.is_file() else None
 
 
-def _failure(write: Callable[[], None]) -> str:
-    """Why it was not written; empty where it was."""
+def _failure(write: Callable[[], None], folder: Path) -> str:
+    """Why it was not written; empty where it was. Two that write the same at once would each make a run of it."""
     from posebed.reporting.mlflow_client import TrackerError
 
     try:
-        write()
-    except (TrackerError, ValueError) as error:  # of the tracker, or of a member's result that cannot be read
+        with locked(folder / TRACKED):
+            write()
+    # Of the tracker, of a member's result that cannot be read, or of the disk.
+    except (TrackerError, ValueError, OSError) as error:
         return str(error)
     return ""
 

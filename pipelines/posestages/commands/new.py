@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import sys
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -29,7 +30,7 @@ def new(kind: str, name: str, folder: Path) -> Path:
         raise ValueError(f"NAME must be small letters, digits and _, as of a Python package, but is {name!r}")
     catalog = installed()
     taken = {"model": catalog.models, "dataset": catalog.datasets, "metric": catalog.metrics}[kind]
-    if name in taken or place_of(name):
+    if name in taken or name in sys.stdlib_module_names or place_of(name):
         raise ValueError(f"NAME must be free, but {name!r} is that of an installed {kind} or package")
     out = folder / name
     if out.exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from rich.progress import track
 
 from posebed.data.images import Images, decode_named
 from posebed.files import write_bytes, write_text
-from posebed.listing import shortened
+from posebed.listing import clipped, shortened
 from posebed.records import Category, Dataset, Record
 from posebed.reporting.draw import CELL, contact_sheet, draw_pose
 from posestages.commands.boxes import boxes_of, distinct, whole
@@ -24,6 +25,10 @@ from posestages.stage import catalog_here
 
 if TYPE_CHECKING:
     from posebed.inference.trained_model import Trained
+
+
+_WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+"""Endings of pictures that every OpenCV writes: of others some raise, some need a switch."""
 
 
 def draw_sheet(dataset: Dataset, out: Path, count: int, chosen: Sequence[str]) -> None:
@@ -143,9 +148,14 @@ def write_picture(picture: np.ndarray, path: Path) -> None:
         ValueError: the ending is of no format that can be written.
     """
     ending = path.suffix or ".png"
-    if not cv2.haveImageWriter(f"picture{ending}"):
-        raise ValueError(f"a picture must be written as .png, .jpg or .webp, but {path} ends in {ending}")
-    written, data = cv2.imencode(ending, np.ascontiguousarray(picture[..., ::-1]))
+    if ending.lower() not in _WRITTEN:
+        raise ValueError(f"a picture must be written as {', '.join(_WRITTEN)}, but {path} ends in {clipped(ending)}")
+    written, data = False, np.empty(0, np.uint8)
+    with suppress(cv2.error):  # such as of WebP beyond 16,383 pixels
+        written, data = cv2.imencode(ending, np.ascontiguousarray(picture[..., ::-1]))
     if not written:
-        raise ValueError(f"{path} must hold a picture of shape {picture.shape}, which {ending} does not take")
+        height, width = picture.shape[:2]
+        raise ValueError(
+            f"{path} must hold a picture of {width} x {height} pixels, which {ending} does not take; choose .png"
+        )
     write_bytes(data.tobytes(), path)

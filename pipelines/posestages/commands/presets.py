@@ -119,6 +119,11 @@ def add(wanted: Entries, path: Path) -> list[str]:
 def _with_entries(wanted: Entries, path: Path) -> tuple[str, list[str]]:
     """The file's text with the entries that it lacks, and their places."""
     present, text = read_params(path), path.read_text(encoding="utf-8")
+    if (root := yaml.compose(text, yaml.SafeLoader)) is not None and root.flow_style:
+        raise ValueError(
+            f"{path} must have its sections on lines of their own to be added to, but stands in braces; write "
+            "'runs:' and so on without the outer ones"
+        )
     new: list[str] = []
     for section, of_section in wanted.items():
         there: Mapping[str, Section] = getattr(present, section)

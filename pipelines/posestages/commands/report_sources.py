@@ -5,6 +5,7 @@ default, but no pictures.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -71,7 +72,7 @@ def report_tracker(uri: str, out: Path, reference: str | None = None) -> Path:
 
     with TemporaryDirectory() as folder:
         try:
-            tracker = Tracker(uri)
+            tracker = Tracker(uri, reading=True)
             tracked_results, searches = _newest(tracker.results(), tracked_searches(uri))
             tables = _fetched(tracker, tracked_results, Path(folder))
         except TrackerError as error:
@@ -155,7 +156,7 @@ def results_in(folder: Path) -> list[Path]:
 
 def searches_in(folders: Iterable[Path]) -> list[SearchResult]:
     """The searches of those folders that hold a finished one."""
-    return [read_search(folder) for folder in folders if (folder / SEARCH_FILE).is_file()]
+    return [read_search(folder) for folder in folders if os.path.lexists(folder / SEARCH_FILE)]
 
 
 def tables_of(result: Result, folder: Path) -> list[Path]:
@@ -170,4 +171,4 @@ def tables_of(result: Result, folder: Path) -> list[Path]:
 
 def tracked_runs(folders: Iterable[Path]) -> dict[str, Tracked]:
     """By the names of run folders, where the mirrors of those runs stand that were tracked from here."""
-    return {folder.name: read_tracked(folder) for folder in folders if (folder / TRACKED).is_file()}
+    return {folder.name: read_tracked(folder) for folder in folders if os.path.lexists(folder / TRACKED)}

@@ -12,17 +12,28 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
-from posebed.annotations.stderr import caught_stderr
 from posebed.config import Orientation
-from posebed.data.containers import NoSuchFrame
+from posebed.data.containers import NoSuchFrame, TooLarge, TooManyScans
 from posebed.data.images import ForbiddenLink, Images, OutsideRoot, PictureFacts, TruncatedImage
-from posebed.listing import shown
+from posebed.data.stderr import caught_stderr
+from posebed.limits import (
+    LONGEST_NAME,
+    LONGEST_PATH,
+    MOST_KEYPOINTS,
+    MOST_PIXELS,
+    MOST_PROBLEMS,
+    MOST_SCANS,
+    ROUNDED_AREA,
+    SIDES_BEYOND,
+)
+from posebed.listing import clipped, shown, visible
 from posebed.records import Problem, Reason
 
 Size = tuple[int, int]
@@ -42,6 +53,11 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def is_coordinate(value: object) -> TypeGuard[int | float]:
+    """Whether the value is a number that can be calculated with: neither NaN nor beyond the range of float32."""
+    return is_number(value) and bool(np.isfinite(as_floats([value])[0]))
+
+
 def is_text(value: object) -> TypeGuard[str]:
     """Whether the value is a text that says something and can be written to a file."""
     return isinstance(value, str) and bool(value.strip()) and not any("\ud800" <= c <= "\udfff" for c in value)
@@ -53,7 +69,17 @@ def is_whole(value: object) -> TypeGuard[int | float]:
 
 
 def is_id(value: object) -> TypeGuard[int | float | str]:
-    return is_text(value) or is_whole(value)
+    return is_whole(value) or (is_text(value) and len(value) <= LONGEST_PATH)
+
+
+def is_name(value: object) -> TypeGuard[str]:
+    """Whether the value is a text that can be the name of a category or keypoint."""
+    return is_text(value) and len(value) <= LONGEST_NAME
+
+
+def is_path(value: object) -> TypeGuard[str]:
+    """Whether the value is a text that can be the path of a picture."""
+    return is_text(value) and len(value) <= LONGEST_PATH
 
 
 def id_text(value: object) -> str:
@@ -67,9 +93,9 @@ def is_side(value: object) -> TypeGuard[int | float]:
 
 
 def is_names(value: object) -> bool:
-    """Whether the value is a list of texts that differ; it may be absent."""
+    """Whether the value is a list of names that differ, no more than a category can have; it may be absent."""
     names = [] if value is None else value
-    if not isinstance(names, list | tuple) or not all(is_text(name) for name in names):
+    if not isinstance(names, list | tuple) or len(names) > MOST_KEYPOINTS or not all(is_name(name) for name in names):
         return False
     return len({name.strip() for name in names}) == len(names)
 
@@ -89,11 +115,14 @@ def field_faults(entry: Mapping[str, object], rules: Iterable[FieldRule]) -> lis
     return [wrong_type(field, entry.get(field), must) for field, holds, must in rules if not holds(entry.get(field))]
 
 
-def keypoint_faults(value: object, names: Sequence[str] | None, labelled: bool = True) -> list[Fault]:
+def keypoint_faults(
+    value: object, names: Sequence[str] | None, labelled: bool = True, size: Size | None = None
+) -> list[Fault]:
     """Faults of a flat list x, y, v, x, y, v, ...; without names its length is not judged.
 
     Args:
         labelled: some keypoint must be.
+        size: of the picture, if known. Keypoints may lie beyond its border, but not far.
     """
     if not isinstance(value, list):
         return [wrong_type("keypoints", value, "a list of numbers")]
@@ -101,19 +130,37 @@ def keypoint_faults(value: object, names: Sequence[str] | None, labelled: bool =
     if names is not None and len(value) != 3 * len(names):
         must = f"{3 * len(names)} values: x, y, v of {len(names)} keypoints"
         faults.append(Fault("keypoints", Reason.KEYPOINT_COUNT, f"{len(value)} values", must))
-    numeric = np.array([is_number(v) for v in value], bool)
+    numeric = np.ones(len(value), bool) if _are_numbers(value) else np.array([is_number(v) for v in value], bool)
     numbers = as_floats(value)
     is_flag = np.arange(len(value)) % 3 == 2
     for reason, wrong, must in (
         (Reason.NOT_A_NUMBER, ~numeric, "a number"),
         (Reason.NOT_FINITE, ~is_flag & ~np.isfinite(numbers), "a finite number"),
-        (Reason.VISIBILITY, is_flag & numeric & ~np.isin(numbers, (0, 1, 2)), "0, 1 or 2"),
+        (Reason.VISIBILITY, is_flag & numeric & (numbers != 0) & (numbers != 1) & (numbers != 2), "0, 1 or 2"),
     ):
         if wrong.any():
             faults.append(Fault("keypoints", reason, _places(np.flatnonzero(wrong), value, names), must))
+    if size and not faults and (far := _far_keypoints(numbers, size)).any():
+        must = f"within {SIDES_BEYOND} sides of the image of {size[0]} x {size[1]} pixels"
+        faults.append(Fault("keypoints", Reason.KEYPOINT_FAR, _places(np.flatnonzero(far), value, names), must))
     if labelled and numeric.all() and len(value) >= 3 and not (numbers[2::3] > 0).any():
         faults.append(Fault("keypoints", Reason.NO_KEYPOINT, "v > 0 nowhere", "v > 0 at one keypoint or more"))
     return faults
+
+
+def _far_keypoints(numbers: np.ndarray, size: Size) -> np.ndarray:
+    """Of a flat list x, y, v, ... the coordinates of labelled keypoints that no camera could have seen."""
+    xyv = numbers.reshape(-1, 3)
+    low, high = reach(size)
+    far = np.zeros(xyv.shape, bool)
+    far[:, :2] = ((xyv[:, :2] < low) | (xyv[:, :2] > high)) & (xyv[:, 2:] > 0)
+    return far.ravel()
+
+
+def reach(size: Size) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest x and y that an annotation may have on a picture of that size."""
+    sides = np.array(size, np.float64)
+    return -SIDES_BEYOND * sides, (1 + SIDES_BEYOND) * sides
 
 
 def without_hidden_values(keypoints: object) -> object:
@@ -130,7 +177,7 @@ def without_hidden_values(keypoints: object) -> object:
 
 def _is_infinite(value: object) -> bool:
     """Whether the value is NaN or beyond the range of float32, in which coordinates are kept."""
-    return is_number(value) and not np.isfinite(as_floats([value])[0])
+    return is_number(value) and not is_coordinate(value)
 
 
 def box_faults(value: object, size: Size | None) -> list[Fault]:
@@ -147,25 +194,57 @@ def box_faults(value: object, size: Size | None) -> list[Fault]:
     if size and (x >= size[0] or y >= size[1] or x + w <= 0 or y + h <= 0):
         must = f"an overlap with the image of {size[0]} x {size[1]} pixels"
         return [Fault("bbox", Reason.BOX_OUTSIDE, shown(value), must)]
+    if size and any(
+        start < -SIDES_BEYOND * side or start + extent > (1 + SIDES_BEYOND) * side
+        for start, extent, side in ((x, w, size[0]), (y, h, size[1]))
+    ):
+        must = f"within {SIDES_BEYOND} sides of the image of {size[0]} x {size[1]} pixels"
+        return [Fault("bbox", Reason.BOX_FAR, shown(value), must)]
     return []
 
 
-def area_faults(value: object) -> list[Fault]:
-    """Faults of an area; it may be absent."""
+def area_faults(value: object, size: Size | None = None, box: object = None) -> list[Fault]:
+    """Faults of an area; it may be absent.
+
+    Args:
+        size: of the picture, if known, which the area must fit into.
+        box: x, y, width, height, whose own area it may be even if the box leaves the picture.
+    """
     if value is None:
         return []
     if not is_number(value):
         return [Fault("area", Reason.NOT_A_NUMBER, shown(value), "a number")]
-    area = as_floats([value])[0]
+    area = float(as_floats([value])[0])
     if not np.isfinite(area):
         return [Fault("area", Reason.NOT_FINITE, shown(value), "a finite number")]
-    return [] if area > 0 else [Fault("area", Reason.AREA, shown(value), "above 0")]
+    if area <= 0:
+        return [Fault("area", Reason.AREA, shown(value), "above 0")]
+    if size and area > size[0] * size[1] * ROUNDED_AREA and area > _extent(box) * ROUNDED_AREA:
+        must = f"at most the {size[0] * size[1]} of the image of {size[0]} x {size[1]} pixels"
+        return [Fault("area", Reason.AREA_TOO_LARGE, shown(value), must)]
+    return []
+
+
+def _extent(box: object) -> float:
+    """The area of a sound box; 0 of anything else."""
+    return float(box[2] * box[3]) if isinstance(box, list) and not box_faults(box, None) else 0.0
 
 
 def as_floats(values: Sequence[object]) -> np.ndarray:
     """The values in the precision in which they are kept, float32; 0 where one is no number, inf beyond the range."""
     with np.errstate(over="ignore"):
+        if _are_numbers(values):
+            with suppress(OverflowError):  # a whole number beyond the range of float64
+                return np.array(values, np.float64).astype(np.float32)
         return np.array([_as_float(v) for v in values], np.float64).astype(np.float32)
+
+
+def _are_numbers(values: Sequence[object]) -> bool:
+    """Whether all values are of the types that JSON has for numbers: ``is_number`` of many, in a tenth of the time."""
+    return {*map(type, values)} <= _NUMBERS
+
+
+_NUMBERS = {int, float}
 
 
 def _as_float(value: object) -> float:
@@ -235,6 +314,11 @@ def _inspect(images: Images, path: str) -> PictureFacts | Fault:
         return Fault("file_name", Reason.PATH_LEAVES_FOLDER, shown(path), f"a path below {root}")
     except NoSuchFrame as error:
         return Fault("file_name", Reason.MISSING_IMAGE, f"{shown(path)}, but {error.holds}", "a frame that is there")
+    except TooManyScans:
+        return Fault("file_name", Reason.MANY_SCANS, shown(path), f"a picture of at most {MOST_SCANS} scans")
+    except TooLarge:
+        must = f"a picture of at most {MOST_PIXELS / 1e6:.0f} million pixels"
+        return Fault("file_name", Reason.IMAGE_TOO_LARGE, shown(path), must)
     except TruncatedImage:
         return Fault("file_name", Reason.TRUNCATED_IMAGE, shown(path), "a complete picture")
     except (ValueError, OSError):
@@ -262,15 +346,29 @@ def _with_warnings(
     return changed
 
 
+def must_be_few(problems: Sequence[Problem]) -> None:
+    """Raise ValueError where a file has more problems than are kept."""
+    if len(problems) > MOST_PROBLEMS:
+        first = next((problem for problem in problems if problem.record), problems[0])
+        raise ValueError(
+            f"{first.file} must have at most {MOST_PROBLEMS} faults, but has more; correct it, beginning with "
+            f"{_line(first)}"
+        )
+
+
+def _line(problem: Problem) -> str:
+    parts = (problem.file, problem.record and f"record {clipped(problem.record)}", clipped(problem.category))
+    place = ", ".join(filter(None, parts))
+    return visible(f"{place}: {problem.field}: {problem.reason}: found {problem.found}; must be {problem.must}", "")
+
+
 def summary(problems: Sequence[Problem], most: int = 20) -> str:
     """Problems for a person to read: how many for each reason and category, then the first ones in full."""
     of_reason = {reason: Counter[str]() for reason, _ in Counter(str(p.reason) for p in problems).most_common()}
     for p in problems:
-        of_reason[str(p.reason)][p.category or "the file"] += 1
+        of_reason[str(p.reason)][clipped(visible(p.category, "")) or "the file"] += 1
     lines = [f"{of.total():7} {reason}: {_most(of)}" for reason, of in of_reason.items()]
-    for p in problems[:most]:
-        place = ", ".join(part for part in (p.file, p.record and f"record {p.record}", p.category) if part)
-        lines.append(f"{place}: {p.field}: {p.reason}: found {p.found}; must be {p.must}")
+    lines += map(_line, problems[:most])
     if len(problems) > most:
         lines.append(f"... and {len(problems) - most} more")
     return "\n".join(lines)

@@ -31,6 +31,8 @@ from posebed.annotations.plausible import bits_of, implausible, picture_notes
 from posebed.annotations.skeleton import Json, with_keys
 from posebed.config import PictureOptions
 from posebed.data.images import ForbiddenLink, Images, PictureFacts
+from posebed.limits import MOST_ON_PICTURE
+from posebed.listing import clipped, visible
 from posebed.records import AS_STORED, Dataset, Reading, Reason, Record
 
 
@@ -46,7 +48,12 @@ def read_sheets(root: Path, sheets: Sequence[Sheet], options: PictureOptions | N
         sheet.categories = categories
     reading = Reading(options.orientation, linked=options.linked) if options else AS_STORED
     pictures = _inspect_pictures(Images(root, reading), sheets)
-    times = Counter(sheet.identity(position) for sheet in sheets for position in range(len(sheet.annotations)))
+    times = Counter(
+        sheet.identity(position)
+        for sheet in sheets
+        for position, raw in enumerate(sheet.annotations)
+        if isinstance(raw, dict) and "id" in raw
+    )
     records = [record for sheet in sheets for record in _sound_records(sheet, times)]
     return Dataset(
         root=root,
@@ -54,9 +61,12 @@ def read_sheets(root: Path, sheets: Sequence[Sheet], options: PictureOptions | N
         records=tuple(records),
         problems=tuple(problem for sheet in sheets for problem in sheet.problems),
         checked=sum(len(sheet.annotations) - sheet.skipped for sheet in sheets),
-        notes=(
-            *dict.fromkeys(sheet.titled(note) for sheet in sheets for note in sheet.notes),
-            *picture_notes(pictures, reading.orientation),
+        notes=tuple(
+            visible(note, "")
+            for note in (
+                *dict.fromkeys(sheet.titled(note) for sheet in sheets for note in sheet.notes),
+                *picture_notes(pictures, reading.orientation),
+            )
         ),
         reading=replace(reading, bits=bits_of(pictures.values())),
         hashes={path: facts.sha256 for path, facts in pictures.items()},
@@ -93,11 +103,16 @@ def _inspect_pictures(images: Images, sheets: Sequence[Sheet]) -> dict[str, Pict
     is known of those that can be decoded, by path."""
     used: list[Picture] = []
     for sheet in sheets:
-        wanted = {id_text(raw.get("image_id")) for raw in sheet.annotations if isinstance(raw, dict)}
+        named = (raw["image_id"] for raw in sheet.annotations if isinstance(raw, dict) and "image_id" in raw)
+        wanted = Counter(map(id_text, named))
         unused = {identity: picture for identity, picture in sheet.pictures.items() if identity not in wanted}
         used += [picture for identity, picture in sheet.pictures.items() if identity in wanted]
         for identity, picture in unused.items():
             sheet.tell(f"image {identity}", "", *picture.faults)
+        for identity, count in wanted.items():
+            if count > MOST_ON_PICTURE and identity in sheet.pictures:
+                actual, must = f"{count} annotations", f"{MOST_ON_PICTURE} at most"
+                sheet.pictures[identity].faults.append(Fault("image_id", Reason.CROWDED_IMAGE, actual, must))
         if unused:
             sheet.notes.append(f"Images without annotation: {len(unused)}.")
     inspected = inspect_pictures(images, [picture.path for picture in used if picture.path])
@@ -130,8 +145,11 @@ def _sound_records(sheet: Sheet, times: Counter[str]) -> list[Record]:
     sheet.notes.extend(note.format(what, count) for what, count in unlabelled.items())
     if outside := sum(_outside(record) for record in records):
         sheet.notes.append(f"Labelled keypoints outside their image: {outside}.")
+    if beyond := [record.record for record in records if _leaves(record)]:
+        sheet.notes.append(f"Boxes that reach beyond their image: {len(beyond)}, the first is {clipped(beyond[0])}.")
     if twice := _almost_twice(records):
-        sheet.notes.append(f"Boxes almost equal to another of their image: {len(twice)}, the first is {twice[0]}.")
+        first = clipped(twice[0])
+        sheet.notes.append(f"Boxes almost equal to another of their image: {len(twice)}, the first is {first}.")
     sheet.notes.extend(implausible(records))
     return records
 
@@ -148,15 +166,16 @@ def _read_record(sheet: Sheet, raw: Json, identity: str, times: int, labelled: b
     file = sheet.file
     picture = sheet.pictures.get(id_text(raw.get("image_id")))
     category = sheet.categories.get(id_text(raw.get("category_id")))
+    size = picture.size if picture else None
     keypoints = without_hidden_values(raw.get("keypoints"))
     group = file.group(raw, picture.entry) if file.group and picture else ""
     faults = [
         *_id_faults(raw, times),
         *(picture.faults if picture else _unknown(sheet, raw, "image_id", Reason.UNKNOWN_IMAGE)),
         *(() if category else _without_category(sheet, raw)),
-        *keypoint_faults(keypoints, category.keypoints if category else None, labelled),
-        *box_faults(raw.get("bbox"), picture.size if picture else None),
-        *area_faults(raw.get("area")),
+        *keypoint_faults(keypoints, category.keypoints if category else None, labelled, size),
+        *box_faults(raw.get("bbox"), size),
+        *area_faults(raw.get("area"), size, raw.get("bbox")),
     ]
     if file.group and picture and not group:
         faults.append(Fault("group", Reason.NO_GROUP, shown(picture.path), "a group, as the options say"))
@@ -173,7 +192,7 @@ def _read_record(sheet: Sheet, raw: Json, identity: str, times: int, labelled: b
         height=picture.size[1],
         category=category.key,
         box=(x, y, width, height),
-        area=float(raw.get("area") or width * height),
+        area=min(float(raw.get("area") or width * height), float(picture.size[0] * picture.size[1])),
         keypoints=points,
         group=file.labelled(group) if group else "",
         part=file.part,
@@ -220,6 +239,12 @@ def _category_title(sheet: Sheet, raw: Json) -> str:
 def _outside(record: Record) -> int:
     x, y, flag = record.keypoints.T
     return int(((flag > 0) & ((x < 0) | (y < 0) | (x > record.width) | (y > record.height))).sum())
+
+
+def _leaves(record: Record) -> bool:
+    """Whether the box leaves the image by more than a pixel, which rounding may cost."""
+    x, y, width, height = record.box
+    return x < -1 or y < -1 or x + width > record.width + 1 or y + height > record.height + 1
 
 
 def _almost_twice(records: Sequence[Record]) -> list[str]:

@@ -18,25 +18,32 @@ from posebed.annotations.checks import (
     field_faults,
     id_text,
     is_id,
+    is_name,
     is_names,
+    is_path,
     is_side,
     is_text,
+    must_be_few,
     shown,
     wrong_type,
 )
 from posebed.annotations.jsonfile import read_json
 from posebed.annotations.skeleton import Json, index_base, read_category, usual_base
+from posebed.foreign_files import is_regular, what_is_there
+from posebed.limits import LONGEST_NAME, LONGEST_PATH, MOST_CATEGORIES, MOST_ENTRIES, MOST_KEYPOINTS
+from posebed.listing import clipped
 from posebed.records import Category, Problem, Reason
 
-ID_RULE = "a whole number or a text"
-_FILE_NAME: FieldRule = ("file_name", is_text, "the path of a picture")
+ID_RULE = f"a whole number or a text of at most {LONGEST_PATH} characters"
+_FILE_NAME: FieldRule = ("file_name", is_path, f"the path of a picture, of at most {LONGEST_PATH} characters")
 _SIDES: tuple[FieldRule, ...] = (
     ("width", is_side, "a whole number above 0"),
     ("height", is_side, "a whole number above 0"),
 )
+_NAMES = f"a list of at most {MOST_KEYPOINTS} names that differ, each of at most {LONGEST_NAME} characters"
 _CATEGORY: tuple[FieldRule, ...] = (
-    ("name", is_text, "a text"),
-    ("keypoints", is_names, "a list of names that differ"),
+    ("name", is_name, f"a text of at most {LONGEST_NAME} characters"),
+    ("keypoints", is_names, _NAMES),
 )
 
 
@@ -111,7 +118,9 @@ class Sheet:
     skipped: int = 0
 
     def tell(self, record: str, category: str, *faults: Fault) -> None:
+        """Note faults; ValueError where they are more than can be kept."""
         self.problems.extend(Problem(self.file.annotations, record, category, *fault) for fault in faults)
+        must_be_few(self.problems)
 
     def identity(self, position: int) -> str:
         raw = self.annotations[position]
@@ -149,8 +158,8 @@ def _fill(sheet: Sheet, content: Json | None) -> None:
 def _content(root: Path, sheet: Sheet) -> Json | None:
     """The JSON object of the file, None where there is none. Problems of a whole file name no record."""
     path = root / sheet.file.annotations
-    if not path.is_file():
-        sheet.tell("", "", Fault("", Reason.NO_FILE, "no file", "a file of COCO keypoints"))
+    if not is_regular(path):
+        sheet.tell("", "", Fault("", Reason.NO_FILE, f"{what_is_there(path)} there", "a file of COCO keypoints"))
         return None
     try:
         content = read_json(path)
@@ -170,13 +179,17 @@ def _entries(sheet: Sheet, content: Json, name: str, none: Reason) -> list[Any]:
         sheet.tell("", "", Fault(name, none, shown(value), "a list with one entry or more"))
     elif not isinstance(value, list):
         sheet.tell("", "", wrong_type(name, value, "a list"))
+    elif len(value) > (most := MOST_CATEGORIES if name == "categories" else MOST_ENTRIES):
+        many = Reason.MANY_CATEGORIES if name == "categories" else Reason.MANY_ENTRIES
+        sheet.tell("", "", Fault(name, many, f"{len(value)} {name}", f"{most} at most"))
+        return []
     return value if isinstance(value, list) else []
 
 
 def _origin(info: object) -> Iterator[str]:
     for title, key in (("Source", "source"), ("Source", "url"), ("Licence", "license")):
         if isinstance(info, dict) and is_text(info.get(key)):
-            yield f"{title}: {info[key]}"
+            yield f"{title}: {clipped(info[key], LONGEST_NAME)}"
 
 
 def _with_ids(sheet: Sheet, entries: Sequence[Any], name: str) -> list[tuple[str, Json, int]]:
@@ -201,7 +214,7 @@ def _read_pictures(sheet: Sheet, entries: Sequence[Any]) -> None:
         if times > 1:
             faults.append(Fault("image_id", Reason.DUPLICATE_IMAGE, f"{times} images {identity}", "one image of an id"))
         name = entry.get("file_name")
-        path = (PurePosixPath(sheet.file.images) / name).as_posix() if is_text(name) else ""
+        path = (PurePosixPath(sheet.file.images) / name).as_posix() if is_path(name) else ""
         sheet.pictures[identity] = Picture(entry, path, _size(entry), faults)
 
 
@@ -218,7 +231,7 @@ def _read_categories(sheet: Sheet, entries: Sequence[Any]) -> None:
         if times > 1:
             actual = f"{times} categories {identity}"
             faults.append(Fault("id", Reason.DUPLICATE_CATEGORY, actual, "one category of an id"))
-        title = raw["name"].strip() if is_text(raw.get("name")) else f"category {identity}"
+        title = clipped(raw["name"].strip()) if is_text(raw.get("name")) else f"category {identity}"
         sheet.tell("", title, *faults)
         if faults:
             sheet.faulty_categories[identity] = FaultyCategory(title, f"{faults[0].field} must be {faults[0].must}")

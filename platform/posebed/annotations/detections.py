@@ -20,6 +20,7 @@ from posebed.annotations.checks import (
     inspect_pictures,
     is_id,
     is_number,
+    must_be_few,
     shown,
     wrong_type,
 )
@@ -57,6 +58,7 @@ def with_detections(
         if faults or category is None or size is None or isinstance(size, Fault):
             name = category.key if category else shown(box.get("category_id"))
             problems += [Problem(file, identity, name, *fault) for fault in faults]
+            must_be_few(problems)
         else:
             records.append(_record(identity, path, size, category, box, part))
     further = {
@@ -87,7 +89,7 @@ def _record(identity: str, path: str, size: Size, category: Category, box: Mappi
         height=size[1],
         category=category.key,
         box=(x, y, width, height),
-        area=width * height,
+        area=min(width * height, float(size[0] * size[1])),
         keypoints=np.zeros((len(category.keypoints), 3), np.float32),
         part=part,
         detection=float(box["score"]),

@@ -6,27 +6,47 @@ import json
 from pathlib import Path
 from typing import Any
 
+from posebed.files import RepeatedKey, memory_of, most_json_bytes, most_json_memory, once_each, too_much_memory
+from posebed.foreign_files import must_be_regular, read_foreign
+from posebed.limits import MOST_LEVELS
+
+_NESTED = frozenset({list, dict})
+
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file in UTF-8, with or without a byte order mark.
 
     Raises:
-        ValueError: there is no such file, or it does not parse; the message names it.
+        ValueError: there is no such file, it does not parse, an object has a key twice, lists and objects are nested
+            too deeply, or its content would take too much memory; the message names it.
     """
-    if not path.is_file():
-        raise ValueError(f"{path} must be a JSON file, but there is none")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path} must be a JSON file that can be read, but: {error.strerror}") from error
-    return parse_json(data, str(path))
+    must_be_regular(path, "a JSON file")
+    if (size := path.stat().st_size) > most_json_bytes():
+        raise ValueError(f"{path} must be JSON that takes {too_much_memory(4 * size)}")
+    return parse_json(read_foreign(path, "a JSON file", most_json_bytes()), str(path))
 
 
 def parse_json(data: bytes, name: str) -> Any:
     """As ``read_json``, of bytes that were read before from the file of that name."""
+    if (memory := memory_of(data)) > most_json_memory():
+        raise ValueError(f"{name} must be JSON that takes {too_much_memory(memory)}")
     try:
-        return json.loads(data)  # takes bytes with a byte order mark, but no text with one
+        content = json.loads(data, object_pairs_hook=once_each)  # bytes: texts must have no byte order mark
+    except RepeatedKey as error:
+        raise ValueError(f"{name} must be JSON whose objects have every key once, but {error}") from error
     except RecursionError as error:
         raise ValueError(f"{name} must be JSON, but is nested too deeply") from error
     except ValueError as error:
         raise ValueError(f"{name} must be JSON, but does not parse: {error}") from error
+    if _is_deeper(content, MOST_LEVELS):
+        raise ValueError(f"{name} must be JSON, but is nested too deeply: more than {MOST_LEVELS} levels")
+    return content
+
+
+def _is_deeper(content: Any, levels: int) -> bool:
+    """Whether lists and objects are nested in more levels than that. Level by level, as recursion would overflow."""
+    level = [content] if type(content) in _NESTED else []
+    for _ in range(levels):
+        children = (outer.values() if type(outer) is dict else outer for outer in level)
+        level = [inner for values in children for inner in values if type(inner) in _NESTED]
+    return bool(level)

@@ -12,6 +12,9 @@ Rules, each silent on ordinary data:
   three or more must vote.
 - outside: more than half of a record's labelled keypoints lie outside its box, widened by a tenth of its longer side.
   Not counted where the keypoints look like shares, or the boxes like corners.
+- loose: at least half of the keypoints, and three, are labelled, and all of them lie within a fifth of the longer side
+  of the box (clipped to the picture): PCK@0.2 would find any pose among them right. Not counted where the keypoints
+  look like shares.
 """
 
 from __future__ import annotations
@@ -22,12 +25,16 @@ import numpy as np
 
 from posebed.config import Orientation
 from posebed.data.images import PictureFacts
+from posebed.listing import clipped
 from posebed.records import Record
 
 _MARGIN = 0.1
 _BEYOND = 0.05
 _BETTER = 1.5
 _VOTES = 3
+_CLOSE = 0.2
+"""The threshold of PCK@0.2, the leading metric."""
+_LEAST = 3
 
 # N records, M labelled keypoints of all of them
 
@@ -56,13 +63,19 @@ def implausible(records: Sequence[Record]) -> Iterator[str]:
     corners = ~box_shares & _look_like_corners(box, size, xy, of)
     if corners.any():
         yield f"Boxes that look like x1, y1, x2, y2 instead of x, y, width, height: {_counted(records, corners)}."
+    loose = _within_a_fifth(box, size, xy, of, np.bincount(owner, minlength=len(records))) & ~point_shares
+    if loose.any():
+        yield (
+            "Records whose keypoints all lie within a fifth of their box's longer side, so that PCK@0.2 finds any pose "
+            f"right: {_counted(records, loose)}."
+        )
     outside = _mostly(~_inside(box, xy, of), of, len(records)) & ~point_shares
     if outside.any() and not corners.any():
         yield f"Records with most of their labelled keypoints outside their box: {_counted(records, outside)}."
 
 
 def _counted(records: Sequence[Record], which: np.ndarray) -> str:
-    return f"{which.sum()} records, the first is {records[int(which.argmax())].record}"
+    return f"{which.sum()} records, the first is {clipped(records[int(which.argmax())].record)}"
 
 
 def _each(holds: np.ndarray) -> np.ndarray:
@@ -94,14 +107,31 @@ def _look_like_corners(box: np.ndarray, size: np.ndarray, xy: np.ndarray, of: np
     possible = _each(start >= 0) & _each(given > start) & _each(given <= size + 1)
     differ = ~possible | ~_each(start <= _MARGIN * given)
     beyond = ~_each(start + given <= (1 + _BEYOND) * size)
-    low, high = np.full_like(start, np.inf), np.full_like(start, -np.inf)
-    np.minimum.at(low, of, xy)
-    np.maximum.at(high, of, xy)
+    low, high = _extents(len(box), xy, of)
     extent = np.where(_each(high > low)[:, None], np.hstack([low, high]), 0)
     plain, corners = (_overlap(np.hstack([start, end]), extent) for end in (start + given, given))
     better = possible & differ & (beyond | (corners > _BETTER * plain))
     votes = differ.sum()
     return better & bool(votes >= _VOTES and 2 * better.sum() > votes)
+
+
+def _within_a_fifth(
+    box: np.ndarray, size: np.ndarray, xy: np.ndarray, of: np.ndarray, keypoints: np.ndarray
+) -> np.ndarray:
+    """(N,) whether the labelled keypoints, of as many as ``keypoints`` (N,) says, lie that close to each other."""
+    low, high = _extents(len(box), xy, of)
+    start, end = np.clip(box[:, :2], 0, size), np.clip(box[:, :2] + box[:, 2:], 0, size)
+    labelled = np.bincount(of, minlength=len(box))
+    enough = (labelled >= _LEAST) & (2 * labelled >= keypoints)
+    return enough & ((high - low).max(1) <= _CLOSE * (end - start).max(1))
+
+
+def _extents(count: int, xy: np.ndarray, of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 2) each, the least and the largest coordinates of the labelled keypoints; infinite where there is none."""
+    low, high = np.full((count, 2), np.inf), np.full((count, 2), -np.inf)
+    np.minimum.at(low, of, xy)
+    np.maximum.at(high, of, xy)
+    return low, high
 
 
 def _overlap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -120,14 +150,14 @@ def picture_notes(pictures: Mapping[str, PictureFacts], orientation: Orientation
     """What must be known of how the pictures of a dataset are read."""
     if tagged := [path for path, facts in pictures.items() if facts.orientation != 1]:
         handling = "turned as it says" if orientation == "displayed" else "not turned (option 'orientation: displayed')"
-        first = f"{tagged[0]} with tag {pictures[tagged[0]].orientation}"
+        first = f"{clipped(tagged[0])} with tag {pictures[tagged[0]].orientation}"
         yield f"Pictures with an orientation tag, {handling}: {len(tagged)}, the first is {first}."
     if deep := [path for path, facts in pictures.items() if facts.bits is not None]:
         bits = bits_of(pictures.values())
         yield (
             f"Pictures of more than 8 bits per channel, whose {bits} bits are scaled to 8: {len(deep)}, "
-            f"the first is {deep[0]}."
+            f"the first is {clipped(deep[0])}."
         )
     if remarked := [path for path, facts in pictures.items() if facts.remark]:
         remark = pictures[remarked[0]].remark
-        yield f"Pictures that the decoder remarks on: {len(remarked)}, the first is {remarked[0]}: {remark}."
+        yield f"Pictures that the decoder remarks on: {len(remarked)}, the first is {clipped(remarked[0])}: {remark}."

@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from posebed.annotations.checks import Fault, as_floats, is_number, is_text, is_whole, shown
+from posebed.limits import LARGEST_SIGMA, LONGEST_NAME
+from posebed.listing import clipped
 from posebed.records import Category, Reason
 
 Json = Mapping[str, Any]
@@ -57,7 +59,7 @@ def read_category(raw: Json, names: tuple[str, ...], base: int) -> tuple[Categor
     category = Category(
         key="",
         name=raw["name"].strip(),
-        family=family.strip() if is_text(family) else "",
+        family=clipped(family.strip(), LONGEST_NAME) if is_text(family) else "",
         keypoints=names,
         limbs=_pairs("skeleton", raw.get("skeleton"), names, base, faults),
         flip_pairs=_flip_pairs(raw.get("flip_pairs"), names, base, faults),
@@ -117,9 +119,11 @@ def _index(end: object, names: Sequence[str], base: int) -> int | None:
 def _sigmas(value: object, keypoints: int, faults: list[Fault]) -> tuple[float, ...]:
     items = _items(value)
     sigmas = as_floats(items)
-    if value is None or (len(items) == keypoints and ((sigmas > 0) & (sigmas < float("inf"))).all()):
+    if value is None or (len(items) == keypoints and ((sigmas > 0) & (sigmas <= LARGEST_SIGMA)).all()):
         return tuple(float(v) for v in items if is_number(v))
-    faults.append(Fault("sigmas", Reason.BAD_SIGMAS, shown(value), f"{keypoints} numbers above 0"))
+    faults.append(
+        Fault("sigmas", Reason.BAD_SIGMAS, shown(value), f"{keypoints} numbers above 0, at most {LARGEST_SIGMA:g}")
+    )
     return ()
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from posebed.on_device import numbers
 from posebed.pose import Keypoints
 
 # B batch, K keypoints, h w heatmap, N = B K maps
@@ -61,7 +62,7 @@ class HeatmapCodec:
         if self.kind == "msra":
             centre = nearest
         peak = centre if self.kind in _WHOLE else nearest
-        cells = torch.tensor(self.heatmap_size[::-1], device=peak.device)
+        cells = numbers(self.heatmap_size[::-1], peak)
         reaches = ((peak - 3 * self.sigma < cells) & (peak + 3 * self.sigma + 1 >= 0)).all(-1)
         weight = keypoints.weight * reaches
         x, y = (self._profile(centre[..., axis], peak[..., axis], self.heatmap_size[1 - axis]) for axis in (0, 1))
@@ -90,7 +91,7 @@ class HeatmapCodec:
         x, y, above = (width - gap) / (w - gap), (height - gap) / (h - gap), 0.0
         if self.kind == "aligned":
             y, above = x, (height - 1 - x * (h - 1)) / 2
-        return like.new_tensor([x, y]), like.new_tensor([0.0, above])
+        return numbers([x, y], like), numbers([0.0, above], like)
 
     def _profile(self, centre: Tensor, peak: Tensor, cells: int) -> Tensor:
         """The Gaussian along one axis, (B, K, cells): the heatmap is the product of two."""
@@ -167,8 +168,9 @@ def _blurred(maps: Tensor) -> Tensor:
 
 def _band(cells: int, like: Tensor) -> Tensor:
     """Blurring along an axis as a symmetric matrix (cells, cells); beyond the border maps are 0."""
-    kernel = torch.exp(-(torch.arange(-_REACH, _REACH + 1, dtype=torch.float64) ** 2) / (2 * _BLUR**2))
-    cell = torch.arange(cells)
+    reach = torch.arange(-_REACH, _REACH + 1, dtype=torch.float64, device=like.device)
+    kernel = torch.exp(-(reach**2) / (2 * _BLUR**2))
+    cell = torch.arange(cells, device=like.device)
     distance = (cell[:, None] - cell).abs()
     band = torch.exp(-(distance**2) / (2 * _BLUR**2)) * (distance <= _REACH) / kernel.sum()
     return band.to(like)

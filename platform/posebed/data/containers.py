@@ -6,20 +6,32 @@ films.
 
 from __future__ import annotations
 
+import struct
 import threading
 import zlib
 from collections.abc import Mapping
+from lzma import LZMAError
 from pathlib import Path
 from typing import Any, Protocol
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZIP_BZIP2, BadZipFile, ZipFile
 
 import cv2
 import numpy as np
 
 from posebed.data.film import goes_on, is_film, opened
 from posebed.data.hdf5 import hdf5_errors_told, open_hdf5
+from posebed.foreign_files import must_be_regular
+from posebed.limits import MOST_PICTURE_BYTES
+from posebed.listing import amount
 
 PACKAGES = (".slp",)
+_ZIP_ERRORS = (
+    *(BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, RuntimeError),
+    *(OSError, ValueError, OverflowError, struct.error),
+)
+"""What zipfile raises for damaged files and members, and for those of later versions."""
+_MOST_DIGITS = 9
+"""Of a frame's number."""
 _MOST_DECODERS = 4
 """Of one film. Threads ask for frames a little out of order: a decoder that has gone past one of them cannot go back,
 and another one that is behind goes on from where it is."""
@@ -33,6 +45,14 @@ class NoSuchFrame(ValueError):
     def __init__(self, path: Path, frame: str, holds: str) -> None:
         super().__init__(f"{path.name} must have a frame {frame}, but {holds}")
         self.holds = holds
+
+
+class TooLarge(ValueError):
+    """A picture has more pixels than ``limits.MOST_PIXELS``, or its file more bytes than ``MOST_PICTURE_BYTES``."""
+
+
+class TooManyScans(ValueError):
+    """A JPEG has more scans than ``limits.MOST_SCANS``."""
 
 
 class Container(Protocol):
@@ -67,25 +87,34 @@ def open_container(path: Path) -> Container:
     return Zip(path) if ending == ".zip" else Package(path) if ending in PACKAGES else FilmFrames(path)
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
+
+
 class Zip:
     """A zip file; its members are named by their paths."""
 
     def __init__(self, path: Path) -> None:
+        must_be_regular(path, "a zip file")
         try:
             self._file = ZipFile(path)
-        except BadZipFile as error:
+        except _ZIP_ERRORS as error:
             raise ValueError(f"{path} must be a zip file, but: {error}") from error
 
     def has(self, member: str) -> bool:
         return member in self._file.NameToInfo
 
     def read(self, member: str) -> bytes:
+        about, name = self._file.NameToInfo[member], f"{self._file.filename}/{member}"
+        if about.file_size > MOST_PICTURE_BYTES:
+            must = f"unpack to a picture of at most {amount(MOST_PICTURE_BYTES)}"
+            raise TooLarge(f"{name} must {must}, but to {amount(about.file_size)}")
+        if about.compress_type == ZIP_BZIP2:  # a few bytes may unpack to gigabytes at once, whatever the member states
+            raise ValueError(f"{name} must be stored, deflated or packed by LZMA, but is packed by bzip2")
         try:
-            return self._file.read(member)
-        except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise ValueError(
-                f"{self._file.filename}/{member} must be a sound member of its zip file, but: {error}"
-            ) from error
+            return self._file.read(about)
+        except _ZIP_ERRORS as error:
+            raise ValueError(f"{name} must be a sound member of its zip file, but: {error}") from error
 
 
 class _Decoder:
@@ -125,7 +154,7 @@ class FilmFrames:
         _Decoder(path).close()  # an error is wanted now
 
     def has(self, member: str) -> bool:
-        return member.isascii() and member.isdecimal()
+        return _is_number(member)
 
     def read(self, member: str) -> bytes:
         self._make_room()
@@ -183,7 +212,7 @@ class Package:
     def has(self, member: str) -> bool:
         video, _, number = member.rpartition("/")
         with hdf5_errors_told(self.path):
-            return number.isascii() and number.isdecimal() and f"{video}/video" in self._file
+            return _is_number(number) and f"{video}/video" in self._file
 
     def read(self, member: str) -> bytes:
         video, _, number = member.rpartition("/")
@@ -221,7 +250,10 @@ def _is_swapped(data: Any, version: float) -> bool:
 
 
 def _with_channels_in_order(stored: bytes, name: str) -> bytes:
-    picture = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        picture = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise ValueError(f"{name} must be a picture, but the decoder says {error.err}") from error
     if picture is None:
         raise ValueError(f"{name} must be a picture, but cannot be decoded")
     return stored if picture.ndim == 2 else _as_bmp(np.ascontiguousarray(picture[..., 2::-1]))

@@ -43,4 +43,5 @@ def needed_bits(picture: np.ndarray, data: bytes) -> int:
 
 def to_8_bits(picture: np.ndarray, bits: int) -> np.ndarray:
     """The upper 8 of so many bits of a uint16 picture, as uint8."""
-    return np.minimum(picture >> (bits - 8), 255).astype(np.uint8)
+    upper = picture >> (bits - 8)
+    return np.minimum(upper, 255, out=upper).astype(np.uint8)

@@ -15,6 +15,9 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
+from posebed.foreign_files import must_be_regular
+from posebed.limits import MOST_PIXELS
+
 # What FFmpeg prints of damaged frames names no file; that frames are missing is told by whoever counts them.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
@@ -92,14 +95,19 @@ def opened(path: Path) -> cv2.VideoCapture:
     Raises:
         ValueError: there is no such file, or it is no film that can be decoded.
     """
-    if not path.is_file():
-        raise ValueError(f"a film must be a file, but there is no {path}")
+    must_be_regular(path, "a film")
     former = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # else OpenCV warns of what is told below
     # One thread: the other processors are the model's.
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     cv2.utils.logging.setLogLevel(former)
     if not capture.isOpened():
         raise ValueError(f"{path} must be a film that can be decoded, but is none that FFmpeg knows")
+    width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+    if width * height > MOST_PIXELS:
+        capture.release()
+        raise ValueError(
+            f"{path} must be a film of at most {MOST_PIXELS} pixels a frame, but states {width:.0f} x {height:.0f}"
+        )
     return capture
 
 

@@ -8,9 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from posebed.foreign_files import must_be_regular
+from posebed.listing import clipped
+
 if TYPE_CHECKING:
     import h5py
 
+_HDF5_ERRORS = (
+    *(OSError, KeyError, TypeError, IndexError, AttributeError, RuntimeError),
+    *(UnicodeError, OverflowError, MemoryError),
+)
 _MOST_COMPRESSED = 1000
 """How many times larger than its file a table may be. Compressed tables of one value again and again reach some
 hundred."""
@@ -29,6 +36,7 @@ def open_hdf5(path: Path) -> h5py.File:
         raise ValueError(
             f"{path} must be read by h5py, which is not installed: pip install posebed[formats]"
         ) from error
+    must_be_regular(path, "an HDF5 file")
     with hdf5_errors_told(path):
         file = h5py.File(path)
         file.visititems(partial(_must_fit, _MOST_COMPRESSED * path.stat().st_size + 2**26))
@@ -40,8 +48,13 @@ def hdf5_errors_told(path: Path) -> Generator[None]:
     """Whatever h5py raises for a damaged file, as a ValueError."""
     try:
         yield
-    except (OSError, KeyError, TypeError, IndexError, AttributeError, RuntimeError, UnicodeError) as error:
-        raise ValueError(f"{path} must be a sound HDF5 file, but: {error}") from error
+    except _HDF5_ERRORS as error:
+        raise ValueError(f"{path} must be a sound HDF5 file, but: {one_line(error)}") from error
+
+
+def one_line(error: Exception) -> str:
+    """The words of an error, which HDF5 spreads over several lines."""
+    return clipped(" ".join(str(error).split()), 200)
 
 
 def _must_fit(most: int, name: str, entry: Any) -> None:

@@ -18,6 +18,8 @@ from typing import Any
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+WIDTH = 0x0100
+HEIGHT = 0x0101
 ORIENTATION = 0x0112
 BITS_PER_SAMPLE = 0x0102
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -10,29 +10,43 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
 
-from posebed.data.containers import Container, is_container, open_container
+from posebed.data.containers import Container, TooLarge, TooManyScans, is_container, open_container
 from posebed.data.depth import FULL, may_be_deep, needed_bits, to_8_bits
-from posebed.data.headers import JPEG, PNG, TIFF, orientation_of
-from posebed.data.links import Links
+from posebed.data.headers import HEIGHT, JPEG, PNG, TIFF, WIDTH, orientation_of, tiff_tag
+from posebed.data.links import Links, real_path
+from posebed.data.stderr import caught_stderr
 from posebed.files import read_json
+from posebed.foreign_files import is_folder, is_regular
+from posebed.limits import MOST_PICTURE_BYTES, MOST_PIXELS, MOST_SCANS
+from posebed.listing import clipped
 from posebed.records import AS_STORED, PREPARED, Reading
 
 _FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _DEEP = cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 """BGR, because OpenCV 4.14 returns wrong values for TIFF files of 16 bits with IMREAD_COLOR_RGB."""
 
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
+"""Without the fill bytes before it: a longer pattern would look at a run of them from each of its places."""
+_AFTER_SCAN = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
+"""A marker that ends the coded values of a scan; those of restarts lie among them."""
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SCAN = 0xDA
 _JPEG_END = b"\xff\xd9"
 """Within the scans, but not in the segments before them, these bytes are nothing but the end."""
+
+
+_LARGE = 2**24
+"""Pixels above which pictures are decoded one at a time, whatever number of threads there is."""
+_ONE_LARGE = threading.Lock()
 
 
 class TruncatedImage(ValueError):
@@ -97,9 +111,7 @@ class Images:
             OutsideRoot: the path leaves the root, be it through a link.
         """
         file, member = self._locate(path)
-        if member is None:
-            return file.is_file()
-        return file.is_file() and self._container(file).has(member)
+        return is_regular(file) and (member is None or self._container(file).has(member))
 
     def read(self, path: str) -> bytes:
         """The bytes of the file.
@@ -107,19 +119,25 @@ class Images:
         Raises:
             OutsideRoot: the path leaves the root.
             NoSuchFrame: a film ends before that frame.
+            TooLarge: it has more bytes than a picture can have.
             ValueError: the container that holds it is damaged.
             FileNotFoundError: there is no such file.
         """
         if not self.exists(path):
             raise FileNotFoundError(f"{path} must be a file below {self.root}, but there is none")
         file, member = self._locate(path)
-        return file.read_bytes() if member is None else self._container(file).read(member)
+        if member is not None:
+            return self._container(file).read(member)
+        if file.stat().st_size > MOST_PICTURE_BYTES:
+            raise TooLarge(f"{path} must be a picture of at most {MOST_PICTURE_BYTES} bytes, but is larger")
+        return file.read_bytes()
 
     def decode(self, path: str) -> np.ndarray:
         """(H, W, 3) RGB, uint8, as ``reading`` says.
 
         Raises:
             TruncatedImage: the file ends early.
+            TooLarge: it has too many pixels.
             ValueError: the file is no picture. Else as ``read``.
         """
         data, bits = self.read(path), self.reading.bits
@@ -132,8 +150,8 @@ class Images:
     def facts(self, path: str) -> PictureFacts:
         """Decode the picture and look at it. Raises as ``decode``."""
         data = self.read(path)
-        orientation = orientation_of(data)
         picture = _deep_pixels(data, path) if may_be_deep(data) else _pixels(data, path)
+        orientation = orientation_of(data)
         height, width = picture.shape[:2]
         return PictureFacts(
             size=(height, width) if self._as_displayed and orientation >= 5 else (width, height),
@@ -163,15 +181,15 @@ class Images:
         depth = next((i for i, part in enumerate(parts) if is_container(part) and not self._is_folder(parts, i)), None)
         file = self.root.joinpath(*parts[1 : len(parts) if depth is None else depth + 1])
         try:
-            target = file.resolve()
-        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+            target = real_path(file)
+        except OSError as error:
             raise ForbiddenLink(path, self.root, "itself") from error
         if not self._links.allow(target):
             raise ForbiddenLink(path, self.root, str(target))
         return file, None if depth is None else "/".join(parts[depth + 1 :])
 
     def _is_folder(self, parts: tuple[str, ...], depth: int) -> bool:
-        return self.root.joinpath(*parts[1 : depth + 1]).is_dir()
+        return is_folder(self.root.joinpath(*parts[1 : depth + 1]))
 
     def _container(self, file: Path) -> Container:
         with self._opening:
@@ -187,9 +205,14 @@ def prepared_pictures(folder: Path) -> Images:
 
 
 def decode_named(path: Path) -> np.ndarray:
-    """A picture that the user names, as ``Images.decode`` gives it; it may be a link to anywhere."""
-    file = path.resolve()
-    return Images(file.parent).decode(file.name)
+    """A picture that the user names, as ``Images.decode`` gives it; it may be a link to anywhere. What decoders print
+    of one that they read nevertheless is printed with its name."""
+    file = real_path(path)
+    with caught_stderr() as printed:
+        picture = Images(file.parent).decode(file.name)
+    if printed:
+        print(f"{path}: {clipped(printed[0])}", file=sys.stderr)
+    return picture
 
 
 def displayed(picture: np.ndarray, orientation: int) -> np.ndarray:
@@ -226,14 +249,19 @@ def _deep_pixels(data: bytes, path: str) -> np.ndarray:
         raise ValueError(f"{path} must be a picture, but cannot be decoded")
     if picture.dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)):
         raise ValueError(f"{path} must be a picture of 8 or 16 bits per channel, but holds {picture.dtype}")
-    return np.ascontiguousarray(picture[..., ::-1])
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture)  # in place: deep pictures are large
 
 
 def _decoded(data: bytes, path: str, flags: int) -> np.ndarray | None:
-    _stated_size(data, path)
+    width, height = _stated_size(data, path) or (tiff_tag(data, WIDTH) or 0, tiff_tag(data, HEIGHT) or 0)
+    if width * height > MOST_PIXELS:
+        raise TooLarge(f"{path} must be a picture of at most {MOST_PIXELS} pixels, but states {width} x {height}")
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        with _ONE_LARGE if width * height > _LARGE else nullcontext():
+            picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
+        if "CV_IO_MAX_IMAGE" in error.err:
+            raise TooLarge(f"{path} must be a picture of at most {MOST_PIXELS} pixels, but states more") from error
         raise ValueError(f"{path} must be a picture, but the decoder says {error.err}") from error
     if picture is not None and data.startswith(TIFF):
         # The decoder turns TIFF files whatever the flags say.
@@ -255,15 +283,28 @@ def _stated_size(data: bytes, path: str) -> tuple[int, int] | None:
 
 def _jpeg_size(data: bytes, path: str) -> tuple[int, int]:
     size: tuple[int, int] | None = None
-    at = 2
+    at, end = 2, data.rfind(_JPEG_END)
     while match := _JPEG_MARKER.search(data, at):
         marker, at = match[1][0], match.end()
         if marker in _JPEG_FRAMES:
             size = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 3 : at + 5])
-        elif marker == _JPEG_SCAN and size and data.rfind(_JPEG_END, at) > 0:
+        elif marker == _JPEG_SCAN and size and end >= at:
+            _must_have_few_scans(data, at, path)
             return size
         at += int.from_bytes(data[at : at + 2])
     raise TruncatedImage(f"{path} must hold a picture and its end, but stops after {len(data)} bytes")
+
+
+def _must_have_few_scans(data: bytes, at: int, path: str) -> None:
+    """Raise TooManyScans where more follow than a JPEG can have; the segment of the first one begins at ``at``."""
+    scans = 1
+    while scans <= MOST_SCANS:
+        match = _AFTER_SCAN.search(data, at + int.from_bytes(data[at : at + 2]))
+        if match is None or match[0] == _JPEG_END:
+            return
+        at = match.end()
+        scans += match[1][0] == _JPEG_SCAN
+    raise TooManyScans(f"{path} must be a picture of at most {MOST_SCANS} scans, but has more")
 
 
 def _png_size(data: bytes, path: str) -> tuple[int, int]:

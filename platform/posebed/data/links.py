@@ -4,12 +4,26 @@ project, where ``cache.type symlink`` keeps every output.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 _DVC_OBJECT = re.compile(r"(?:files/md5/)?[0-9a-f]{2}/[0-9a-f]{30}")
+
+
+def real_path(path: Path) -> Path:
+    """The path without links.
+
+    Raises:
+        FileNotFoundError: links lead in a circle.
+        OSError: the path cannot be looked up.
+    """
+    try:
+        return path.resolve()
+    except RuntimeError as error:  # links in a circle, before Python 3.13
+        raise FileNotFoundError(errno.ELOOP, "links lead in a circle", str(path)) from error
 
 
 class Links:
@@ -20,8 +34,8 @@ class Links:
     """
 
     def __init__(self, root: Path, linked: Iterable[str]) -> None:
-        self.root = root.resolve()
-        self.places = [self.root, *(Path(place).resolve() for place in linked)]
+        self.root = real_path(root)
+        self.places = [self.root, *(real_path(Path(place)) for place in linked)]
 
     def allow(self, target: Path) -> bool:
         """Whether a file, its path resolved, lies below the folder or where links may lead."""

@@ -18,6 +18,7 @@ import torch
 from posebed.config import TrainConfig
 from posebed.data.augment import Bodies, draw
 from posebed.data.batches import augmented, batch, exact
+from posebed.data.own_stream import OwnStream
 from posebed.data.pack import Pack
 from posebed.data.training_episodes import draw_training_episodes
 from posebed.pose import Batch
@@ -34,9 +35,10 @@ class Loader(Generic[BatchT]):
     waited: float
     """Seconds that the last pass through it spent waiting for a batch."""
 
-    def __init__(self, batches: Callable[[], Iterator[BatchT]], length: int) -> None:
+    def __init__(self, batches: Callable[[], Iterator[BatchT]], length: int, device: torch.device) -> None:
         self._batches = batches
         self._length = length
+        self._device = device
         self.waited = 0.0
 
     def __len__(self) -> int:
@@ -44,16 +46,16 @@ class Loader(Generic[BatchT]):
 
     def __iter__(self) -> Iterator[BatchT]:
         self.waited = 0.0
-        batches = self._batches()
+        batches, stream = self._batches(), OwnStream[BatchT](self._device)
         with ThreadPoolExecutor(1) as background:
-            coming = deque(background.submit(next, batches, None) for _ in range(_AHEAD))
+            coming = deque(background.submit(stream.make, batches) for _ in range(_AHEAD))
             while True:
                 started = perf_counter()
-                ready = coming.popleft().result()
+                ready = stream.take(coming.popleft().result())
                 self.waited += perf_counter() - started
                 if ready is None:
                     return
-                coming.append(background.submit(next, batches, None))
+                coming.append(background.submit(stream.make, batches))
                 yield ready
 
 
@@ -109,7 +111,7 @@ def evaluation_batches(pack: Pack, parts: Sequence[np.ndarray], device: torch.de
         for part in parts:
             yield batch(pack, part, exact(pack, part.ravel(), device))
 
-    return Loader(batches, len(parts))
+    return Loader(batches, len(parts), device)
 
 
 def _training(
@@ -143,4 +145,4 @@ def _training(
                 own = draws[part * micro * each : (part + 1) * micro * each]
                 yield batch(pack, mine, augmented(pack, bodies, mine.ravel(), train.augment, own, device))
 
-    return Loader(batches, (steps - first_step) * accumulation)
+    return Loader(batches, (steps - first_step) * accumulation, device)

@@ -13,31 +13,63 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pydantic import Field
 
-from posebed.config import PackConfig
+from posebed.config import Convention, Key, PackConfig
 from posebed.contracts import Setting
 from posebed.data.crop import centre_and_extent, clip_box, compose, crop_affine, translation, warp
 from posebed.data.images import Images
-from posebed.files import Kind, file_hash, read_json, write_json
+from posebed.files import (
+    Content,
+    Kind,
+    file_hash,
+    file_hashes,
+    must_be_as_written,
+    must_be_file,
+    read_json,
+    with_files,
+    write_json,
+)
+from posebed.forms import Form
+from posebed.listing import clipped, shortened, shown
+from posebed.parquet import read_table, write_table
 from posebed.records import (
     AS_STORED,
+    RECORDS,
     Category,
     Reading,
     Record,
+    must_fit,
     read_categories,
-    read_records,
+    records_of,
+    table_of,
     write_categories,
-    write_records,
-    write_table,
 )
 
-PACK = Kind("the description of a pack")
+PACK_AGAIN = "`dvc repro pack` makes it again"
+
+
+class _Described(Form):
+    data: Key
+    crop_size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
+    border: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+    padding: Annotated[float, Field(ge=1)]
+    convention: Convention
+    crops: dict[str, str] = {}
+    """Hashes of the shards; nothing in packs that did not say so."""
+    files: dict[str, str] = {}
+
+
+PACK = Kind("the description of a pack", (lambda content: content, with_files), form=_Described, again=PACK_AGAIN)
 """``about.json`` beside the crops."""
 _SHARD_BYTES = 2**30
+_HASHED = 2**26
+"""Bytes of a shard whose hash is compared whenever it is opened; larger ones would take seconds."""
+_INDEX = RECORDS.append(pa.field("affine", pa.list_(pa.float64())))
 
 
 class Crops:
@@ -61,9 +93,29 @@ class Crops:
         )
 
     @classmethod
-    def open(cls, folder: Path, name: str) -> Crops:
+    def open(cls, folder: Path, name: str, count: int, size: tuple[int, int], about: Content) -> Crops:
+        """Map ``count`` crops of that height and width.
+
+        Args:
+            about: the description of their pack.
+
+        Raises:
+            ValueError: there are others, or other files than it says.
+        """
         paths = sorted(folder.glob(f"{name}-*.npy"))
-        return cls([np.load(path, mmap_mode="r", allow_pickle=False) for path in paths])
+        hashes: dict[str, str] = about.get("crops", {})
+        known = {path.name: None for path in paths} if not hashes else {n for n in hashes if n.startswith(f"{name}-")}
+        if not paths or {path.name for path in paths} != {*known}:
+            unlike = sorted({path.name for path in paths} ^ {*known}) or [f"{name}-0000.npy"]
+            raise ValueError(
+                f"{folder} must hold the crops that its description names and no others, but {shortened(unlike)} "
+                f"{'is' if len(unlike) == 1 else 'are'} missing or too many; {PACK_AGAIN}"
+            )
+        shards = [_mapped(path, size, hashes.get(path.name)) for path in paths]
+        if sum(map(len, shards)) != count or {len(shard) for shard in shards[:-1]} - {len(shards[0])}:
+            found = sum(map(len, shards))
+            raise ValueError(f"{paths[0]} must be of {count} crops with its like, but they are {found}; {PACK_AGAIN}")
+        return cls(shards)
 
     def __getitem__(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Copies of the pictures in these rows, (n, H, W, 3)."""
@@ -107,28 +159,47 @@ class Pack:
         """Open what ``write_pack`` wrote.
 
         Raises:
-            ValueError: there is no finished pack in the folder, or one of a newer version.
+            ValueError: there is no finished pack in the folder, one of a newer version, or one whose files are not what
+                its description says.
         """
         if not (folder / "about.json").is_file():
-            raise ValueError(f"{folder} must be a finished pack, but has no about.json")
+            raise ValueError(f"{folder} must be a finished pack, but has no about.json; {PACK_AGAIN}")
         about = read_json(folder / "about.json", PACK)
-        categories = read_categories(folder / "categories.json")
-        records, index = read_records(folder / "index.parquet"), pq.read_table(folder / "index.parquet")
+        categories, path = read_categories(folder / "categories.json"), folder / "index.parquet"
+        index = read_table(path, "the index of a pack", _INDEX, PACK_AGAIN, nullable=("detection",))
+        records = records_of(index, path)
+        must_fit(records, categories, path, PACK_AGAIN)
+        for name in ("index.parquet", "categories.json"):
+            must_be_as_written(folder / name, about, PACK_AGAIN)
+        size, border = tuple(about["crop_size"]), tuple(about["border"])
+        wide = (size[0] + 2 * border[0], size[1] + 2 * border[1])
         position = {category.key: i for i, category in enumerate(categories)}
         return cls(
             folder=folder,
             categories=categories,
-            size=tuple(about["crop_size"]),
-            border=tuple(about["border"]),
+            size=size,
+            border=border,
             index=index,
             row={record.record: row for row, record in enumerate(records)},
             category=np.array([position[record.category] for record in records]),
             keypoints=_padded(records, max(len(c.keypoints) for c in categories)),
-            affine=np.array(index["affine"].to_pylist()).reshape(-1, 2, 3),
+            affine=_affines(index, path),
             aspect=_aspects(index),
-            training_crops=Crops.open(folder, "training"),
-            evaluation_crops=Crops.open(folder, "evaluation"),
+            training_crops=Crops.open(folder, "training", len(records), wide, about),
+            evaluation_crops=Crops.open(folder, "evaluation", len(records), size, about),
         )
+
+    def row_of(self, record: str) -> int:
+        """
+        Raises:
+            ValueError: it has no such record, as where the split is of other data.
+        """
+        if record not in self.row:
+            raise ValueError(
+                f"{self.folder} must hold every record of the split, but lacks {clipped(repr(record))}; "
+                "`dvc repro split pack` makes both of the same data"
+            )
+        return self.row[record]
 
     @property
     def max_keypoints(self) -> int:
@@ -137,7 +208,7 @@ class Pack:
 
     def records(self) -> list[Record]:
         """The record of every row."""
-        return read_records(self.folder / "index.parquet")
+        return records_of(self.index, self.folder / "index.parquet")
 
     def setting(self) -> Setting:
         return Setting(self.size, self.max_keypoints, self.categories)
@@ -187,6 +258,7 @@ def write_pack(
     _write_index(records, affines, folder / "index.parquet")
     write_categories(categories, folder / "categories.json")
     about = {**config.model_dump(), "border": border, "reading": asdict(reading), "crops": _crop_hashes(folder)}
+    about |= {"files": file_hashes(folder, ("index.parquet", "categories.json"))}
     write_json(about, folder / "about.json", PACK)
 
 
@@ -237,9 +309,45 @@ def _require_size(picture: np.ndarray, record: Record) -> None:
 
 
 def _write_index(records: Sequence[Record], affines: np.ndarray, path: Path) -> None:
-    write_records(records, path)
-    table = pq.read_table(path)
-    write_table(table.append_column("affine", pa.array(list(affines.reshape(-1, 6)))), path)
+    affine = pa.array(list(affines.reshape(-1, 6)), pa.list_(pa.float64()))
+    write_table(table_of(records).append_column("affine", affine), path)
+
+
+def _affines(index: pa.Table, path: Path) -> np.ndarray:
+    """(N, 2, 3) float64."""
+    lists = index["affine"].combine_chunks()
+    affines = lists.flatten().to_numpy(zero_copy_only=False)
+    if not (lists.value_lengths().to_numpy() == 6).all() or not np.isfinite(affines).all():
+        raise ValueError(f"{path} must hold six finite numbers as affine in every row, but does not; {PACK_AGAIN}")
+    return affines.reshape(-1, 2, 3)
+
+
+def _mapped(path: Path, size: tuple[int, int], known: str | None) -> np.ndarray:
+    """The crops (n, H, W, 3) of a shard, read by its header once that is what it must be.
+
+    Args:
+        known: its hash, where the pack says it.
+    """
+    must_be_file(path, "crops", PACK_AGAIN)
+    try:
+        with path.open("rb") as file:
+            if np.lib.format.read_magic(file) != (1, 0):
+                raise ValueError("another version")
+            shape, in_columns, kind = np.lib.format.read_array_header_1_0(file)
+            start = file.tell()
+    except Exception:  # whatever Python's tokenizer and parser raise, to which numpy gives the header
+        raise ValueError(f"{path} must be crops in numpy's format 1.0, but its header is none; {PACK_AGAIN}") from None
+    if in_columns or kind != np.uint8 or shape[1:] != (*size, 3) or not shape[0]:
+        raise ValueError(
+            f"{path} must be crops of uint8 of {size[0]} x {size[1]} x 3, as its pack says, but is {shown(shape)} of "
+            f"{kind}{' in columns' if in_columns else ''}; {PACK_AGAIN}"
+        )
+    length = path.stat().st_size
+    if length != start + math.prod(shape):
+        raise ValueError(f"{path} must have {start + math.prod(shape)} bytes, but has {length}; {PACK_AGAIN}")
+    if known is not None and length <= _HASHED and file_hash(path) != known:
+        raise ValueError(f"{path} must be as it was written, but its content has another hash; {PACK_AGAIN}")
+    return np.memmap(path, np.uint8, "r", start, shape)
 
 
 def _aspects(index: pa.Table) -> np.ndarray:

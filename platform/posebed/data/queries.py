@@ -40,7 +40,7 @@ def queries_of(task: Task, pack: Pack, split: Split, part: str, boxes: str = "an
         queries = [Query(row) for row in rows_of(pack, split, part, boxes)]
     else:
         queries = [
-            Query(pack.row[query], tuple(pack.row[s] for s in episode.supports), episode.index)
+            Query(pack.row_of(query), tuple(map(pack.row_of, episode.supports)), episode.index)
             for episode in split.episodes(part)
             for query in episode.queries
         ]
@@ -55,7 +55,7 @@ def rows_of(pack: Pack, split: Split, part: str, boxes: str = "annotated") -> li
         wanted = pack.index["detection"].is_valid().to_numpy()
     else:
         wanted = np.any(pack.keypoints[..., 2] > 0, axis=1)
-    rows = [pack.row[record] for record in split.records(part)]
+    rows = [pack.row_of(record) for record in split.records(part)]
     return [row for row in rows if wanted[row]]
 
 

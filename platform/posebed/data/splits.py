@@ -5,22 +5,37 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from posebed.config import SplitConfig
+from posebed.config import Key, SplitConfig
 from posebed.data.test_episodes import Episode, generator, read_episodes, write_episodes
-from posebed.files import Kind, write_json
+from posebed.files import Kind, file_hashes, must_be_as_written, read_json, with_files, write_json
+from posebed.forms import Form
 from posebed.listing import shortened
-from posebed.records import Category, Record, write_table
+from posebed.parquet import read_table, write_table
+from posebed.records import Category, Record
 
-SPLIT = Kind("the description of a split")
+SPLIT_AGAIN = "`dvc repro split` makes it again"
+
+
+class _Described(Form):
+    data: Key
+    records: dict[Literal["train", "val", "test", "unused"], dict[str, int]] = {}
+    """Part to category to records; nothing in splits that did not say so."""
+    episodes: dict[str, int] = {}
+    equal_pictures_in_several_parts: int = 0
+    draw: str = ""
+    files: dict[str, str] = {}
+
+
+SPLIT = Kind("the description of a split", (lambda content: content, with_files), form=_Described, again=SPLIT_AGAIN)
 """``about.json`` beside its table."""
 PARTS = ("train", "val", "test")
 UNUSED = "unused"
@@ -257,6 +272,7 @@ def write_split(
     if split.plan:
         write_episodes(split.plan, folder / "episodes.parquet")
     about = _about(split, records, config, hashes) | ({"draw": draw} if draw else {})
+    about["files"] = file_hashes(folder, ("membership.parquet", "episodes.parquet"))
     write_json(about, folder / "about.json", SPLIT)
 
 
@@ -299,11 +315,47 @@ def read_split(folder: Path) -> Split:
     """Read what ``write_split`` wrote.
 
     Raises:
-        ValueError: there is no split in that folder.
+        ValueError: there is no split in that folder, or its tables are not what its description says.
     """
     membership, episodes = folder / "membership.parquet", folder / "episodes.parquet"
-    if not membership.is_file():
-        raise ValueError(f"{folder} must hold a split, but has no membership.parquet")
-    table = pq.read_table(membership, schema=_SCHEMA)
-    part = dict(zip(table["record"].to_pylist(), table["part"].to_pylist(), strict=True))
-    return Split(part, read_episodes(episodes) if episodes.is_file() else {})
+    if not (folder / "about.json").is_file():
+        raise ValueError(f"{folder} must hold a split, but has no about.json; {SPLIT_AGAIN}")
+    about = read_json(folder / "about.json", SPLIT)
+    table = read_table(membership, "a table of records and their parts", _SCHEMA, SPLIT_AGAIN)
+    parts = table["part"].to_pylist()
+    part = dict(zip(table["record"].to_pylist(), parts, strict=True))
+    if unknown := {*parts} - {*PARTS, UNUSED}:
+        raise ValueError(
+            f"{membership} must name the parts {', '.join(PARTS)}, but names {shortened(unknown)}; {SPLIT_AGAIN}"
+        )
+    described = {p: sum(of.values()) for p, of in about.get("records", {}).items()}
+    _must_count(membership, "records", Counter(parts), described)
+    must_be_as_written(membership, about, SPLIT_AGAIN)
+    if not (os.path.lexists(episodes) or about.get("episodes")):
+        return Split(part)
+    plan = read_episodes(episodes)
+    _must_count(episodes, "episodes", Counter({p: len(of) for p, of in plan.items()}), about.get("episodes", {}))
+    _must_know(episodes, plan, part)
+    must_be_as_written(episodes, about, SPLIT_AGAIN)
+    return Split(part, plan)
+
+
+def _must_count(path: Path, what: str, found: Counter[str], described: Mapping[str, int]) -> None:
+    """Refuse a table that lacks some, or has too many, of what its description counts by part."""
+    if described and found != Counter(described):  # which takes a count of 0 for none
+        raise ValueError(f"{path} must hold the {what} {_counts(described)}, but holds {_counts(found)}; {SPLIT_AGAIN}")
+
+
+def _counts(of: Mapping[str, int]) -> str:
+    return shortened(f"{part} {number}" for part, number in sorted(of.items()) if number)
+
+
+def _must_know(path: Path, plan: Mapping[str, Sequence[Episode]], part: Mapping[str, str]) -> None:
+    """Refuse episodes of records that the split has not, or has in another part."""
+    for where, episodes in plan.items():
+        for episode in episodes:
+            if strangers := [r for r in (*episode.supports, *episode.queries) if part.get(r) != where]:
+                raise ValueError(
+                    f"{path} must name records of the part {where!r}, but episode {episode.index} names "
+                    f"{shortened(map(repr, strangers), 3)}; {SPLIT_AGAIN}"
+                )

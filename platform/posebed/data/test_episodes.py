@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from posebed.config import EpisodesConfig
 from posebed.listing import shortened
-from posebed.records import Category, Problem, Reason, Record, write_table
+from posebed.parquet import read_table, write_table
+from posebed.records import Category, Problem, Reason, Record
 
 _DROPPED_OFFICIALLY = {Reason.BOX_EXTENT, Reason.AREA, Reason.NO_KEYPOINT}
 """Reasons for which the official loaders of MP-100 leave a record out as well."""
@@ -144,9 +144,14 @@ def write_episodes(episodes: Mapping[str, Sequence[Episode]], path: Path) -> Non
 
 
 def read_episodes(path: Path) -> dict[str, list[Episode]]:
-    """The episodes of every part."""
+    """The episodes of every part.
+
+    Raises:
+        ValueError: there is no such file, or it is no table of episodes.
+    """
+    table = read_table(path, "a table of episodes", _SCHEMA, "`dvc repro split` makes it again")
     queries: dict[tuple[str, int, str, tuple[str, ...]], list[str]] = defaultdict(list)
-    for row in pq.read_table(path, schema=_SCHEMA).to_pylist():
+    for row in table.to_pylist():
         queries[row["part"], row["episode"], row["category"], tuple(row["supports"])].append(row["query"])
     episodes: dict[str, list[Episode]] = defaultdict(list)
     for (part, index, category, supports), of_episode in queries.items():

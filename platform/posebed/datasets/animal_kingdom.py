@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from posebed.annotations.checks import is_number
+from posebed.annotations.checks import is_coordinate
 from posebed.annotations.coco_file import CocoFile
 from posebed.annotations.released_layouts import category_entry, read_published, visible
 from posebed.annotations.skeleton import mirrored_pairs
@@ -126,7 +126,8 @@ def _annotation(entry: dict[str, Any], position: int) -> dict[str, Any]:
     if not (isinstance(joints, list) and isinstance(flags, list) and len(joints) == len(flags)):
         return annotation
     points = [v for joint, flag in zip(joints, flags, strict=True) for v in (*_pair(joint), flag)]
-    seen = [joint for joint, flag in zip(joints, flags, strict=True) if flag == 1 and all(map(is_number, _pair(joint)))]
+    known = [all(map(is_coordinate, _pair(joint))) for joint in joints]
+    seen = [joint for joint, flag, is_known in zip(joints, flags, known, strict=True) if flag == 1 and is_known]
     return {**annotation, "keypoints": visible(points), "bbox": _box(seen)}
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from posebed.annotations.checks import id_text, is_number
+from posebed.annotations.checks import id_text, is_coordinate
 from posebed.annotations.coco_file import CocoFile
 from posebed.annotations.released_layouts import Reported, category_entry, read_published, visible
 from posebed.annotations.skeleton import mirrored_pairs
@@ -105,7 +105,7 @@ def _annotation(raw: dict[str, Any], position: int, reordered: Collection[str]) 
     points, box = visible(_flat(raw)), raw.get("bbox")
     if id_text(raw.get("category_id")) in reordered and len(points) == 3 * len(_NAMES):
         points = [v for i in _PLACE for v in points[3 * i : 3 * i + 3]]
-    if isinstance(box, list) and len(box) == 4 and all(map(is_number, box)):
+    if isinstance(box, list) and len(box) == 4 and all(map(is_coordinate, box)):
         box = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
     return {"id": position, **raw, "keypoints": points, "bbox": box}
 

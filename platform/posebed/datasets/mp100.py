@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from posebed.annotations.checks import Fault, id_text
+from posebed.annotations.checks import Fault, id_text, is_id
 from posebed.annotations.coco import read_sheets
 from posebed.annotations.coco_file import CocoFile, Sheet, read_sheet
 from posebed.annotations.jsonfile import read_json
@@ -20,7 +20,7 @@ from posebed.annotations.skeleton import Json
 from posebed.annotations.spanning_tree import with_links
 from posebed.config import PictureOptions
 from posebed.contracts import DatasetSpec
-from posebed.listing import shortened
+from posebed.listing import shortened, shown
 from posebed.records import Dataset, Reason
 
 HELD_OUT: dict[int, dict[str, tuple[int, ...]]] = {
@@ -144,11 +144,16 @@ def _links(file: Path) -> dict[str, Any]:
     """By category id the links that a file states."""
     if not file.is_file():
         raise LookupError(f"options.skeletons must name a file of the dataset, but there is no {file}")
-    try:
-        categories = read_json(file)["categories"]
-        return {id_text(entry["id"]): entry["skeleton"] for entry in categories if entry.get("skeleton")}
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file} must be JSON with categories, each with an id, but: {error!r}") from error
+    content = read_json(file)
+    categories = content.get("categories") if isinstance(content, dict) else None
+    entries: list[Any] = categories if isinstance(categories, list) else [None]
+    if wrong := [entry for entry in entries if not isinstance(entry, dict) or not is_id(entry.get("id"))]:
+        found = f"has {shown(wrong[0])} among them" if isinstance(categories, list) else f"holds {shown(content)}"
+        raise ValueError(
+            f"{file} must be a JSON object with a list `categories` of objects, each with an id and, where its links "
+            f"are to be replaced, a skeleton, but {found}"
+        )
+    return {id_text(entry["id"]): entry["skeleton"] for entry in entries if entry.get("skeleton")}
 
 
 def _must_be_the_categories_of(sheet: Sheet, split: int) -> None:

@@ -58,7 +58,7 @@ def parsed(text: str | None, file: Path) -> dict[str, Any]:
     try:
         about = json.loads(text or "")
         graph, written = about["graph"], int(about["format"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise ValueError(f"{file} must be written by `posebed export`, but does not say that it is") from error
     if written > FORMAT or graph not in ("model", "support", "query"):
         raise ValueError(f"{file} must be of format {FORMAT} of `posebed export`, but is of a newer posebed's")

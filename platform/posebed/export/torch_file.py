@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from posebed.export.description import Description
 from posebed.export.programs import Program
+from posebed.files import write_bytes
 
 DESCRIPTION = "posebed.json"
 """The description within the file, one of its extra files."""
@@ -21,7 +23,9 @@ def write_torch(program: Program, about: Description, path: Path) -> None:
     for node in program.exported.graph.nodes:
         node.meta.pop("stack_trace", None)  # places in source files
     program.exported.example_inputs = None
-    torch.export.save(program.exported, path, extra_files={DESCRIPTION: json.dumps(about, allow_nan=False)})
+    written = io.BytesIO()  # torch's own writer of files aborts the process where the disk is full
+    torch.export.save(program.exported, written, extra_files={DESCRIPTION: json.dumps(about, allow_nan=False)})
+    write_bytes(written.getvalue(), path)
 
 
 class TorchFile:

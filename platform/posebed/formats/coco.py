@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from posebed.annotations.checks import as_floats, id_text, is_id, is_number
+from posebed.annotations.checks import as_floats, id_text, is_coordinate, is_id, is_number
 from posebed.annotations.coco import find_pictures
 from posebed.annotations.coco_file import CocoFile, Sheet, read_sheet
 from posebed.annotations.skeleton import with_keys
 from posebed.files import write_text
+from posebed.foreign_files import is_regular
 from posebed.formats.labels import Animal, Frame, Labels, found_in, unique_note
 from posebed.formats.pictures import copy_pictures, places, sizes
 from posebed.formats.to_dataset import coco_content
@@ -39,7 +40,7 @@ def _files(path: Path) -> list[Path]:
     """The annotation files that a path is or holds."""
     if not path.is_dir():
         return [path] if path.suffix == ".json" else []
-    usual = [path / name for name in _USUAL if (path / name).is_file()]
+    usual = [path / name for name in _USUAL if is_regular(path / name)]
     return usual[:1] or sorted(path.glob("*.json")) or sorted(path.glob("annotations/*.json"))
 
 
@@ -81,8 +82,8 @@ def read(path: Path, pictures: Path | None = None) -> Labels:
 def _working_folder(labels: Labels, sheet: Sheet) -> Path | None:
     """The folder that ``posebed predict`` was called in, where its poses name pictures from there."""
     names = [str(picture.entry.get("file_name")) for picture in sheet.pictures.values()]
-    beside = any((labels.root / frame.picture).is_file() for frame in labels.frames)
-    here = all(not Path(name).is_absolute() and Path(name).is_file() for name in names)
+    beside = any(is_regular(labels.root / frame.picture) for frame in labels.frames)
+    here = all(not Path(name).is_absolute() and is_regular(Path(name)) for name in names)
     return Path() if here and not beside else None
 
 
@@ -156,7 +157,7 @@ def _points(values: object, keypoints: int) -> np.ndarray | None:
 def _box(raw: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
     """The stated box; None where it was derived, is absent or empty, as some exporters leave it."""
     box = raw.get("bbox")
-    if raw.get("bbox_derived") or not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
+    if raw.get("bbox_derived") or not isinstance(box, list) or len(box) != 4 or not all(map(is_coordinate, box)):
         return None
     x, y, width, height = map(float, box)
     return (x, y, width, height) if width > 0 and height > 0 else None

@@ -18,12 +18,15 @@ from xml.parsers import expat
 
 import numpy as np
 
+from posebed.foreign_files import head, read_foreign
 from posebed.formats.labels import Animal, Frame, Labels, category_of, found_in, guessed_pairs, points_of
 from posebed.listing import clipped, shortened
 from posebed.records import Category
 
 NAME = "CVAT"
 LOOKED_FOR = "annotations.xml (CVAT for images or video 1.1)"
+_MOST_DIGITS = 9
+"""Of a frame's number, or of a picture's side."""
 _NODE = re.compile(r"<circle[^>]*>")
 _EDGE = re.compile(r"<line[^>]*>")
 _ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
@@ -31,13 +34,7 @@ _ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
 
 def recognises(path: Path) -> bool:
     file = path / "annotations.xml" if path.is_dir() else path
-    try:
-        if file.suffix != ".xml":
-            return False
-        with file.open("rb") as opened:
-            return b"<annotations>" in opened.read(2000)
-    except OSError:
-        return False
+    return file.suffix == ".xml" and b"<annotations>" in head(file, 2000)
 
 
 def read(path: Path, pictures: Path | None = None, half_pixel: bool = False) -> Labels:
@@ -63,6 +60,10 @@ def read(path: Path, pictures: Path | None = None, half_pixel: bool = False) -> 
     return Labels(root, tuple(categories), tuple(frames), tuple(notes), content.missing)
 
 
+class _DeclaresType(ValueError):
+    """A document type is declared."""
+
+
 def _without_entities(file: Path) -> Element:
     """The top element of an XML file that declares no entities, which could expand without end.
 
@@ -71,15 +72,17 @@ def _without_entities(file: Path) -> Element:
     """
 
     def refuse(*declared: object) -> None:
-        raise ValueError(f"{file} must be an export of CVAT, but declares a document type, which CVAT never does")
+        raise _DeclaresType(f"{file} must be an export of CVAT, but declares a document type, which CVAT never does")
 
+    data = read_foreign(file, "an export of CVAT")
     try:
-        data = file.read_bytes()
         parser = expat.ParserCreate()
         parser.StartDoctypeDeclHandler = refuse
         parser.Parse(data, True)
         return fromstring(data)  # noqa: S314
-    except (OSError, expat.ExpatError, ParseError) as error:
+    except (expat.ExpatError, ParseError, LookupError, ValueError) as error:  # LookupError: an unknown encoding
+        if isinstance(error, _DeclaresType):
+            raise
         raise ValueError(f"{file} must be an export of CVAT, but cannot be read: {clipped(str(error))}") from error
 
 
@@ -316,9 +319,9 @@ def _frames_of_film(top: Element, content: _Content, animals: Mapping[str, list[
 
 
 def _whole(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() else None
+    return int(text) if text and text.isdecimal() and len(text) <= _MOST_DIGITS else None
 
 
 def _step(frame_filter: str | None) -> int:
     match = re.fullmatch(r"\s*step\s*=\s*(\d+)\s*", frame_filter or "")
-    return int(match[1]) if match else 1
+    return (_whole(match[1]) or 1) if match else 1

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from posebed.foreign_files import is_regular, read_text
 from posebed.formats.labels import (
     Animal,
     Frame,
@@ -46,9 +47,8 @@ def recognises(path: Path) -> bool:
 
 def read_header_levels(path: Path) -> int:
     """How many header rows a table of labels has: 3 of one animal, 4 of several."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        file.readline()
-        return 4 if file.readline().startswith("individuals") else 3
+    lines = read_text(path, "a CSV file").split("\n", 2)
+    return 4 if len(lines) > 1 and lines[1].startswith("individuals") else 3
 
 
 def _in_labeled_data(path: Path) -> bool:
@@ -120,7 +120,7 @@ def _read_table(stem: Path, notes: list[str]) -> Table:
     if stem.suffix in (".csv", ".h5"):
         return read_csv(stem) if stem.suffix == ".csv" else read_hdf5(stem)
     file, binary = (stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "h5"))
-    if not file.is_file():
+    if not is_regular(file):
         return read_hdf5(binary)
     table = read_csv(file)
     if binary.is_file():
@@ -222,7 +222,7 @@ def points_of_row(cells: np.ndarray) -> np.ndarray | None:
 def _place(picture: str, table: Path, root: Path) -> str:
     """The picture's path below the root: as stated, or beside the table where only its name is right."""
     beside = table.with_name(PurePosixPath(picture).name)
-    return below(beside, root) if beside.is_file() and not (root / picture).is_file() else picture
+    return below(beside, root) if is_regular(beside) and not is_regular(root / picture) else picture
 
 
 def _unique_note(frames: Sequence[Frame], unique: Sequence[str]) -> str:

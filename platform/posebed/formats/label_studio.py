@@ -19,6 +19,8 @@ import numpy as np
 
 from posebed.annotations.checks import is_number, is_side
 from posebed.annotations.jsonfile import read_json
+from posebed.files import most_json_bytes
+from posebed.foreign_files import head
 from posebed.formats.labels import Animal, Frame, Labels, category_of, found_in, guessed_pairs, longest_tail, points_of
 from posebed.listing import clipped
 from posebed.records import Category
@@ -40,12 +42,8 @@ def _file(path: Path) -> Path | None:
 
 
 def _holds_tasks(file: Path) -> bool:
-    try:
-        with file.open("rb") as opened:
-            start = opened.read(4096).lstrip(b"\xef\xbb\xbf \r\n\t")
-    except OSError:
-        return False
-    return start.startswith(b"[") and b'"annotations"' in file.read_bytes()
+    start = head(file, 4096).lstrip(b"\xef\xbb\xbf \r\n\t")
+    return start.startswith(b"[") and b'"annotations"' in head(file, most_json_bytes())
 
 
 def read(path: Path, pictures: Path | None = None, half_pixel: bool = False) -> Labels:

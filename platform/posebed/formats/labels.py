@@ -16,6 +16,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 
 from posebed.annotations.skeleton import mirrored_pairs
+from posebed.foreign_files import is_regular
+from posebed.limits import LONGEST_NAME, LONGEST_PATH, MOST_KEYPOINTS
+from posebed.listing import clipped
 from posebed.records import Category
 
 _NUMBER = re.compile(r"(\d+)\D*$")
@@ -117,17 +120,26 @@ def category_of(
     """A category whose pairs, where none are given, are guessed from its names.
 
     Raises:
-        ValueError: a keypoint has no name, or two have the same one.
+        ValueError: a keypoint has no name, or two have the same one; there are more, or longer names, than a category
+            can have.
     """
+    if len(keypoints) > MOST_KEYPOINTS:
+        found = f"but {clipped(name)!r} has {len(keypoints)}"
+        raise ValueError(f"{where}: a category must have at most {MOST_KEYPOINTS} keypoints, {found}")
+    if long := [one for one in (name, *keypoints) if len(one) > LONGEST_NAME]:
+        found = f"but {clipped(long[0])!r} has {len(long[0])}"
+        raise ValueError(f"{where}: a name must have at most {LONGEST_NAME} characters, {found}")
     twice = [keypoint for keypoint, count in Counter(keypoints).items() if count > 1 or not keypoint.strip()]
     if twice:
-        raise ValueError(f"{where or name}: keypoints must have names that differ, but {twice[0]!r} does not")
+        raise ValueError(f"{where or name}: keypoints must have names that differ, but {clipped(twice[0])!r} does not")
     pairs = mirrored_pairs(keypoints) if flip_pairs is None else tuple(flip_pairs)
     return Category(name, name, tuple(keypoints), limbs=tuple(limbs), flip_pairs=pairs)
 
 
 def tails(foreign: str) -> Iterator[PurePosixPath]:
     """The ends of a path of another machine, be it of Windows, longest first and never leading upwards."""
+    if len(foreign) > LONGEST_PATH:
+        return
     parts = [part for part in PureWindowsPath(foreign).parts if part not in ("/", "\\", ".")]
     if PureWindowsPath(foreign).drive:
         parts = parts[1:]
@@ -155,7 +167,7 @@ def longest_tail(foreign: str) -> str:
 def found_in(folders: Sequence[Path], foreign: str) -> Path | None:
     """The file in one of the folders that has the longest possible end of a path of another machine."""
     places = (folder / tail for tail in tails(foreign) for folder in folders)
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if is_regular(place)), None)
 
 
 def unique_note(labels: Labels) -> list[str]:

@@ -72,7 +72,10 @@ def _order(named: tuple[Frame, str]) -> tuple[str, int]:
 
 def _as_png(data: bytes) -> bytes:
     """The picture as PNG, which loses nothing; bytes that are no picture stay as they are."""
-    picture = None if data.startswith(PNG) else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        picture = None if data.startswith(PNG) else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return data
     return data if picture is None else cv2.imencode(".png", picture)[1].tobytes()
 
 
@@ -105,6 +108,6 @@ def picture_size(images: Images, picture: str, displayed: bool = False) -> tuple
         data = images.read(picture)
         with Image.open(io.BytesIO(data)) as opened:
             width, height = opened.size
-    except (OSError, ValueError, UnidentifiedImageError):
+    except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
         return None
     return (height, width) if displayed and orientation_of(data) >= 5 else (width, height)

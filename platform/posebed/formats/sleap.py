@@ -7,16 +7,19 @@ animal.
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from posebed.data.film import is_film
-from posebed.data.hdf5 import open_hdf5
+from posebed.data.hdf5 import hdf5_errors_told, one_line, open_hdf5
+from posebed.foreign_files import must_be_regular
 from posebed.formats.labels import (
     Animal,
     Frame,
@@ -30,10 +33,13 @@ from posebed.formats.labels import (
     number_of,
     points_of,
 )
-from posebed.listing import clipped, shortened
+from posebed.listing import shortened
 from posebed.records import Category
 
 NAME = "SLEAP"
+_TABLES = ("frames", "instances", "points", "pred_points", "tracks_json", "videos_json")
+_METADATA = ("nodes", "skeletons")
+"""Tables, and keys of its metadata, that every file has."""
 LOOKED_FOR = "one FILE.slp or FILE.pkg.slp (SLEAP)"
 
 
@@ -128,13 +134,36 @@ def _one_file(path: Path) -> Path:
 
 def _loaded(file: Path) -> Any:
     sleap_io = open_sleap_io()
-    if not file.is_file():
-        raise ValueError(f"{file} must be a SLEAP file, but there is none")
-    open_hdf5(file).close()  # it refuses damaged files
+    must_be_regular(file, "a SLEAP file")
+    with open_hdf5(file) as content:  # it refuses damaged files
+        _must_be_of_sleap(content, file)
     try:
         return sleap_io.load_slp(file, open_videos=False)
-    except (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError) as error:
-        raise ValueError(f"{file} must be a SLEAP file, but cannot be read: {clipped(str(error))}") from error
+    except (OSError, ValueError) as error:  # such as of a newer format
+        raise ValueError(f"{file} must be a SLEAP file, but cannot be read: {one_line(error)}") from error
+    except (KeyError, TypeError, IndexError, AttributeError, RuntimeError, OverflowError) as error:
+        raise ValueError(f"{file} must be a SLEAP file, but is not whole; save it in SLEAP again") from error
+
+
+def _must_be_of_sleap(content: Any, file: Path) -> None:
+    """Raise where a table or a key of the metadata is missing that every SLEAP file has."""
+    missing = [name for name in (*_TABLES, "metadata") if name not in content]
+    metadata = _metadata(content, file)
+    missing += [
+        f"{name} in its metadata" for name in _METADATA if not missing and not isinstance(metadata.get(name), list)
+    ]
+    if missing:
+        raise ValueError(f"{file} must be a SLEAP file, but lacks {', '.join(missing)}; save it in SLEAP again")
+    if not metadata["skeletons"]:
+        raise ValueError(f"{file} must be a SLEAP file with a skeleton, but has none; make one in SLEAP")
+
+
+def _metadata(content: Any, file: Path) -> dict[str, Any]:
+    """What the file says of itself; nothing where it says nothing that can be read."""
+    with hdf5_errors_told(file), suppress(KeyError, ValueError, RecursionError):
+        found = json.loads(content["metadata"].attrs["json"])
+        return found if isinstance(found, dict) else {}
+    return {}
 
 
 def _pictures(video: Any, file: Path, folders: Sequence[Path], root: Path, missing: dict[str, str]) -> _Pictures:

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from posebed.data.hdf5 import open_hdf5
-from posebed.listing import clipped, shortened
+from posebed.data.hdf5 import one_line, open_hdf5
+from posebed.foreign_files import is_regular, read_text
+from posebed.limits import MOST_TABLE_BYTES
+from posebed.listing import amount, clipped, shortened
 
 LEVELS = ("scorer", "individuals", "bodyparts", "coords")
 UNIQUE = "single"
@@ -69,6 +71,8 @@ class Table:
 
 def is_table(path: Path) -> bool:
     """Whether a CSV file starts as such a table, of labels or of predictions."""
+    if not is_regular(path):
+        return False
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             head = [line for line, _ in zip(csv.reader(file), range(4), strict=False)]
@@ -84,9 +88,10 @@ def read_csv(path: Path) -> Table:
     Raises:
         ValueError: it is no such table, or holds predictions.
     """
+    text = read_text(path, "a CSV file")
     try:
-        rows = [row for row in csv.reader(io.StringIO(path.read_text("utf-8-sig"), newline="")) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+    except csv.Error as error:
         raise ValueError(f"{path} must be a CSV file in UTF-8 that can be read, but: {error}") from error
     several = len(rows) > 1 and rows[1][0] == "individuals"
     levels = [level for level in LEVELS if several or level != "individuals"]
@@ -139,7 +144,7 @@ def read_hdf5(path: Path) -> Table:
         except (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError, AttributeError) as error:
             raise ValueError(
                 f"{path} must hold one table of DeepLabCut in pandas' fixed form, but does not: "
-                f"{clipped(str(error))}; give the CSV file instead"
+                f"{one_line(error)}; give the CSV file instead"
             ) from error
     several = "individuals" in names or len(names) == 4
     levels = [level for level in LEVELS if several or level != "individuals"]
@@ -161,7 +166,10 @@ def _values(group: Any, header: Sequence[tuple[str, ...]], rows: int) -> np.ndar
     values = np.full((rows, len(header)), np.nan)
     for block in range(int(group.attrs["nblocks"])):
         columns = [place[entry] for entry in _multi_index(group, f"block{block}_items")]
-        values[:, columns] = np.asarray(group[f"block{block}_values"], np.float64)
+        cells = group[f"block{block}_values"]
+        if cells.nbytes > MOST_TABLE_BYTES:
+            raise ValueError(f"it states a table of {amount(cells.nbytes)}, more than {amount(MOST_TABLE_BYTES)}")
+        values[:, columns] = np.asarray(cells, np.float64)
     return values
 
 

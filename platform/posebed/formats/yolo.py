@@ -7,6 +7,7 @@ numbers per point 0, 0 is the only way to say that a point is missing, and there
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -16,18 +17,18 @@ import numpy as np
 from posebed.annotations.skeleton import mirrored_pairs
 from posebed.data.images import Images
 from posebed.files import write_text
+from posebed.foreign_files import is_folder, is_regular, read_text
 from posebed.formats.labels import Animal, Frame, Labels, category_of, found_in, longest_tail, tails, unique_note
 from posebed.formats.pictures import copy_pictures, picture_size, place_of, places, sizes
 from posebed.formats.to_dataset import derived_box
-from posebed.listing import clipped, shortened
+from posebed.limits import MOST_KEYPOINTS
+from posebed.listing import clipped, shortened, shown
 from posebed.records import Category
 from posebed.yamlfile import read_yaml, yaml_text
 
 NAME = "Ultralytics pose"
 LOOKED_FOR = "data.yaml with kpt_shape (Ultralytics pose)"
 _PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-_MOST_KEYPOINTS = 10_000
-"""A file that states more is mistaken, and names for all of them would fill the memory."""
 _PARTS = ("train", "val", "test")
 
 
@@ -38,15 +39,15 @@ def recognises(path: Path) -> bool:
 def _yaml(path: Path) -> Path | None:
     """The file that describes the data: ``data.yaml``, or the only other one that states ``kpt_shape``."""
     files = sorted((*path.glob("*.yaml"), *path.glob("*.yml"))) if path.is_dir() else [path]
-    stating = [file for file in files if file.suffix in (".yaml", ".yml") and file.is_file() and _states_points(file)]
+    stating = [file for file in files if file.suffix in (".yaml", ".yml") and is_regular(file) and _states_points(file)]
     usual = [file for file in stating if file.stem == "data"]
     return (usual or stating)[0] if len(usual or stating) == 1 else None
 
 
 def _states_points(file: Path) -> bool:
     try:
-        return "\nkpt_shape:" in "\n" + file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError):
+        return "\nkpt_shape:" in "\n" + read_text(file, "a YAML file")
+    except ValueError:
         return False
 
 
@@ -88,10 +89,12 @@ def read(path: Path) -> Labels:
 
 def _read_about(file: Path, notes: list[str]) -> _About:
     content = read_yaml(file)
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} must be a mapping with kpt_shape and names, but is {shown(content)}")
     shape = content.get("kpt_shape")
     if not (isinstance(shape, list) and len(shape) == 2 and _is_count(shape[0]) and shape[1] in (2, 3)):
         raise ValueError(
-            f"{file} must state kpt_shape as [K, 2] or [K, 3] with K up to {_MOST_KEYPOINTS}, but states "
+            f"{file} must state kpt_shape as [K, 2] or [K, 3] with K up to {MOST_KEYPOINTS}, but states "
             f"{clipped(str(shape))}"
         )
     names = content.get("names")
@@ -107,7 +110,7 @@ def _read_about(file: Path, notes: list[str]) -> _About:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_KEYPOINTS
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_KEYPOINTS
 
 
 def _keypoint_names(file: Path, stated: object, count: int) -> list[str]:
@@ -132,9 +135,9 @@ def _pairs(file: Path, flip: object, names: Sequence[str], notes: list[str]) -> 
     pairs = [(i, other) for i, other in enumerate(flip) if i < other]
     if pairs or len(names) == 1:
         return pairs
-    shown = ", ".join(f"{names[a]} and {names[b]}" for a, b in guessed)
+    sides = ", ".join(f"{names[a]} and {names[b]}" for a, b in guessed)
     notes.append(
-        f"flip_idx swaps no keypoint, although the names tell left from right; pairs are taken from the names: {shown}."
+        f"flip_idx swaps no keypoint, although the names tell left from right; pairs are taken from the names: {sides}."
         if guessed
         else "flip_idx swaps no keypoint: if the animal has a left and a right, mirrored pictures teach the wrong side."
     )
@@ -152,7 +155,7 @@ def _pictures(about: _About, part: str) -> Iterator[str]:
                 f"{about.file} must name pictures below its own folder, but {part}: {clipped(str(entry))} is not "
                 f"there; looked for {shortened(looked, 4)}"
             )
-        yield from _listed(place, about.file.parent) if place.is_file() else _inside(place, about.file.parent)
+        yield from _listed(place, about.file.parent) if is_regular(place) else _inside(place, about.file.parent)
 
 
 def _place(about: _About, entry: str) -> tuple[Path | None, list[str]]:
@@ -162,13 +165,13 @@ def _place(about: _About, entry: str) -> tuple[Path | None, list[str]]:
     stated = str(about.content.get("path") or "")
     bases = [*(root / tail for tail in tails(stated)), root]
     candidates = [base / tail for base in bases for tail in tails(entry)]
-    found = next((place for place in candidates if place.is_file() or _holds_pictures(place)), None)
+    found = next((place for place in candidates if is_regular(place) or _holds_pictures(place)), None)
     return found, list(dict.fromkeys(str(place) for place in candidates))
 
 
 def _holds_pictures(folder: Path) -> bool:
     """Whether pictures lie in a folder or, where an entry names the one above, in its folder ``images``."""
-    return folder.is_dir() and any(True for _ in _files(folder))
+    return is_folder(folder) and any(True for _ in _files(folder))
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -182,7 +185,7 @@ def _inside(folder: Path, root: Path) -> list[str]:
 
 def _listed(file: Path, root: Path) -> Iterator[str]:
     """The pictures that a text file names, one a line; foreign paths by their ends."""
-    for line in file.read_text("utf-8-sig").splitlines():
+    for line in read_text(file, "a list of pictures").splitlines():
         if line.strip():
             place = found_in([file.parent, root], line.strip())
             yield place.relative_to(root).as_posix() if place else longest_tail(line.strip())
@@ -191,13 +194,18 @@ def _listed(file: Path, root: Path) -> Iterator[str]:
 def _frame(picture: str, part: str, about: _About, images: Images) -> Frame:
     root = about.file.parent
     labels = root / _label_path(picture)
-    lines = labels.read_text("utf-8-sig").splitlines() if labels.is_file() else []
+    lines = read_text(labels, "a file of labels").splitlines() if _is_there(labels) else []
     rows = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
     size = picture_size(images, picture, displayed=True)
     if rows and size is None:
         raise ValueError(f"{labels} needs the size of its picture, but {root / picture} cannot be read")
     animals = tuple(_animal(row, f"{labels}, line {number}", about, size) for number, row in rows if size)
     return Frame(picture, animals, part=part, size=size)
+
+
+def _is_there(labels: Path) -> bool:
+    """Whether a picture has a file of labels; without one it is a negative."""
+    return os.path.lexists(labels)
 
 
 def _label_path(picture: str) -> PurePosixPath:
@@ -219,7 +227,7 @@ def _animal(row: Sequence[str], where: str, about: _About, size: tuple[int, int]
     try:
         values = [float(cell) for cell in row]
     except ValueError as error:
-        raise ValueError(f"{where} must hold numbers, but: {error}") from error
+        raise ValueError(f"{where} must hold numbers, but: {clipped(str(error))}") from error
     if not all(map(math.isfinite, values)) or values[0] not in range(len(about.categories)):
         raise ValueError(f"{where} must hold finite numbers and a class from 0 to {len(about.categories) - 1}")
     scale = np.array(size, np.float64)

@@ -16,9 +16,8 @@ from torch import Tensor
 from posebed.contracts import SupportEncoder
 from posebed.data.crop import apply_affine, centre_and_extent, clip_box, crop_affine, invert_affine, warp
 from posebed.inference.poses import Poses
-from posebed.inference.shared_supports import taken
 from posebed.inference.trained_model import Trained
-from posebed.pose import Batch, EpisodeBatch, Keypoints
+from posebed.pose import Batch, EpisodeBatch, Keypoints, taken
 from posebed.records import Record
 from posebed.training.pose_module import decoded
 
@@ -78,10 +77,11 @@ def supports(trained: Trained, shots: Iterable[tuple[np.ndarray, Record]]) -> Su
         aspect=aspects[None],
         support_features=None,
     )
-    if not isinstance(trained.model, SupportEncoder):
+    model = trained.for_answers
+    if not isinstance(model, SupportEncoder):
         return seen
     episode = batch_of(trained, crops[:1], seen)
-    return replace(seen, support_features=trained.model.encode_support(cast(EpisodeBatch, episode)))
+    return replace(seen, support_features=model.encode_support(cast(EpisodeBatch, episode)))
 
 
 def poses_in_boxes(
@@ -116,7 +116,7 @@ def poses_in_crops(
     trained: Trained, crops: Sequence[Crop], shown: Supports | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of A crops, all in one batch, the keypoints (A, K, 2) in pixels of their pictures, and confidences (A, K)."""
-    model, count = trained.model, len(trained.setting.categories[0].keypoints)
+    model, count = trained.for_answers, len(trained.setting.categories[0].keypoints)
     batch = batch_of(trained, crops, shown)
     features = shown.support_features if shown else None
     if features is not None and isinstance(batch, EpisodeBatch) and isinstance(model, SupportEncoder):

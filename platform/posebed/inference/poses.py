@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from posebed.data.images import Images
 from posebed.files import writing
 from posebed.formats.labels import Animal, Frame, Labels
-from posebed.records import Category, categories_from_json, categories_to_json
+from posebed.parquet import read_table
+from posebed.records import Category, categories_in, categories_to_json
 from posebed.reporting.draw import LEAST, draw_pose
 
 SURE = 0.1
@@ -240,13 +241,23 @@ def read_poses(path: Path) -> Poses:
     Raises:
         ValueError: there is no such file, or it is no table of poses.
     """
+    name, again = "a table of poses", "`posebed predict` writes it again"
+    table = read_table(path, name, _SCHEMA, again)
     try:
-        table = pq.read_table(path)
-        (category,) = categories_from_json((table.schema.metadata or {})[b"category"].decode())
-        table = table.cast(_SCHEMA)
-    except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
-        raise ValueError(f"{path} must be a table of poses, as `posebed predict` writes it, but is none") from error
+        content = json.loads((table.schema.metadata or {})[b"category"])
+    except (KeyError, ValueError, RecursionError):
+        raise ValueError(f"{path} must be {name} with its category in the metadata, but has none; {again}") from None
+    categories = categories_in(content, path, name, again)
+    if len(categories) != 1:
+        raise ValueError(f"{path} must be {name} of one category, but is of {len(categories)}; {again}")
+    category = categories[0]
     count, keypoints = len(table), len(category.keypoints)
+    for column, length in (("xy", 2 * keypoints), ("confidence", keypoints)):
+        if not (table[column].combine_chunks().value_lengths().to_numpy() == length).all():
+            raise ValueError(f"{path} must hold {length} numbers as {column} in every row, but does not; {again}")
+    numbers = [table[column].combine_chunks().flatten().to_numpy() for column in ("xy", "confidence", "box")]
+    if not all(np.isfinite(of).all() for of in numbers):
+        raise ValueError(f"{path} must hold finite numbers, but holds others; {again}")
     return Poses(
         category=category,
         image=tuple(table["image"].to_pylist()),

@@ -50,9 +50,9 @@ def answer(
     Raises:
         ValueError: the part has no query.
     """
-    model, device = trained.model, trained.device
+    model, device = trained.for_answers, trained.device
     queries = queries_of(trained.task, pack, split, part, trained.about["boxes"])
-    multiplied = gflops(model, next(iter(query_batches(pack, [queries[:1]], device))))
+    multiplied = gflops(trained.model, next(iter(query_batches(pack, [queries[:1]], device))))
     rounds = rounds_of(pack, queries) if isinstance(model, RoundLearner) else [queries]
     queries = [query for of_round in rounds for query in of_round]
     xy, confidence, seconds = list[np.ndarray](), list[np.ndarray](), list[float]()
@@ -71,10 +71,10 @@ def answer(
             progress(len(batch))
     asked = {query.row for query in queries}
     # Queries of an episode are all that competes there.
-    others = [] if queries[0].episode >= 0 else sorted({pack.row[name] for name in split.records(part)} - asked)
+    others = [] if queries[0].episode >= 0 else sorted({*map(pack.row_of, split.records(part))} - asked)
     predictions = table_of(pack, queries, np.concatenate(xy), np.concatenate(confidence), others)
     cost = Cost(
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=sum(p.numel() for p in trained.model.parameters()),
         gflops=multiplied,
         ms_per_image=float(np.median(seconds)) * 1000,
         train_seconds=sum(line.seconds for line in trained.curve),

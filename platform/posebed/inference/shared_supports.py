@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from posebed.contracts import RoundLearner, SupportEncoder
-from posebed.pose import Batch, EpisodeBatch
+from posebed.pose import Batch, EpisodeBatch, taken
 from posebed.training.pose_module import PoseModule
 
 
@@ -30,12 +28,3 @@ def predicted(
     _, first, episode = np.unique(episodes, return_index=True, return_inverse=True)
     support = model.encode_support(taken(batch, torch.as_tensor(first, device=batch.row.device)))
     return model.locate(batch, taken(support, torch.as_tensor(episode, device=batch.row.device)))
-
-
-def taken(thing: Any, rows: Tensor) -> Any:
-    """The same with these rows alone of every tensor in it: of a tensor, of None, or of a dataclass of such."""
-    if thing is None:
-        return None
-    if isinstance(thing, Tensor):
-        return thing[rows]
-    return replace(thing, **{field.name: taken(getattr(thing, field.name), rows) for field in fields(thing)})

@@ -8,19 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from posebed.jobs.ray_variables import FORM, check_address, cluster_address
+
 # Read by Ray when it is imported or started. Telemetry stays off unless the user says otherwise.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")  # workers of a busy machine import slowly
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15, any other process on the machine starves a training
-# Ray's services listen on every address of the machine: of a cluster of our own, whoever does not know this process's
-# token is refused.
-if not os.environ.get("RAY_ADDRESS") and "RAY_AUTH_MODE" not in os.environ:
+# A cluster of our own listens on the loopback, which every user of the machine reaches: whoever does not know this
+# process's token is refused.
+if not cluster_address() and "RAY_AUTH_MODE" not in os.environ:
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 import ray
+from ray._private import services
 
+from posebed.address import shown_address, without_secrets
 from posebed.jobs.local_cluster import start_cluster
 from posebed.source_code import place_of
 from posebed.yamlfile import read_yaml
@@ -37,13 +41,13 @@ def connect(packages: Sequence[str]) -> None:
     whose processes are sent those packages alone that lie in the working directory.
 
     Raises:
-        ValueError: this machine's own cluster does not start.
+        ValueError: there is no cluster at the address that takes us in, or this machine's own does not start.
     """
     if ray.is_initialized():
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(runtime_env=runtime_env(packages), **quiet)  # pyright: ignore[reportUnknownMemberType]
+    if address := cluster_address():
+        _join(address, runtime_env=runtime_env(packages), **quiet)
         return
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this machine away
     for name, value in KEPT_MEMORY.items():  # actors that Tune starts take no variables of their own
@@ -51,6 +55,23 @@ def connect(packages: Sequence[str]) -> None:
     own = [str(place) for place in _places(packages) if place.parent == Path.cwd()]
     shipped: dict[str, Any] = {"runtime_env": {"py_modules": own}} if own else {}
     start_cluster(include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet, **shipped)
+
+
+def _join(address: str, **settings: Any) -> None:
+    """
+    Raises:
+        ValueError: there is no cluster there, or it does not take us in.
+    """
+    try:
+        found = services.canonicalize_bootstrap_address(address) if address == "auto" else address
+    except ConnectionError as error:
+        raise ValueError(f"{FORM}, but no cluster runs on this machine, which auto looks for") from error
+    check_address(found or "none")
+    try:
+        ray.init(address=address, **settings)  # pyright: ignore[reportUnknownMemberType]
+    except Exception as error:  # Ray raises several kinds, one of them Exception itself
+        reason = without_secrets(str(error).strip().partition("\n")[0], address)
+        raise ValueError(f"{FORM}, but joining {shown_address(address)} fails: {reason}") from error
 
 
 def worker_variables(accelerator: bool) -> dict[str, str]:

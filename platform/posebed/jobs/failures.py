@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from posebed.address import hidden
+
 
 def reason(error: BaseException) -> str:
-    """What went wrong, in one line."""
+    """What went wrong, in one line without passwords."""
     # On a CPU torch raises a plain RuntimeError.
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if memory or "allocate memory" in _line(error) or "not enough memory" in _line(error):
@@ -13,4 +15,4 @@ def reason(error: BaseException) -> str:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    return " ".join(hidden(error).split())

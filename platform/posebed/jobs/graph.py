@@ -28,7 +28,7 @@ from posebed.contracts import MetricSpec
 from posebed.experiment import layers_of
 from posebed.files import file_hash
 from posebed.identity import Identity, content_hash, flattened
-from posebed.listing import shortened
+from posebed.listing import shortened, shown
 from posebed.places import member_folder, pack_folder, run_folder, split_folder
 from posebed.source_code import SourceCode
 
@@ -138,7 +138,9 @@ class Graph:
         known = {SEARCH + t.key if t.kind == "search" else t.key for t in self.tasks.values()}
         for key in keys:
             if key not in known:
-                raise LookupError(f"KEY must name a run or search, but is {key!r}; there is {shortened(sorted(known))}")
+                raise LookupError(
+                    f"KEY must name a run or search, but is {shown(key)}; there is {shortened(sorted(known))}"
+                )
         own = [t.name for t in self.tasks.values() if (SEARCH + t.key if t.kind == "search" else t.key) in keys]
         wanted = self.below(own)
         return Graph({name: task for name, task in self.tasks.items() if name in wanted})

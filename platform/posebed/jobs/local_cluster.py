@@ -17,6 +17,9 @@ import ray
 from ray import _raylet
 from ray._private import services
 
+from posebed.address import without_secrets
+from posebed.private import private_folder
+
 ATTEMPTS = 2
 PATIENCE = {
     "RAY_gcs_server_port_wait_time_s": "90",
@@ -36,29 +39,36 @@ OPTIONAL_PORTS = (
 PORTS = range(20_000, 32_768)
 """Registered ports below those that Linux and macOS give to outgoing connections."""
 
-SESSION = "ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+FOLDER = f"ray-{os.getuid()}/ray"
+"""Of Ray's files. Ray lets everybody write to its own folder, so that the one above is what keeps others out."""
+SESSION = f"{FOLDER}/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 """The longest path of a socket that Ray makes in its temporary folder."""
+LOOPBACK = "127.0.0.1"
 LONGEST_SOCKET_PATH = 103 if sys.platform == "darwin" else 107
 """In bytes."""
 SHORT_FOLDERS = ("/tmp", "/var/tmp")  # noqa: S108  # Ray makes a folder of its own in it
 
 
 def start_cluster(**settings: Any) -> None:
-    """Start a cluster that ends with the calling thread, and join it; ``settings`` go to ``ray.init``.
+    """Start a cluster that ends with the calling thread, and join it; ``settings`` go to ``ray.init``. All of it
+    listens on the loopback alone.
 
     Raises:
-        ValueError: Ray did not start, although tried twice, or every temporary folder's path is too long.
+        ValueError: Ray did not start, although tried twice, or no temporary folder can be used.
     """
     folder = temporary_folder()
+    private_folder(Path(folder).parent, "Ray's files", "RAY_TMPDIR")
     for attempt in range(1, ATTEMPTS + 1):
         others = set(psutil.Process().children(recursive=True))
         try:
-            with patient_start():
-                ray.init(address="local", _temp_dir=folder, **settings)  # pyright: ignore[reportUnknownMemberType]
+            with patient_start(), _on_loopback():
+                ray.init(  # pyright: ignore[reportUnknownMemberType]
+                    address="local", _temp_dir=folder, _node_ip_address=LOOPBACK, **settings
+                )
             return
         except Exception as error:  # Ray raises several kinds, one of them Exception itself
             _end_processes(others)
-            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            reason = without_secrets(str(error).strip().partition("\n")[0].rstrip("."))
             load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
             if attempt == ATTEMPTS:
                 raise ValueError(
@@ -79,19 +89,31 @@ def temporary_folder() -> str:
     wanted = os.environ.get("RAY_TMPDIR") or elsewhere or SHORT_FOLDERS[0]
     longest = LONGEST_SOCKET_PATH - len(SESSION) - 1
     if len(os.fsencode(wanted)) <= longest:
-        return str(Path(wanted) / "ray")
+        return str(Path(wanted) / FOLDER)
     for place in SHORT_FOLDERS:
         if os.access(place, os.W_OK | os.X_OK):
             print(
-                f"Ray's files lie in {place}/ray: the path of a temporary folder must have at most {longest} bytes for "
-                f"its sockets, but {wanted} has {len(os.fsencode(wanted))}",
+                f"Ray's files lie in {place}/{FOLDER}: the path of a temporary folder must have at most {longest} "
+                f"bytes for its sockets, but {wanted} has {len(os.fsencode(wanted))}",
                 file=sys.stderr,
             )
-            return f"{place}/ray"
+            return f"{place}/{FOLDER}"
     raise ValueError(
         f"RAY_TMPDIR must be a folder whose path has at most {longest} bytes, but is {wanted}, and neither of "
         f"{' and '.join(SHORT_FOLDERS)} can be written to"
     )
+
+
+@contextmanager
+def _on_loopback() -> Generator[None]:
+    """Ray replaces the loopback's address by one at which others reach this machine, and then its services listen on
+    every address."""
+    unchanged = _SERVICES.resolve_ip_for_localhost
+    _SERVICES.resolve_ip_for_localhost = lambda host: host  # pyright: ignore[reportUnknownLambdaType]
+    try:
+        yield
+    finally:
+        _SERVICES.resolve_ip_for_localhost = unchanged
 
 
 @contextmanager

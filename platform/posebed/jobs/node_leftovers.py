@@ -12,6 +12,7 @@ from posebed.leftovers import Cleared, cache_leftovers, clear
 import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
 from ray.exceptions import RayError  # isort: skip
 
+CLUSTER = "leftovers of the cluster's machines"
 NODE_SECONDS = 600.0
 """Within which a machine must have answered."""
 
@@ -29,8 +30,8 @@ def clear_nodes(days: float, dry_run: bool, packages: Sequence[str]) -> Iterator
     """
     try:
         connect(packages)
-    except (ConnectionError, RuntimeError) as error:
-        yield Cleared("", "leftovers of the cluster's machines", None, " ".join(str(error).split()))
+    except ValueError as error:
+        yield Cleared("", CLUSTER, None, str(error))
         return
     known: set[str] = set()
     for address, ref in [(node.address, _asked(node.name, days, dry_run)) for node in living_nodes()]:

@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from posebed.config import LONGEST_TEXT
 from posebed.files import Kind, read_json, write_json
+from posebed.forms import Form
 from posebed.identity import Identity
 from posebed.jobs.graph import Graph, Task
 
 FAILURES = Path(".posebed/failures")
 LOGS = Path(".posebed/logs")
-RECORD, FAILURE = Kind("a record of a task"), Kind("a note of a failed task")
+
+
+class _Identity(Form):
+    settings: dict[str, Any]
+    data: dict[str, str]
+    after: dict[str, str]
+    code: dict[str, str]
+
+
+class _Recorded(Form):
+    identity: _Identity
+    seconds: Annotated[float, Field(ge=0)]
+    created: str
+    accepted: str
+    because: str
+
+
+class _Failed(Form):
+    identity: str
+    reason: str
+
+
+RECORD = Kind("a record of a task", form=_Recorded, again="remove it, and the task is done again")
+FAILURE = Kind("a note of a failed task", form=_Failed, again="remove it")
 
 
 @dataclass(frozen=True)
@@ -101,7 +130,11 @@ def accept(task: Task, because: str) -> None:
 
     Raises:
         LookupError: the task has no outcome.
+        ValueError: there is no reason, or it is no text of moderate length.
     """
+    if not because.strip() or len(because) > LONGEST_TEXT:
+        found = f"{len(because)} characters" if because.strip() else "nothing"
+        raise ValueError(f"a reason must be a text of at most {LONGEST_TEXT} characters, but is {found}")
     record = read_record(task.record)
     if record is None:
         raise LookupError(f"{task.name} must have an outcome to be accepted, but was never run")
@@ -109,15 +142,11 @@ def accept(task: Task, because: str) -> None:
 
 
 def read_record(path: Path) -> Record | None:
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     content = read_json(path, RECORD)
-    try:
-        identity = Identity.from_json(content.pop("identity"))
-        return Record(identity, **{name: content[name] for name in ("seconds", "created", "accepted", "because")})
-    except (KeyError, TypeError) as error:
-        sentence = f"{path} must be {RECORD.name}, but lacks {error}; without that file the task is done again"
-        raise ValueError(sentence) from error
+    identity = Identity.from_json(content["identity"])
+    return Record(identity, **{name: content[name] for name in ("seconds", "created", "accepted", "because")})
 
 
 def _write(path: Path, record: Record) -> None:
@@ -131,7 +160,7 @@ def write_failure(task: Task, reason: str) -> None:
 
 def read_failure(task: Task) -> Mapping[str, str] | None:
     path = failure_file(task)
-    return read_json(path, FAILURE) if path.is_file() else None
+    return read_json(path, FAILURE) if os.path.lexists(path) else None
 
 
 def log_file(task: Task) -> Path:

@@ -10,12 +10,24 @@ from pathlib import Path
 
 from posebed.config import SEARCH
 from posebed.files import Kind, locked, read_json, write_json
+from posebed.forms import Form
 from posebed.jobs.graph import Task
 
 COMMAND = Path(".posebed/command")
 """Its lock is held while tasks are run."""
 RUNNING, STOPS = Path(".posebed/running.json"), Path(".posebed/stop.json")
-TASKS, WANTED = Kind("a list of running tasks"), Kind("a request to stop")
+
+
+class _Running(Form):
+    tasks: list[str]
+
+
+class _Stopped(Form):
+    keys: list[str]
+
+
+TASKS = Kind("a list of running tasks", form=_Running, again="remove it")
+WANTED = Kind("a request to stop", form=_Stopped, again="remove it")
 
 
 @contextmanager

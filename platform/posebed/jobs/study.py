@@ -18,11 +18,13 @@ from typing import Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from posebed.address import shown_address, without_secrets
+from posebed.address import shown_address
 from posebed.config import SearchConfig, Section
+from posebed.databases import Database, cause, private_file
 from posebed.experiment import Experiment
 from posebed.files import locked
 from posebed.jobs.study_storage import StudyStorage
@@ -81,13 +83,20 @@ def open_storage() -> optuna.storages.RDBStorage:
     place = f"{STORAGE} must be the address of" if address else "studies must lie in"
     shown = shown_address(address) or str(OWN_STORAGE)
     try:
+        database = Database.at(address or f"sqlite:///{OWN_STORAGE}")
+        database.check("studies", reading=False)
         # Two that make the tables of an empty database at once would hinder each other.
         with locked(OWN_STORAGE):
-            storage = _opened(address, {}) if address else _opened(f"sqlite:///{OWN_STORAGE}", {"timeout": 60})
+            if database.file:
+                private_file(database.file)
+            storage = _opened(database.address, {"timeout": 60} if database.file else {})
         _must_be_ours(storage, place, shown)
-    except (SQLAlchemyError, ImportError, OSError) as error:
-        cause = without_secrets(f"{shown}: {getattr(error, 'orig', error)}", address)
-        raise ValueError(f"{place} a database that can be opened, but opening fails: {cause}") from None
+        storage.get_all_studies()
+    except _Refused:
+        raise
+    # Tables that were damaged or changed are found out in many ways.
+    except (SQLAlchemyError, StorageInternalError, ImportError, OSError, ValueError, AssertionError) as error:
+        raise ValueError(f"{place} a database that can be opened, but {cause(error, address)}") from None
     if address:
         return storage
 
@@ -120,13 +129,17 @@ def _opened(address: str, arguments: Mapping[str, Any]) -> optuna.storages.RDBSt
     return opened()
 
 
+class _Refused(ValueError):
+    """A sentence of ours, which is whole."""
+
+
 def _must_be_ours(storage: optuna.storages.RDBStorage, place: str, shown: str) -> None:
     version, ours = storage.get_current_version(), storage.get_head_version()
     if version == ours:
         return
     older = version in storage.get_all_versions()
     way = "`optuna storage upgrade --storage ADDRESS` upgrades it" if older else "use the program that made it"
-    raise ValueError(
+    raise _Refused(
         f"{place} a database of Optuna {optuna.__version__}, whose tables have version {ours}, but {shown} has "
         f"{'the older' if older else 'an unknown'} version {version}; {way}, or another database"
     )

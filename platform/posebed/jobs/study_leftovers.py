@@ -12,6 +12,7 @@ import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
 from posebed.address import without_secrets
+from posebed.databases import LOCK_SECONDS
 from posebed.jobs.study import OWN_STORAGE, PROJECT, STORAGE, open_storage
 from posebed.leases import project_identity
 from posebed.leftovers import Leftover
@@ -74,7 +75,7 @@ def shrunk_database() -> Iterator[Leftover]:
 
 def _shrink() -> None:
     try:
-        with closing(sqlite3.connect(OWN_STORAGE, timeout=60, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(OWN_STORAGE, timeout=LOCK_SECONDS, isolation_level=None)) as connection:
             connection.execute("VACUUM")
     except sqlite3.Error as error:
         raise OSError(str(error)) from error

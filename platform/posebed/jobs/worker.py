@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from posebed import provenance
+from posebed.address import hidden
 from posebed.catalog import Catalog
 from posebed.config import Params
 from posebed.contents import Files, put
@@ -138,7 +139,7 @@ def _printed_to(log: Path) -> Generator[None]:
             except MachineLeaves:
                 raise
             except Exception:
-                traceback.print_exc()
+                print(hidden(traceback.format_exc()), end="", file=file)
                 raise
             finally:
                 sys.stdout.flush()

@@ -12,6 +12,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from posebed.files import write_text, writing
+from posebed.listing import visible
 from posebed.reporting.compare import Table
 from posebed.reporting.figures import Figure
 from posebed.reporting.table_text import Line
@@ -19,6 +20,7 @@ from posebed.reporting.trace import Tracked
 from posebed.scoring.result import Result
 from posebed.scoring.search_result import SearchResult
 
+FIGURES = "figures"
 _ABOVE, _AROUND = 44, 10  # pixels for the two lines of the title, and around the chart
 
 
@@ -31,7 +33,7 @@ def write_figures(figures: Mapping[str, tuple[str, Sequence[Figure]]], folder: P
     style = _style()
     for prefix, (of, drawn) in figures.items():
         for figure in drawn:
-            write_text(_alone(figure, of, style), folder / "figures" / f"{prefix}-{figure.name}.svg")
+            write_text(visible(_alone(figure, of, style)), folder / FIGURES / f"{prefix}-{figure.name}.svg")
 
 
 def _style() -> str:

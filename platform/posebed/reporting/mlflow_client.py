@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import wraps
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -21,13 +23,19 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 
 from mlflow import MlflowClient  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
+from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
-from posebed.address import shown_address, without_secrets  # noqa: E402
-from posebed.files import locked  # noqa: E402
+from posebed.address import shown_address  # noqa: E402
+from posebed.databases import Database, cause  # noqa: E402
+from posebed.files import locked, writing  # noqa: E402
+from posebed.places import must_be_in_text  # noqa: E402
+from posebed.reporting import tracker_address  # noqa: E402
+from posebed.reporting.tracker_address import DEFAULT_URI  # noqa: E402
 
-DEFAULT_URI = "sqlite:///mlflow.db"
-LOCK = Path(".posebed/tracker")
-"""Its lock is held while the database of this folder is opened."""
+ARTIFACTS = Path("mlruns")
+"""The folder where MLflow keeps the artifacts of a database that it opens itself."""
+DATABASE_ATTEMPTS = 2
+"""How often MLflow tries to open a database; its own ten take two minutes."""
 
 UNKNOWN_USER = (
     "the tracker asks for a user and a password that it knows, which MLFLOW_TRACKING_USERNAME and "
@@ -48,11 +56,18 @@ class Client(MlflowClient):
     """Every public method raises ``TrackerError`` where it fails, be it for the server, its database, its store of
     artifacts or the network."""
 
-    def __init__(self, uri: str | None = None) -> None:
+    def __init__(self, uri: str | None = None, reading: bool = False) -> None:
+        """
+        Args:
+            reading: nothing is made at the address; else the tables of an empty database are.
+        """
         self.uri = tracking_uri(uri)
-        # Two that make the tables of an empty database at once would hinder each other.
-        with locked(LOCK) if self.uri == DEFAULT_URI else nullcontext(), _failures(self.uri):
-            super().__init__(self.uri)
+        with _failures(self.uri):
+            must_be_in_text()
+            tracker_address.check(self.uri, reading)
+            database = tracker_address.database_at(self.uri)
+            with _room_for(database, reading):
+                super().__init__(database.address if database else self.uri)
 
     @property
     def address(self) -> str:
@@ -93,6 +108,39 @@ class Client(MlflowClient):
         return attribute if name.startswith("_") or not inspect.ismethod(attribute) else _guarded(attribute, self.uri)
 
 
+@contextmanager
+def _room_for(database: Database | None, reading: bool) -> Iterator[None]:
+    """What MLflow makes of its own is for this user alone."""
+    if database is None:
+        yield
+        return
+    from mlflow.store.db import utils  # which takes time that a server does not cost
+
+    utils.MAX_RETRY_COUNT = DATABASE_ATTEMPTS
+    # MLflow sets levels of its own when it is imported, and shows tracebacks of what it also raises.
+    for name in ("mlflow", utils.__name__, "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if reading:
+        yield
+        return
+    with suppress(FileExistsError):
+        ARTIFACTS.mkdir(mode=0o700)
+    # Two that make the tables of an empty database at once would hinder each other.
+    with locked(database.file) if database.file else nullcontext():
+        if database.file and (not database.file.is_file() or not database.file.stat().st_size):
+            _make_tables(database, database.file)
+        yield
+
+
+def _make_tables(database: Database, file: Path) -> None:
+    """Let MLflow make its tables elsewhere: what is half made when its process is killed is broken to it for good."""
+    with TemporaryDirectory() as folder, writing(file) as unfinished:
+        made = Path(folder) / "tables"
+        MlflowClient(database.url.set(database=str(made)).render_as_string(hide_password=False))
+        unfinished.chmod(0o600)
+        shutil.copyfile(made, unfinished)
+
+
 def out_of_reach(uri: str | None = None) -> str:
     """Why the tracker does not answer; empty where it does."""
     try:
@@ -100,20 +148,6 @@ def out_of_reach(uri: str | None = None) -> str:
     except TrackerError as error:
         return str(error)
     return ""
-
-
-def must_answer() -> None:
-    """Ask the tracker for something small.
-
-    Raises:
-        ValueError: it does not answer, or does not know the user.
-    """
-    if reason := out_of_reach():
-        address = shown_address(tracking_uri())
-        raise ValueError(
-            f"MLFLOW_TRACKING_URI must be the address of a tracker that lets us in, but {address} does not: {reason}; "
-            f"where it is not set, runs are tracked in {DEFAULT_URI}"
-        )
 
 
 def _guarded(call: Callable[..., Any], uri: str) -> Callable[..., Any]:
@@ -132,7 +166,10 @@ def _failures(uri: str) -> Iterator[None]:
     except TrackerError:
         raise
     except Exception as error:  # of MLflow, and of whichever database, store or network lies behind it
-        text = str(error) if isinstance(error, MlflowException) else f"{type(error).__name__}: {error}"
+        text = cause(error, uri)
         if isinstance(error, MlflowException) and error.get_http_status_code() == 401:
             text = UNKNOWN_USER
-        raise TrackerError(without_secrets(text, uri)) from error
+        elif not isinstance(error, MlflowException | ValueError | SQLAlchemyError | OSError):
+            text = f"{type(error).__name__}: {text}"
+        # The cause's own words may hold a password, which a traceback would show.
+        raise TrackerError(text) from None

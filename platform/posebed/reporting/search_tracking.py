@@ -135,13 +135,14 @@ def tracked_searches(uri: str | None = None) -> list[SearchResult]:
     Raises:
         TrackerError: the server does not do what it should.
     """
-    client = Client(uri)
+    client = Client(uri, reading=True)
     experiment = client.experiment_id(EXPERIMENT)
     if experiment is None:
         return []
     parents = _runs(client, experiment, f"tags.`{FINISHED}` != ''")
     with TemporaryDirectory() as folder:
-        return [read_search(Path(client.download_artifacts(run.info.run_id, FILES, folder))) for run in parents]
+        fetched = (Path(client.download_artifacts(run.info.run_id, FILES, folder)) for run in parents)  # one by one
+        return [read_search(place, named=False) for place in fetched]
 
 
 def _milliseconds(time: str) -> int:

@@ -6,6 +6,7 @@ until they do.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from posebed.config import ScoringConfig
 from posebed.contracts import Claim
-from posebed.files import write_text
-from posebed.listing import shortened
+from posebed.files import write_text, writing_folder
+from posebed.listing import shortened, visible
 from posebed.metrics.symmetry import APART, SPE
 from posebed.records import DEFAULT_SIGMA
 from posebed.reporting import held_out as held_out_words
@@ -34,7 +35,7 @@ from posebed.reporting.compare import (
 )
 from posebed.reporting.compressed_parts import Packed
 from posebed.reporting.csv_tables import write_csv_tables, write_lines
-from posebed.reporting.exports import write_figures, write_json
+from posebed.reporting.exports import FIGURES, write_figures, write_json
 from posebed.reporting.figures import Figure, figures
 from posebed.reporting.formats import amount, data_uri, duration, mean, number, p_value, signed, slug
 from posebed.reporting.gallery import NEAR, GalleryPicture
@@ -60,6 +61,9 @@ from posebed.scoring.held_out import held_out
 from posebed.scoring.result import BY_KEYPOINT, Result
 from posebed.scoring.search_result import SearchResult
 
+PAGE = "index.html"
+_ENDINGS = (".html", ".json", ".csv", ".md", ".tex")
+"""Of the files that stand in a report's folder."""
 SHOWN = 12
 """Runs of a table, the best, that figures and breakdowns show, and that stand in it from the start."""
 PICTURED = 48
@@ -131,9 +135,11 @@ def write_report(
         scoring: How intervals over held-out categories are resampled; by default as in ``ScoringConfig``.
 
     Raises:
-        ValueError: two results have one key, or a picture is of a run without a result.
+        ValueError: two results have one key, a picture is of a run without a result, or the folder holds something
+            else than a report.
         LookupError: a result lacks the headline metric.
     """
+    _must_hold_a_report_alone(folder)
     comparisons = {**(comparisons or {}), **({"common_ground": ground_lines(grounds)} if grounds else {})}
     if papers and papers.named():
         comparisons["papers"] = paper_lines(papers)
@@ -180,14 +186,32 @@ def write_report(
         default_sigma=DEFAULT_SIGMA,
         limits={"rows": SHOWN, "sections": SECTIONS, "entries": ENTRIES, "trials": TRIALS, "faults": FAULT_LINES},
     )  # fmt: skip
-    write_text(page, folder / "index.html")
-    write_csv_tables(compared, folder)
-    for name, lines in comparisons.items():
-        write_lines(name, lines, folder)
-    write_figures(drawn, folder)
-    write_json(results, searches, tracked or {}, compared, comparisons, folder / "report.json")
-    write_headlines(headlines_of(grounds, compared, made_from(results, searches), held), folder)
-    return folder / "index.html"
+    with writing_folder(folder) as unfinished:
+        write_text(visible(page, keep="\n\t"), unfinished / PAGE)
+        write_csv_tables(compared, unfinished)
+        for name, lines in comparisons.items():
+            write_lines(name, lines, unfinished)
+        write_figures(drawn, unfinished)
+        write_json(results, searches, tracked or {}, compared, comparisons, unfinished / "report.json")
+        write_headlines(headlines_of(grounds, compared, made_from(results, searches), held), unfinished)
+    return folder / PAGE
+
+
+def _must_hold_a_report_alone(folder: Path) -> None:
+    """The folder is replaced as a whole, so that no table of a section that is gone stays beside the page."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise ValueError(f"{folder} must be a folder, or not be there, but is something else; choose another place")
+    others = sorted(path.name for path in folder.iterdir() if not _is_ours(path)) if folder.is_dir() else []
+    if others or (folder.is_dir() and any(folder.iterdir()) and not (folder / PAGE).is_file()):
+        held = shortened(others or [path.name for path in folder.iterdir()])
+        raise ValueError(
+            f"{folder} must be new, empty, or hold a report and nothing else, since it is replaced, but holds {held}; "
+            "move that or choose another folder"
+        )
+
+
+def _is_ours(path: Path) -> bool:
+    return path.suffix in _ENDINGS or path.name == FIGURES
 
 
 def _check_keys(keys: Sequence[str], gallery: Sequence[GalleryPicture]) -> None:

@@ -9,6 +9,8 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 
+from posebed.listing import cell, visible
+
 Line = Mapping[str, object]
 
 _LATEX = {
@@ -25,10 +27,10 @@ def columns(lines: Sequence[Line]) -> list[str]:
 
 
 def as_csv(lines: Sequence[Line]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns(lines), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
+    text, names = io.StringIO(), columns(lines)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(cell, names))
+    writer.writerows([cell(line.get(name)) for name in names] for line in lines)
     return text.getvalue()
 
 
@@ -79,8 +81,8 @@ def _numeric(lines: Sequence[Line], name: str) -> bool:
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", " ".join(visible(text).split()))
 
 
 def _latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+    return "".join(_LATEX.get(character, character) for character in " ".join(visible(text).split()))

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from posebed.listing import visible
 from posebed.reporting.common_ground import spanned
 from posebed.reporting.formats import mean
 from posebed.reporting.headlines import HeadlineRow, Headlines, HeadlineTable, read_headlines
@@ -21,7 +22,7 @@ SHOWN = 20
 
 
 def headlines_text(headlines: Headlines, width: int | None = None) -> str:
-    """Each table with what is sure of its runs, without colour, ending without a line break.
+    """Each table with what is sure of its runs, without colour and orders to the terminal, ending without a line break.
 
     Args:
         width: in characters; by default the terminal's, 80 where there is none.
@@ -37,7 +38,7 @@ def headlines_text(headlines: Headlines, width: int | None = None) -> str:
         console.print()
         console.print(Text(table.sure))
         console.print(Text(table.note), end="\n\n")
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).rstrip("\n")
+    return "\n".join(visible(line.rstrip(), keep="") for line in text.getvalue().split("\n")).rstrip("\n")
 
 
 def print_headlines(folder: Path) -> None:

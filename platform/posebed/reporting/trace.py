@@ -76,9 +76,14 @@ def trace(result: Result, tracked: Tracked | None = None) -> dict[str, Facts]:
             ("measured on", cost.device or "nothing"),
         ],
         **({"Members": [(f"seed {m.seed}", _of_member(m)) for m in result.members]} if several else {}),
-        "Training": [*flat(result.train), *(("too short", line) for line in result.shortfalls)],
+        "Training": [*flat(result.train), *_mode(result), *(("too short", line) for line in result.shortfalls)],
         "Software": list(origin.software.items()),
     }
+
+
+def _mode(result: Result) -> Facts:
+    """What ``auto`` became, as the training's last epoch says."""
+    return [("steps computed in", line.mode) for line in result.curve[-1:] if line.mode]
 
 
 def _answerer(result: Result) -> Facts:

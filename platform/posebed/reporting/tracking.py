@@ -52,8 +52,12 @@ class Tracker:
     """Writes runs to the tracking server at ``uri``, and reads their results back. What the server does not do raises
     ``mlflow_client.TrackerError``."""
 
-    def __init__(self, uri: str | None = None) -> None:
-        self._client = Client(uri)
+    def __init__(self, uri: str | None = None, reading: bool = False) -> None:
+        """
+        Args:
+            reading: nothing may be made at the address.
+        """
+        self._client = Client(uri, reading)
 
     @property
     def address(self) -> str:
@@ -153,7 +157,7 @@ class Tracker:
 
     def _result(self, run: str) -> Result:
         with TemporaryDirectory() as folder:
-            return read_result(Path(self._client.download_artifacts(run, RESULT, folder)))
+            return read_result(Path(self._client.download_artifacts(run, RESULT, folder)), named=False)
 
     def predictions(self, run: str, folder: Path) -> Path | None:
         """The table of predictions that was logged with a run, brought into the folder; None where there is none."""

@@ -6,17 +6,20 @@ Trackers and reports are made from this file.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeGuard
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from posebed.config import Section, read_section
+from posebed.config import Key, Section, read_section
 from posebed.files import Kind, json_text, read_json_list, write_json, write_text
+from posebed.forms import Whole, checked
 from posebed.places import member_folder
 
-RESULT, COST = Kind("a result"), Kind("the cost of a run")
+RESULT = Kind("a result", again="remove it, and `posebed run` scores again")
+COST = Kind("the cost of a run", again="remove its folder, and `posebed run` predicts again")
 
 BY_KEYPOINT = "PCK@0.2"
 """The metric of ``Result.by_keypoint``."""
@@ -28,12 +31,6 @@ _LEADING = {"PCK@0.2": 2, "AP": 1}
 _COLUMNS = ("PCK@0.05", "mPCK@.05-.20", "mPCK@.05-.25", "NME", "AP")
 _UNITS = {"NME": "box sides", "EPE": "pixels"}
 """Of scores that were written before they said so themselves."""
-
-
-# Any: what a file holds is checked only later.
-def _is_written(data: object) -> TypeGuard[Mapping[str, Any]]:
-    """Whether these are the fields by name, as a file has them, and no section that is made already."""
-    return isinstance(data, Mapping)
 
 
 class Score(Section):
@@ -61,14 +58,15 @@ class Score(Section):
     column: bool = False
     """Whether it is a column in the table of its protocol."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _placed(cls, data: Any) -> Any:
+    @model_validator(mode="after")
+    def _placed(self) -> Score:
         """Scores did not say before where they stand: all were of the engine's own metrics, which do."""
-        if not _is_written(data) or "leads" in data:
-            return data
-        name = str(data.get("metric"))
-        return {"leads": _LEADING.get(name, 0), "column": name in _COLUMNS, "unit": _UNITS.get(name, ""), **data}
+        own = {"leads": _LEADING.get(self.metric, 0), "column": self.metric in _COLUMNS}
+        own |= {"unit": _UNITS.get(self.metric, "")}
+        if "leads" not in self.model_fields_set:
+            for name in own.keys() - self.model_fields_set:
+                object.__setattr__(self, name, own[name])  # sections are frozen for whoever uses them
+        return self
 
 
 class Epoch(Section):
@@ -89,6 +87,8 @@ class Epoch(Section):
     """The metric that the validation is."""
     device: str = ""
     """What it ran on, such as ``2 x cpu``."""
+    mode: str = ""
+    """How its steps were computed: precision, and whether compiled."""
     system: dict[str, float] = {}
     """CPU and memory use, and the accelerator's, at the end of the epoch."""
 
@@ -96,7 +96,7 @@ class Epoch(Section):
 class Cost(Section):
     """None where it is not known, as of answers that were made elsewhere."""
 
-    parameters: int | None
+    parameters: Annotated[int, Field(ge=0, le=10**15)] | None
     gflops: float | None
     """Billions of multiply-adds for one crop, which the papers of the field call GFLOPs: with all that is computed of
     its supports, as if no other query shared them. None where the model makes none."""
@@ -131,7 +131,7 @@ class Provenance(Section):
 class Member(Section):
     """A run's training with one of its seeds."""
 
-    seed: int
+    seed: Whole
     fingerprint: str
     scores: dict[str, float]
     """By metric."""
@@ -165,7 +165,7 @@ class Repeat(Section):
 class Result(Section):
     """Result of a run, or of one of its members. With several members, scores and times of the cost are means."""
 
-    key: str
+    key: Key
     fingerprint: str
     """Identity of what decides the numbers; of a run with several members, made of theirs."""
     model: str
@@ -177,12 +177,12 @@ class Result(Section):
     submitted: bool = False
     """Whether the answers were made elsewhere and handed in."""
     task: str
-    data: str
-    split: str
-    pack: str
-    seed: int
+    data: Key
+    split: Key
+    pack: Key
+    seed: Whole
     """Seed of the first member."""
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[Whole, ...] = ()
     """Seeds of all members; by default the one seed."""
     members: tuple[Member, ...] = ()
     """In the order of ``seeds``; empty where the result is a member's own."""
@@ -223,13 +223,12 @@ class Result(Section):
     repeats: Repeat | None = None
     """None where the run names no preset."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _one_seed(cls, data: Any) -> Any:
+    @model_validator(mode="after")
+    def _one_seed(self) -> Result:
         """Results were of one seed before runs had several."""
-        if _is_written(data) and "seeds" not in data and "seed" in data:
-            return {**data, "seeds": (data["seed"],)}
-        return data
+        if "seeds" not in self.model_fields_set:
+            object.__setattr__(self, "seeds", (self.seed,))
+        return self
 
     @property
     def every_member(self) -> tuple[Member, ...]:
@@ -270,13 +269,18 @@ def write_result(result: Result, path: Path) -> None:
     write_text(result_text(result), path)
 
 
-def read_result(path: Path) -> Result:
+def read_result(path: Path, *, named: bool = True) -> Result:
     """Read what this or a former version of ``write_result`` wrote.
+
+    Args:
+        named: whether the folder where it lies is its key, whatever it says; not so of what was fetched from a tracker.
 
     Raises:
         ValueError: there is no such file, or it is no result that can be read.
     """
-    return read_section(Result, path, RESULT)
+    result, folder = read_section(Result, path, RESULT), path.parent
+    key = folder.parent.name if re.fullmatch(r"seed-\d+", folder.name) else folder.name
+    return result.model_copy(update={"key": key}) if named and key not in ("", result.key) else result
 
 
 def write_cost(cost: Cost, path: Path) -> None:
@@ -296,6 +300,7 @@ def read_curve(path: Path) -> list[Epoch]:
     """Read what ``write_curve`` wrote.
 
     Raises:
-        ValueError: there is no such file, or it holds no list.
+        ValueError: there is no such file, or it holds no learning curve.
     """
-    return [Epoch.model_validate(line) for line in read_json_list(path, "a learning curve")]
+    name, again = "a learning curve", "remove its folder, and `posebed run` trains again"
+    return checked(read_json_list(path, name, again), list[Epoch], path, name, again)

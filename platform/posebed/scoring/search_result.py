@@ -6,17 +6,59 @@ The table is the truth; figures, trackers and reports are made from it.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from posebed.config import Section
-from posebed.files import Kind, json_text, read_json, write_text, writing
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from posebed.config import SEARCH as SEARCHED
+from posebed.config import Key, Section
+from posebed.files import (
+    Kind,
+    file_hashes,
+    json_text,
+    must_be_as_written,
+    must_be_file,
+    read_json,
+    with_files,
+    write_text,
+)
+from posebed.forms import Form, Whole, checked
+from posebed.listing import shown
+from posebed.parquet import read_table, write_table
 from posebed.yamlfile import read_yaml, yaml_text
 
-SEARCH = Kind("a search")
+SEARCH_AGAIN = "remove its folder, and `posebed search` writes it again from its study"
+
+
+class _Described(Form):
+    files: dict[str, str] = {}
+
+
+SEARCH = Kind("a search", (lambda content: content, with_files), form=_Described, again=SEARCH_AGAIN)
 SEARCH_FILE = "search.json"
 """In the folder of a search."""
+
+_TRIALS = pa.schema(
+    [
+        ("number", pa.int64()),
+        ("state", pa.string()),
+        ("params", pa.string()),
+        ("validation", pa.float64()),
+        ("cost", pa.float64()),
+        ("curve", pa.string()),
+        ("epochs", pa.int64()),
+        ("device_seconds", pa.float64()),
+        ("failed", pa.string()),
+        ("notes", pa.list_(pa.string())),
+        ("started", pa.string()),
+        ("ended", pa.string()),
+        ("source", pa.string()),
+    ]
+)
 
 State = Literal["complete", "pruned", "failed"]
 
@@ -31,8 +73,12 @@ class Measured(Section):
     """Spent on the trial so far."""
 
 
+class _Best(Form):
+    params: dict[Annotated[str, Field(pattern=r"^(model|train)\.")], Any]
+
+
 class Trial(Section):
-    number: int
+    number: Whole
     """Counted from 0, which is the run's own setting."""
     state: State
     """complete; pruned, if stopped early; failed."""
@@ -57,15 +103,15 @@ class Trial(Section):
 
 
 class SearchResult(Section):
-    key: str
+    key: Annotated[str, Field(pattern=f"^{SEARCHED}")]
     study: str
     """Name in the storage of studies, made of the key and the fingerprint."""
     model: str
     task: str
-    data: str
-    split: str
-    pack: str
-    seed: int
+    data: Key
+    split: Key
+    pack: Key
+    seed: Whole
     judged_by: str = "PCK@0.2"
     """The metric that validations are."""
     settings: dict[str, Any]
@@ -79,8 +125,20 @@ class SearchResult(Section):
     """Dotted names to shares of the variance of the validation that they explain (functional ANOVA)."""
     workers: int = 1
     """Of each trial."""
+    files: dict[str, str] = {}
+    """Hashes of the files beside its own, once they are written."""
     origin: dict[str, str] = {}
     """Commit, hashes of data, split and lock file, software and hardware."""
+
+    @model_validator(mode="after")
+    def _says_its_budget(self) -> SearchResult:
+        budget = self.settings.get("budget")
+        if not isinstance(budget, dict) or "epochs" not in self.settings:
+            raise ValueError("settings must say budget and epochs")
+        limits = cast("dict[str, object]", budget).values()
+        if not all(limit is None or isinstance(limit, int | float) for limit in limits):
+            raise ValueError("settings.budget must be of numbers")
+        return self
 
     @property
     def own(self) -> tuple[Trial, ...]:
@@ -126,8 +184,6 @@ def write_search(result: SearchResult, folder: Path) -> None:
     Raises:
         LookupError: no trial was seen to its end.
     """
-    import pandas as pd
-
     best = result.best
     write_text(
         yaml_text(
@@ -143,12 +199,11 @@ def write_search(result: SearchResult, folder: Path) -> None:
         folder / "best.yaml",
     )
     rows = [trial.model_dump() for trial in result.trials]
-    table = pd.DataFrame(
-        [row | {"params": json.dumps(row["params"]), "curve": json.dumps(row["curve"])} for row in rows]
-    )
-    with writing(folder / "trials.parquet") as unfinished:
-        table.to_parquet(unfinished, index=False)
-    write_text(search_text(result), folder / SEARCH_FILE)
+    for row in rows:
+        row |= {"params": json.dumps(row["params"]), "curve": json.dumps(row["curve"])}
+    write_table(pa.Table.from_pylist(rows, schema=_TRIALS), folder / "trials.parquet")
+    files = file_hashes(folder, ("trials.parquet", "best.yaml"))
+    write_text(search_text(result.model_copy(update={"files": files})), folder / SEARCH_FILE)
 
 
 def search_text(result: SearchResult) -> str:
@@ -156,20 +211,34 @@ def search_text(result: SearchResult) -> str:
     return json_text(result.model_dump(mode="json", exclude={"trials"}), SEARCH)
 
 
-def read_search(folder: Path) -> SearchResult:
-    """Read what ``write_search`` wrote."""
-    import pandas as pd
+def read_search(folder: Path, *, named: bool = True) -> SearchResult:
+    """Read what ``write_search`` wrote.
 
-    table = pd.read_parquet(folder / "trials.parquet")
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    trials = tuple(
-        Trial.model_validate(
-            row | {"params": json.loads(row["params"]), "curve": json.loads(row["curve"]), "notes": list(row["notes"])}
-        )
-        for row in rows
-    )
-    about = read_json(folder / SEARCH_FILE, SEARCH)
-    return SearchResult.model_validate(about | {"trials": trials})
+    Args:
+        named: as in ``result.read_result``.
+
+    Raises:
+        ValueError: a file is missing, or is not what was written.
+    """
+    place, table_file = folder / SEARCH_FILE, folder / "trials.parquet"
+    about = read_json(place, SEARCH)
+    table = read_table(table_file, "a table of trials", _TRIALS, SEARCH_AGAIN, nullable=("validation", "cost"))
+    rows = table.to_pylist()
+    for row in rows:
+        for name in ("params", "curve"):
+            row[name] = _parsed(row[name], table_file, name)
+    trials = checked(rows, list[Trial], table_file, "a table of trials", SEARCH_AGAIN)
+    must_be_as_written(table_file, about, SEARCH_AGAIN)
+    found = checked({**about, "trials": []}, SearchResult, place, SEARCH.name, SEARCH_AGAIN)
+    key = folder.name if named else found.key
+    return found.model_copy(update={"key": key, "trials": tuple(trials)})
+
+
+def _parsed(text: str, path: Path, name: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError(f"{path} must hold {name} as JSON, but holds {shown(text)}; {SEARCH_AGAIN}") from None
 
 
 def read_best(folder: Path) -> dict[str, Any]:
@@ -177,8 +246,13 @@ def read_best(folder: Path) -> dict[str, Any]:
 
     Raises:
         LookupError: the folder holds no search.
+        ValueError: it holds something else in its place.
     """
     path = folder / "best.yaml"
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise LookupError(f"{folder} must hold a finished search, but has no best.yaml")
-    return read_yaml(path)["params"]
+    must_be_file(path, "the best trial of a search", SEARCH_AGAIN)
+    best = checked(read_yaml(path), _Best, path, "the best trial of a search", SEARCH_AGAIN)
+    if (folder / SEARCH_FILE).is_file():
+        must_be_as_written(path, read_json(folder / SEARCH_FILE, SEARCH), SEARCH_AGAIN)
+    return best.params

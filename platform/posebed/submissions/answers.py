@@ -15,17 +15,20 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from posebed.annotations.checks import reach
 from posebed.config import ANSWERS
 from posebed.files import read_json_list
-from posebed.listing import counted, shown
+from posebed.limits import SIDES_BEYOND
+from posebed.listing import counted, reason, shortened, shown
+from posebed.parquet import read_any_table
 from posebed.predictions import Predictions
 from posebed.records import Record
 from posebed.submissions.questions import Questions
 
 _IDS = ("image_id", "category_id")
 _ALLOWED = (*_IDS, "score")
+_CORRECT = "correct it, or write it again as `posebed queries` and docs/submissions.md say"
 Answer = dict[str, Any]
 """As a file has it: what it holds is checked only later."""
 
@@ -67,13 +70,15 @@ def _read(path: Path) -> list[Answer]:
     if not path.is_file():
         raise ValueError(f"answers must be a file, but {path} is {'none' if path.exists() else 'not there'}")
     if path.suffix == ".json":
-        answers = read_json_list(path, "a list of answers")
+        answers = read_json_list(path, "a list of answers", _CORRECT)
     else:
+        table = read_any_table(path, "answers", _CORRECT)
+        if len({*table.column_names}) < table.num_columns:
+            raise ValueError(f"{path} must have every column once, but has {shortened(table.column_names)}")
         try:
-            answers = pq.read_table(path).to_pylist()
-        except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
-            why = str(error).partition("\n")[0]
-            raise ValueError(f"{path} must be a Parquet file of answers, but cannot be read: {why}") from error
+            answers = table.to_pylist()
+        except (ValueError, OverflowError, pa.ArrowException) as error:  # such as a date beyond all
+            raise ValueError(f"{path} must be answers as Parquet, but cannot be read: {reason(error)}") from error
     if others := sum(not isinstance(answer, dict) for answer in answers):
         raise ValueError(f"{path} must be a list of answers, each an object, but {others} of {len(answers)} are none")
     return answers
@@ -143,6 +148,8 @@ class _Mistakes:
             values = np.array([np.inf])
         if not (np.abs(values) <= np.finfo(np.float32).max).all():  # as which they are kept
             self.note("with a number that is not finite", answer)
+        elif _is_far(values, record):
+            self.note(f"with a keypoint farther than {SIDES_BEYOND} sides from its picture", answer)
         elif ((values[2::3] < 0) | (values[2::3] > 1)).any():
             self.note("with a confidence outside of 0..1", answer)
 
@@ -150,6 +157,13 @@ class _Mistakes:
         for mistake, number in self._number.items():
             of = f"{counted(number, 'answer')} {'is' if number == 1 else 'are'}"
             yield f"{of} {mistake}, such as {self._first[mistake]}"
+
+
+def _is_far(values: np.ndarray, record: Record) -> bool:
+    """Whether some x or y of x, y, confidence, ... is one that no annotation of the record's picture may have."""
+    low, high = reach((record.width, record.height))
+    xy = values.reshape(-1, 3)[:, :2]
+    return bool(((xy < low) | (xy > high)).any())
 
 
 def _missing(names: Sequence[tuple[int, str]], episodic: bool) -> Iterable[str]:

@@ -7,7 +7,7 @@ A ``ModelSpec`` says how its model is made small (``small``), and which clauses 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -18,9 +18,9 @@ from torch import Tensor
 
 from posebed.catalog import installed
 from posebed.contracts import ModelSpec, RoundLearner, Setting, SupportEncoder, Task
+from posebed.inference.freezing import frozen
 from posebed.inference.shared_supports import predicted as predicted_once_per_episode
-from posebed.inference.shared_supports import taken
-from posebed.pose import Batch, EpisodeBatch, Keypoints
+from posebed.pose import Batch, EpisodeBatch, Keypoints, taken
 from posebed.space import Choice, When
 from posebed.testing.clauses import clause, clauses_of
 from posebed.testing.discs import (
@@ -35,6 +35,9 @@ from posebed.testing.discs import (
     reordered,
     scattered,
 )
+from posebed.testing.steps import Answer, Unseen, compiled, on_accelerator, on_stand_in
+from posebed.training.precision import computing, keep_float32
+from posebed.training.training_step import TrainingStep
 
 
 class ModelSuite:
@@ -82,7 +85,7 @@ class ModelSuite:
         if is_trained(name):
             torch.testing.assert_close(loss_of(model, other), loss_of(model, batch))
         a, b = predicted(model, batch), predicted(model, other)
-        same(Keypoints(a.xy[:, :SHOWN], a.weight[:, :SHOWN]), Keypoints(b.xy[:, :SHOWN], b.weight[:, :SHOWN]))
+        same(without_padding(a), without_padding(b))
 
     @clause
     def test_the_query_s_annotation_never_influences_its_prediction(self, name: str, task: Task) -> None:
@@ -99,6 +102,21 @@ class ModelSuite:
         }
         whole = predicted(model, batch)
         same(predicted(model, replace(batch, **single)), Keypoints(whole.xy[:1], whole.weight[:1]))
+
+    @clause
+    def test_frozen_for_answers_it_gives_the_same(self, name: str, task: Task) -> None:
+        model, batch = built(name), drawn(task)
+        model(batch)  # moves the running statistics
+        stored = through_a_file(model)
+        answering = frozen(model.eval(), batch)
+        for seed in (1, 2):
+            other = drawn(task, seed=seed)
+            a, b = predicted(answering, other), predicted(model, other)
+            torch.testing.assert_close(a.weight, b.weight, rtol=1e-4, atol=1e-4)
+            # Rounding may turn a choice between cells that are nearly alike.
+            met = (a.xy - b.xy).norm(dim=2) < 1e-2
+            assert met.float().mean() >= 0.9
+        assert all(torch.equal(stored[key], tensor) for key, tensor in model.state_dict().items())
 
     # --- what it does with supports
 
@@ -117,10 +135,7 @@ class ModelSuite:
         turned = replace(batch, keypoints=reordered(batch.keypoints, order), support=reordered(batch.support, order))
         expected = reordered(predicted(model, batch), order)
         points = predicted(model, turned)
-        same(
-            Keypoints(points.xy[:, :SHOWN], points.weight[:, :SHOWN]),
-            Keypoints(expected.xy[:, :SHOWN], expected.weight[:, :SHOWN]),
-        )
+        same(without_padding(points), without_padding(expected))
 
     @clause
     def test_supports_looked_at_once_tell_every_query_the_same(self, name: str, task: Task) -> None:
@@ -178,7 +193,8 @@ class ModelSuite:
     @clause
     def test_half_precision_trains_and_predicts(self, name: str, task: Task) -> None:
         model, batch = trained_model(name), drawn(task)
-        with torch.autocast("cpu", torch.bfloat16):
+        keep_float32(model, torch.device("cpu"))
+        with computing("bfloat16", torch.device("cpu")):
             prediction = model(batch)
         loss = sum(model.losses(prediction, batch).values(), torch.zeros(()))
         loss.backward()
@@ -197,6 +213,51 @@ class ModelSuite:
             if (distance < 0.1 * SIDE).float().mean() > 0.9:
                 return
         pytest.fail(f"a tenth of the crop must be met by more than 0.9, but distances are {distance}")
+
+    # --- what it asks of a compiler and an accelerator
+
+    @clause
+    def test_a_training_step_is_one_graph_of_fixed_shapes(self, name: str, task: Task) -> None:
+        eager, graph, batch = (
+            TrainingStep(trained_model(name), "float32"),
+            TrainingStep(built(name), "float32"),
+            drawn(task, 2),
+        )
+        expected, losses = (seeded_losses(run, batch) for run in (eager, compiled(graph)))
+        torch.testing.assert_close(losses, expected, rtol=1e-5, atol=1e-7)
+        sum(losses.values(), torch.zeros(())).backward()
+        sum(expected.values(), torch.zeros(())).backward()
+        for one, other in zip(graph.parameters(), eager.parameters(), strict=True):
+            torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-5)
+
+    @clause
+    def test_an_answer_is_one_graph_of_fixed_shapes(self, name: str, task: Task) -> None:
+        batch = drawn(task, 2)
+        with torch.no_grad():
+            answer, expected = compiled(Answer(built(name)))(batch), predicted(built(name), batch)
+        same(without_padding(answer), without_padding(expected))
+
+    @clause
+    def test_a_training_step_never_waits_for_the_device(self, name: str, task: Task) -> None:
+        step, batch = TrainingStep(trained_model(name), "float32"), drawn(task, 2)
+        try:
+            on_stand_in(step, batch)
+            loss = loss_of(built(name), batch)
+        except NotImplementedError:
+            with Unseen():
+                loss = loss_of(built(name), batch)
+        with Unseen():
+            loss.backward()
+        if torch.cuda.is_available():
+            on_accelerator(TrainingStep(built(name), "float32"), batch)
+
+    @clause
+    @torch.no_grad()
+    def test_an_answer_never_waits_for_the_device(self, name: str, task: Task) -> None:
+        batch = drawn(task, 2)
+        on_stand_in(Answer(built(name)), batch)
+        if torch.cuda.is_available():
+            on_accelerator(Answer(built(name)), batch)
 
     # --- how it is kept
 
@@ -303,6 +364,11 @@ def loss_of(model: Any, batch: Batch, seed: int = 0) -> Tensor:
     return sum(model.losses(model(batch), batch).values(), torch.zeros(()))
 
 
+def seeded_losses(step: Callable[[Batch], Any], batch: Batch) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    return dict(step(batch)[1])
+
+
 @torch.no_grad()
 def predicted(model: Any, batch: Batch) -> Keypoints:
     model.eval()
@@ -312,6 +378,10 @@ def predicted(model: Any, batch: Batch) -> Keypoints:
 def same(a: Keypoints, b: Keypoints) -> None:
     torch.testing.assert_close(a.xy, b.xy, rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(a.weight, b.weight, rtol=1e-4, atol=1e-4)
+
+
+def without_padding(points: Keypoints) -> Keypoints:
+    return Keypoints(points.xy[:, :SHOWN], points.weight[:, :SHOWN])
 
 
 def through_a_file(model: Any) -> dict[str, Tensor]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from posebed.files import file_hash, write_text
+from posebed.files import Kind, file_hash, read_json, write_text
+from posebed.forms import checked
 
-SEAL = "seal-{rank}.json"
+SEAL, _KIND = "seal-{rank}.json", Kind("the seal of a checkpoint")
 
 
 def seal(folder: Path, rank: int) -> None:
@@ -19,12 +20,12 @@ def seal(folder: Path, rank: int) -> None:
 
 def damage(folder: Path) -> str:
     """The first file that is not what it was when it was sealed; empty where all are."""
-    seals = sorted(path for path in folder.glob(SEAL.format(rank="*")) if path.is_file())
+    seals = sorted(folder.glob(SEAL.format(rank="*")))
     if not seals:
         return SEAL.format(rank=0)
     for path in seals:
         try:
-            hashes: dict[str, str] = json.loads(path.read_text())
+            hashes = checked(read_json(path, _KIND), dict[str, str], path, _KIND.name, _KIND.again)
         except ValueError:
             return path.name
         for name, known in hashes.items():

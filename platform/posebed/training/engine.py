@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from posebed.config import TrainConfig
+from posebed.contracts import Precision
 from posebed.pose import Batch
 from posebed.training.batchnorm import BATCH_NORMS, synchronised
 from posebed.training.pose_module import PoseModule
-from posebed.training.process_group import ProcessGroup, uses_bfloat16
+from posebed.training.precision import keep_float32
+from posebed.training.process_group import ProcessGroup
 from posebed.training.schedule import Rated
+from posebed.training.training_step import Computed, TrainingStep
 
 
 class Engine(Protocol):
@@ -28,7 +31,10 @@ class Engine(Protocol):
     @property
     def optimizer(self) -> Rated: ...
 
-    def __call__(self, batch: Batch) -> Any: ...  # as torch types a module's call
+    step_module: TrainingStep
+    """What it wraps of the model: forward pass and losses."""
+
+    def __call__(self, batch: Batch) -> Computed: ...
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of one micro batch; the engine divides by the accumulation."""
@@ -45,22 +51,27 @@ class Engine(Protocol):
         """Whole weights on the CPU, on rank 0 alone; every rank calls it."""
 
 
-def open_engine(model: PoseModule, train: TrainConfig, factors: Mapping[str, float], group: ProcessGroup) -> Engine:
+def open_engine(
+    model: PoseModule, train: TrainConfig, factors: Mapping[str, float], group: ProcessGroup, precision: Precision
+) -> Engine:
     """The engine that ``train.engine`` names, on this worker's device.
 
     Args:
         factors: prefixes of parameter names to factors of the learning rate.
+        precision: of the forward pass; weights and losses are in float32 in any.
     """
     model = model.to(group.device)
     if group.size > 1 and train.sync_batchnorm:
         model = synchronised(model, group)
+    if precision == "bfloat16":
+        keep_float32(model, group.device)
     optimizer = make_optimizer(model, train, factors)
     if train.engine == "torch":
-        return TorchEngine(model, optimizer, train, group)
+        return TorchEngine(model, optimizer, train, group, precision)
     # DeepSpeed takes seconds to import: only those who train with it wait for it.
     from posebed.training.zero import DeepSpeedEngine
 
-    return DeepSpeedEngine(model, optimizer, train, group)
+    return DeepSpeedEngine(model, optimizer, train, group, precision)
 
 
 def make_optimizer(model: nn.Module, train: TrainConfig, factors: Mapping[str, float]) -> torch.optim.Optimizer:
@@ -82,10 +93,11 @@ def make_optimizer(model: nn.Module, train: TrainConfig, factors: Mapping[str, f
         {"params": p, "lr": train.lr * factor, "base_lr": train.lr * factor, "weight_decay": decay}
         for (factor, decay), p in groups.items()
     ]
-    if train.optimizer == "sgd":
+    if train.optimizer == "sgd":  # not fused, which refuses parameters whose first gradient comes later than others'
         return torch.optim.SGD(described, lr=train.lr, momentum=train.momentum)
+    # Fused: all weights change in a few kernels instead of several for each.
     kind = torch.optim.Adam if train.optimizer == "adam" else torch.optim.AdamW
-    return kind(described, lr=train.lr)
+    return kind(described, lr=train.lr, fused=True)
 
 
 def _spared(model: nn.Module, kinds: Collection[str]) -> set[str]:
@@ -109,16 +121,24 @@ class TorchEngine:
     """Plain torch, with DistributedDataParallel where there are several workers."""
 
     def __init__(
-        self, model: PoseModule, optimizer: torch.optim.Optimizer, train: TrainConfig, group: ProcessGroup
+        self,
+        model: PoseModule,
+        optimizer: torch.optim.Optimizer,
+        train: TrainConfig,
+        group: ProcessGroup,
+        precision: Precision,
     ) -> None:
         self.module, self.optimizer, self._group = model, optimizer, group
-        self._forward = DistributedDataParallel(model) if group.size > 1 else model
+        self.step_module = TrainingStep(model, precision)
+        self._forward = (
+            DistributedDataParallel(self.step_module, gradient_as_bucket_view=True)
+            if group.size > 1
+            else self.step_module
+        )
         self._accumulation, self._clip, self._counted = train.accumulation(group.size), train.clip, 0
-        self._bfloat16 = uses_bfloat16(train.precision, group.device)
 
-    def __call__(self, batch: Batch) -> Any:
-        with torch.autocast(self._group.device.type, torch.bfloat16, enabled=self._bfloat16):
-            return self._forward(batch)
+    def __call__(self, batch: Batch) -> Computed:
+        return self._forward(batch)
 
     def backward(self, loss: Tensor) -> None:
         torch.autograd.backward(loss / self._accumulation)

@@ -69,10 +69,3 @@ def told_by_first(values: Sequence[int], group: ProcessGroup) -> list[int]:
 
 def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def uses_bfloat16(precision: str, device: torch.device) -> bool:
-    """What ``TrainConfig.precision`` means on a device."""
-    if precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return precision == "bfloat16"

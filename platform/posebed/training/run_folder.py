@@ -9,25 +9,41 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from posebed.config import Section
 from posebed.contracts import Setting
 from posebed.data.pack import PACK, Pack
-from posebed.experiment import RUN, Experiment
-from posebed.files import read_json, write_bytes, write_json, writing_folder
+from posebed.experiment import RUN, RUN_AGAIN, Experiment
+from posebed.files import (
+    FILES as HASHES,
+)
+from posebed.files import (
+    Content,
+    file_hashes,
+    must_be_as_written,
+    must_be_file,
+    read_json,
+    write_bytes,
+    write_json,
+    writing_folder,
+)
+from posebed.listing import reason, shortened
 from posebed.places import PUBLISHED_ABOUT, PUBLISHED_WEIGHTS, about_file, is_run, weights_file
-from posebed.records import categories_from, categories_to_json
+from posebed.records import categories_from, categories_in, categories_to_json
 from posebed.scoring.result import read_curve, write_curve
 
 FILES = ("best.safetensors", "last.safetensors", "curve.json")
 """What a run takes from its newest checkpoint."""
 
-_NEEDED = ("key", "model", "task", "config", "size", "padding", "convention", "keypoints", "categories")
+WEIGHTS_AGAIN = "remove its folder, and `posebed run` trains again"
+_PUBLISHED = replace(RUN, name="a run that `posebed publish` wrote", again="publish it again")
 
 ConfigT = TypeVar("ConfigT", bound=Section)
 
@@ -42,7 +58,7 @@ def write_trained(folder: Path, outcome: Path, experiment: Experiment, shortfall
     with writing_folder(folder) as unfinished:
         for file in FILES:
             shutil.copy2(outcome / file, unfinished / file)
-        write_json(about, unfinished / "run.json", RUN)
+        write_json(about | {HASHES: file_hashes(unfinished, FILES)}, unfinished / "run.json", RUN)
 
 
 def about_of(experiment: Experiment) -> dict[str, Any]:
@@ -67,7 +83,7 @@ def write_untrained(folder: Path, weights: Mapping[str, Tensor], about: Mapping[
         for name in FILES[:2]:
             write_weights(weights, unfinished / name)
         write_curve((), unfinished / "curve.json")
-        write_json(about, unfinished / "run.json", RUN)
+        write_json({**about, HASHES: file_hashes(unfinished, FILES)}, unfinished / "run.json", RUN)
 
 
 def write_published(source: Path, folder: Path) -> None:
@@ -75,10 +91,10 @@ def write_published(source: Path, folder: Path) -> None:
     Hugging Face's layout. Of the file that pretrained weights came from, its name alone is kept."""
     about = read_about(source)
     weights = {name: _name_alone(value) for name, value in about["config"].items() if name.endswith("weights")}
-    config = about["config"] | weights
-    write_json(about | {"config": config}, folder / PUBLISHED_ABOUT, RUN)
     shutil.copy2(weights_file(source), folder / PUBLISHED_WEIGHTS)
     write_curve(read_curve(source / "curve.json") if (source / "curve.json").is_file() else (), folder / "curve.json")
+    hashes = file_hashes(folder, (PUBLISHED_WEIGHTS, "curve.json"))
+    write_json(about | {"config": about["config"] | weights, HASHES: hashes}, folder / PUBLISHED_ABOUT, RUN)
 
 
 def _name_alone(value: object) -> object:
@@ -102,8 +118,37 @@ def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read what ``write_weights`` wrote, on the CPU."""
-    return load_file(path)
+    """Read what ``write_weights`` wrote, on the CPU.
+
+    Raises:
+        ValueError: there is no such file, it holds no weights, or some that are not finite.
+    """
+    must_be_file(path, "weights", WEIGHTS_AGAIN)
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} must be weights as safetensors, but is none: {reason(error)}; {WEIGHTS_AGAIN}"
+        ) from None
+    if wrong := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
+        raise ValueError(
+            f"{path} must hold finite weights, but has NaN or infinity in {shortened(wrong, 4)}; {WEIGHTS_AGAIN}"
+        )
+    return weights
+
+
+def best_weights(folder: Path, about: Content) -> dict[str, Tensor]:
+    """Those of a trained run, published or not.
+
+    Args:
+        about: what ``read_about`` gives.
+
+    Raises:
+        ValueError: as ``read_weights``, or they are others than those that the run was published with.
+    """
+    weights = read_weights(weights_file(folder))
+    must_be_as_written(weights_file(folder), about, WEIGHTS_AGAIN)
+    return weights
 
 
 def read_about(folder: Path) -> dict[str, Any]:
@@ -116,14 +161,19 @@ def read_about(folder: Path) -> dict[str, Any]:
     if not is_run(folder):
         raise LookupError(f"{folder} must hold a trained run, but it has no run.json")
     path = about_file(folder)
-    about = read_json(path, RUN)
-    if path.name == PUBLISHED_ABOUT and (missing := [name for name in _NEEDED if name not in about]):
-        raise ValueError(f"{path} must be written by `posebed publish`, but has no {missing[0]!r}")
+    about = read_json(path, RUN if path.name != PUBLISHED_ABOUT else _PUBLISHED)
+    categories = categories_in(about["categories"], path, RUN.name, RUN_AGAIN)
+    largest = max((len(category.keypoints) for category in categories), default=about["keypoints"])
+    if largest != about["keypoints"]:
+        raise ValueError(
+            f"{path} must be {RUN.name} with as many keypoints as its largest category, {largest}, but has "
+            f"{about['keypoints']}; {RUN_AGAIN}"
+        )
     return about
 
 
 def setting_of(about: Mapping[str, Any]) -> Setting:
-    """What the model of a ``run.json`` was built for."""
+    """What the model of a ``run.json`` was built for, once it is read by ``read_about``."""
     categories = categories_from(about["categories"])
     return Setting(size=tuple(about["size"]), keypoints=about["keypoints"], categories=categories)
 

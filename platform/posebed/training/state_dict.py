@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TypeGuard, cast
+from zipfile import ZipFile, is_zipfile
 
 import safetensors.torch
 import torch
@@ -25,20 +27,62 @@ def read_checkpoint(path: Path) -> State:
     """
     if not path.is_file():
         raise LookupError(f"weights must be a file, but {path} is none")
-    content: object
-    if path.suffix == ".safetensors":
-        content = safetensors.torch.load_file(path)
-    else:
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except UnpicklingError as error:
-            raise ValueError(f"{path} must hold tensors alone, but holds objects that run code when read") from error
+    content: object = _read(path)
     state = content
     if _is_mapping(content):
         state = next((content[w] for w in _WRAPPERS if _is_mapping(content.get(w))), content)
-    if not _is_state(state):
+    if not _is_state(state) or not state:
         raise ValueError(f"{path} must hold a state dictionary, alone or under {', '.join(_WRAPPERS)}, but does not")
+    if wrong := [name for name, tensor in state.items() if not _is_plain(tensor)]:
+        raise ValueError(f"{path} must hold plain tensors of finite numbers, but does not in {shortened(wrong, 4)}")
     return within(state, "module.")
+
+
+def _read(path: Path) -> object:
+    """What a file of tensors holds.
+
+    Raises:
+        ValueError: it is damaged, or of another kind.
+    """
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not start:
+        raise ValueError(f"{path} must be a file of weights, but is empty; download it again")
+    if start.lstrip()[:1] == b"<":
+        raise ValueError(f"{path} must be a file of weights, but is a web page; download the file itself")
+    kind = "safetensors" if path.suffix == ".safetensors" else "a file that torch.save wrote"
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        _must_be_stored(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch remarks on foreign files is no news to whoever brings them
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        if "Unsupported" in str(error) or "GLOBAL" in str(error):
+            raise ValueError(f"{path} must hold tensors alone, but holds objects that run code when read") from error
+        raise ValueError(f"{path} must be {kind}, but is none, or damaged; download it again") from error
+    except Exception as error:  # whatever parsers of foreign bytes raise, it tells of the file
+        found = "is a TorchScript program" if "TorchScript" in str(error) else "is none, or damaged"
+        advice = "export its state dictionary" if "TorchScript" in str(error) else "download it again"
+        raise ValueError(f"{path} must be {kind}, but {found}; {advice}") from error
+
+
+def _must_be_stored(path: Path) -> None:
+    """Refuse what would take more memory than the file has bytes: torch stores its members as they are."""
+    if is_zipfile(path):
+        with ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > path.stat().st_size:
+            raise ValueError("compressed")
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether the tensor has its own finite numbers: it is not sparse, nor on torch's device without numbers, nor few
+    numbers over and over."""
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes() and bool(tensor.isfinite().all())
 
 
 def _is_mapping(content: object) -> TypeGuard[Mapping[str, object]]:
@@ -85,4 +129,7 @@ def fill(module: nn.Module, state: State, spare: Iterable[str], source: str) -> 
     unlike = [f"{n} {tuple(t.shape)} for {tuple(own[n].shape)}" for n, t in shared.items() if t.shape != own[n].shape]
     if unlike:
         raise ValueError(f"weights {source!r} must have the module's shapes, but have {shortened(unlike, 4)}")
+    whole = [n for n, t in shared.items() if own[n].is_floating_point() and not t.is_floating_point()]
+    if whole:
+        raise ValueError(f"weights {source!r} must be floating-point, but are {shared[whole[0]].dtype} in {whole[0]}")
     module.load_state_dict(shared, strict=False)

@@ -19,7 +19,7 @@ from posebed.experiment import Experiment
 from posebed.listing import shortened
 from posebed.records import Category
 from posebed.training.pose_module import PoseModule, build
-from posebed.training.run_folder import read_about, read_weights, setting_of, without_download
+from posebed.training.run_folder import best_weights, read_about, setting_of, without_download
 from posebed.training.state_dict import State
 
 Build = Callable[[Setting], nn.Module]
@@ -46,7 +46,7 @@ def initial_model(experiment: Experiment, setting: Setting) -> tuple[PoseModule,
             f"{experiment.key} must start from a run of its own model, {experiment.model}, but {experiment.init_from} "
             f"is one of {about['model']}"
         )
-    given, source = setting_of(about), read_weights(folder / "best.safetensors")
+    given, source = setting_of(about), best_weights(folder, about)
     try:
         after = transferred(
             model.state_dict(), source, build=lambda s: build(spec, config, s), setting=setting, given=given

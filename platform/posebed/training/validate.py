@@ -42,7 +42,7 @@ class Validation:
         at_a_time = max(1, train.batch_size // group.size // train.accumulation(group.size))
         # x, y and confidence. Rows of other workers stay 0, so that the sum over all is the whole table.
         answers = np.zeros((len(self._queries), self._pack.max_keypoints, 3))
-        engine.module.eval()
+        engine.step_module.eval()
         predictions = self._by_rounds if isinstance(engine.module, RoundLearner) else self._by_batches
         for queries, batch, prediction in predictions(engine, group, at_a_time):
             pose = decoded(engine.module, prediction, batch)
@@ -60,7 +60,7 @@ class Validation:
         order = range(group.rank, -(-len(batches) // group.size) * group.size, group.size)
         mine = [batches[index % len(batches)] for index in order]
         for index, batch in zip(order, query_batches(self._pack, mine, group.device), strict=True):
-            prediction = engine(batch)
+            prediction, _ = engine(batch)
             if index < len(batches):
                 yield batches[index], batch, prediction
 

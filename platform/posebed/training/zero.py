@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -27,9 +26,11 @@ finally:
 from torch import Tensor, nn  # noqa: E402
 
 from posebed.config import TrainConfig  # noqa: E402
+from posebed.contracts import Precision  # noqa: E402
 from posebed.pose import Batch  # noqa: E402
 from posebed.training.pose_module import PoseModule  # noqa: E402
-from posebed.training.process_group import ProcessGroup, uses_bfloat16  # noqa: E402
+from posebed.training.process_group import ProcessGroup  # noqa: E402
+from posebed.training.training_step import Computed, TrainingStep  # noqa: E402
 
 # On a CPU DeepSpeed would compile an operator for shared-memory communication, and stop where there is no
 # compiler. Gloo does without it.
@@ -42,7 +43,12 @@ class DeepSpeedEngine:
     """DeepSpeed around a model and a torch optimizer."""
 
     def __init__(
-        self, model: PoseModule, optimizer: torch.optim.Optimizer, train: TrainConfig, group: ProcessGroup
+        self,
+        model: PoseModule,
+        optimizer: torch.optim.Optimizer,
+        train: TrainConfig,
+        group: ProcessGroup,
+        precision: Precision,
     ) -> None:
         logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
         self._group, self._stage = group, train.zero
@@ -55,17 +61,18 @@ class DeepSpeedEngine:
             "zero_optimization": {"stage": train.zero},
             "zero_allow_untested_optimizer": True,
             "zero_force_ds_cpu_optimizer": False,
-            "torch_autocast": {"enabled": uses_bfloat16(train.precision, group.device), "dtype": "bfloat16"},
             "steps_per_print": 10**9,
         }
         turned = _made_plain(model)
-        self._engine, self.optimizer, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=settings)
-        self.module: PoseModule = self._engine.module
+        step = TrainingStep(model, precision)
+        self._engine, self.optimizer, *_ = deepspeed.initialize(model=step, optimizer=optimizer, config=settings)
+        self.step_module: TrainingStep = self._engine.module
+        self.module: PoseModule = self.step_module.model
         if train.zero == 0:  # the other stages keep parameters in flat buffers
             for parameter in turned:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
-    def __call__(self, batch: Batch) -> Any:
+    def __call__(self, batch: Batch) -> Computed:
         return self._engine(batch)
 
     def backward(self, loss: Tensor) -> None:

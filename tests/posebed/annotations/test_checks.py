@@ -19,13 +19,15 @@ from posebed.annotations.checks import (
     area_faults,
     box_faults,
     inspect_pictures,
+    is_names,
     keypoint_faults,
     shown,
     size_faults,
     summary,
 )
-from posebed.annotations.stderr import caught_stderr
 from posebed.data.images import Images, PictureFacts
+from posebed.data.stderr import caught_stderr
+from posebed.limits import LONGEST_NAME, MOST_KEYPOINTS, SIDES_BEYOND
 from posebed.records import Problem, Reason
 
 NAMES = ("nose", "tail")
@@ -87,12 +89,47 @@ def test_several_faults_of_one_list_are_all_reported() -> None:
 
 @given(
     x=st.floats(-100, 39, exclude_max=True),
-    y=st.floats(-100, 29, exclude_max=True),
-    right=st.floats(0.5, 200),
-    low=st.floats(0.5, 200),
+    y=st.floats(-80, 29, exclude_max=True),
+    right=st.floats(0.5, 120),
+    low=st.floats(0.5, 90),
 )
 def test_a_box_may_leave_its_image_in_part(x: float, y: float, right: float, low: float) -> None:
     assert box_faults([x, y, right - min(x, 0), low - min(y, 0)], SIZE) == []
+
+
+beyond = st.floats(SIDES_BEYOND * 40 + 1, 1e37)
+
+
+@given(beyond=beyond, side=st.integers(0, 3))
+def test_a_box_never_reaches_further_than_an_animal_could(beyond: float, side: int) -> None:
+    box = [5.0, 5.0, 20.0, 20.0]
+    box[side] = beyond + 40 if side > 1 else -beyond
+    box[side % 2 + 2] += beyond if side < 2 else 0
+    (fault,) = box_faults(box, SIZE)
+    assert fault.reason in (Reason.BOX_FAR, Reason.BOX_OUTSIDE)  # a far box may be rounded out of the image
+
+
+@given(beyond=beyond, sign=st.sampled_from([-1, 1]), place=st.integers(0, 1), flag=st.sampled_from([1, 2]))
+def test_a_keypoint_is_never_farther_than_a_camera_sees(beyond: float, sign: int, place: int, flag: int) -> None:
+    values: list[Any] = [5, 5, flag, *SOUND[3:]]
+    values[place] = sign * (beyond + 40)
+    assert [fault.reason for fault in keypoint_faults(values, NAMES, size=SIZE)] == [Reason.KEYPOINT_FAR]
+    values[2] = 0
+    assert keypoint_faults(values, NAMES, labelled=False, size=SIZE) == []
+
+
+@given(area=st.floats(0.5, 1e37))
+def test_an_area_fits_into_its_image_or_is_that_of_its_box(area: float) -> None:
+    fits = area <= 40 * 30
+    assert (area_faults(area, SIZE) == []) == fits or 1 < area / 1200 < 1.01
+    side = math.sqrt(area)
+    assert area_faults(side * side, SIZE, [0, 0, side, side]) == []
+
+
+def test_a_list_of_names_is_bounded() -> None:
+    assert is_names([f"k{i}" for i in range(MOST_KEYPOINTS)])
+    assert not is_names([f"k{i}" for i in range(MOST_KEYPOINTS + 1)])
+    assert not is_names(["x" * (LONGEST_NAME + 1)])
 
 
 @pytest.mark.parametrize(

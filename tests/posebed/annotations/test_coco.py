@@ -6,6 +6,7 @@ import copy
 import json
 import tempfile
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posebed.annotations import checks, coco_file
+from posebed.annotations.checks import summary
 from posebed.annotations.coco import read_coco
 from posebed.annotations.coco_file import CocoFile
-from posebed.records import Dataset, read_problems, read_records, write_problems, write_records
+from posebed.limits import LONGEST_NAME, MOST_CATEGORIES, MOST_ON_PICTURE
+from posebed.listing import cell
+from posebed.records import Dataset, Problem, read_problems, read_records, write_problems, write_records
 
 RECORDS = 6
 PICTURE = cv2.imencode(".jpg", np.full((30, 40, 3), 128, np.uint8))[1].tobytes()
@@ -352,7 +357,8 @@ def test_no_content_raises_and_no_kept_record_has_a_problem(folder: Path, data: 
         write_records(dataset.records, Path(out) / "records.parquet")
         write_problems(dataset.problems, Path(out) / "problems.csv")
         assert [r.record for r in read_records(Path(out) / "records.parquet")] == [r.record for r in dataset.records]
-        assert read_problems(Path(out) / "problems.csv") == list(dataset.problems)
+        shown = [Problem(*(str(cell(value)) for value in astuple(problem))) for problem in dataset.problems]
+        assert read_problems(Path(out) / "problems.csv") == shown
 
 
 @settings(deadline=None)
@@ -444,3 +450,88 @@ def test_a_byte_order_mark_in_annotations_changes_nothing(folder: Path) -> None:
     read(sound(), folder)
     (folder / "set.json").write_text(json.dumps(sound()), encoding="utf-8-sig")
     assert not read_coco(folder, [CocoFile("set.json", "images")]).problems
+
+
+def test_a_picture_with_more_annotations_than_can_be_compared_is_refused(folder: Path) -> None:
+    content = sound()
+    one = content["annotations"][0]
+    content["annotations"] += [{**one, "id": 1000 + i} for i in range(MOST_ON_PICTURE)]
+    dataset = read(content, folder)
+    assert len(dataset.records) == RECORDS - 1, "other pictures are as they were"
+    assert {problem.reason for problem in dataset.problems} == {"too many annotations on one image"}
+    assert len(dataset.problems) == MOST_ON_PICTURE + 1
+
+
+@pytest.mark.parametrize("entry", [{}, 1, None, [], {"id": [7]}, {"image_id": 0}], ids=str)
+@pytest.mark.parametrize("name", ["images", "annotations"])
+def test_more_faults_than_are_kept_refuse_the_file_by_the_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, entry: object
+) -> None:
+    monkeypatch.setattr(checks, "MOST_PROBLEMS", 50)
+    content = sound()
+    content[name] += [entry] * 10
+    assert 1 <= len(read(content, folder).problems) <= 50
+    content[name] += [entry] * 100
+    with pytest.raises(ValueError, match=r"set\.json must have at most 50 faults, but has more; .* record .*must be"):
+        read(content, folder)
+
+
+@pytest.mark.parametrize("name", ["images", "annotations"])
+def test_a_file_of_more_entries_than_any_has_is_one_problem(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(coco_file, "MOST_ENTRIES", RECORDS)
+    content = sound()
+    assert len(read(content, folder).records) == RECORDS
+    content[name].append({})
+    problems = read(content, folder).problems
+    assert [(p.reason, p.found) for p in problems if not p.record] == [("too many entries", f"{RECORDS + 1} {name}")]
+
+
+def test_a_file_of_more_categories_than_there_are_species_is_one_problem(folder: Path) -> None:
+    content = sound()
+    content["categories"] = [{**content["categories"][0], "id": i} for i in range(MOST_CATEGORIES + 1)]
+    (problem,) = read(content, folder).problems
+    assert problem.reason == "too many categories" and not problem.record
+
+
+def test_boxes_and_keypoints_that_leave_their_image_a_little_are_counted(folder: Path) -> None:
+    content = sound()
+    content["annotations"][0]["bbox"] = [-3, 2, 50, 40]
+    content["annotations"][0]["area"] = None
+    dataset = read(content, folder)
+    assert not dataset.problems
+    assert "Boxes that reach beyond their image: 1, the first is 100." in dataset.notes
+    assert dataset.records[0].area == 40 * 30, "an area is never larger than its image"
+
+
+@pytest.mark.parametrize("changes", [{"bbox": [0, 0, 1e30, 1e30]}, {"area": 1e38}, {"keypoints": [1e30, 2, 2] * 3}])
+def test_what_no_camera_makes_is_a_problem_and_no_record(folder: Path, changes: dict[str, Any]) -> None:
+    content = sound()
+    content["annotations"][0] |= changes
+    dataset = read(content, folder)
+    assert len(dataset.records) == RECORDS - 1 and len(dataset.problems) == 1
+
+
+HOSTILE = "\x1b[2J\x1b]0;owned\x07[/bold]\r\n\u202e"
+
+
+def test_hostile_text_is_kept_as_a_name_and_shown_as_text(folder: Path) -> None:
+    content = sound()
+    content["categories"][0]["name"] = f"fox {HOSTILE}x"
+    content["annotations"][0]["id"] = HOSTILE * 30
+    content["annotations"][0]["area"] = -1
+    content["info"] = {"source": HOSTILE * 1000}
+    dataset = read(content, folder)
+    assert dataset.categories[0].name == f"fox {HOSTILE}x"
+    for text in (*dataset.notes, *summary(dataset.problems).splitlines()):
+        assert text.isprintable() and len(text) < 1000
+
+
+@pytest.mark.parametrize("name", ["name", "supercategory"])
+def test_a_name_has_an_end(folder: Path, name: str) -> None:
+    content = sound()
+    content["categories"][0][name] = "x" * 100_000
+    dataset = read(content, folder)
+    assert all(len(text) < 1000 for text in summary(dataset.problems).splitlines())
+    assert all(len(c.name) + len(c.family) <= 2 * LONGEST_NAME for c in dataset.categories)

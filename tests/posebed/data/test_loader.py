@@ -179,7 +179,7 @@ def test_the_loader_counts_the_seconds_waited_and_keeps_ahead() -> None:
             made.append(number)
             yield number
 
-    loader = Loader(slow, 3)
+    loader = Loader(slow, 3, torch.device("cpu"))
     started = time.perf_counter()
     batches = iter(loader)
     assert next(batches) == 0
@@ -199,7 +199,7 @@ def test_what_fails_in_the_background_fails_in_front() -> None:
 
     seen: list[int] = []
     with pytest.raises(OSError, match="the disk is gone"):
-        seen.extend(iter(Loader(broken, 2)))
+        seen.extend(iter(Loader(broken, 2, torch.device("cpu"))))
 
 
 def test_leaving_early_ends_the_background_thread(tiny_pack: Pack) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from posebed.config import Convention, PackConfig
@@ -18,6 +19,7 @@ from posebed.data.crop import apply_affine, centre_and_extent, clip_box, crop_af
 from posebed.data.images import Images
 from posebed.data.pack import Pack, write_pack
 from posebed.records import Category, Dataset, Record
+from redescribed import redescribe
 
 CONFIG = PackConfig(data="tiny", crop_size=(64, 48))
 
@@ -190,3 +192,69 @@ def test_real_photographs_come_out_as_direct_warps(real_data: Path, tmp_path: Pa
         assert (pack.evaluation_crops[[row]][0] == direct).all()
     xy = apply_affine(pack.affine, pack.keypoints[..., :2])[pack.keypoints[..., 2] > 0]
     assert ((xy > -1) & (xy < 257)).mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda crops: crops[:, :32], "must be crops of uint8 of 64 x 48 x 3, as its pack says, but is .* 32, 48, 3"),
+        (lambda crops: crops.astype(np.float32), "must be crops of uint8 .* of float32"),
+        (lambda crops: np.asfortranarray(crops), "must be crops of uint8 .* of uint8 in columns"),
+        (lambda crops: np.array([{}], object), "must be crops of uint8 .* of object"),
+        (lambda crops: crops[::-1].copy(), "must be as it was written, but its content has another hash"),
+    ],
+)
+def test_crops_that_are_not_what_the_pack_says_are_refused(tiny: Dataset, tmp_path: Path, change, says: str) -> None:
+    write(tiny, tmp_path / "pack")
+    path = tmp_path / "pack/evaluation-0000.npy"
+    np.save(path, change(np.load(path)))
+    with pytest.raises(ValueError, match=rf"evaluation-0000\.npy {says}.*; `dvc repro pack` makes it again"):
+        Pack.open(tmp_path / "pack")
+
+
+def test_missing_and_further_shards_are_refused(tiny: Dataset, tmp_path: Path) -> None:
+    write(tiny, tmp_path / "pack")
+    shard = tmp_path / "pack/training-0000.npy"
+    shutil.copy(shard, tmp_path / "pack/training-0001.npy")
+    with pytest.raises(ValueError, match=r"but training-0001\.npy is missing or too many"):
+        Pack.open(tmp_path / "pack")
+    (tmp_path / "pack/training-0001.npy").unlink()
+    shard.unlink()
+    with pytest.raises(ValueError, match=r"but training-0000\.npy is missing or too many"):
+        Pack.open(tmp_path / "pack")
+
+
+def test_memory_is_not_taken_for_what_a_header_says(tiny: Dataset, tmp_path: Path) -> None:
+    write(tiny, tmp_path / "pack")
+    path = tmp_path / "pack/evaluation-0000.npy"
+    with path.open("r+b") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": (2**50, 64, 48, 3)}
+        )
+    with pytest.raises(ValueError, match=r"must have \d+ bytes, but has \d+"):
+        Pack.open(tmp_path / "pack")
+
+
+def test_a_pack_of_a_former_version_says_nothing_of_its_files_and_is_read(tiny: Dataset, tmp_path: Path) -> None:
+    row = write(tiny, tmp_path / "pack").row
+    about = json.loads((tmp_path / "pack/about.json").read_text())
+    former = {name: value for name, value in about.items() if name not in ("files", "crops")} | {"schema": 1}
+    (tmp_path / "pack/about.json").write_text(json.dumps(former))
+    assert Pack.open(tmp_path / "pack").row == row
+
+
+def test_an_index_that_is_another_one_is_refused(tiny: Dataset, tmp_path: Path) -> None:
+    write(tiny, tmp_path / "pack")
+    index = pq.read_table(tmp_path / "pack/index.parquet")
+    pq.write_table(index, tmp_path / "pack/index.parquet", compression="none")
+    with pytest.raises(ValueError, match=r"index\.parquet must be as it was written"):
+        Pack.open(tmp_path / "pack")
+    pq.write_table(index.slice(1), tmp_path / "pack/index.parquet")
+    redescribe(tmp_path / "pack")
+    with pytest.raises(ValueError, match=r"must be of \d+ crops with its like, but they are"):
+        Pack.open(tmp_path / "pack")
+
+
+def test_a_record_that_a_split_has_and_the_pack_has_not_is_named(tiny_pack: Pack) -> None:
+    with pytest.raises(ValueError, match="must hold every record of the split, but lacks 'nobody'"):
+        tiny_pack.row_of("nobody")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -63,7 +65,7 @@ any_split = st.builds(
     by=st.sampled_from(["image", "category", "family"]),
     val=st.floats(0.1, 0.4),
     test=st.floats(0.1, 0.4),
-    seed=st.integers(-3, 3),
+    seed=st.integers(0, 6),
 )
 
 
@@ -302,5 +304,62 @@ def test_what_is_written_says_what_it_holds(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_split_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="has no membership"):
+    with pytest.raises(ValueError, match=r"has no about\.json; `dvc repro split` makes it again"):
         read_split(tmp_path)
+
+
+def written(folder: Path) -> Path:
+    """A split with episodes of its test part."""
+    records = [record(i, part=PARTS[i % 3], image=i) for i in range(30)]
+    episodes = EpisodesConfig(shots=1, queries=2, episodes=4)
+    split = config(by="official", episodes=episodes)
+    part = divide(records, CATEGORIES, split)
+    plan = {"test": draw_test_episodes([r for r in records if r.part == "test"], "test", episodes, 0)}
+    write_split(folder, Split(part, plan), records, split)
+    return folder
+
+
+def rewritten(path: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+    table = pq.read_table(path)
+    pq.write_table(pa.Table.from_pylist(change(table.to_pylist()), schema=table.schema), path)
+
+
+@pytest.mark.parametrize("described", [True, False])
+@pytest.mark.parametrize(
+    ("file", "change", "says"),
+    [
+        ("membership", lambda rows: rows[:15], "must hold the records test 10, train 10, val 10, but holds test 5"),
+        ("membership", lambda rows: rows * 2, "must hold the records test 10, .* but holds test 20"),
+        ("membership", lambda rows: [{**rows[0], "part": "exam"}, *rows[1:]], "must name the parts train, val, test"),
+        ("episodes", lambda rows: rows[:3], "must hold the episodes test 4, but holds test 2"),
+        (
+            "episodes",
+            lambda rows: [{**rows[0], "query": "nobody"}, *rows[1:]],
+            "must name records .* but episode 0 names 'nobody'",
+        ),
+        ("episodes", lambda rows: [{**r, "supports": ["0"]} for r in rows], "must name records of the part 'test'"),
+    ],
+)
+def test_tables_that_are_not_what_the_split_says_are_refused(
+    tmp_path: Path, file: str, change: Any, says: str, described: bool
+) -> None:
+    folder = written(tmp_path / "split")
+    if not described:  # as former versions were, which held no hashes
+        about = json.loads((folder / "about.json").read_text())
+        del about["files"]
+        (folder / "about.json").write_text(json.dumps(about | {"schema": 1}))
+        read_split(folder)
+    rewritten(folder / f"{file}.parquet", change)
+    with pytest.raises(ValueError, match=rf"{file}\.parquet {says}.*; `dvc repro split` makes it again"):
+        read_split(folder)
+
+
+def test_another_membership_of_as_many_records_is_refused_by_its_hash(tmp_path: Path) -> None:
+    folder = written(tmp_path / "split")
+    (folder / "episodes.parquet").unlink()
+    with pytest.raises(ValueError, match=r"episodes\.parquet must be a table of episodes, but there is no such file"):
+        read_split(folder)
+    folder = written(tmp_path / "another")
+    rewritten(folder / "membership.parquet", lambda rows: rows[::-1])
+    with pytest.raises(ValueError, match=r"membership\.parquet must be as it was written"):
+        read_split(folder)

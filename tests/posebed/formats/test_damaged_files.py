@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from label_files import MOUSE, points, with_pictures, write_picture
 from posebed.formats import coco, cvat, deeplabcut, label_studio, lightning_pose, sleap, table_projects, yolo
 from posebed.formats.labels import Animal, Frame, Labels
-from posebed.formats.sleap_writer import write_package
+from posebed.formats.sleap_writer import write, write_package
 
 PIECES = (
     "\n",
@@ -141,3 +141,32 @@ def test_hdf5(seed: int):
                 data[random.randrange(len(data))] = random.randrange(256)
             file.write_bytes(data)
             must_be_read_or_refused(read, file)
+
+
+def test_a_sleap_file_says_what_it_lacks(tmp_path: Path):
+    h5py = pytest.importorskip("h5py")
+    pytest.importorskip("sleap_io")
+    for name in ("frames", "instances", "points", "pred_points", "tracks_json", "videos_json", "metadata"):
+        write(labels_in(tmp_path), tmp_path / "a.slp")
+        with h5py.File(tmp_path / "a.slp", "a") as file:
+            del file[name]
+        with pytest.raises(ValueError, match=rf"a\.slp must be a SLEAP file, but lacks {name}; save it in SLEAP again"):
+            sleap.read(tmp_path / "a.slp")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "told"),
+    [
+        *((text, "but lacks nodes in its metadata, skeletons in its metadata") for text in ("", "[1]", "{}", "{")),
+        ('{"nodes": [], "skeletons": []}', "with a skeleton, but has none"),
+        *((f'{{"nodes": [1], "skeletons": [{s}]}}', "but is not whole; save it") for s in ("1", "{}", "[]")),
+    ],
+)
+def test_a_sleap_file_of_any_metadata_is_told_in_plain_words(tmp_path: Path, metadata: str, told: str):
+    h5py = pytest.importorskip("h5py")
+    pytest.importorskip("sleap_io")
+    write(labels_in(tmp_path), tmp_path / "a.slp")
+    with h5py.File(tmp_path / "a.slp", "a") as file:
+        file["metadata"].attrs["json"] = metadata
+    with pytest.raises(ValueError, match=rf"a\.slp must be a SLEAP file.*{told}"):
+        sleap.read(tmp_path / "a.slp")

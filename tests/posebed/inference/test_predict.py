@@ -25,6 +25,7 @@ from posestages import pack, split
 from posestages.score import score
 from posestages.tasks import predict_member
 from posestages.train_without_ray import train_without_ray
+from redescribed import redescribe
 
 CATALOG = installed()
 
@@ -51,6 +52,7 @@ def with_detections(project: Path) -> Path:
     table = prepared_folder("quads") / "records.parquet"
     records = read_records(table)
     write_records([*records, *map(detected, records)], table)
+    redescribe(table.parent, kept=2 * len(records))
     params = read_params(project / "params.yaml")
     split.split(params, "quads", prepared_folder("quads"), split_folder("quads"))
     pack.pack(params, "small", prepared_folder("quads"), pack_folder("small"))
@@ -99,7 +101,9 @@ def test_training_and_validation_never_see_a_detectors_box(with_detections: Path
 
 def test_a_run_in_detected_boxes_is_refused_where_the_data_has_none(with_detections: Path):
     records = read_records(prepared_folder("quads") / "records.parquet")
-    write_records([r for r in records if r.detection is None], prepared_folder("quads") / "records.parquet")
+    annotated = [r for r in records if r.detection is None]
+    write_records(annotated, prepared_folder("quads") / "records.parquet")
+    redescribe(prepared_folder("quads"), kept=len(annotated))
     params = read_params(with_detections / "params.yaml")
     split.split(params, "quads", prepared_folder("quads"), split_folder("quads"))
     with pytest.raises(ValueError, match="'test' must hold at least one box that is detected, but holds none"):

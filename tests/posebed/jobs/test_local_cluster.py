@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posebed.jobs.local_cluster import SESSION, temporary_folder
+from posebed.jobs.local_cluster import FOLDER, SESSION, temporary_folder
 
 PATIENCE = 500
 LINUX_LIMIT = 107
@@ -71,8 +73,8 @@ def test_the_sockets_of_any_temporary_folder_have_a_path_that_the_system_takes(n
         patch.delenv("RAY_TMPDIR", raising=False)
         patch.setenv(variable, f"/{name}")
         chosen = temporary_folder()
-        assert len(os.fsencode(f"{chosen}/{SESSION.removeprefix('ray/')}")) <= LINUX_LIMIT
-        assert chosen == f"/{name}/ray" or len(os.fsencode(name)) > LINUX_LIMIT - len(SESSION) - 10
+        assert len(os.fsencode(f"{chosen}{SESSION.removeprefix(FOLDER)}")) <= LINUX_LIMIT
+        assert chosen == f"/{name}/{FOLDER}" or len(os.fsencode(name)) > LINUX_LIMIT - len(SESSION) - 10
 
 
 def test_without_a_short_folder_to_write_to_the_variable_to_set_is_named(monkeypatch: pytest.MonkeyPatch):
@@ -89,7 +91,7 @@ def test_a_cluster_starts_below_a_temporary_folder_with_a_long_path(tmp_path: Pa
     deep.mkdir()
     ran = python(TASK, **{variable: str(deep)})
     assert ran.stdout == "a task ran\n", ran.stderr
-    assert "Ray's files lie in /tmp/ray" in ran.stderr
+    assert f"Ray's files lie in /tmp/{FOLDER}" in ran.stderr
 
 
 @pytest.mark.services
@@ -122,7 +124,7 @@ def test_a_start_that_fails_is_repeated_once_and_leaves_no_process_behind():
 
 
 @pytest.mark.services
-def test_a_machine_on_which_ray_does_not_start_is_refused_in_one_sentence(project: Path):
+def test_a_machine_without_a_place_for_rays_files_is_refused_in_one_sentence(project: Path):
     ran = subprocess.run(
         [sys.executable, "-c", "from posestages.cli import main; main()", "run", "baseline"],
         env={**os.environ, "RAY_TMPDIR": os.devnull},
@@ -131,6 +133,22 @@ def test_a_machine_on_which_ray_does_not_start_is_refused_in_one_sentence(projec
         timeout=PATIENCE,
     )
     assert ran.returncode == 2, ran.stderr
-    assert "Ray must start on this machine, but failed 2 times" in ran.stderr
+    assert "must be a folder of this user alone for Ray's files, but Not a directory" in ran.stderr
     assert "Traceback" not in ran.stderr
     assert not Path("runs/baseline").exists()
+
+
+LISTENS = """
+import psutil, socket
+processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+places = {c.laddr.ip for p in processes for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+print(*sorted({place.removeprefix("::ffff:") for place in places}))
+"""
+
+
+@pytest.mark.services
+def test_a_cluster_of_this_machine_listens_on_the_loopback_alone():
+    with TemporaryDirectory(dir="/tmp") as place:  # tmp_path is too long for sockets
+        ran = python(TASK + LISTENS, RAY_TMPDIR=place)
+        assert ran.stdout == "a task ran\n127.0.0.1\n", ran.stderr
+        assert [stat.S_IMODE(folder.stat().st_mode) for folder in Path(place).iterdir()] == [0o700]

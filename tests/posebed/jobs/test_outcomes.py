@@ -113,6 +113,15 @@ def test_the_reason_for_which_an_outcome_was_accepted_is_kept():
     assert status(later) == Status(later, State.DONE, reason="torch 2.14 changes no digit", seconds=2.5)
 
 
+@pytest.mark.parametrize("because", ["", " ", "x" * 5000, "a\udcff"])
+def test_a_reason_that_says_nothing_or_cannot_be_kept_changes_nothing(because: str):
+    do(task())
+    before = task().record.read_bytes()
+    with pytest.raises(ValueError, match="must be"):
+        accept(task(identity=Identity({"lr": 2})), because)
+    assert task().record.read_bytes() == before
+
+
 def test_only_what_was_done_can_be_accepted():
     with pytest.raises(LookupError, match="train a seed 0 must have an outcome to be accepted, but was never run"):
         accept(task(), "so")

@@ -455,9 +455,13 @@ def test_what_is_written_reads_back(tmp_path: Path):
     search = opened(budget={"trials": 5}, space={"train.decay_at": [[0.5, 0.9], [0.8], [0.81, 0.952]]})
     Tune(search, stop={1: 1}, fail={2: "went wrong"}, lose={3: 1}).run()
     result = result_of(search, {"commit": "abc"})
-    write_search(result, tmp_path)
-    again = read_search(tmp_path)
-    assert again.model_dump_json() == result.model_dump_json()
+    folder = tmp_path / result.key
+    write_search(result, folder)
+    again = read_search(folder)
+    assert again.files.keys() == {"best.yaml", "trials.parquet"}
+    assert again.model_copy(update={"files": {}}).model_dump_json() == result.model_dump_json()
+    moved = folder.rename(tmp_path / "search@moved")
+    assert read_search(moved).key == "search@moved" and read_search(moved, named=False).key == result.key
     assert {t.state for t in again.trials} == {"complete", "pruned", "failed"}
 
 

@@ -75,6 +75,24 @@ def test_a_box_outside_of_the_image_is_refused_by_name() -> None:
         box_side(single((0, 0), (0, 0), (500, 10, 20, 1)))
 
 
+@given(side=st.integers(0, 3), beyond=st.floats(1, 1e300))
+def test_no_box_can_make_the_normaliser_larger_than_its_picture(side: int, beyond: float) -> None:
+    box = [10.0, 10.0, 50.0, 50.0]
+    box[side % 2], box[side % 2 + 2] = (-beyond, beyond + 60) if side < 2 else (box[side % 2], beyond)
+    try:
+        predictions = single((0, 0), (0, 0), (box[0], box[1], box[2], box[3]))
+    except ValueError as error:
+        assert "box must lie within 3 sides of its image" in str(error) and beyond > 3 * 300 - 10
+    else:
+        assert box_side(predictions)[0] <= 400
+
+
+def test_an_area_that_its_image_cannot_hold_is_refused() -> None:
+    query = Record("a", "a", 400, 300, "c", (0, 0, 9, 9), 1e38, np.array([[1, 1, 2]], np.float32))
+    with pytest.raises(ValueError, match=r"area must be at most that of its image, but is 1e\+38 in 400 x 300"):
+        Predictions.from_records([Category("c", "c", ("point",))], [query], np.zeros((1, 1, 2)), np.ones((1, 1)))
+
+
 @given(seed=seeds, scale=st.sampled_from([0.5, 2, 4]))
 @settings(max_examples=10, deadline=None)
 def test_enlarging_picture_truth_and_prediction_changes_pixels_alone(seed: int, scale: float) -> None:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posebed.listing import cell
 from posebed.reporting.site import SHOWN, write_report
 from posebed.reporting.table_text import as_csv, as_latex, as_markdown
 from posebed.scoring.result import Result
@@ -24,7 +25,7 @@ lines = st.lists(st.dictionaries(names, st.none() | st.integers() | st.floats(0,
 def test_csv_keeps_every_value(table: list[dict[str, object]]):
     read = list(csv.DictReader(io.StringIO(as_csv(table))))
     assert [{k: v for k, v in row.items() if v} for row in read] == [
-        {k: str(v) for k, v in line.items() if v is not None} for line in table
+        {str(cell(k)): str(cell(v)) for k, v in line.items() if v not in (None, "")} for line in table
     ]
 
 

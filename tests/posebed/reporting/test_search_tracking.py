@@ -129,7 +129,8 @@ def test_finished_searches_are_read_back_as_they_were(uri: str, search: Make):
         SearchTracker(one).close(one)
     unfinished = search("search@c")
     SearchTracker(unfinished).log(unfinished.trials)
-    assert sorted(tracked_searches(uri), key=lambda s: s.key) == searches
+    found = sorted(tracked_searches(uri), key=lambda s: s.key)
+    assert [one.model_copy(update={"files": {}}) for one in found] == searches
 
 
 def test_a_line_that_a_kill_has_cut_ends_the_process_and_nothing_else_is_written(uri: str, search: Make):

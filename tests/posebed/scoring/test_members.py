@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from posebed.catalog import installed
@@ -88,6 +88,7 @@ def test_of_one_member_every_interval_is_the_former_one_bit_for_bit(
 
 
 @given(seed=seeds, number=st.integers(2, 5), episodes=st.booleans())
+@example(seed=21390, number=2, episodes=False)  # medium instances are of one category
 @few
 def test_a_run_has_the_mean_and_the_spread_of_its_members_and_intervals_around_it(
     drawn: Drawn, of_members, seed: int, number: int, episodes: bool
@@ -100,7 +101,7 @@ def test_a_run_has_the_mean_and_the_spread_of_its_members_and_intervals_around_i
         assert [member.scores[score.metric] for member in run.members] == values
         assert (score.value, score.spread) == pytest.approx((fmean(values), stdev(values)))
         assert score.low - 1e-9 <= score.value <= score.high + 1e-9, score
-        if score.metric == "SPE" and score.low_categories is None:
+        if score.metric in ("SPE", "AP_M", "AP_L") and score.low_categories is None:
             continue  # one category alone has a value
         assert score.low_categories is not None and score.high_categories is not None
         assert score.low_categories - 1e-9 <= score.value <= score.high_categories + 1e-9, score

@@ -119,7 +119,7 @@ def test_an_empty_table_is_refused() -> None:
 
 def test_another_table_is_no_table_of_predictions(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
-    with pytest.raises(ValueError, match=r"with the columns record, image, .* but has a"):
+    with pytest.raises(ValueError, match=r"with record, image, .* but has other columns or other types: a; remove"):
         read_predictions(tmp_path / "other.parquet")
 
 
@@ -131,3 +131,27 @@ def test_rows_that_do_not_fit_their_category_are_refused(drawn: Drawn, tmp_path:
     pq.write_table(table.set_column(table.schema.get_field_index("xy"), "xy", lists), path)
     with pytest.raises(ValueError, match="xy must hold 2 x keypoints"):
         read_predictions(path)
+
+
+def test_half_a_table_is_refused_by_its_rows_and_another_one_by_its_hash(drawn: Drawn, tmp_path: Path) -> None:
+    path = tmp_path / "predicted/predictions.parquet"
+    write_predictions(drawn(0, queries=8, categories=2), path)
+    whole = pq.read_table(path)
+    pq.write_table(whole.slice(0, 4), path)
+    with pytest.raises(ValueError, match=r"predictions\.parquet must have 8 rows, but has 4; remove its folder"):
+        read_predictions(path)
+    pq.write_table(whole.take(pa.array([1, 0, *range(2, 8)])), path)
+    with pytest.raises(ValueError, match=r"predictions\.parquet must be as it was written, but its content has"):
+        read_predictions(path)
+    (tmp_path / "predicted/about.json").unlink()  # as former versions left it
+    assert len(read_predictions(path)) == 8
+
+
+def test_a_table_without_its_categories_is_refused(drawn: Drawn, tmp_path: Path) -> None:
+    path = tmp_path / "predictions.parquet"
+    write_predictions(drawn(0, queries=2, categories=1), path)
+    table = pq.read_table(path)
+    for metadata in (None, {**table.schema.metadata, b"categories": b"["}, {**table.schema.metadata, b"size": b"[1]"}):
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+        with pytest.raises(ValueError, match=r"predictions\.parquet must be a table of predictions"):
+            read_predictions(path)

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from posebed.contracts import Task
 from posebed.data.pack import Pack
 from posebed.data.splits import read_split
+from posebed.limits import SIDES_BEYOND
 from posebed.submissions.answers import read_answers
 from posebed.submissions.questions import Questions
 
@@ -101,6 +102,7 @@ MISTAKES: dict[str, Change] = {
     "of no query, as record must be text and episode a whole number": lambda answer, _: answer | {"record": 7},
     "without 3 numbers for each keypoint of its category": lambda answer, _: answer | {"keypoints": [1.0, 2.0, 0.5]},
     "with a number that is not finite": _with_first(math.nan),
+    "with a keypoint farther than 3 sides from its picture": _with_first(1e6),
     "with a confidence outside of 0..1": lambda a, _: a | {"keypoints": [*a["keypoints"][:2], 2, *a["keypoints"][3:]]},
     "of a query with another image_id": lambda answer, questions: answer | {"image_id": answer["image_id"] + 1},
     "of a query with another category_id": lambda answer, questions: answer | {"category_id": 99},
@@ -142,6 +144,23 @@ def test_a_coordinate_is_a_number_that_can_be_kept(asked: dict[str, Questions], 
     assert f"1 answer is with a number that is not finite, such as '{record}'" in complaint(answers, asked["quads"])
 
 
+@given(beyond=st.floats(SIDES_BEYOND, 1e30), axis=st.integers(0, 1), sign=st.sampled_from([-1, 1]))
+def test_a_coordinate_lies_within_some_sides_of_the_picture(
+    asked: dict[str, Questions], beyond: float, axis: int, sign: int
+):
+    questions = asked["quads"]
+    answers = answers_to(questions)
+    record = questions.records[questions.queries[0].row]
+    side = (record.width, record.height)[axis]
+    for value, far in (((beyond + 1.01) * side * sign, True), (-SIDES_BEYOND * side, False)):
+        answers[0]["keypoints"][axis] = value
+        if far:
+            assert "1 answer is with a keypoint farther than" in complaint(answers, questions)
+        else:
+            with TemporaryDirectory() as folder:
+                read_answers(written(answers, Path(folder) / "answers.json"), questions)
+
+
 @pytest.mark.parametrize("ending", ["json", "parquet"])
 def test_further_fields_and_missing_ones_are_refused_with_their_numbers(asked: dict[str, Questions], ending: str):
     answers = answers_to(asked["held-out"])
@@ -161,7 +180,7 @@ def test_further_fields_and_missing_ones_are_refused_with_their_numbers(asked: d
         ("answers.json", "{}", "must be a list of answers as a JSON list, but holds another value"),
         ("answers.json", "[1, {}]", "must be a list of answers, each an object, but 1 of 2 are none"),
         ("answers.json", "[", "is no JSON"),
-        ("answers.parquet", "PAR1", "must be a Parquet file of answers, but cannot be read"),
+        ("answers.parquet", "PAR1", "must be answers as Parquet, but cannot be read"),
         ("answers.json", "[]", "12 queries have no answer"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from posebed.config import Section
 from posebed.contracts import ModelSpec, Task
 from posebed.pose import Keypoints
 from posebed.testing.discs import SETTING, drawn
-from posebed.training.pose_module import build, decoded, losses_of
+from posebed.training.pose_module import TooLargeError, build, decoded, losses_of
 
 
 class Broken(nn.Module):
@@ -40,6 +41,27 @@ def test_a_model_that_cannot_be_built_says_for_what():
     spec = ModelSpec(tasks=(Task.CATEGORY_SPECIFIC,), config=Section, model=build_badly, space={})
     with pytest.raises(ValueError, match=r"must be built for 5 keypoints in crops of 64 x 64, but raises TypeError: "):
         build(spec, Section(), SETTING)
+
+
+def _without_end(part: Callable[[], nn.Module]) -> Any:
+    def grow(config: Section, setting: object) -> nn.Module:
+        return nn.Sequential(*(part() for _ in iter(int, 1)))
+
+    return grow
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (lambda: nn.Linear(1000, 1000, device="meta"), "numbers must fit into 1.0 GB, but take more"),
+        (lambda: nn.Sequential(nn.ReLU()), "must have at most 50000 layers and tensors, but has more"),
+    ],
+)
+def test_a_model_that_grows_without_end_is_refused(part: Callable[[], nn.Module], message: str):
+    spec = ModelSpec(tasks=(Task.CATEGORY_SPECIFIC,), config=Section, model=_without_end(part), space={})
+    with pytest.raises(TooLargeError, match=message):
+        build(spec, Section(), SETTING, most_bytes=10**9)
+    build(SPEC, Section(), SETTING, most_bytes=0)  # nothing is counted any more
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,10 @@ def test_training_sizes_are_trained_anew_on_few_pictures(params: Params):
     [
         (["proto-net-1shot", "--shots", "0,1"], "--shots must be 1 or more for proto-net-1shot, since proto_net finds"),
         (["plain", "--shots", "1"], "--shots must be asked of a category-agnostic run, but plain is shown no supports"),
-        (["floor", "--shots", "one"], "--shots must be whole numbers with commas between them, such as 1,3,5, but is"),
+        (
+            ["floor", "--shots", "one"],
+            "--shots must be whole numbers with commas between them, such as 1,3,5; each must be",
+        ),
         (["floor", "--train-images", "0,5"], "--train-images must be 1 or more, but is 0"),
         (["floor"], "a curve must be given --shots or --train-images, but got neither"),
         (["nothing", "--shots", "1"], "runs must have an entry 'nothing', but has"),

@@ -250,5 +250,5 @@ def test_folders_that_are_no_published_run_are_told(tmp_path: Path):
     other.mkdir()
     (other / "config.json").write_text('{"model_type": "bert"}')
     save_file(load_file("runs/baseline/seed-0/train/best.safetensors"), other / "model.safetensors")
-    with pytest.raises(ValueError, match="must be written by `posebed publish`, but has no 'key'"):
+    with pytest.raises(ValueError, match="must be a run that `posebed publish` wrote, but has no key"):
         package.load_model(other)

@@ -207,7 +207,7 @@ def test_the_command_says_what_it_found_and_refuses_a_mixture():
     for words, needed in (
         (["a.mp4", "x.png"], "films must be given alone"),
         (["x.png", "--every", "2"], "must be given with a film"),
-        (["none.mp4"], "a film must be a file"),
+        (["none.mp4"], "none.mp4 must be a film, but there is none"),
     ):
         refused = posebed("predict", "baseline", *words)
         assert refused.returncode == 2 and needed in refused.stderr and refused.stderr.count("\n") == 1

@@ -129,10 +129,11 @@ def test_data_stays_that_an_entry_or_a_result_names(
     for key in by_results:
         write_json({"pack": key, "split": key, "data": key}, Path(f"runs/{key}/result.json"), RESULT)
     for key in by_searches:
-        named = {"pack": key, "split": key, "data": key, "study": key}
+        named = {"pack": key, "split": key, "data": key, "study": key, "files": {}}
         write_json(named, Path(f"runs/{SEARCH}{key}/search.json"), FOUND)
     if "a" in there:  # its pictures are those of another set
-        write_json({"root": "data/menagerie/b"}, Path("data/prepared/a/about.json"), PREPARED)
+        empty = {"notes": [], "checked": 0, "kept": 0, "dropped": {}, "default_sigmas": [], "files": {}}
+        write_json({"root": "data/menagerie/b", **empty}, Path("data/prepared/a/about.json"), PREPARED)
     runs, kept = everything(project / "runs"), there & (by_results | by_searches)
     assert posebed("gc").returncode == 0
     left = {kind: {path.name for path in Path("data", kind).iterdir()} for kind in KINDS}
@@ -285,17 +286,20 @@ def test_a_project_that_waited_for_long_keeps_its_own_jobs_and_contents(
     assert posebed("gc").stdout == "nothing to remove\n"
 
 
-def test_a_storage_that_cannot_be_used_is_told_and_the_rest_is_done(
+def test_what_cannot_be_used_is_told_before_anything_is_done(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("posebed.storage.PATIENCE_SECONDS", 0.0)
+    made(PROCESS_JOBS / f"gone-0-{HASH}", tmp_path / "cache/.work.0123456789abcdef.part")
+    before = everything(project)
+    with monkeypatch.context() as wrong:
+        wrong.setenv("POSEBED_CACHE_GB", "abc")
+        refused = posebed("gc")
+    assert refused.returncode == 2 and "POSEBED_CACHE_GB must be a number" in refused.stderr
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("POSEBED_STORAGE", str(tmp_path / "file"))
-    made(PROCESS_JOBS / f"gone-0-{HASH}", tmp_path / "cache/.work.0123456789abcdef.part")
-    done = posebed("gc")
-    assert done.returncode == 1
-    assert "the storage" in done.stdout and "unfinished files: 1" in done.stdout
-    assert not (PROCESS_JOBS / f"gone-0-{HASH}").exists()
+    refused = posebed("gc")
+    assert refused.returncode == 2 and "the storage" in refused.stderr
+    assert everything(project) == before
 
 
 @pytest.mark.slow

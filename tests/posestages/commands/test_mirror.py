@@ -178,9 +178,7 @@ def test_one_run_that_cannot_be_written_stops_no_other(
         monkeypatch.setattr(MlflowClient, "log_text", full)
         tracked = posebed("track")
         assert tracked.returncode == 1
-        assert tracked.stdout == (
-            "2 of 3 runs and 1 of 1 searches tracked; not written: floor: OSError: no space left\n"
-        )
+        assert tracked.stdout == ("2 of 3 runs and 1 of 1 searches tracked; not written: floor: no space left\n")
         assert held(uri) == ({"baseline", "prototypes"}, {"search@hunt"})
 
 
@@ -216,7 +214,7 @@ def test_a_deleted_experiment_is_reported_and_the_command_in_the_sentence_brings
 
 @pytest.mark.parametrize(
     ("address", "reason"),
-    [("./mlruns", "maintenance mode"), ("http://somebody:hush-hush@127.0.0.1:9", "Connection refused")],
+    [("./mlruns", "MLflow writes no more"), ("http://somebody:hush-hush@127.0.0.1:9", "Connection refused")],
 )
 def test_a_tracker_that_takes_nothing_is_no_success(finished: Path, empty_tracker: Path, address: str, reason: str):
     with project(finished, empty_tracker):
@@ -257,7 +255,7 @@ def test_a_tracker_out_of_reach_is_tried_once_for_all(tmp_path: Path, monkeypatc
     with hung_up() as (uri, connections):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         assert [*track([result(key) for key in keys], [search("search@a")])] == [*keys, "search@a"]
-        assert len(connections) == 1
+        assert len(connections) == 2, "one to see whether anything answers, and one request"
 
 
 def test_after_the_tracker_is_lost_no_further_run_is_tried(

@@ -101,6 +101,14 @@ def test_an_entry_that_says_something_else_is_not_overwritten(project: Path):
     assert path.read_text() == other
 
 
+@pytest.mark.parametrize("text", ["{}", "{runs: {}}", "{scoring: {resamples: 10}, runs: {}}"])
+def test_a_file_in_braces_is_not_added_to(tmp_path: Path, text: str):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ValueError, match="must have its sections on lines of their own"):
+        add(entries("simple-baseline-r50-coco"), tmp_path / "params.yaml")
+    assert (tmp_path / "params.yaml").read_text() == text
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -66,8 +66,9 @@ def shares(maps: Tensor) -> Tensor:
 def centre(maps: Tensor) -> Tensor:
     """(B, K, 2) crop pixels."""
     height, width = maps.shape[2:]
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    cells = torch.stack([x, y], -1).flatten(0, 1).to(maps.device, torch.float32)
+    rows, columns = (torch.arange(n, device=maps.device, dtype=torch.float32) for n in (height, width))
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    cells = torch.stack([x, y], -1).flatten(0, 1)
     return (shares(maps) @ cells + 0.5) * STRIDE - 0.5
 
 

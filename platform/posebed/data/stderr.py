@@ -6,14 +6,14 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 _ONE_AT_A_TIME = threading.RLock()
 
 
 @contextmanager
-def caught_stderr() -> Iterator[list[str]]:
+def caught_stderr() -> Generator[list[str]]:
     """Collect the lines that any thread of this process prints to file descriptor 2 within the block; the list is
     filled when the block ends."""
     lines: list[str] = []
