@@ -20,10 +20,10 @@ from pathlib import Path
 from figures import arguments, recording
 
 from posebed.catalog import installed
-from posebed.files import read_json
 from posebed.jobs.cluster import connect
 from posebed.jobs.outcomes import write_record
 from posebed.jobs.requests import RUNNING, TASKS
+from posebed.own_json import read_json
 from posebed.scoring.result import read_curve
 from posestages.benchmark import read_project, run_tasks
 from posestages.stage import PACKAGES

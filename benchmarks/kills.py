@@ -29,7 +29,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from posebed.files import Kind, read_json, write_json, writing
+from posebed.files import writing
+from posebed.own_json import Kind, read_json, write_json
 
 CAMPAIGN, ROUND = Kind("the settings of a campaign"), Kind("a round of a campaign")
 

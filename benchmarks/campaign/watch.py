@@ -6,8 +6,8 @@ import time
 from contextlib import chdir
 from pathlib import Path
 
-from posebed.files import read_json
 from posebed.jobs.requests import RUNNING, TASKS
+from posebed.own_json import read_json
 
 
 class Watch:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from figures import ROOT
 
-from posebed.files import Kind, read_json, write_json
+from posebed.own_json import Kind, read_json, write_json
 from posebed.provenance import commit, hardware, software
 from posebed.training.process_group import device_name
 

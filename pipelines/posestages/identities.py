@@ -14,9 +14,10 @@ from typing import Any
 
 from posebed.catalog import Entry
 from posebed.config import Params, Section, TrainConfig, read_params
-from posebed.files import Kind, file_hash, write_json
+from posebed.files import file_hash
 from posebed.identity import Identity, flattened
 from posebed.jobs.graph import ENTRIES, READS_ANSWERS
+from posebed.own_json import Kind, write_json
 from posebed.places import PARAMS
 from posebed.source_code import SourceCode
 from posestages import stage_times

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from posebed.annotations.checks import summary
 from posebed.config import DataConfig, Params, read_params, sentence
-from posebed.files import FILES, file_hashes, write_json, writing_folder
+from posebed.files import FILES, file_hashes, writing_folder
 from posebed.listing import shown
+from posebed.own_json import write_json
 from posebed.places import PARAMS, prepared_folder
 from posebed.records import (
     PREPARED,

@@ -13,7 +13,8 @@ from pathlib import Path
 from posebed.config import SEARCH, Params, read_params
 from posebed.data.images import prepared_pictures
 from posebed.data.splits import SPLIT
-from posebed.files import file_hash, read_json
+from posebed.files import file_hash
+from posebed.own_json import read_json
 from posebed.places import PARAMS, prepared_folder, run_folder, split_folder
 from posebed.records import PREPARED, Record, prepared_records
 from posebed.reporting.common_ground import ground_sections

@@ -6,9 +6,10 @@ import os
 import time
 from pathlib import Path
 
-from posebed.files import Content, Kind, read_json, remove, write_json
+from posebed.files import Content, remove
 from posebed.forms import Form
 from posebed.jobs.view import minutes
+from posebed.own_json import Kind, read_json, write_json
 
 FILE = Path(".posebed/stages.json")
 

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from posebed.files import Kind, read_json
 from posebed.forms import checked
 from posebed.listing import shortened, shown, visible
+from posebed.own_json import Kind, read_json
 from posebed.yamlfile import read_yaml
 
 _MOST_MISTAKES = 20
@@ -623,10 +623,10 @@ def sentence(error: ValidationError, where: str) -> str:
 
 
 def read_section(model: type[SectionT], path: Path, kind: Kind) -> SectionT:
-    """A section that ``files.write_json`` wrote.
+    """A section that ``own_json.write_json`` wrote.
 
     Raises:
-        ValueError: as ``files.read_json``, or the content is not the model's.
+        ValueError: as ``own_json.read_json``, or the content is not the model's.
     """
     return checked(read_json(path, kind), model, path, kind.name, kind.again)
 

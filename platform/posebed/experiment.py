@@ -29,9 +29,10 @@ from posebed.config import (
     sentence,
 )
 from posebed.contracts import MetricSpec, Preset, SomeModelSpec, Task
-from posebed.files import Content, Kind, with_files
+from posebed.files import Content, with_files
 from posebed.forms import Form, Whole
 from posebed.identity import Identity
+from posebed.own_json import Kind
 from posebed.records import Category, PlainCategory
 
 SectionT = TypeVar("SectionT", bound=Section)

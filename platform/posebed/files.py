@@ -11,7 +11,6 @@ import ctypes
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import re
 import secrets
@@ -20,25 +19,11 @@ import stat
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from posebed.forms import checked
-from posebed.limits import MOST_JSON_MEMORY, MOST_LEVELS
-from posebed.listing import amount, shown
-
-SCHEMA = "schema"
-"""The key of a JSON file's version, which is its first."""
 _LONGEST_NAME = 40
 """Characters of a name that its temporary name repeats; file systems take names of 255 bytes."""
-_MOST_JSON = 2**26
-"""Bytes of a JSON file of ours; results of a thousand categories have a tenth of it."""
-JSON_GB = "POSEBED_JSON_GB"
-"""The variable that allows larger files of JSON."""
-_BYTES_IN_MEMORY = {b",": 32, b"[": 88, b"{": 200, b'"': 16}
-"""That a value takes in memory, by the sign of JSON that it comes with."""
 _C_LIBRARY = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux; there is no such function elsewhere
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
@@ -48,29 +33,6 @@ _DAY = 24 * 3600
 """Seconds after which a leftover is removed where the file system knows no locks."""
 
 Content = dict[str, Any]  # as json types it
-
-
-def _unchanged(content: Content) -> Content:
-    return content
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of JSON file, whose files of former versions can still be read."""
-
-    name: str
-    """In messages, such as ``a result``."""
-    upgrades: tuple[Callable[[Content], Content], ...] = (_unchanged,)
-    """What makes version n + 1 of version n, from 0 on: files of that version state none."""
-    form: type[Any] | None = None
-    """What the content must be, once upgraded, as ``forms.checked`` takes it."""
-    again: str = "write it again"
-    """How to get such a file back."""
-
-    @property
-    def schema(self) -> int:
-        """The version that is written."""
-        return len(self.upgrades)
 
 
 def write_text(text: str, path: Path) -> None:
@@ -83,65 +45,6 @@ def write_bytes(data: bytes, path: Path) -> None:
         unfinished.write_bytes(data)
 
 
-def write_json(content: Mapping[str, Any], path: Path, kind: Kind) -> None:
-    """Write an object with the version of its kind, which is no part of the content."""
-    write_text(json_text(content, kind), path)
-
-
-def json_text(content: Mapping[str, Any], kind: Kind) -> str:
-    """The text that ``write_json`` writes."""
-    if SCHEMA in content:
-        raise ValueError(f"{kind.name} must have no {SCHEMA!r} of its own, but has {shown(content[SCHEMA])}")
-    text = json.dumps({SCHEMA: kind.schema, **content}, indent=1)
-    if r"\ud" in text:  # the code of half a letter, which stands for a byte that is no UTF-8
-        _must_be_utf8(content, kind)
-    return text
-
-
-def _must_be_utf8(content: Mapping[str, Any], kind: Kind) -> None:
-    try:
-        json.dumps(content, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"{kind.name} must be in UTF-8, but holds bytes that are not") from None
-
-
-def read_json(path: Path, kind: Kind) -> Content:
-    """The content of a file of this or a former version, without the version.
-
-    Raises:
-        ValueError: there is no such file, it holds no JSON object, it is of a newer version, or its content has another
-            form than its kind.
-    """
-    content = _parsed(path, kind.name, dict, kind.again, _MOST_JSON)
-    version = content.pop(SCHEMA, 0)
-    if type(version) is not int or version < 0:
-        raise ValueError(f"{path} must state its {SCHEMA} as a whole number, but has {shown(version)}; {kind.again}")
-    if version > kind.schema:
-        raise ValueError(
-            f"{path} must be {kind.name} of schema {kind.schema} or older, but is of schema {shown(version)}; upgrade "
-            "posebed"
-        )
-    for upgrade in kind.upgrades[version:]:
-        content = upgrade(content)
-    if kind.form is not None:
-        checked(content, kind.form, path, kind.name, kind.again)
-    return content
-
-
-def read_json_list(path: Path, name: str, again: str = "write it again", most: int | None = None) -> list[Any]:
-    """The content of a JSON file that holds a list.
-
-    Args:
-        name: in messages, what it is.
-        again: in messages, how to get such a file back.
-        most: bytes that it may have, by default ``most_json_bytes``.
-
-    Raises:
-        ValueError: there is no such file, or it holds no JSON list.
-    """
-    return _parsed(path, name, list, again, most or most_json_bytes())
-
-
 def must_be_file(path: Path, name: str, again: str) -> None:
     """
     Raises:
@@ -150,87 +53,6 @@ def must_be_file(path: Path, name: str, again: str) -> None:
     if not path.is_file():
         found = "is no regular file" if os.path.lexists(path) else "there is no such file"
         raise ValueError(f"{path} must be {name}, but {found}; {again}")
-
-
-def _parsed(path: Path, name: str, kind: type[Any], again: str, most: int) -> Any:  # as json types it
-    form = {dict: "object", list: "list"}[kind]
-    must_be_file(path, name, again)
-    try:
-        with path.open("rb") as file:
-            data = file.read(most + 1) if os.fstat(file.fileno()).st_size <= most else None
-    except OSError as error:
-        raise ValueError(f"{path} must be {name}, but cannot be read: {error.strerror}") from error
-    if data is None or len(data) > most:
-        raise ValueError(f"{path} must be {name} of at most {amount(most)}, but has more; {again}")
-    if (memory := memory_of(data)) > most_json_memory():
-        raise ValueError(f"{path} must be {name} that takes {too_much_memory(memory)}; {again}")
-    if levels(data) > MOST_LEVELS:
-        raise ValueError(f"{path} must be {name}, but is nested too deeply; {again}")
-    try:
-        content = json.loads(data.decode("utf-8-sig"), object_pairs_hook=once_each)
-    except ValueError as error:
-        raise ValueError(f"{path} must be {name} as a JSON {form}, but is no JSON: {error}; {again}") from error
-    if not isinstance(content, kind):
-        raise ValueError(f"{path} must be {name} as a JSON {form}, but holds another value; {again}")
-    return content
-
-
-_TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
-_NO_BRACKETS = bytes(sorted({*range(256)} - {*b"[]{}"}))
-
-
-def levels(data: bytes) -> int:
-    """How deep objects and lists of a JSON text lie within one another, without parsing it."""
-    brackets = _TEXTS.sub(b"", data).translate(None, _NO_BRACKETS)
-    return max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0)
-
-
-def most_json_memory() -> int:
-    """Bytes that the content of a JSON file may take in memory.
-
-    Raises:
-        ValueError: the variable states no size.
-    """
-    given = os.environ.get(JSON_GB)
-    if given is None:
-        return MOST_JSON_MEMORY
-    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", given):
-        raise ValueError(f"{JSON_GB} must be a number of gigabytes below 10000, such as 8, but is {shown(given)}")
-    return int(float(given) * 1e9)
-
-
-def most_json_bytes() -> int:
-    """Of a JSON file's text."""
-    return most_json_memory() // 4
-
-
-def too_much_memory(memory: int) -> str:
-    """What must hold and what was found, as the end of a sentence."""
-    most = amount(most_json_memory())
-    return f"at most {most} of memory, but takes about {amount(memory)}; {JSON_GB}={memory // 10**9 + 1} allows it"
-
-
-def memory_of(data: bytes) -> int:
-    """About how many bytes the content of a JSON text takes in memory, without parsing it."""
-    return sum(size * data.count(sign) for sign, size in _BYTES_IN_MEMORY.items())
-
-
-class RepeatedKey(ValueError):
-    """An object of JSON has a key twice: one of the two values would be lost in silence."""
-
-
-def once_each(pairs: list[tuple[str, Any]]) -> Content:
-    """An object of JSON from its keys and values.
-
-    Raises:
-        RepeatedKey: it has a key twice.
-    """
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        seen = set[str]()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
-        raise RepeatedKey(f"the key {shown(twice)} stands there twice")
-    return content
 
 
 @contextmanager

@@ -20,9 +20,9 @@ from pydantic import Field
 from posebed.config import Section, read_section
 from posebed.contents import COMPILED
 from posebed.contents import FOLDER as CONTENTS
-from posebed.files import Kind, read_json, write_json
 from posebed.forms import Form
 from posebed.leftovers import DAY, Leftover
+from posebed.own_json import Kind, read_json, write_json
 from posebed.storage import CHECKS, Storage, StoredFile
 
 LEASES, JOBS = "leases", "jobs"

@@ -12,8 +12,8 @@ MOST_PICTURE_BYTES = 2**29
 MOST_SCANS = 100
 """Of a JPEG, each of which is decoded over the whole picture. Progressive ones have about ten."""
 MOST_JSON_MEMORY = 2_000_000_000
-"""Bytes that the content of a JSON file takes in memory, as ``files.memory_of`` estimates them; its text may have a
-fourth of it. COCO's largest takes 1.4 GB. Whoever trusts a larger file says so with ``POSEBED_JSON_GB``."""
+"""Bytes that the content of a JSON file takes in memory, as ``json_bounds.memory_of`` estimates them; its text may have
+a fourth of it. COCO's largest takes 1.4 GB. Whoever trusts a larger file says so with ``POSEBED_JSON_GB``."""
 MOST_ENTRIES = 2_000_000
 """Images or annotations of an annotation file. COCO's largest has 860,000."""
 MOST_PROBLEMS = 200_000

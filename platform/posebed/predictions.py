@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from posebed.files import FILES, Kind, file_hash, must_be_as_written, read_json, write_json
+from posebed.files import FILES, file_hash, must_be_as_written
 from posebed.forms import Form, checked
 from posebed.limits import ROUNDED_AREA, SIDES_BEYOND
 from posebed.listing import clipped, shortened, visible
+from posebed.own_json import Kind, read_json, write_json
 from posebed.parquet import read_table, write_table
 from posebed.records import Category, Record, categories_in, categories_to_json
 

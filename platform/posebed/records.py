@@ -22,9 +22,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from posebed.config import Orientation
-from posebed.files import Content, Kind, must_be_as_written, read_json, read_json_list, with_files, write_text
+from posebed.files import Content, must_be_as_written, with_files, write_text
 from posebed.forms import Form, checked
 from posebed.listing import cell, clipped, counted
+from posebed.own_json import Kind, read_json, read_json_list
 from posebed.parquet import read_table, write_table
 
 DEFAULT_SIGMA = 0.05

@@ -28,7 +28,14 @@ IMPORTED = (
     *("posestages.report", "posestages.commands.report_sources"),
     *("posestages.commands.pictures", "posestages.commands.convert", "posestages.commands.submit", "cv2", "torch"),
     *("posebed.training.loop", "posebed.inference.predict", "posebed.datasets.sleap_io", "posezoo.simple_baseline"),
-    *("posebed.jobs.graph", "posebed.reporting.site", "posestages.score"),
+    *("posebed.jobs.graph", "posebed.reporting.site", "posestages.score", "posestages.tasks", "posestages.benchmark"),
+    *("posestages.train_without_ray", "posestages.commands.mirror", "posebed.reporting.tracking", "pandas", "timm"),
+    *(
+        "posebed.training.zero",
+        "deepspeed.ops.adam",
+        "sqlalchemy.dialects.sqlite",
+        "mlflow.store.tracking.sqlalchemy_store",
+    ),
 )
 
 
@@ -42,7 +49,7 @@ class Ended:
     errors: bytes
     seconds: float
     gigabytes: float
-    """The most memory that it had, with some .4 that it had from the start."""
+    """The most memory that it had, with some 1.1 that it had from the start."""
     orphans: bool
     """Whether processes that it started went on after it."""
 
@@ -173,9 +180,15 @@ def _become(order: dict[str, Any]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if order["waits"]:
         os.kill(os.getpid(), signal.SIGSTOP)
+    if any(name.startswith("RAY_") and name != "RAY_ADDRESS" for name in order["variables"]):  # Ray read them before
+        os.execv(sys.executable, [sys.executable, __file__, *order["command"]])  # noqa: S606
+    _call_and_end(order["command"])
+
+
+def _call_and_end(command: list[str]) -> None:
     code = 0
     try:
-        _call(order["command"])
+        _call(command)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
@@ -204,4 +217,7 @@ def _call(command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    if sys.argv[1:]:
+        _call_and_end(sys.argv[1:])
+    else:
+        _serve()

@@ -20,7 +20,7 @@ from faults.artefact_project import build
 from faults.door import RUN, Door
 from faults.forked import Ended, Forks
 
-MOST_GIGABYTES = 1.5
+MOST_GIGABYTES = 2.2
 EVIL = "executed"
 _EVIL = f"open({EVIL!r}, 'w').close()\n"
 """A module of the working folder that must never be imported."""
@@ -33,13 +33,13 @@ def all_doors() -> list[Door]:
 
 
 def drawn(doors: Sequence[Door], count: int, seed: int) -> list[Door]:
-    """So many of them, drawn by turns from the kinds, so that small kinds are there too."""
+    """So many of them, drawn by turns from the table's rows, so that short ones are there too."""
     rng = np.random.default_rng(seed)
-    kinds: dict[str, list[Door]] = {}
+    rows: dict[tuple[str, str], list[Door]] = {}
     for place in rng.permutation(len(doors)):
-        kinds.setdefault(doors[place].kind, []).append(doors[place])
+        rows.setdefault(_row(doors[place]), []).append(doors[place])
     turns = [
-        door for turn in range(max(map(len, kinds.values()))) for of in kinds.values() for door in of[turn : turn + 1]
+        door for turn in range(max(map(len, rows.values()))) for of in rows.values() for door in of[turn : turn + 1]
     ]
     return turns[:count]
 
@@ -104,8 +104,8 @@ def _tree(folder: Path) -> dict[str, object]:
 
 def table(answers: Sequence[tuple[Door, str]]) -> str:
     """By area and kind, how many were tried and how many were answered as promised."""
-    tried = Counter((door.area, _group(door)) for door, _ in answers)
-    kept = Counter((door.area, _group(door)) for door, fault in answers if not fault)
+    tried = Counter(_row(door) for door, _ in answers)
+    kept = Counter(_row(door) for door, fault in answers if not fault)
     rows = [f"| {area} | {kind} | {count} | {kept[area, kind]} |" for (area, kind), count in sorted(tried.items())]
     total = f"| all | | {sum(tried.values())} | {sum(kept.values())} |"
     return "\n".join(
@@ -113,9 +113,9 @@ def table(answers: Sequence[tuple[Door, str]]) -> str:
     )
 
 
-def _group(door: Door) -> str:
-    """The kind without the file that it is of."""
-    return re.split(r"[:,(]", door.kind)[0].strip()
+def _row(door: Door) -> tuple[str, str]:
+    """Of the table: the area, and the kind without the file that it is of."""
+    return door.area, re.split(r"[:,(]", door.kind)[0].strip()
 
 
 def main() -> None:

@@ -23,8 +23,8 @@ def write_all(folder: Path, prepared: Path) -> None:
     _result(folder)
     _search(folder)
     (folder / "answers.json").write_text(json.dumps([{"record": "1", "keypoints": [1.0, 2.0, 0.5] * 4}] * 8))
-    from posebed.files import write_json
     from posebed.leases import IDENTITY
+    from posebed.own_json import write_json
 
     write_json({"name": "0" * 32, "folder": "/somewhere"}, folder / "project.json", IDENTITY)
 

@@ -36,9 +36,9 @@ class Reader:
 def _readers() -> dict[str, Reader]:
     from posebed.data.pack import Pack
     from posebed.data.splits import read_split
-    from posebed.files import read_json
     from posebed.inference.poses import read_poses
     from posebed.jobs.outcomes import read_record
+    from posebed.own_json import read_json
     from posebed.predictions import read_predictions
     from posebed.records import prepared_records, read_hashes
     from posebed.scoring.result import read_cost, read_curve, read_result

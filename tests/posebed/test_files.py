@@ -25,18 +25,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posebed.files import (
-    Kind,
-    file_hash,
-    locked,
-    read_json,
-    read_json_list,
-    remove,
-    write_json,
-    write_text,
-    writing,
-    writing_folder,
-)
+from posebed.files import file_hash, locked, remove, write_text, writing, writing_folder
+from posebed.own_json import Kind, read_json, read_json_list, write_json
 from posebed.scoring.result import Cost, read_cost, write_cost
 
 THING = Kind("a thing")
@@ -419,6 +409,7 @@ WRITERS = {
     *("NamedTemporaryFile", "mkstemp"),
 }
 WRITERS_OF = {"os": {"replace", "rename"}, "shutil": {"move", "copytree"}, "torch": {"save"}, "np": {"save", "savez"}}
+OURS = ("posebed.files", "posebed.own_json")
 INTO_UNFINISHED = {"to_parquet", "write_table", "ZipFile", "open"}
 """What may write to a path that ``writing`` gives, which is called ``unfinished`` everywhere."""
 
@@ -426,7 +417,7 @@ INTO_UNFINISHED = {"to_parquet", "write_table", "ZipFile", "open"}
 def written_by_hand(source: str) -> Iterator[str]:
     """The names of calls that write to a file's own name."""
     nodes = [*ast.walk(ast.parse(source))]
-    own = {a.name for n in nodes if isinstance(n, ast.ImportFrom) and n.module == "posebed.files" for a in n.names}
+    own = {a.name for n in nodes if isinstance(n, ast.ImportFrom) and n.module in OURS for a in n.names}
     for node in nodes:
         if not isinstance(node, ast.Call):
             continue

@@ -22,7 +22,8 @@ BELOW = {
 }
 FLOORS = (
     {
-        *("address", "config", "databases", "files", "foreign_files", "forms", "limits", "listing", "parquet", "pose"),
+        *("address", "config", "databases", "files", "foreign_files", "forms", "json_bounds", "limits", "listing"),
+        *("own_json", "parquet", "pose"),
         *("predictions", "private", "provenance", "records", "space", "yamlfile"),
     },
     {"storage"},

@@ -19,11 +19,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from posebed.annotations.checks import box_faults, is_whole, shown
 from posebed.annotations.jsonfile import read_json as read_users_json
 from posebed.data.film import Film, Frame
-from posebed.files import Kind, file_hash, read_json, write_json, writing
+from posebed.files import file_hash, writing
 from posebed.inference.pictures import Box
 from posebed.inference.poses import SURE, Poses, read_poses, write_coco, write_poses
 from posebed.limits import MOST_ON_PICTURE
 from posebed.listing import shortened
+from posebed.own_json import Kind, read_json, write_json
 from posebed.places import weights_file
 from posestages.commands.boxes import whole
 from posestages.commands.members import member_of

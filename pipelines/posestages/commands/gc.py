@@ -11,7 +11,7 @@ from typing import Any
 from posebed.config import Key, Params
 from posebed.contents import Cache
 from posebed.experiment import RUN
-from posebed.files import Kind, locked, read_json
+from posebed.files import locked
 from posebed.forms import Form, checked
 from posebed.jobs.graph import Graph
 from posebed.jobs.outcomes import FAILURES, LOGS, failure_file, log_file
@@ -19,6 +19,7 @@ from posebed.jobs.ray_variables import check_variables, cluster_address
 from posebed.jobs.requests import only_command
 from posebed.leases import Lease, lease_of, project_identity, stored_leftovers, write_lease
 from posebed.leftovers import Cleared, Leftover, at, cache_leftovers, clear, lines, unfinished
+from posebed.own_json import Kind, read_json
 from posebed.places import (
     LOCAL_JOBS,
     PROCESS_JOBS,

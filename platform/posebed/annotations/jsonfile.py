@@ -6,11 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from posebed.files import RepeatedKey, memory_of, most_json_bytes, most_json_memory, once_each, too_much_memory
 from posebed.foreign_files import must_be_regular, read_foreign
+from posebed.json_bounds import (
+    RepeatedKey,
+    levels,
+    memory_of,
+    most_json_bytes,
+    most_json_memory,
+    once_each,
+    too_much_memory,
+)
 from posebed.limits import MOST_LEVELS
-
-_NESTED = frozenset({list, dict})
 
 
 def read_json(path: Path) -> Any:
@@ -30,23 +36,11 @@ def parse_json(data: bytes, name: str) -> Any:
     """As ``read_json``, of bytes that were read before from the file of that name."""
     if (memory := memory_of(data)) > most_json_memory():
         raise ValueError(f"{name} must be JSON that takes {too_much_memory(memory)}")
+    if levels(data) > MOST_LEVELS:
+        raise ValueError(f"{name} must be JSON, but is nested too deeply: more than {MOST_LEVELS} levels")
     try:
-        content = json.loads(data, object_pairs_hook=once_each)  # bytes: texts must have no byte order mark
+        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=once_each)
     except RepeatedKey as error:
         raise ValueError(f"{name} must be JSON whose objects have every key once, but {error}") from error
-    except RecursionError as error:
-        raise ValueError(f"{name} must be JSON, but is nested too deeply") from error
     except ValueError as error:
         raise ValueError(f"{name} must be JSON, but does not parse: {error}") from error
-    if _is_deeper(content, MOST_LEVELS):
-        raise ValueError(f"{name} must be JSON, but is nested too deeply: more than {MOST_LEVELS} levels")
-    return content
-
-
-def _is_deeper(content: Any, levels: int) -> bool:
-    """Whether lists and objects are nested in more levels than that. Level by level, as recursion would overflow."""
-    level = [content] if type(content) in _NESTED else []
-    for _ in range(levels):
-        children = (outer.values() if type(outer) is dict else outer for outer in level)
-        level = [inner for values in children for inner in values if type(inner) in _NESTED]
-    return bool(level)

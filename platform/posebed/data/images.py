@@ -24,10 +24,10 @@ from posebed.data.depth import FULL, may_be_deep, needed_bits, to_8_bits
 from posebed.data.headers import HEIGHT, JPEG, PNG, TIFF, WIDTH, orientation_of, tiff_tag
 from posebed.data.links import Links, real_path
 from posebed.data.stderr import caught_stderr
-from posebed.files import read_json
 from posebed.foreign_files import is_folder, is_regular
 from posebed.limits import MOST_PICTURE_BYTES, MOST_PIXELS, MOST_SCANS
 from posebed.listing import clipped
+from posebed.own_json import read_json
 from posebed.records import AS_STORED, PREPARED, Reading
 
 _FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION

@@ -23,19 +23,10 @@ from posebed.config import Convention, Key, PackConfig
 from posebed.contracts import Setting
 from posebed.data.crop import centre_and_extent, clip_box, compose, crop_affine, translation, warp
 from posebed.data.images import Images
-from posebed.files import (
-    Content,
-    Kind,
-    file_hash,
-    file_hashes,
-    must_be_as_written,
-    must_be_file,
-    read_json,
-    with_files,
-    write_json,
-)
+from posebed.files import Content, file_hash, file_hashes, must_be_as_written, must_be_file, with_files
 from posebed.forms import Form
 from posebed.listing import clipped, shortened, shown
+from posebed.own_json import Kind, read_json, write_json
 from posebed.parquet import read_table, write_table
 from posebed.records import (
     AS_STORED,

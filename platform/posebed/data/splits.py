@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from posebed.config import Key, SplitConfig
 from posebed.data.test_episodes import Episode, generator, read_episodes, write_episodes
-from posebed.files import Kind, file_hashes, must_be_as_written, read_json, with_files, write_json
+from posebed.files import file_hashes, must_be_as_written, with_files
 from posebed.forms import Form
 from posebed.listing import shortened
+from posebed.own_json import Kind, read_json, write_json
 from posebed.parquet import read_table, write_table
 from posebed.records import Category, Record
 

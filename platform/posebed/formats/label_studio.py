@@ -19,9 +19,9 @@ import numpy as np
 
 from posebed.annotations.checks import is_number, is_side
 from posebed.annotations.jsonfile import read_json
-from posebed.files import most_json_bytes
 from posebed.foreign_files import head
 from posebed.formats.labels import Animal, Frame, Labels, category_of, found_in, guessed_pairs, longest_tail, points_of
+from posebed.json_bounds import most_json_bytes
 from posebed.listing import clipped
 from posebed.records import Category
 

@@ -69,7 +69,12 @@ def open_trained(
     except ValidationError as error:
         raise ValueError(f"{file} must hold a config of {about['model']}, but config {complaint(error)}") from error
     weights, room, source = best_weights(folder, about), about["keypoints"], str(weights_file(folder))
-    _must_have_room(spec, config, setting, weights, source)
+    given = sum(tensor.nbytes for tensor in weights.values())
+    if _exceeds(2 * given + _ROOM, spec, config, setting):
+        raise ValueError(
+            f"{source} must hold the weights of the model in {file.name}, but has {amount(given)} for a much larger "
+            f"one; {WEIGHTS_AGAIN}"
+        )
     try:
         model = build(spec, config, setting)
     except (ValueError, LookupError) as error:
@@ -97,21 +102,16 @@ _ROOM = 2**28
 """Bytes by which a model may exceed twice its weights: buffers that are not saved, rows of further categories."""
 
 
-def _must_have_room(
-    spec: SomeModelSpec, config: Section, setting: Setting, weights: Mapping[str, Tensor], source: str
-) -> None:
-    """Refuse a description of a model that is far larger than its weights, before memory is taken for it."""
-    given = sum(tensor.nbytes for tensor in weights.values())
+def _exceeds(most_bytes: int, spec: SomeModelSpec, config: Section, setting: Setting) -> bool:
+    """Whether a model takes more memory than that, found out before memory is taken for it."""
     try:
         with torch.device("meta"):  # which has shapes and no numbers
-            build(spec, config, setting, most_bytes=2 * given + _ROOM)
+            build(spec, config, setting, most_bytes)
     except TooLargeError:
-        raise ValueError(
-            f"{source} must hold the weights of its model, but has {amount(given)} for a much larger one; "
-            f"{WEIGHTS_AGAIN}"
-        ) from None
+        return True
     except Exception:  # a model that looks at its numbers while it is built is not known before
-        return
+        return False
+    return False
 
 
 def _load(model: PoseModule, weights: Mapping[str, Tensor], source: str) -> None:

@@ -13,10 +13,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from posebed.config import LONGEST_TEXT
-from posebed.files import Kind, read_json, write_json
 from posebed.forms import Form
 from posebed.identity import Identity
 from posebed.jobs.graph import Graph, Task
+from posebed.own_json import Kind, read_json, write_json
 
 FAILURES = Path(".posebed/failures")
 LOGS = Path(".posebed/logs")

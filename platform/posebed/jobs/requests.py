@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from posebed.config import SEARCH
-from posebed.files import Kind, locked, read_json, write_json
+from posebed.files import locked
 from posebed.forms import Form
 from posebed.jobs.graph import Task
+from posebed.own_json import Kind, read_json, write_json
 
 COMMAND = Path(".posebed/command")
 """Its lock is held while tasks are run."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from posebed.config import Section, read_section
-from posebed.files import Kind, write_json
+from posebed.own_json import Kind, write_json
 from posebed.reporting.common_ground import GroundSection
 from posebed.reporting.compare import Table
 from posebed.reporting.held_out import cautions, sure, title

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from posebed.config import Section, read_section
-from posebed.files import Kind, write_json
+from posebed.own_json import Kind, write_json
 from posebed.reporting.formats import flat
 from posebed.scoring.result import Member, Result
 

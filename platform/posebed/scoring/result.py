@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from posebed.config import Key, Section, read_section
-from posebed.files import Kind, json_text, read_json_list, write_json, write_text
+from posebed.files import write_text
 from posebed.forms import Whole, checked
+from posebed.own_json import Kind, json_text, read_json_list, write_json
 from posebed.places import member_folder
 
 RESULT = Kind("a result", again="remove it, and `posebed run` scores again")

@@ -16,18 +16,10 @@ from pydantic import Field, model_validator
 
 from posebed.config import SEARCH as SEARCHED
 from posebed.config import Key, Section
-from posebed.files import (
-    Kind,
-    file_hashes,
-    json_text,
-    must_be_as_written,
-    must_be_file,
-    read_json,
-    with_files,
-    write_text,
-)
+from posebed.files import file_hashes, must_be_as_written, must_be_file, with_files, write_text
 from posebed.forms import Form, Whole, checked
 from posebed.listing import shown
+from posebed.own_json import Kind, json_text, read_json
 from posebed.parquet import read_table, write_table
 from posebed.yamlfile import read_yaml, yaml_text
 

@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from posebed.annotations.checks import reach
 from posebed.config import ANSWERS
-from posebed.files import read_json_list
 from posebed.limits import SIDES_BEYOND
 from posebed.listing import counted, reason, shortened, shown
+from posebed.own_json import read_json_list
 from posebed.parquet import read_any_table
 from posebed.predictions import Predictions
 from posebed.records import Record

@@ -19,7 +19,7 @@ from posebed.contracts import Task
 from posebed.data.pack import Pack
 from posebed.data.queries import Query, queries_of, table_of
 from posebed.data.splits import Split
-from posebed.files import Kind, write_json
+from posebed.own_json import Kind, write_json
 from posebed.predictions import Predictions
 from posebed.records import Category, Record, write_table
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from posebed.files import Kind, file_hash, read_json, write_text
+from posebed.files import file_hash, write_text
 from posebed.forms import checked
+from posebed.own_json import Kind, read_json
 
 SEAL, _KIND = "seal-{rank}.json", Kind("the seal of a checkpoint")
 

@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 from posebed.config import TrainConfig
 from posebed.contracts import Compile, Precision, SomeModelSpec
-from posebed.files import Kind, read_json, write_json
 from posebed.forms import Form
+from posebed.own_json import Kind, read_json, write_json
 from posebed.training.device_kind import device_kind
 from posebed.training.process_group import ProcessGroup, told_by_first
 

@@ -21,20 +21,10 @@ from posebed.config import Section
 from posebed.contracts import Setting
 from posebed.data.pack import PACK, Pack
 from posebed.experiment import RUN, RUN_AGAIN, Experiment
-from posebed.files import (
-    FILES as HASHES,
-)
-from posebed.files import (
-    Content,
-    file_hashes,
-    must_be_as_written,
-    must_be_file,
-    read_json,
-    write_bytes,
-    write_json,
-    writing_folder,
-)
+from posebed.files import FILES as HASHES
+from posebed.files import Content, file_hashes, must_be_as_written, must_be_file, write_bytes, writing_folder
 from posebed.listing import reason, shortened
+from posebed.own_json import read_json, write_json
 from posebed.places import PUBLISHED_ABOUT, PUBLISHED_WEIGHTS, about_file, is_run, weights_file
 from posebed.records import categories_from, categories_in, categories_to_json
 from posebed.scoring.result import read_curve, write_curve
@@ -156,7 +146,7 @@ def read_about(folder: Path) -> dict[str, Any]:
 
     Raises:
         LookupError: the folder holds no trained run.
-        ValueError: as ``files.read_json``, or the folder was published by another program.
+        ValueError: as ``own_json.read_json``, or the folder was published by another program.
     """
     if not is_run(folder):
         raise LookupError(f"{folder} must hold a trained run, but it has no run.json")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posebed.annotations.jsonfile import parse_json, read_json
-from posebed.files import memory_of
+from posebed.json_bounds import memory_of
 from posebed.limits import MOST_LEVELS
 from posebed.listing import shown
 
@@ -53,7 +53,7 @@ def test_content_is_refused_by_the_memory_that_it_would_take(piece: bytes, monke
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(content) == 20_000 and taken / 2 < memory_of(data) < 10 * taken
-    monkeypatch.setattr("posebed.files.MOST_JSON_MEMORY", memory_of(data) - 1)
+    monkeypatch.setattr("posebed.json_bounds.MOST_JSON_MEMORY", memory_of(data) - 1)
     with pytest.raises(ValueError, match=r"file must be JSON that takes at most .* of memory, but takes about"):
         parse_json(data, "file")
 

@@ -104,5 +104,7 @@ def test_a_description_of_a_giant_is_refused_before_memory_is_taken(giant: dict[
         model="simple_baseline",
         config={"backbone": "test_resnet", "weights": "none", **giant},
     )
-    with pytest.raises(ValueError, match=r"must hold the weights of its model, but has 0\.0 MB for a much larger one"):
+    with pytest.raises(
+        ValueError, match=r"the weights of the model in run\.json, but has 0\.0 MB for a much larger one"
+    ):
         open_trained(folder, installed())

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from clusters import cluster_of
 from command_line import posebed, posebed_process
 from posebed.config import SEARCH
-from posebed.files import write_json
 from posebed.jobs.outcomes import write_failure
 from posebed.jobs.requests import only_command
 from posebed.jobs.shelf import Shelf
 from posebed.jobs.study import PROJECT, open_storage
 from posebed.leases import lease_of, project_identity
+from posebed.own_json import write_json
 from posebed.places import LOCAL_JOBS, PROCESS_JOBS, RAY_JOBS
 from posebed.records import PREPARED
 from posebed.scoring.result import RESULT
