@@ -77,27 +77,36 @@ site: setup ## Build the site of the documentation into build/site; warnings end
 	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml
 	@echo "python -m http.server -d build/site shows it on http://localhost:8000"
 
+# Beside .venv, which would start slower with them.
+.venv-release/installed: .venv/installed release/tools.lock.txt
+	@echo "==> Setting up .venv-release from release/tools.lock.txt"
+	rm -rf .venv-release
+	.venv/bin/uv venv --quiet --python .venv/bin/python .venv-release
+	.venv/bin/uv pip install --quiet --python .venv-release/bin/python --require-hashes -r release/tools.lock.txt
+	@touch $@
+
 # The licences are those that packages state of themselves. Neither list needs a network.
-release: setup ## Build the packages of a release, the list of their parts (CycloneDX) and its licences into dist
+release: .venv-release/installed ## Build the packages of a release, the list of their parts (CycloneDX) and its licences into dist
 	@echo "==> Building into dist"
 	rm -rf dist
 	.venv/bin/uv build --quiet --python .venv/bin/python --no-build-isolation --out-dir dist
-	cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o dist/parts.cdx.json \
+	.venv-release/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o dist/parts.cdx.json \
 		.venv/bin/python
-	pip-licenses --python .venv/bin/python --from mixed --order license --format csv --with-urls \
+	.venv-release/bin/pip-licenses --python .venv/bin/python --from mixed --order license --format csv --with-urls \
 		--output-file dist/licences.csv
 
-audit: setup ## Ask for known weaknesses of the locked packages; ends with 1 if there are some, with 3 without data
+audit: .venv-release/installed ## Ask for known weaknesses of the locked packages; ends with 1 if there are some, with 3 without data
 	@echo "==> Asking for known weaknesses (needs a network)"
-	@python release/audit.py
+	@.venv-release/bin/python release/audit.py
 
 COMPILE := .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --quiet
 
-lock: .venv/installed ## Compile requirements.lock.txt anew from pyproject.toml, and the two others to match it
-	@echo "==> Compiling requirements.lock.txt, build.lock.txt and cluster/image.lock.txt"
+lock: .venv/installed ## Compile requirements.lock.txt anew from pyproject.toml, and the three others to match it
+	@echo "==> Compiling requirements.lock.txt, build.lock.txt, cluster/image.lock.txt and release/tools.lock.txt"
 	$(COMPILE) --all-extras pyproject.toml -o requirements.lock.txt
 	$(COMPILE) --constraint requirements.lock.txt build.in -o build.lock.txt
 	$(COMPILE) --constraint requirements.lock.txt cluster/image.in -o cluster/image.lock.txt
+	$(COMPILE) release/tools.in -o release/tools.lock.txt
 
 .PHONY: help setup demo test test-lowest faults services lint bench figures site release audit lock

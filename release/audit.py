@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-LOCKS = ("requirements.lock.txt", "build.lock.txt", "cluster/image.lock.txt")
+LOCKS = ("requirements.lock.txt", "build.lock.txt", "cluster/image.lock.txt", "release/tools.lock.txt")
 NONE, FOUND, NO_DATA = 0, 1, 3
 SHOWN = 5
 """Packages of the same reason that are listed."""

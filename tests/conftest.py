@@ -34,6 +34,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--campaign-seed", default=0, help="of the kills and malformed inputs that are drawn (0)")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # of xdist, whose workers have no terminal
+        config.pluginmanager.register(FailuresAtOnce(config))
+
+
+class FailuresAtOnce:
+    """Shows what failed when it has, beside the list at the end: long runs are ended before that where time is up."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+            terminal.line(f"\n{report.nodeid} ({report.when}): {report.longreprtext[-4000:]}")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first, so that no worker is left alone with one at the end: of a file that takes several minutes,
     ``slow(minutes=5)`` says so."""

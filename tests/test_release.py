@@ -1,4 +1,4 @@
-"""The audit of a release: no data is told apart from no weakness."""
+"""The audit of a release: no data is told apart from no weakness. Its tools slow no other process."""
 
 from __future__ import annotations
 
@@ -38,3 +38,9 @@ def test_end_codes_tell_weaknesses_and_no_data_apart(tmp_path: Path, packages: l
 def test_an_audit_that_fails_is_no_data(tmp_path: Path):
     done = audited(tmp_path, "cannot connect")
     assert done.returncode == 3 and "no data of all of x.lock.txt" in done.stderr
+
+
+def test_the_tools_of_a_release_slow_no_process_that_imports_ray():
+    """jsonschema, which Ray imports, reads a grammar for two seconds where rfc3987-syntax is installed."""
+    locked = (AUDIT.parents[1] / "requirements.lock.txt").read_text()
+    assert "\njsonschema==" in locked and "\nrfc3987-syntax==" not in locked
