@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -80,9 +80,10 @@ def weight(name: str, shape: list[int]) -> Tensor:
     return torch.from_numpy(np.asarray(z, np.float32))
 
 
-def cases(folder: Path) -> list[Case]:
+def cases(folder: Path) -> Iterator[Case]:
+    """One after the other: each keeps its weights, a gigabyte of some."""
     spec = json.loads((folder / "spec.json").read_text())
-    return [Case(name, case, spec["variants"][case["variant"]]) for name, case in spec["cases"].items()]
+    return (Case(name, case, spec["variants"][case["variant"]]) for name, case in spec["cases"].items())
 
 
 @dataclass(frozen=True)
