@@ -107,7 +107,8 @@ class Config(HeatmapConfig):
     @classmethod
     def _published(cls, given: Any) -> Any:
         """The published values of the backbone under what is given."""
-        return {**TRANSFORMERS, **given} if _is_transformer(given.get("backbone", "")) else given
+        transformer = isinstance(given, Mapping) and _is_transformer(str(given.get("backbone")))
+        return {**TRANSFORMERS, **given} if transformer else given
 
 
 TRANSFORMERS = {"drop_path": 0.4, "backbone_rate": 0.1, "pixel_weight": 2.0}

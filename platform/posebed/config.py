@@ -9,11 +9,21 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from posebed.forms import checked
 from posebed.listing import shortened, shown, visible
@@ -45,6 +55,31 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, str_max_length=LONGEST_TEXT
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_as_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python takes true for 1."""
+        allowed = {*_kinds_in(cls.model_fields[info.field_name or ""].annotation)}
+        if allowed & {int, float} and not allowed & {bool, Any} and _holds_truth(value):
+            raise PydanticCustomError("number", "Input should be a number")
+        return value
+
+
+def _kinds_in(annotation: Any) -> Iterator[Any]:
+    """What an annotation is made of; of the choices of a ``Literal`` their classes."""
+    parts = get_args(annotation)
+    for part in parts:
+        yield from {type(part)} if get_origin(annotation) is Literal else _kinds_in(part)
+    if not parts and isinstance(annotation, Hashable):
+        yield annotation
+
+
+def _holds_truth(value: object) -> bool:
+    """Whether it is or lists true or false."""
+    if isinstance(value, list | tuple):
+        return any(map(_holds_truth, cast(Iterable[object], value)))
+    return isinstance(value, bool)
 
 
 SectionT = TypeVar("SectionT", bound=Section)

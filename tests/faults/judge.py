@@ -21,6 +21,7 @@ from faults.door import RUN, Door
 from faults.forked import Ended, Forks
 
 MOST_GIGABYTES = 2.2
+"""Half of them are there from the start."""
 EVIL = "executed"
 _EVIL = f"open({EVIL!r}, 'w').close()\n"
 """A module of the working folder that must never be imported."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,7 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from posebed.config import Params, TrainConfig, merged, read_params
+from posebed import config
+from posebed.catalog import installed
+from posebed.config import Params, Section, TrainConfig, merged, read_params
 
 GOOD = """
 data: {zoo: {source: coco_folder, path: zoo}}
@@ -47,6 +51,35 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path):
     message = str(error.value)
     assert "packs.small.colour" in message
     assert "data.zoo.source" in message
+
+
+SECTIONS = [kind for kind in vars(config).values() if isinstance(kind, type) and issubclass(kind, Section)]
+ALL_SECTIONS = [*SECTIONS, *(installed().model(name).config for name in installed().models)]
+
+
+@pytest.mark.parametrize("section", ALL_SECTIONS)
+def test_true_counts_as_no_number(section: type[Section]):
+    """Python takes true for 1."""
+    for name, field in section.model_fields.items():
+        if not re.search("bool|Any", str(field.annotation)):
+            for value in (True, [False], [[64, True]]):
+                with pytest.raises(ValidationError) as error:
+                    section.model_validate({name: value})
+                assert name in {mistake["loc"][0] for mistake in error.value.errors()}, name
+
+
+@pytest.mark.parametrize("section", ALL_SECTIONS)
+def test_what_is_of_another_kind_is_refused_and_breaks_nothing(section: type[Section]):
+    for value in (True, 3, 2.5, None, "x", b"x", [], [1, "a"], {1: 2}, {"a": {}}):
+        for content in (value, *({name: value} for name in section.model_fields)):
+            with suppress(ValidationError):
+                section.model_validate(content)
+
+
+def test_true_as_a_number_is_told_by_its_place(tmp_path: Path):
+    text = GOOD.replace("crop_size: [64, 48]", "crop_size: [64, 48], padding: true")
+    with pytest.raises(ValueError, match=r"packs\.small\.padding: Input should be a number, but is True"):
+        read_params(written(tmp_path, text))
 
 
 @pytest.mark.parametrize(
