@@ -30,10 +30,11 @@ from figures import arguments, recording
 from rich.progress import track
 
 from posebed.catalog import installed
-from posebed.config import BudgetConfig, SearchConfig, read_params
+from posebed.config import BudgetConfig, SearchConfig
 from posebed.experiment import Experiment, decide
 from posebed.jobs.schedulers import scheduler_of
 from posebed.jobs.suggest import StudySearch
+from posebed.params import read_params
 from posebed.space import Choice, Space
 
 from ray.tune.schedulers import TrialScheduler  # isort: skip

@@ -21,12 +21,12 @@ import psutil
 from figures import arguments, recording
 
 from posebed.catalog import installed
-from posebed.config import read_params
 from posebed.experiment import decide
 from posebed.jobs.cluster import connect
 from posebed.jobs.room import Share
 from posebed.jobs.search import Search, open_search, result_of, run_search
 from posebed.jobs.workplace import SharedProject
+from posebed.params import read_params
 from posebed.reporting.search_mirror import MirrorProcess
 from posebed.scoring.search_result import Trial
 from posestages.stage import PACKAGES

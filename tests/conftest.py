@@ -148,7 +148,7 @@ runs:
 @pytest.fixture(scope="session")
 def prepared_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder with parameters, drawn pictures, splits and packs. To be copied, not changed."""
-    from posebed.config import read_params
+    from posebed.params import read_params
     from posebed.places import menagerie_folder, pack_folder, prepared_folder, split_folder
     from posestages import draw, pack, prepare, split
 

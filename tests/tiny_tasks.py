@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from posebed.catalog import Catalog
-from posebed.config import Params, ResourcesConfig
+from posebed.config import ResourcesConfig
 from posebed.identity import Identity
 from posebed.jobs.estimate import Estimates
 from posebed.jobs.graph import Graph, Task
@@ -21,6 +21,7 @@ from posebed.jobs.outcomes import Outcomes, State, Status
 from posebed.jobs.schedule import Plan, Schedule
 from posebed.jobs.view import View
 from posebed.jobs.worker import MachineLeaves, Request
+from posebed.params import Params
 from waiting import waited_for
 
 import ray  # isort: skip

@@ -15,11 +15,11 @@ import torch
 from cases import CASES, CATALOG, QUICK_SIDE
 
 from menagerie import MenagerieConfig, draw_folder
-from posebed.config import Params
 from posebed.data.pack import Pack
 from posebed.data.splits import Split, read_split
 from posebed.experiment import Experiment, decide
 from posebed.files import writing_folder
+from posebed.params import Params
 from posebed.training.process_group import ProcessGroup, join_process_group
 from posestages.pack import pack
 from posestages.prepare import prepare

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from posebed import config
-from posebed.config import Params, Section
+from posebed.config import Section
+from posebed.params import Params
 
 PLACES = {
     "DataConfig": "data.KEY",

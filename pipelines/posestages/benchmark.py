@@ -15,7 +15,6 @@ from pathlib import Path
 
 from posebed import provenance
 from posebed.catalog import Catalog
-from posebed.config import Params, read_params
 from posebed.contents import Cache
 from posebed.files import write_text
 from posebed.jobs.graph import ABSENT, Graph, GraphMaker, Task
@@ -24,6 +23,7 @@ from posebed.jobs.ray_variables import check_variables, cluster_address
 from posebed.jobs.requests import only_command
 from posebed.jobs.shelf import Shelf
 from posebed.own_json import Kind, write_json
+from posebed.params import Params, read_params
 from posebed.places import PARAMS, RUNS, must_be_in_text, prepared_folder
 from posebed.provenance import Origin
 from posebed.source_code import SourceCode

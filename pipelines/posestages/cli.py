@@ -353,7 +353,7 @@ def curve(
     add: Annotated[bool, typer.Option("--add", help="Write the entries into params.yaml.")] = False,
 ) -> None:
     """Print the entries of params.yaml for a learning curve, or add them; the report draws it."""
-    from posebed.config import read_params
+    from posebed.params import read_params
     from posestages.commands.curve import curve_entries, numbers
 
     if shots is None and train_images is None:
@@ -465,7 +465,7 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of all results."""
-    from posebed.config import read_params
+    from posebed.params import read_params
     from posestages import report as reporting
     from posestages.commands import report_sources
 
@@ -499,7 +499,7 @@ def track() -> None:
 
     Ends with 1 if something could not be written.
     """
-    from posebed.config import read_params
+    from posebed.params import read_params
     from posestages.commands import mirror
     from posestages.report import read_all
 

@@ -32,7 +32,7 @@ def run(
 
     Works without DVC, on prepared data. Ends with 1 if a task failed.
     """
-    from posebed.config import read_params
+    from posebed.params import read_params
     from posestages.benchmark import RUN_AGAIN, failure_table, run_tasks
     from posestages.report import update_report
 
@@ -184,7 +184,7 @@ def logs(key: Annotated[str, typer.Argument(help="Key of a run, or search@KEY.")
 @app.command()
 def results() -> None:
     """Print the first table of the report."""
-    from posebed.config import read_params
+    from posebed.params import read_params
     from posestages.report import results_table
 
     console.print(results_table(read_params(PARAMS)), highlight=False, markup=False, soft_wrap=True)

@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from menagerie import MenagerieConfig, draw_folder
-from posebed.config import Params, read_params, sentence
 from posebed.files import writing_folder
+from posebed.forms import sentence
+from posebed.params import Params, read_params
 from posebed.places import PARAMS, menagerie_folder
 from posestages.stage import entry, only_key, run_stage
 

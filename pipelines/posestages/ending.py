@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from posebed.address import hidden
-from posebed.config import sentence
 from posebed.files import final_name, is_full_disk_to_torch
+from posebed.forms import sentence
 from posebed.listing import clipped, visible
 from posestages.surroundings import have_sound_surroundings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from posebed.catalog import Catalog
-from posebed.config import SEARCH, Params
+from posebed.config import SEARCH
 from posebed.contracts import Task
 from posebed.data.pack import Pack
 from posebed.data.splits import Split, read_split
@@ -13,6 +13,7 @@ from posebed.data.training_episodes import must_supply
 from posebed.experiment import Experiment, decide
 from posebed.identity import Identity
 from posebed.jobs.graph import start_seed
+from posebed.params import Params
 from posebed.places import member_folder, pack_folder, run_folder, split_folder
 from posebed.scoring.search_result import read_best
 

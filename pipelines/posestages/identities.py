@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from posebed.catalog import Entry
-from posebed.config import Params, Section, TrainConfig, read_params
+from posebed.config import Section, TrainConfig
 from posebed.files import file_hash
 from posebed.identity import Identity, flattened
 from posebed.jobs.graph import ENTRIES, READS_ANSWERS
 from posebed.own_json import Kind, write_json
+from posebed.params import Params, read_params
 from posebed.places import PARAMS
 from posebed.source_code import SourceCode
 from posestages import stage_times

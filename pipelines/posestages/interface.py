@@ -11,8 +11,8 @@ from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posebed.config import Params, read_params
 from posebed.listing import shortened
+from posebed.params import Params, read_params
 from posebed.places import PARAMS, RUNS, member_folder, prepared_folder, run_folder
 from posebed.predictions import PREDICTIONS
 from posebed.scoring.result import RESULT_FILE, Result, read_result

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from posebed.catalog import installed
-from posebed.config import read_params
 from posebed.contracts import Task
 from posebed.data.images import decode_named
 from posebed.listing import shortened
+from posebed.params import read_params
 from posebed.places import PARAMS, RUNS
 from posebed.records import Category, Record
 from posestages.commands.boxes import whole

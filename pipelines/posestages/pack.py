@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
-from posebed.config import Params, read_params
 from posebed.data.images import prepared_pictures
 from posebed.data.pack import write_pack
 from posebed.files import writing_folder
+from posebed.params import Params, read_params
 from posebed.places import PARAMS, pack_folder, prepared_folder
 from posebed.records import prepared_records, read_categories
 from posestages import stage

@@ -10,10 +10,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from posebed.annotations.checks import summary
-from posebed.config import DataConfig, Params, read_params, sentence
+from posebed.config import DataConfig
 from posebed.files import FILES, file_hashes, writing_folder
+from posebed.forms import sentence
 from posebed.listing import shown
 from posebed.own_json import write_json
+from posebed.params import Params, read_params
 from posebed.places import PARAMS, prepared_folder
 from posebed.records import (
     PREPARED,

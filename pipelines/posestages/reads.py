@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from posebed.config import SEARCH, Params, RunConfig, SubmissionConfig
+from posebed.config import SEARCH, RunConfig, SubmissionConfig
 from posebed.jobs.graph import Task, start_seed
+from posebed.params import Params
 from posebed.places import LOCK_FILE, member_folder, pack_folder, prepared_folder, run_folder, split_folder
 
 DVC_LOCK = Path("dvc.lock")

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from posebed.config import SEARCH, Params, read_params
+from posebed.config import SEARCH
 from posebed.data.images import prepared_pictures
 from posebed.data.splits import SPLIT
 from posebed.files import file_hash
 from posebed.own_json import read_json
+from posebed.params import Params, read_params
 from posebed.places import PARAMS, prepared_folder, run_folder, split_folder
 from posebed.records import PREPARED, Record, prepared_records
 from posebed.reporting.common_ground import ground_sections

@@ -10,7 +10,6 @@ from typing import Any
 
 from posebed import provenance
 from posebed.catalog import Catalog
-from posebed.config import Params
 from posebed.contracts import MetricSpec
 from posebed.data.splits import SPLIT, SPLIT_AGAIN
 from posebed.experiment import RUN
@@ -18,6 +17,7 @@ from posebed.files import file_hash, must_be_as_written, must_be_file
 from posebed.listing import shortened
 from posebed.metrics.coco.suppression import DUPLICATE
 from posebed.own_json import read_json
+from posebed.params import Params
 from posebed.places import LOCK_FILE, member_folder, prepared_folder, run_folder, split_folder
 from posebed.predictions import PREDICTIONS, Predictions, read_predictions
 from posebed.provenance import Origin

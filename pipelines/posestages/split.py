@@ -6,11 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from posebed.config import EpisodesConfig, Params, SplitConfig, read_params
+from posebed.config import EpisodesConfig, SplitConfig
 from posebed.data.splits import Split, divide, shared_pictures, write_split
 from posebed.data.test_episodes import Episode, draw_test_episodes, missed_officially, official_episodes
 from posebed.files import writing_folder
 from posebed.listing import shortened
+from posebed.params import Params, read_params
 from posebed.places import PARAMS, prepared_folder, split_folder
 from posebed.records import Category, Record, prepared_records, read_categories, read_hashes, read_problems
 from posestages import stage

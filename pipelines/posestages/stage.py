@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn, TypeVar
 
 from posebed.catalog import Catalog, installed
-from posebed.config import Params, read_params
 from posebed.contracts import MetricSpec
 from posebed.listing import shortened
+from posebed.params import Params, read_params
 from posebed.places import PARAMS
 from posestages.ending import run
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from posebed.catalog import Catalog
-from posebed.config import Params, SplitConfig, SubmissionConfig
+from posebed.config import SplitConfig, SubmissionConfig
 from posebed.contracts import Task
 from posebed.data.pack import PACK, Pack
 from posebed.data.splits import read_split
 from posebed.files import file_hash
 from posebed.own_json import read_json
+from posebed.params import Params
 from posebed.places import member_folder, pack_folder, run_folder, split_folder
 from posebed.predictions import PREDICTIONS, write_predictions
 from posebed.provenance import Origin

@@ -19,20 +19,19 @@ from posebed.config import (
     Convention,
     Key,
     ModelConfig,
-    Params,
     RunConfig,
     SearchConfig,
     Section,
     TrainConfig,
     TrainingConfig,
     merged,
-    sentence,
 )
 from posebed.contracts import MetricSpec, Preset, SomeModelSpec, Task
 from posebed.files import Content, with_files
-from posebed.forms import Form, Whole
+from posebed.forms import Form, Whole, sentence
 from posebed.identity import Identity
 from posebed.own_json import Kind
+from posebed.params import Params
 from posebed.records import Category, PlainCategory
 
 SectionT = TypeVar("SectionT", bound=Section)

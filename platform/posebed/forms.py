@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +31,10 @@ _WORDS: Mapping[str, str] = {
     "none_required": "null",
 }
 """By pydantic's names of mistakes, what a value must be."""
+
+
+_MOST_MISTAKES = 20
+"""Of one file, in its message."""
 
 
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
@@ -83,3 +88,33 @@ def complaint(error: ValidationError) -> str:
             f"{place or 'it'} must be {must} and is {value}" if kind != "value_error" else f"{place} {message}".strip()
         )
     return f"{found}, and {len(others)} more values are wrong" if others else found
+
+
+def sentence(error: ValidationError, where: str) -> str:
+    """The mistakes of a validation in one line each, with its place and the value found; of many, the first ones."""
+    return joined(mistakes(error, where))
+
+
+def joined(lines: Sequence[str], between: str = "\n") -> str:
+    """Mistakes in one text; of many, the first ones."""
+    more = [f"and {len(lines) - _MOST_MISTAKES} more"] if len(lines) > _MOST_MISTAKES else []
+    return between.join([*lines[:_MOST_MISTAKES], *more])
+
+
+_TYPE = re.compile(r"constrained-\w+|(tuple|list|dict|set)\[.*\]")
+"""What the library adds to a place where a value may be of several types."""
+
+
+def mistakes(error: ValidationError, where: str, except_at: Collection[str] = ()) -> list[str]:
+    """A line for each place of a validation that is wrong, with the value found there."""
+    # What may be of several types has a mistake for each of them, at one place.
+    found: dict[str, tuple[list[str], object]] = {}
+    for e in error.errors(include_url=False):
+        at = ".".join(visible(str(part), keep="") for part in e["loc"] if not _TYPE.fullmatch(str(part)))
+        if at not in except_at:
+            found.setdefault(at, ([], e["input"]))[0].append(e["msg"].removeprefix("Value error, "))
+    return [
+        f"{where}: {at + ': ' if at else ''}{' or: '.join(messages)}"
+        + ("" if isinstance(value, dict) else f", but is {shown(value)}")
+        for at, (messages, value) in found.items()
+    ]

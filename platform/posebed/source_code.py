@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
-SETTINGS = ("posebed.config",)
+SETTINGS = ("posebed.config", "posebed.params")
 """Modules whose values enter an identity as settings, and which therefore never enter as code."""
 
 

@@ -20,8 +20,8 @@ import object_storage
 from experiments import searched_experiment
 from machines import Done, Machine
 from posebed import provenance
-from posebed.config import read_params
 from posebed.jobs.search import open_search
+from posebed.params import read_params
 from posebed.places import pack_folder, prepared_folder
 from posebed.scoring.result import read_result
 from posebed.scoring.search_result import read_search

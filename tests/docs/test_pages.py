@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posebed.catalog import installed
-from posebed.config import Params
 from posebed.formats.which import FORMATS
+from posebed.params import Params
 from posestages.cli import app
 
 CHECKOUT = Path(__file__).parents[2]
@@ -98,7 +98,7 @@ def test_every_parameter_and_setting_says_what_it_is():
 
     from posebed import config
 
-    sections = {name: getattr(config, name) for name in ("Params", *parameters.PLACES)}
+    sections = {"Params": parameters.Params, **{name: getattr(config, name) for name in parameters.PLACES}}
     sections |= {name: installed().model(name).config for name in MODELS}
     mute = [f"{name}.{key}" for name, of in sections.items() for key, f in of.model_fields.items() if not f.description]
     assert not mute

@@ -49,7 +49,7 @@ def build(folder: Path) -> None:
     import numpy as np
 
     import posebed
-    from posebed.config import read_params
+    from posebed.params import read_params
     from posebed.places import menagerie_folder, pack_folder, prepared_folder, split_folder
     from posestages import draw, identities, pack, prepare, report, split
     from posestages.commands import mirror

@@ -59,7 +59,7 @@ AGNOSTIC = ("posebed", "predict", "prototypes", PICTURE, "--support", "data/mena
 ANSWER = stage(f"__import__('posestages.tasks', fromlist=['x']).predict_member('baseline', 0, {_HERE})")
 ANSWER_EPISODES = stage(f"__import__('posestages.tasks', fromlist=['x']).predict_member('prototypes', 0, {_HERE})")
 SCORE = stage(
-    f"__import__('posestages.score', fromlist=['x']).score('baseline', __import__('posebed.config', "
+    f"__import__('posestages.score', fromlist=['x']).score('baseline', __import__('posebed.params', "
     f"fromlist=['x']).read_params(__import__('pathlib').Path('params.yaml')), {_HERE}, "
     "__import__('posebed.provenance', fromlist=['x']).origin(__import__('pathlib').Path('data/prepared/quads')))"
 )

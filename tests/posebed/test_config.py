@@ -19,7 +19,8 @@ from pydantic import ValidationError
 
 from posebed import config
 from posebed.catalog import installed
-from posebed.config import Params, Section, TrainConfig, merged, read_params
+from posebed.config import Section, TrainConfig, merged
+from posebed.params import Params, read_params
 
 GOOD = """
 data: {zoo: {source: coco_folder, path: zoo}}

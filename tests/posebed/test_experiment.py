@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from posebed.catalog import installed
-from posebed.config import Params
 from posebed.contracts import Task
 from posebed.experiment import Experiment, decide
+from posebed.params import Params
 from posebed.records import Category
 
 

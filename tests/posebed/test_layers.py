@@ -23,7 +23,7 @@ BELOW = {
 FLOORS = (
     {
         *("address", "config", "databases", "files", "foreign_files", "forms", "json_bounds", "limits", "listing"),
-        *("own_json", "parquet", "pose"),
+        *("own_json", "params", "parquet", "pose"),
         *("predictions", "private", "provenance", "records", "space", "yamlfile"),
     },
     {"storage"},
@@ -154,7 +154,7 @@ def test_the_folder_platform_never_shadows_the_standard_module():
     "module",
     [
         "posebed.catalog",
-        "posebed.config",
+        "posebed.params",
         "posebed.contracts",
         "posebed.spec_text",
         "posebed.scoring.scores",

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from posebed.catalog import installed
-from posebed.config import read_params
 from posebed.jobs.outcomes import State, write_record
 from posebed.jobs.requests import only_command
 from posebed.own_json import read_json
+from posebed.params import read_params
 from posebed.places import PARAMS, prepared_folder
 from posebed.provenance import origin
 from posestages.benchmark import INDEX, METRICS, RESULTS, failure_table, read_project, run_tasks, write_index

@@ -27,10 +27,11 @@ from dvc_data.hashfile.meta import Meta
 from label_files import MOUSE, NAMES, with_pictures
 from menagerie import MenagerieConfig
 from posebed.catalog import installed
-from posebed.config import DataConfig, PackConfig, Params, Section, SplitConfig
+from posebed.config import DataConfig, PackConfig, Section, SplitConfig
 from posebed.datasets.mp100 import HELD_OUT
 from posebed.formats.labels import Animal, Frame, Labels
 from posebed.formats.table_projects import write_deeplabcut
+from posebed.params import Params
 from posebed.records import Category
 from posebed.source_code import SourceCode
 from posestages.identities import identities
@@ -200,12 +201,12 @@ ROOTS = {"posebed": "platform", "menagerie": "platform", "posezoo": "models", "p
 
 
 def reached(path: Path) -> set[Path]:
-    """The modules of ours that a module imports, not for type checkers alone, and those that they import. That of the
-    parameters is left out: they enter by value."""
+    """The modules of ours that a module imports, not for type checkers alone, and those that they import. Those of the
+    parameters are left out: they enter by value."""
     seen, left = set[Path](), [path]
     while left:
         module = left.pop()
-        if module == CHECKOUT / "platform/posebed/config.py":
+        if module in {CHECKOUT / "platform/posebed" / name for name in ("config.py", "params.py")}:
             continue
         seen.add(module)
         tree = ast.parse(module.read_text())

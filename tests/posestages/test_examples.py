@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from posebed.catalog import installed
-from posebed.config import read_params
 from posebed.experiment import decide
+from posebed.params import read_params
 
 CATALOG = installed()
 ROOT = Path(__file__).parents[2]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from command_line import posebed
-from posebed.config import read_params
 from posebed.data.images import prepared_pictures
 from posebed.data.pack import Pack
+from posebed.params import read_params
 from posebed.places import pack_folder, prepared_folder, split_folder
 from posebed.records import read_records
 from posestages import pack, prepare, split

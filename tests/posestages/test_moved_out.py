@@ -14,8 +14,8 @@ from command_line import posebed
 from experiments import experiment_of
 from plugins import install
 from posebed.catalog import DATASETS, METRICS, MODELS, PRESETS, installed
-from posebed.config import read_params
 from posebed.metrics.distances import per_query
+from posebed.params import read_params
 from posebed.records import read_records
 from posebed.scoring.drawn import drawn_predictions
 from posebed.training.log import FolderLog

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from posebed.config import PackConfig, Params
+from posebed.config import PackConfig
 from posebed.data.pack import Pack
+from posebed.params import Params
 from posebed.records import Category, Record, categories_to_json, write_records
 from posestages.pack import pack
 

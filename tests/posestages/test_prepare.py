@@ -14,12 +14,13 @@ import cv2
 import numpy as np
 import pytest
 
-from posebed.config import DataConfig, Params
+from posebed.config import DataConfig
 from posebed.data.crop import warp
 from posebed.data.images import prepared_pictures
 from posebed.data.pack import Pack
 from posebed.datasets.coco_folder import check_path
 from posebed.files import file_hashes
+from posebed.params import Params
 from posebed.records import PREPARED_FILES, Reading, categories_from, read_problems, read_records
 from posestages import stage
 from posestages.commands.pictures import draw_sheet

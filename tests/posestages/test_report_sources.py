@@ -17,7 +17,8 @@ from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from posebed.catalog import installed
-from posebed.config import Params, merged
+from posebed.config import merged
+from posebed.params import Params
 from posebed.places import member_folder, prepared_folder
 from posebed.predictions import Predictions, write_predictions
 from posebed.provenance import origin

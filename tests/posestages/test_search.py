@@ -15,13 +15,13 @@ import yaml
 from safetensors.torch import load_file
 
 from experiments import experiment_of, searched_experiment
-from posebed.config import read_params
 from posebed.data.pack import Pack
 from posebed.data.splits import read_split
 from posebed.jobs.outcomes import State
 from posebed.jobs.search import open_search
 from posebed.jobs.trial import validations
 from posebed.jobs.trial_log import TrialLog
+from posebed.params import read_params
 from posebed.places import member_folder, pack_folder, run_folder, split_folder
 from posebed.scoring.result import RESULT_FILE, read_result
 from posebed.scoring.search_result import read_search

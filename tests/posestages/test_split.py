@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from posebed.config import Params
 from posebed.data.splits import read_split
+from posebed.params import Params
 from posebed.records import Category, Record, categories_to_json, write_hashes, write_problems, write_records
 from posestages.split import split
 

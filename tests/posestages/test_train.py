@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from experiments import experiment_of
 from posebed.catalog import installed
-from posebed.config import read_params
+from posebed.params import read_params
 from posebed.places import PARAMS, member_folder, pack_folder, prepared_folder, split_folder
 from posebed.provenance import origin
 from posestages.pack import pack

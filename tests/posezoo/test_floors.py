@@ -205,7 +205,7 @@ def test_what_has_no_meaning_for_a_floor_is_refused(project: Path, old: str, new
 def test_poses_that_are_alike_in_their_boxes_are_met_by_the_floor(
     cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from posebed.config import read_params
+    from posebed.params import read_params
     from posebed.places import pack_folder, prepared_folder, split_folder
     from posebed.provenance import origin
     from posestages import pack, prepare, score, split

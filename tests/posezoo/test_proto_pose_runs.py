@@ -17,13 +17,13 @@ from safetensors.torch import load_file
 
 from experiments import experiment_of
 from posebed.catalog import installed
-from posebed.config import read_params
 from posebed.data.pack import Pack
 from posebed.data.queries import queries_of
 from posebed.data.splits import read_split
 from posebed.experiment import Experiment
 from posebed.inference import predict
 from posebed.inference.trained_model import open_trained
+from posebed.params import read_params
 from posebed.places import PARAMS, member_folder, prepared_folder, split_folder
 from posebed.predictions import PREDICTIONS, Predictions, read_predictions
 from posebed.provenance import origin

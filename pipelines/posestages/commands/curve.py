@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from posebed.catalog import Catalog
-from posebed.config import Params, RunConfig, SplitConfig, merged
+from posebed.config import RunConfig, SplitConfig, merged
 from posebed.contracts import Task
 from posebed.experiment import Experiment, decide
+from posebed.params import Params
 from posebed.places import pack_folder, split_folder
 from posestages.commands.presets import Entries
 from posestages.stage import entry

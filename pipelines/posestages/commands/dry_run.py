@@ -17,12 +17,13 @@ import numpy as np
 import torch
 
 from posebed.catalog import installed
-from posebed.config import PackConfig, Params, Section
+from posebed.config import PackConfig, Section
 from posebed.contracts import Setting
 from posebed.data.loader import evaluation_batches, training_batches, training_episode_batches
 from posebed.data.pack import Pack, write_pack
 from posebed.datasets import mp100
 from posebed.experiment import Experiment, decide
+from posebed.params import Params
 from posebed.pose import Keypoints
 from posebed.records import Category, Record
 from posebed.training.engine import make_optimizer

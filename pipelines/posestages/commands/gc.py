@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from posebed.config import Key, Params
+from posebed.config import Key
 from posebed.contents import Cache
 from posebed.experiment import RUN
 from posebed.files import locked
@@ -20,6 +20,7 @@ from posebed.jobs.requests import only_command
 from posebed.leases import Lease, lease_of, project_identity, stored_leftovers, write_lease
 from posebed.leftovers import Cleared, Leftover, at, cache_leftovers, clear, lines, unfinished
 from posebed.own_json import Kind, read_json
+from posebed.params import Params
 from posebed.places import (
     LOCAL_JOBS,
     PROCESS_JOBS,

@@ -14,12 +14,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from posebed.catalog import installed
-from posebed.config import LARGEST_SIDE, SMALLEST_SIDE, Params, sentence
+from posebed.config import LARGEST_SIDE, SMALLEST_SIDE
 from posebed.contracts import Setting, SomeModelSpec, Task
 from posebed.datasets import mp100
 from posebed.experiment import Experiment, decide
 from posebed.files import file_hash
+from posebed.forms import sentence
 from posebed.listing import shown
+from posebed.params import Params
 from posebed.places import member_folder, pack_folder, split_folder
 from posestages.commands.presets import Entries, entries
 from posestages.whole_numbers import whole_number

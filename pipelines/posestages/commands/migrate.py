@@ -13,9 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from posebed.config import SEARCH, former_form, read_params
+from posebed.config import SEARCH
 from posebed.files import write_text
 from posebed.listing import shortened
+from posebed.params import former_form, read_params
 from posebed.yamlfile import parse_yaml, yaml_text
 from posestages.commands.yaml_edits import Entry, rewritten
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from posebed.catalog import Catalog, installed
-from posebed.config import Params, RunConfig
+from posebed.config import RunConfig
 from posebed.contracts import Claim, Preset
+from posebed.params import Params
 from posebed.reporting.formats import flat
 from posebed.reporting.published_claims import Literature
 from posebed.scoring.result import Repeat, Result

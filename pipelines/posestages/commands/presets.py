@@ -9,9 +9,10 @@ from typing import Any
 import yaml
 
 from posebed.catalog import installed
-from posebed.config import Params, Section, merged, read_params
+from posebed.config import Section, merged
 from posebed.contracts import Claim, Preset
 from posebed.files import locked, write_text
+from posebed.params import Params, read_params
 from posebed.yamlfile import parse_yaml, yaml_text
 
 Entries = dict[str, dict[str, Any]]

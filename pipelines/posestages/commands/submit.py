@@ -8,8 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from posebed.config import ANSWERS, Params, SubmissionConfig, read_params, sentence
+from posebed.config import ANSWERS, SubmissionConfig
 from posebed.files import remove, write_bytes
+from posebed.forms import sentence
+from posebed.params import Params, read_params
 from posebed.places import PARAMS, SUBMISSIONS
 from posebed.scoring.result import Result
 from posebed.submissions.answers import read_answers

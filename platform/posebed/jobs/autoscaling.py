@@ -13,7 +13,8 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from posebed.config import Positive, Section, sentence
+from posebed.config import Positive, Section
+from posebed.forms import sentence
 from posebed.jobs.room import Room
 from posebed.yamlfile import parse_yaml
 

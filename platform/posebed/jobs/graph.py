@@ -15,7 +15,6 @@ from posebed.catalog import Catalog
 from posebed.config import (
     SEARCH,
     UNDECIDING,
-    Params,
     ResourcesConfig,
     RunConfig,
     SearchConfig,
@@ -29,6 +28,7 @@ from posebed.experiment import layers_of
 from posebed.files import file_hash
 from posebed.identity import Identity, content_hash, flattened
 from posebed.listing import shortened, shown
+from posebed.params import Params
 from posebed.places import member_folder, pack_folder, run_folder, split_folder
 from posebed.source_code import SourceCode
 

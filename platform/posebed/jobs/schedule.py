@@ -15,7 +15,6 @@ from typing import Any, cast
 
 from posebed import provenance
 from posebed.catalog import Catalog
-from posebed.config import Params
 from posebed.jobs.actors import Actor, Actors, ready
 from posebed.jobs.autoscaling import MOST, Demand, expected_machines
 from posebed.jobs.cluster import connect
@@ -34,6 +33,7 @@ from posebed.jobs.shelf import Shelf
 from posebed.jobs.view import View
 from posebed.jobs.worker import Done, Request
 from posebed.jobs.workplace import SharedProject, Workplace
+from posebed.params import Params
 
 import ray  # isort: skip  # after cluster, which sets the variables that Ray reads
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError  # isort: skip

@@ -15,7 +15,6 @@ from pathlib import Path
 from posebed import provenance
 from posebed.address import hidden
 from posebed.catalog import Catalog
-from posebed.config import Params
 from posebed.contents import Files, put
 from posebed.jobs.failures import reason
 from posebed.jobs.graph import Task
@@ -23,6 +22,7 @@ from posebed.jobs.nodes_fit import differences
 from posebed.jobs.progress import Publisher
 from posebed.jobs.room import Share
 from posebed.jobs.workplace import SharedProject, Workplace
+from posebed.params import Params
 from posebed.storage import VARIABLE
 
 import ray  # isort: skip

@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
-from posebed.config import EpisodesConfig, Params
+from posebed.config import EpisodesConfig
 from posebed.data.images import PictureFacts
 from posebed.data.test_episodes import Episode, official_episodes, read_episodes
 from posebed.datasets.mp100 import HELD_OUT, Options, read
+from posebed.params import Params
 from posebed.records import Dataset, read_records, write_records
 from posebed.testing import DatasetSuite
 from posestages.prepare import prepare

@@ -10,11 +10,11 @@ import pytest
 
 from experiments import experiment_of
 from posebed.catalog import installed
-from posebed.config import read_params
 from posebed.data.crop import clip_box
 from posebed.data.pack import Pack
 from posebed.data.queries import queries_of
 from posebed.data.splits import read_split
+from posebed.params import read_params
 from posebed.places import PARAMS, member_folder, pack_folder, prepared_folder, split_folder
 from posebed.predictions import PREDICTIONS, Predictions, read_predictions
 from posebed.provenance import origin

@@ -29,7 +29,6 @@ from posebed.config import (
     AugmentConfig,
     BudgetConfig,
     LimitsConfig,
-    Params,
     ResourcesConfig,
     RunConfig,
     ScoringConfig,
@@ -40,6 +39,7 @@ from posebed.config import (
 )
 from posebed.jobs.graph import Graph, GraphMaker, Task, start_seed
 from posebed.jobs.outcomes import Outcomes, State, accept, write_record
+from posebed.params import Params
 from posebed.source_code import SourceCode
 
 CATALOG = installed()

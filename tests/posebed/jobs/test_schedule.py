@@ -16,7 +16,7 @@ import pytest
 
 from clusters import add_node, cluster_of
 from posebed.catalog import Catalog
-from posebed.config import LimitsConfig, Params
+from posebed.config import LimitsConfig
 from posebed.identity import Identity
 from posebed.jobs.estimate import Estimates
 from posebed.jobs.graph import Graph, Task
@@ -24,6 +24,7 @@ from posebed.jobs.machines import Machines
 from posebed.jobs.outcomes import State, Status, log_file, write_record
 from posebed.jobs.requests import RUNNING, STOPS, ask_to_stop, noted_interrupts
 from posebed.jobs.schedule import OWN_LEAVES, RESTARTS, Plan, Schedule
+from posebed.params import Params
 from posebed.places import PROCESS_JOBS
 from tiny_tasks import (
     EVENTS,

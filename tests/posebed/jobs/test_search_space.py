@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from posebed.catalog import installed
-from posebed.config import Params, SearchConfig
+from posebed.config import SearchConfig
 from posebed.contracts import SEARCHED_EVERYWHERE, Task
 from posebed.experiment import Experiment, decide
 from posebed.jobs.search_space import own_setting, space_of
+from posebed.params import Params
 from posebed.space import Choice, LogUniform, Uniform, When, holds
 
 CATALOG = installed()

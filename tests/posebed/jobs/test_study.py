@@ -14,7 +14,6 @@ import pytest
 
 from command_line import run_at_once
 from posebed.catalog import installed
-from posebed.config import Params
 from posebed.experiment import Experiment, decide
 from posebed.jobs.graph import GraphMaker, training_identity_of
 from posebed.jobs.schedulers import scheduler_of
@@ -22,6 +21,7 @@ from posebed.jobs.search import Search, open_search, result_of
 from posebed.jobs.search_space import own_setting
 from posebed.jobs.study import open_storage
 from posebed.jobs.suggest import StudySearch
+from posebed.params import Params
 from posebed.scoring.search_result import Trial, read_search, spent, write_search
 from posebed.source_code import SourceCode
 

@@ -14,9 +14,9 @@ from torch import nn
 
 from experiments import experiment_of
 from posebed.catalog import installed
-from posebed.config import read_params
 from posebed.contracts import Setting
 from posebed.inference.trained_model import open_trained
+from posebed.params import read_params
 from posebed.records import Category
 from posebed.training.transfer import initial_model, keypoint_axes, same_keypoints, transferred
 from posestages.train_without_ray import train_without_ray

@@ -12,7 +12,8 @@ import yaml
 
 from plugins import install
 from posebed.catalog import MODELS, installed
-from posebed.config import Params, merged, read_params
+from posebed.config import merged
+from posebed.params import Params, read_params
 from posebed.reporting.paper_tables import papers
 from posebed.scoring.result import Repeat
 from posestages.cli import app

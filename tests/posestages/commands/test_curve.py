@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from posebed.catalog import installed
-from posebed.config import Params, read_params
+from posebed.params import Params, read_params
 from posestages.cli import app
 from posestages.commands.curve import curve_entries, numbers
 from posestages.commands.presets import add

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from command_line import posebed
-from posebed.config import read_params
+from posebed.params import read_params
 from posestages.commands.init import EXAMPLES
 
 ALL = [None, *EXAMPLES]

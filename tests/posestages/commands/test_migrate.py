@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posebed.config import Params, read_params
 from posebed.jobs.graph import start_seed
+from posebed.params import Params, read_params
 from posebed.yamlfile import parse_yaml, yaml_text
 from posestages.commands.migrate import migrate, migrated
 

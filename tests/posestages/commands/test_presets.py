@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posebed.config import Params, read_params
+from posebed.params import Params, read_params
 from posestages.benchmark import read_project
 from posestages.cli import app
 from posestages.commands.dry_run import alike, rehearse

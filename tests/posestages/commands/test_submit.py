@@ -15,8 +15,8 @@ import pytest
 import command_line
 import posebed
 from posebed import provenance
-from posebed.config import read_params
 from posebed.jobs.outcomes import State
+from posebed.params import read_params
 from posebed.places import PARAMS, prepared_folder, split_folder
 from posebed.predictions import PREDICTIONS, read_predictions
 from posebed.scoring.result import Result, read_result
