@@ -6,20 +6,20 @@ YAML holds what differs from the defaults. Unknown keys are refused.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import (
     AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
-    ValidationInfo,
+    GetCoreSchemaHandler,
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from posebed.forms import checked
 from posebed.own_json import Kind, read_json
@@ -40,6 +40,28 @@ LONGEST_TEXT = 4096
 """Characters of a text, such as a path: what the system takes."""
 
 
+def _no_truth(value: object) -> object:
+    """Python counts true as 1."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "Input should be a number")
+    return value
+
+
+_NO_TRUTH = core_schema.no_info_before_validator_function(_no_truth, core_schema.any_schema())["function"]
+
+
+def _without_truth(schema: Any) -> Any:
+    """A validation, or a part of one, in which no number at any depth takes true or false."""
+    if isinstance(schema, list):
+        return [_without_truth(part) for part in cast("list[Any]", schema)]
+    parts = cast("dict[str, Any]", schema)
+    if not isinstance(schema, dict) or parts.get("function") == _NO_TRUTH:
+        return parts
+    if parts.get("type") in ("int", "float") or {int} == {*map(type, parts.get("expected", ()))}:
+        return {"type": "function-before", "function": _NO_TRUTH, "schema": parts}
+    return {name: part if name in ("default", "metadata") else _without_truth(part) for name, part in parts.items()}
+
+
 class Section(BaseModel):
     """A group of parameters: frozen, unknown keys refused."""
 
@@ -47,30 +69,9 @@ class Section(BaseModel):
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, str_max_length=LONGEST_TEXT
     )
 
-    @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_as_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Python takes true for 1."""
-        allowed = {*_kinds_in(cls.model_fields[info.field_name or ""].annotation)}
-        if allowed & {int, float} and not allowed & {bool, Any} and _holds_truth(value):
-            raise PydanticCustomError("number", "Input should be a number")
-        return value
-
-
-def _kinds_in(annotation: Any) -> Iterator[Any]:
-    """What an annotation is made of; of the choices of a ``Literal`` their classes."""
-    parts = get_args(annotation)
-    for part in parts:
-        yield from {type(part)} if get_origin(annotation) is Literal else _kinds_in(part)
-    if not parts and isinstance(annotation, Hashable):
-        yield annotation
-
-
-def _holds_truth(value: object) -> bool:
-    """Whether it is or lists true or false."""
-    if isinstance(value, list | tuple):
-        return any(map(_holds_truth, cast(Iterable[object], value)))
-    return isinstance(value, bool)
+    def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
+        return _without_truth(handler(source))
 
 
 SectionT = TypeVar("SectionT", bound=Section)
