@@ -13,7 +13,6 @@ from posebed.annotations.checks import summary
 from posebed.config import DataConfig
 from posebed.files import FILES, file_hashes, writing_folder
 from posebed.forms import sentence
-from posebed.listing import shown
 from posebed.own_json import write_json
 from posebed.params import Params, read_params
 from posebed.places import PARAMS, prepared_folder
@@ -63,9 +62,6 @@ def read(config: DataConfig, where: str) -> Dataset:
         options = spec.options.model_validate(config.options)
     except ValidationError as error:
         raise ValueError(sentence(error, f"{where}.options")) from error
-    for name, value in config.options.items():
-        if isinstance(value, bool) and not isinstance(taken := getattr(options, name, value), bool):
-            raise ValueError(f"{where}.options.{name} must be such as {shown(taken)}, but is {str(value).lower()}")
     return spec.read(options, Path(config.path))
 
 
