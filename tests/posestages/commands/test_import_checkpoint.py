@@ -160,7 +160,7 @@ def test_official_names_and_shapes_load(
     empty: Path, parity: Callable[[str], Path], folder: str, model: str, preset: str
 ):
     """The first case of each reference, as a checkpoint of a run that has its size and number of keypoints."""
-    case = cases(parity(folder))[0]
+    case = next(cases(parity(folder)))
     fitting = {17: "ap10k", 20: "animal_pose", 23: "animal_kingdom"}
     data = fitting[case.spec["K"]]
     torch.save({"state_dict": dict(case.state), "meta": {}}, empty / "official.pth")
@@ -278,7 +278,7 @@ def test_official_releases_of_any_category_load(
     empty: Path, parity: Callable[[str], Path], folder: str, model: str, preset: str, shots: int
 ):
     """Whole, with the tables that a backbone makes by itself, under the preset's settings."""
-    case = cases(parity(folder))[0]
+    case = next(cases(parity(folder)))
     kept = {name: torch.zeros(shape) for name, shape, _ in case.variant["state_dict"] if name not in case.state}
     torch.save({"state_dict": {**case.state, **kept}, "meta": {}}, "official.pth")
     run = import_checkpoint(model, Path("official.pth"), "official", Origin(preset=preset))
