@@ -45,6 +45,7 @@ def has_browser() -> bool:
 
 
 @pytest.mark.services
+@pytest.mark.slow(minutes=8)
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_benchmark_runs_in_its_reduced_form_and_prints_the_figures_of_the_pages(script: str):
     process = run(script, "--quick")
@@ -58,6 +59,7 @@ def test_a_benchmark_runs_in_its_reduced_form_and_prints_the_figures_of_the_page
 
 
 @pytest.mark.services
+@pytest.mark.slow(minutes=8)
 @pytest.mark.parametrize("what", ["--inference", "--parts", "--switches"])
 def test_the_other_measurements_of_models_run(what: str):
     process = run("models.py", "--quick", what)

@@ -34,7 +34,7 @@ def missing() -> str:
 
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(minutes=6),
     pytest.mark.services,
     pytest.mark.timeout(3000),
     pytest.mark.skipif(bool(missing()), reason=missing() or "there can be a root"),

@@ -27,7 +27,7 @@ from posebed.jobs.study_lock import leading
 from processes import family
 from servers import free_port, serving
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.services, pytest.mark.slow(minutes=5), pytest.mark.timeout(1800)]
 
 SERVICES = Path(__file__).parents[2] / "cluster/services"
 SCRIPT = SERVICES / "services.sh"

@@ -22,6 +22,7 @@ from waiting import waited_for
 
 pytestmark = [
     pytest.mark.services,
+    pytest.mark.slow(minutes=6),
     pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing() or "there is a SLURM"),
 ]
 CHECKOUT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ it was exported with, and of a category that training did not show."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,9 @@ pytest.importorskip("onnxscript", reason="needs posebed[export]")
 ZOO = [name for name in installed().models if not spec_of(name).not_exported]
 KINDS = (*TWO_KINDS.categories, Category("other", "other", ("a", "b", "c"), limbs=((2, 1), (0, 2))))
 """Those of the training, and one that it did not show."""
+Form = tuple[str, Callable[..., None], Callable[[Path], Any]]
+FORMS: list[Form] = [(".onnx", write_onnx, OnnxFile), (".pt2", write_torch, TorchFile)]
+"""Endings, what writes such a file, and what runs it."""
 
 
 def test_all_models_are_exported_but_those_that_are_trained_in_a_test_or_read_words():
@@ -43,12 +46,14 @@ def test_all_models_are_exported_but_those_that_are_trained_in_a_test_or_read_wo
 
 
 @pytest.mark.services
+@pytest.mark.slow(minutes=10)
 @pytest.mark.parametrize(("name", "task"), [(name, task) for name in ZOO for task in spec_of(name).tasks], ids=str)
 def test_files_agree_with_the_model(name: str, task: Task, tmp_path: Path):
-    must_agree(name, task, tmp_path, {})
+    must_agree(name, task, tmp_path, {}, FORMS)
 
 
 @pytest.mark.services
+@pytest.mark.slow(minutes=10)
 @pytest.mark.parametrize(
     ("name", "config"),
     [
@@ -71,15 +76,16 @@ def test_files_agree_with_the_model(name: str, task: Task, tmp_path: Path):
     ids=str,
 )
 def test_variants_agree_too(name: str, config: dict[str, Any], tmp_path: Path):
+    """As ONNX, which can do less than torch's own files."""
     (task,) = spec_of(name).tasks
-    must_agree(name, task, tmp_path, config)
+    must_agree(name, task, tmp_path, config, FORMS[:1])
 
 
-def must_agree(name: str, task: Task, folder: Path, config: dict[str, Any]) -> None:
+def must_agree(name: str, task: Task, folder: Path, config: dict[str, Any], forms: Sequence[Form]) -> None:
     setting = SETTING if task is Task.CATEGORY_SPECIFIC else TWO_KINDS
     model = made(name, setting, config)
     programs = programs_of(model, setting, task)
-    for ending, write, opened in ((".onnx", write_onnx, OnnxFile), (".pt2", write_torch, TorchFile)):
+    for ending, write, opened in forms:
         files: list[Any] = []
         for program in programs:
             about = {"format": 1, "graph": program.name, "model": name}

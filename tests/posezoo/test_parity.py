@@ -7,6 +7,7 @@ threads, then decides nothing.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
@@ -53,9 +54,11 @@ def double_precision() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+    ctypes.CDLL(None).malloc_trim(0)  # what was freed, several GB, which the next test may need in another process
 
 
 @pytest.mark.services
+@pytest.mark.slow(minutes=5)
 @pytest.mark.usefixtures("double_precision")
 @pytest.mark.parametrize("folder", ADAPTED)
 def test_every_reference_number_is_met(folder: str, parity: Callable[[str], Path]) -> None:
