@@ -48,7 +48,7 @@ class Step:
 def _ended(call: str) -> tuple[str, ...]:
     """A task of a worker, ended as every command."""
     imports = (
-        "from posebed.config import read_params",
+        "from posebed.params import read_params",
         "from posebed.places import PARAMS, prepared_folder",
         "from posebed.provenance import origin",
         "from posestages import ending, score, stage, tasks",
