@@ -58,7 +58,7 @@ def double_precision() -> Iterator[None]:
 
 
 @pytest.mark.services
-@pytest.mark.slow(minutes=5)
+@pytest.mark.slow(minutes=7)
 @pytest.mark.usefixtures("double_precision")
 @pytest.mark.parametrize("folder", ADAPTED)
 def test_every_reference_number_is_met(folder: str, parity: Callable[[str], Path]) -> None:
