@@ -48,7 +48,7 @@ faults: setup ## Kill trials, workers, drivers, trackers and nodes, and see what
 	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20 -m faults
 
 services: setup ## Run the long tests: whole pipelines and searches, reference numbers, benchmarks in reduced form
-	@echo "==> Running the long tests (some thirty minutes)"
+	@echo "==> Running the long tests (thirty to forty minutes)"
 	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 40 -m services
 
 lint: setup ## Check style and types

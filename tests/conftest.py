@@ -40,7 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class FailuresAtOnce:
-    """Shows what failed when it has, beside the list at the end: long runs are ended before that where time is up."""
+    """Prints each failure as soon as it happens: a long run that is stopped from outside never comes to the list at its
+    end."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config

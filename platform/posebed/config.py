@@ -40,26 +40,29 @@ LONGEST_TEXT = 4096
 """Characters of a text, such as a path: what the system takes."""
 
 
-def _no_truth(value: object) -> object:
+def _no_bool(value: object) -> object:
     """Python counts true as 1."""
     if isinstance(value, bool):
         raise PydanticCustomError("number", "Input should be a number")
     return value
 
 
-_NO_TRUTH = core_schema.no_info_before_validator_function(_no_truth, core_schema.any_schema())["function"]
+_NO_BOOL = core_schema.no_info_before_validator_function(_no_bool, core_schema.any_schema())["function"]
 
 
-def _without_truth(schema: Any) -> Any:
-    """A validation, or a part of one, in which no number at any depth takes true or false."""
+def _numbers_refuse_bools(schema: Any) -> Any:
+    """A core schema of pydantic in which no number, at any depth, takes true or false. A validator of the fields would
+    do so too, but would turn JSON into Python's values, and a strict tuple takes no list."""
     if isinstance(schema, list):
-        return [_without_truth(part) for part in cast("list[Any]", schema)]
+        return [_numbers_refuse_bools(part) for part in cast("list[Any]", schema)]
     parts = cast("dict[str, Any]", schema)
-    if not isinstance(schema, dict) or parts.get("function") == _NO_TRUTH:
+    if not isinstance(schema, dict) or parts.get("function") == _NO_BOOL:
         return parts
     if parts.get("type") in ("int", "float") or {int} == {*map(type, parts.get("expected", ()))}:
-        return {"type": "function-before", "function": _NO_TRUTH, "schema": parts}
-    return {name: part if name in ("default", "metadata") else _without_truth(part) for name, part in parts.items()}
+        return {"type": "function-before", "function": _NO_BOOL, "schema": parts}
+    return {
+        name: part if name in ("default", "metadata") else _numbers_refuse_bools(part) for name, part in parts.items()
+    }
 
 
 class Section(BaseModel):
@@ -71,7 +74,7 @@ class Section(BaseModel):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
-        return _without_truth(handler(source))
+        return _numbers_refuse_bools(handler(source))
 
 
 SectionT = TypeVar("SectionT", bound=Section)
